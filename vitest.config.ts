@@ -1,0 +1,13 @@
+import { configDefaults, defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    // Killed processes, power cuts and container images take minutes: they have their own commands.
+    exclude: [...configDefaults.exclude, 'test/crash/**', 'test/image/**'],
+    pool: 'forks',
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    reporters: ['default', './test/_kit/closing-line.ts'],
+  },
+});
