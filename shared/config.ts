@@ -1,0 +1,183 @@
+/**
+ * The one table of settings: a flag over an `AIRLOCK_*` variable over a default. Pure; whoever starts the process
+ * hands in its flags and environment.
+ */
+import { z } from 'zod';
+
+import { Fault } from './fault.ts';
+
+const UNITS: Record<string, number> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
+const number = (what: string): z.ZodType<number, string> =>
+  z
+    .string()
+    .regex(/^\d{1,12}$/, `must be ${what}`)
+    .transform(Number);
+const bytes: z.ZodType<number, string> = z
+  .string()
+  .regex(/^\d{1,12}\s*(?:[KMG](?:iB)?)?$/, 'must be a number of bytes such as 1048576, 512K, 100M or 2G')
+  .transform((text) => {
+    const [, count = '', unit = ''] = /^(\d+)\s*([KMG]?)/.exec(text) ?? [];
+    return Number(count) * (UNITS[unit] ?? 1);
+  });
+const millis: z.ZodType<number, string> = number('a number of seconds').transform(
+  (seconds) => seconds * 1000,
+);
+const list: z.ZodType<string[], string> = z.string().transform((text) =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== ''),
+);
+
+/** `host:port`; an IPv6 host stands in brackets; port 0 lets the system choose. */
+const address = z
+  .string()
+  .regex(
+    /^(?:\[[0-9a-fA-F:]+\]|[^:[\]\s]+):\d{1,5}$/,
+    'must be host:port, such as 127.0.0.1:7423 or [::1]:7423',
+  )
+  .transform((text) => {
+    const colon = text.lastIndexOf(':');
+    return { host: text.slice(0, colon).replaceAll(/[[\]]/g, ''), port: Number(text.slice(colon + 1)) };
+  })
+  .refine(({ port }) => port <= 65_535, 'has a port beyond 65535');
+
+const owner = z
+  .string()
+  .regex(/^\d{1,9}:\d{1,9}$/, 'must be uid:gid in numbers, such as 1000:1000')
+  .transform((text) => {
+    const [uid = '', gid = ''] = text.split(':');
+    return { uid: Number(uid), gid: Number(gid) };
+  });
+
+/** Setting → flag, environment variable, schema of its text, default as text, what it is for. */
+export const settings = {
+  root: setting(
+    'AIRLOCK_ROOT',
+    z.string().min(1),
+    '/configs/plugins',
+    'the directory that holds the plugins',
+  ),
+  listen: setting('AIRLOCK_LISTEN', address, '127.0.0.1:7423', 'host:port on which the agent listens'),
+  tokenFile: setting(
+    'AIRLOCK_TOKEN_FILE',
+    z.string().min(1),
+    undefined,
+    'file with one "read|write TOKEN [label]" a line',
+  ),
+  workspace: setting(
+    'AIRLOCK_WORKSPACE',
+    z.string().min(1).max(256),
+    undefined,
+    'id of the workspace, said in hello',
+  ),
+  runtime: setting(
+    'AIRLOCK_RUNTIME',
+    z.string().min(1).max(128),
+    undefined,
+    'runtime of the workspace; plugins that exclude it are refused',
+  ),
+  manifest: setting(
+    'AIRLOCK_MANIFEST',
+    z.enum(['required', 'optional']),
+    'required',
+    'whether a plugin must have a manifest',
+  ),
+  ignore: setting('AIRLOCK_IGNORE', list, '', 'more names that are no part of a plugin, with commas between'),
+  owner: setting('AIRLOCK_OWNER', owner, undefined, 'uid:gid that installed files are given'),
+  keep: setting('AIRLOCK_KEEP', number('a number of snapshots'), '1', 'snapshots kept per plugin'),
+  maxPacked: setting('AIRLOCK_MAX_PACKED', bytes, '100M', 'largest bundle that is accepted'),
+  maxUnpacked: setting('AIRLOCK_MAX_UNPACKED', bytes, '256M', 'most that a bundle may unpack to'),
+  maxEntries: setting(
+    'AIRLOCK_MAX_ENTRIES',
+    number('a number of entries'),
+    '50000',
+    'most entries that a bundle may hold',
+  ),
+  maxDepth: setting('AIRLOCK_MAX_DEPTH', number('a number of levels'), '32', 'deepest path that is accepted'),
+  maxRatio: setting(
+    'AIRLOCK_MAX_RATIO',
+    number('a ratio'),
+    '200',
+    'most that a bundle may expand, once past 1 MiB',
+  ),
+  stall: setting(
+    'AIRLOCK_STALL_SECONDS',
+    millis,
+    '30',
+    'seconds without a byte after which an upload is given up',
+  ),
+  resume: setting('AIRLOCK_RESUME_SECONDS', millis, '60', 'seconds that an upload outlives its connection'),
+  deadline: setting(
+    'AIRLOCK_DEADLINE_SECONDS',
+    millis,
+    '300',
+    'seconds that an install may take until its swap',
+  ),
+  logLevel: setting(
+    'AIRLOCK_LOG_LEVEL',
+    z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+    'info',
+    'what the log holds',
+  ),
+  to: setting(
+    'AIRLOCK_URL',
+    z.string().regex(/^wss?:\/\//, 'must begin with ws:// or wss://'),
+    undefined,
+    'URL of an agent, such as ws://127.0.0.1:7423',
+  ),
+} as const;
+
+/** The environment variable of a token; there is no flag, for arguments are seen by everybody on the machine. */
+export const TOKEN_VARIABLE = 'AIRLOCK_TOKEN';
+
+type Setting<T, D> = { env: string; schema: z.ZodType<T, string>; fallback: D; help: string };
+
+function setting<T, D extends string | undefined>(
+  env: string,
+  schema: z.ZodType<T, string>,
+  fallback: D,
+  help: string,
+): Setting<T, D> {
+  return { env, schema, fallback, help };
+}
+
+export type SettingName = keyof typeof settings;
+type ValueOf<S> = S extends Setting<infer T, infer D> ? (D extends string ? T : T | undefined) : never;
+export type Settings<K extends SettingName> = { [N in K]: ValueOf<(typeof settings)[N]> };
+
+/** The flag of a setting: `maxPacked` is `--max-packed`. */
+export const flagOf = (name: SettingName): string =>
+  `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
+/**
+ * Reads the named settings.
+ *
+ * @param flags by setting name, as text.
+ * @throws Fault INVALID_PARAMS that names every bad value, where it came from and what it must be.
+ */
+export function readSettings<K extends SettingName>(
+  names: readonly K[],
+  flags: Readonly<Record<string, string | undefined>>,
+  env: Readonly<Record<string, string | undefined>>,
+): Settings<K> {
+  const values: Record<string, unknown> = {};
+  const wrong: string[] = [];
+  for (const name of names) {
+    const { env: variable, schema, fallback }: Setting<unknown, string | undefined> = settings[name];
+    const flag = flags[name];
+    const given = env[variable] === '' ? undefined : env[variable];
+    const text = flag ?? given ?? fallback;
+    const parsed = text === undefined ? undefined : schema.safeParse(text);
+    if (parsed?.success === false) {
+      const origin = flag === undefined ? variable : flagOf(name);
+      wrong.push(`${origin} is "${text ?? ''}" but ${parsed.error.issues[0]?.message ?? 'is not valid'}`);
+    }
+    values[name] = parsed?.data;
+  }
+  if (wrong.length > 0) {
+    throw new Fault('INVALID_PARAMS', wrong.join('; '), { hint: 'See "airlock <command> --help"' });
+  }
+  // The loop has filled each name with what its own schema made of it; the compiler cannot follow that.
+  return values as Settings<K>;
+}

@@ -1,0 +1,60 @@
+/** What an agent tells without being asked: numbered events, of which a client that was away gets what it missed. */
+import { z } from 'zod';
+
+import { faultDataSchema } from './fault.ts';
+
+export const eventTypes = [
+  'install.progress',
+  'install.staged',
+  'install.swapped',
+  'install.complete',
+  'install.failed',
+  'draining',
+  'snapshot',
+] as const;
+export type EventType = (typeof eventTypes)[number];
+
+/** The steps of an install, by the names that logs, events and docs use. */
+export const installSteps = ['receive', 'stage', 'validate', 'seal', 'swap', 'verify', 'collect'] as const;
+export type InstallStep = (typeof installSteps)[number];
+
+const subject = { operationId: z.string(), plugin: z.string() };
+
+/** The data of each type. */
+export const eventData = {
+  /** At the end of each step with its time, and now and then while bytes come in. */
+  'install.progress': z.object({
+    ...subject,
+    step: z.enum(installSteps),
+    received: z.number(),
+    total: z.number(),
+    entries: z.number(),
+    /** Milliseconds that the step took; absent while it runs. */
+    millis: z.number().optional(),
+  }),
+  'install.staged': z.object({ ...subject, tree: z.string(), files: z.number(), bytes: z.number() }),
+  'install.swapped': z.object({ ...subject, installId: z.string(), replaced: z.string().nullable() }),
+  'install.complete': z.object({
+    ...subject,
+    status: z.enum(['installed', 'present']),
+    installId: z.string(),
+    version: z.string(),
+    by: z.string(),
+  }),
+  'install.failed': z.object({ ...subject, error: faultDataSchema }),
+  draining: z.object({}),
+  /** All that is installed: sent where the events since `resume` are gone. */
+  snapshot: z.object({ plugins: z.object({ items: z.array(z.unknown()), total: z.number() }) }),
+} as const satisfies Record<EventType, z.ZodType>;
+
+export type EventBody = { [T in EventType]: { type: T; data: z.infer<(typeof eventData)[T]> } }[EventType];
+
+/** An event as it travels. An unknown type is let through to the client's caller, who may ignore it. */
+export const eventSchema = z.object({
+  bootId: z.string(),
+  seq: z.number().int(),
+  at: z.iso.datetime(),
+  type: z.string(),
+  data: z.unknown(),
+});
+export type Event = z.infer<typeof eventSchema>;

@@ -1,0 +1,13 @@
+/** `.receipts/<name>.<stamp>.json`: the file list of an installed version. Readable by the runtime. */
+import { z } from 'zod';
+
+import { markerSchema } from './marker.ts';
+import { fileEntrySchema } from './tree.ts';
+
+/** Everything that the marker says, and every file by path, size, mode and sha256. */
+export const receiptSchema = markerSchema.extend({
+  list: z.array(fileEntrySchema),
+  /** Entries of the archive that were left out on purpose (links, ignored files), by path. */
+  skipped: z.array(z.string()),
+});
+export type Receipt = z.infer<typeof receiptSchema>;
