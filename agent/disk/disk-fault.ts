@@ -1,0 +1,35 @@
+/** Failed system calls as faults with the codes that a platform understands. */
+import { Fault, type FaultCode } from '../../shared/fault.ts';
+import { errorCode } from './port.ts';
+
+const CODES: Record<string, { code: FaultCode; hint: string }> = {
+  ENOSPC: {
+    code: 'NO_SPACE',
+    hint: 'Free some space or inodes on the file system of the root, then try again',
+  },
+  EDQUOT: { code: 'NO_SPACE', hint: 'Raise the quota of the agent or free some space, then try again' },
+  EROFS: { code: 'READ_ONLY', hint: 'Mount the root for writing' },
+};
+
+/**
+ * Any error as a fault. A full or read-only disk is named as such whatever was being done; the rest gets `code`.
+ *
+ * @param doing what was being done, as it begins a sentence: "Writing the receipt"
+ */
+export function diskFault(
+  error: unknown,
+  doing: string,
+  code: FaultCode = 'INTERNAL',
+  executed: 'no' | 'maybe' = 'no',
+): Fault {
+  if (error instanceof Fault) {
+    return error;
+  }
+  const known = CODES[errorCode(error) ?? ''];
+  const why = error instanceof Error ? error.message : String(error);
+  return new Fault(known?.code ?? code, `${doing} failed: ${why}`, {
+    cause: error,
+    hint: known?.hint,
+    executed,
+  });
+}

@@ -1,0 +1,57 @@
+/** The disk of this machine, by node:fs. */
+import * as fs from 'node:fs';
+
+import { type Disk, type Kind, type Stat, errorCode } from './port.ts';
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
+
+export const nodeDisk: Disk = {
+  mkdir: (path, mode) => fs.mkdirSync(path, { mode }),
+  create: (path, mode) => fs.openSync(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, mode),
+  open: (path) => fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK),
+  read: (fd, into) => fs.readSync(fd, into, 0, into.length, null),
+  write(fd, bytes) {
+    for (let done = 0; done < bytes.length;) {
+      done += fs.writeSync(fd, bytes, done, bytes.length - done);
+    }
+  },
+  sync: (fd) => fs.fsyncSync(fd),
+  close: (fd) => fs.closeSync(fd),
+  rename: (from, to) => fs.renameSync(from, to),
+  unlink: (path) => fs.unlinkSync(path),
+  rmdir: (path) => fs.rmdirSync(path),
+  list: (path) =>
+    fs.readdirSync(path, { withFileTypes: true }).map((entry) => ({ name: entry.name, kind: kindOf(entry) })),
+  stat(path) {
+    try {
+      const stats = fs.lstatSync(path);
+      return statOf(stats);
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') {
+        return undefined;
+      }
+      throw error;
+    }
+  },
+  statOpen: (fd) => statOf(fs.fstatSync(fd)),
+  chown: (path, uid, gid) => fs.lchownSync(path, uid, gid),
+  space(path) {
+    const { bavail, bsize } = fs.statfsSync(path);
+    return bavail * bsize;
+  },
+};
+
+function kindOf(entry: Pick<fs.Stats, 'isFile' | 'isDirectory' | 'isSymbolicLink'>): Kind {
+  if (entry.isFile()) {
+    return 'file';
+  }
+  if (entry.isDirectory()) {
+    return 'directory';
+  }
+  return entry.isSymbolicLink() ? 'symlink' : 'other';
+}
+
+function statOf(stats: fs.Stats): Stat {
+  const { mode, size, uid, gid, dev, ino, mtimeMs } = stats;
+  return { kind: kindOf(stats), mode: mode & 0o7777, size, uid, gid, dev, ino, mtimeMs };
+}

@@ -1,0 +1,55 @@
+/**
+ * The disk as Airlock needs it: few calls, all synchronous, each of which either did what it says or threw an error
+ * with the `code` of the system call (ENOENT, ENOSPC …). They run in worker threads, so nothing here blocks a socket.
+ */
+
+export type Kind = 'file' | 'directory' | 'symlink' | 'other';
+
+/** Of the entry itself; links are never followed. */
+export type Stat = {
+  kind: Kind;
+  /** Permission bits, with setuid, setgid and sticky. */
+  mode: number;
+  size: number;
+  uid: number;
+  gid: number;
+  dev: number;
+  ino: number;
+  mtimeMs: number;
+};
+
+export type Disk = {
+  /** Makes one directory. Throws EEXIST if anything is there. */
+  mkdir(path: string, mode: number): void;
+  /** Makes a file that was not there, for writing (O_CREAT|O_EXCL|O_NOFOLLOW). */
+  create(path: string, mode: number): number;
+  /** Opens a file or directory for reading (O_NOFOLLOW|O_NONBLOCK): neither a link nor a FIFO holds it up. */
+  open(path: string): number;
+  /** Reads from the current position; 0 at the end. */
+  read(fd: number, into: Uint8Array): number;
+  /** Writes all of it. */
+  write(fd: number, bytes: Uint8Array): void;
+  /** Returns when what was written through this descriptor, or the names in this directory, are durable. */
+  sync(fd: number): void;
+  close(fd: number): void;
+  /** Renames. A directory replaces only an empty directory. */
+  rename(from: string, to: string): void;
+  unlink(path: string): void;
+  rmdir(path: string): void;
+  list(path: string): { name: string; kind: Kind }[];
+  /** Undefined if there is nothing. */
+  stat(path: string): Stat | undefined;
+  /** Of an open descriptor: what was really opened. */
+  statOpen(fd: number): Stat;
+  chown(path: string, uid: number, gid: number): void;
+  /** Bytes that may still be written below the path. */
+  space(path: string): number;
+};
+
+/** The `code` of a failed system call; undefined for any other error. */
+export function errorCode(error: unknown): string | undefined {
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
+    return error.code;
+  }
+  return undefined;
+}

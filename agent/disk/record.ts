@@ -1,0 +1,109 @@
+/** Small files that are there whole or not at all, and how to make a directory's names durable. */
+import { dirname, join } from 'node:path';
+
+import type { FileReading } from '../../shared/admission.ts';
+import { type Disk, errorCode } from './port.ts';
+
+/** Makes the names in a directory durable: what was renamed, made or removed in it. */
+export function syncDirectory(disk: Disk, path: string): void {
+  const fd = disk.open(path);
+  try {
+    disk.sync(fd);
+  } finally {
+    disk.close(fd);
+  }
+}
+
+/** Writes a new file and makes its content durable; its name is durable once the directory is synced. */
+export function writeDurably(disk: Disk, path: string, text: string, mode: number): void {
+  const fd = disk.create(path, mode);
+  try {
+    disk.write(fd, Buffer.from(text, 'utf8'));
+    disk.sync(fd);
+  } finally {
+    disk.close(fd);
+  }
+}
+
+let counter = 0;
+
+/**
+ * Puts a record in place: a temporary name in `staging`, sync, rename, sync of the directory. A crash leaves the old
+ * record or the new one, and perhaps a temporary file, which recovery deletes.
+ */
+export function putRecord(disk: Disk, staging: string, path: string, value: unknown): void {
+  counter += 1;
+  const temporary = join(staging, `.tmp-${process.pid}-${threadTag}-${counter}`);
+  writeDurably(disk, temporary, `${JSON.stringify(value)}\n`, 0o644);
+  try {
+    disk.rename(temporary, path);
+  } catch (error) {
+    disk.unlink(temporary);
+    throw error;
+  }
+  syncDirectory(disk, dirname(path));
+}
+
+/** Threads share a process id, so a temporary name carries something that they do not share. */
+const threadTag = Math.random().toString(36).slice(2, 8);
+
+/**
+ * Reads a small text file. Anything but a regular file of at most `maxBytes` is `unreadable`; nothing is thrown,
+ * because a stranger's or a half-made file is an answer, not an accident.
+ */
+export function readText(disk: Disk, path: string, maxBytes: number): FileReading {
+  let fd: number;
+  try {
+    fd = disk.open(path);
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') {
+      return { kind: 'absent' };
+    }
+    return { kind: 'unreadable', why: code === 'ELOOP' ? 'it is a symbolic link' : (code ?? String(error)) };
+  }
+  try {
+    const stat = disk.statOpen(fd);
+    if (stat.kind !== 'file') {
+      return { kind: 'unreadable', why: 'it is not a regular file' };
+    }
+    if (stat.size > maxBytes) {
+      return { kind: 'unreadable', why: `it has ${stat.size} bytes, more than ${maxBytes}` };
+    }
+    return { kind: 'text', text: readAll(disk, fd, maxBytes).toString('utf8') };
+  } catch (error) {
+    return { kind: 'unreadable', why: errorCode(error) ?? String(error) };
+  } finally {
+    disk.close(fd);
+  }
+}
+
+function readAll(disk: Disk, fd: number, maxBytes: number): Buffer {
+  const chunks: Buffer[] = [];
+  for (let total = 0; total <= maxBytes;) {
+    const chunk = Buffer.allocUnsafe(16 * 1024);
+    const count = disk.read(fd, chunk);
+    if (count === 0) {
+      break;
+    }
+    chunks.push(chunk.subarray(0, count));
+    total += count;
+  }
+  return Buffer.concat(chunks);
+}
+
+/** Removes a tree or a file if it is there. Links are removed, never followed. */
+export function removeTree(disk: Disk, path: string): void {
+  const stat = disk.stat(path);
+  if (stat === undefined) {
+    return;
+  }
+  if (stat.kind !== 'directory') {
+    disk.unlink(path);
+    return;
+  }
+  for (const { name } of disk.list(path)) {
+    removeTree(disk, join(path, name));
+  }
+  disk.rmdir(path);
+}

@@ -1,0 +1,39 @@
+/** Everything that is wrong with one archive, gathered so that the refusal names all of it. */
+import { Fault, type FaultCode, type Violation } from '../../shared/fault.ts';
+
+/** How many violations are remembered; all are counted. */
+const REMEMBERED = 1000;
+
+/** A stranger's text, safe to print. */
+export const escape = (text: string): string => JSON.stringify(text).slice(1, -1);
+
+export class Findings {
+  readonly #violations: Violation[] = [];
+  #first: FaultCode | undefined;
+  #count = 0;
+
+  get none(): boolean {
+    return this.#count === 0;
+  }
+
+  /** Adds a violation of a numbered rule; the first one's code becomes the refusal's. */
+  note(path: string, rule: number, code: FaultCode, what: string): void {
+    this.#first ??= code;
+    this.#count += 1;
+    if (this.#violations.length < REMEMBERED) {
+      this.#violations.push({ path: escape(path.slice(0, 300)), rule, code, what });
+    }
+  }
+
+  /** The refusal of the whole archive. */
+  fault(): Fault {
+    const [first] = this.#violations;
+    const many = this.#count === 1 ? 'one violation' : `${this.#count} violations`;
+    const detail = `The archive is refused for ${many}, first "${first?.path ?? ''}": ${first?.what ?? ''}`;
+    return new Fault(this.#first ?? 'ARCHIVE_CORRUPT', detail, {
+      hint: 'Correct what is listed and pack it again; "airlock pack" leaves out what cannot be installed',
+      violations: this.#violations,
+      total: this.#count,
+    });
+  }
+}

@@ -1,0 +1,39 @@
+/** What every step stands on: the disk, the places, the owner's policy, the clock. */
+import type { Ignore } from '../../shared/tree.ts';
+import type { Intent } from '../../shared/intent.ts';
+import type { Layout } from '../../shared/layout.ts';
+import type { EventBody } from '../../shared/events.ts';
+import type { Fault } from '../../shared/fault.ts';
+import type { Disk } from '../disk/port.ts';
+
+/** What the owner of the workspace has decided. Sizes in bytes. */
+export type InstallPolicy = {
+  manifest: 'required' | 'optional';
+  runtime: string | undefined;
+  /** Names beyond the built-in ones that are no part of a plugin. */
+  ignore: string[];
+  /** Whom installed files belong to; undefined leaves them with the agent's user. */
+  owner: { uid: number; gid: number } | undefined;
+  /** Snapshots kept per plugin. */
+  keep: number;
+  maxPacked: number;
+  maxUnpacked: number;
+  maxEntries: number;
+  maxDepth: number;
+  maxRatio: number;
+};
+
+export type Ground = {
+  disk: Disk;
+  layout: Layout;
+  policy: InstallPolicy;
+  ignore: Ignore;
+  /** Milliseconds since the epoch. */
+  now: () => number;
+  /** Who holds the intents that this process writes. */
+  owner: Intent['owner'];
+  /** Where steps tell how they are getting on. */
+  tell: (event: EventBody) => void;
+  /** Where failures go that change nothing for who asked. */
+  complain: (fault: Fault) => void;
+};

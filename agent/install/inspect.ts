@@ -1,0 +1,180 @@
+/** Looking at what is live: as the gate would judge it, and as its receipt says that it should be. */
+import { join } from 'node:path';
+
+import { type FileReading, type Found, type Judgement, judge, refuse } from '../../shared/admission.ts';
+import { Fault } from '../../shared/fault.ts';
+import { MARKER } from '../../shared/layout.ts';
+import { MANIFEST_FILES, MANIFEST_MAX_BYTES } from '../../shared/manifest.ts';
+import { MARKER_MAX_BYTES } from '../../shared/marker.ts';
+import type { PluginInfo, Verification } from '../../shared/methods.ts';
+import { isPluginName } from '../../shared/name.ts';
+import { type Receipt, receiptSchema } from '../../shared/receipt.ts';
+import { cut } from '../../shared/rpc.ts';
+import { NO_STATE, type PluginState, readState } from '../../shared/state.ts';
+import { compareTrees, treeDigest } from '../../shared/tree.ts';
+import { diskFault } from '../disk/disk-fault.ts';
+import { readText } from '../disk/record.ts';
+import type { Ground } from './ground.ts';
+import { hashTree } from './hash-tree.ts';
+
+const RECORD_MAX_BYTES = 64 * 1024 * 1024;
+
+/** What the gate says of one name. */
+export function inspect(ground: Ground, name: string): Judgement {
+  const { runtime, manifest } = ground.policy;
+  return judge(look(ground, name), { mode: 'enforce', runtime, manifest });
+}
+
+function look(ground: Ground, name: string): Found {
+  const { disk, layout } = ground;
+  const live = layout.live(name);
+  const nothing: FileReading = { kind: 'absent' };
+  const disabled = stateOf(ground, name).disabled === true;
+  const found = { name, marker: nothing, manifest: undefined, disabled };
+  const stat = disk.stat(live);
+  if (stat === undefined) {
+    return { ...found, entry: 'absent' };
+  }
+  if (stat.kind !== 'directory') {
+    return { ...found, entry: stat.kind === 'symlink' ? 'symlink' : 'other' };
+  }
+  const marker = readText(disk, join(live, MARKER), MARKER_MAX_BYTES);
+  for (const file of MANIFEST_FILES) {
+    const reading = readText(disk, join(live, file), MANIFEST_MAX_BYTES);
+    if (reading.kind !== 'absent') {
+      return { ...found, entry: 'directory', marker, manifest: { file, reading } };
+    }
+  }
+  return { ...found, entry: 'directory', marker };
+}
+
+/** What is remembered of a plugin. */
+export function stateOf({ disk, layout }: Ground, name: string): PluginState {
+  const reading = readText(disk, layout.stateOf(name), RECORD_MAX_BYTES);
+  return (reading.kind === 'text' ? readState(reading.text) : undefined) ?? NO_STATE;
+}
+
+/** The receipt of an install; undefined if there is none that can be read. */
+export function receiptOf({ disk, layout }: Ground, name: string, installId: string): Receipt | undefined {
+  const reading = readText(disk, layout.receipt(name, installId), RECORD_MAX_BYTES);
+  if (reading.kind !== 'text') {
+    return undefined;
+  }
+  try {
+    return receiptSchema.parse(JSON.parse(reading.text));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The plugins below the root, by name; entries that are no plugin names are not seen. */
+export function listPlugins(ground: Ground): PluginInfo[] {
+  try {
+    return ground.disk
+      .list(ground.layout.root)
+      .map(({ name }) => name)
+      .filter(isPluginName)
+      .toSorted()
+      .map((name) => describe(inspect(ground, name)));
+  } catch (error) {
+    throw diskFault(error, 'Listing the plugins');
+  }
+}
+
+/** One plugin; undefined if there is nothing of that name. */
+export function getPlugin(ground: Ground, name: string): PluginInfo | undefined {
+  const { disk, layout } = ground;
+  return disk.stat(layout.live(name)) === undefined ? undefined : describe(inspect(ground, name));
+}
+
+/** A judgement as it travels. */
+function describe(judgement: Judgement): PluginInfo {
+  if (!judgement.admitted) {
+    const { name, reason, detail, hint } = judgement;
+    return { name, status: 'refused', reason, detail, hint };
+  }
+  const { name, level, marker, installId, manifest } = judgement;
+  return {
+    name,
+    status: 'admitted',
+    level,
+    ...(manifest === undefined ? {} : { version: manifest.version, description: manifest.description }),
+    ...(manifest?.kind === undefined ? {} : { kind: manifest.kind }),
+    ...(installId === undefined ? {} : { installId }),
+    ...(marker === undefined ? {} : describeMarker(marker)),
+  };
+}
+
+function describeMarker(
+  marker: NonNullable<(Judgement & { admitted: true })['marker']>,
+): Partial<PluginInfo> {
+  const { bundle, tree, files, bytes, installedAt, source, by, replaced } = marker;
+  return {
+    bundle,
+    tree,
+    files,
+    bytes,
+    installedAt,
+    by,
+    replaced,
+    ...(source === undefined ? {} : { source }),
+  };
+}
+
+/**
+ * Hashes what is live and compares it with the receipt, or, where that is gone, with the marker's digest.
+ *
+ * @throws Fault NOT_FOUND
+ */
+export function verifyPlugin(ground: Ground, name: string): Verification {
+  if (ground.disk.stat(ground.layout.live(name)) === undefined) {
+    throw new Fault('NOT_FOUND', `There is no plugin "${name}" here`, {
+      hint: 'See what there is with "airlock list"',
+    });
+  }
+  const empty = { modified: cut<string>([]), missing: cut<string>([]), unlisted: cut<string>([]) };
+  const judgement = inspect(ground, name);
+  if (!judgement.admitted) {
+    return { plugin: name, verdict: 'refused', detail: judgement.detail, hint: judgement.hint, ...empty };
+  }
+  let tree: string;
+  let found: ReturnType<typeof hashTree>;
+  try {
+    found = hashTree(ground, ground.layout.live(name));
+    tree = treeDigest(found.files);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    const { detail, hint } = refuse(name, 'unreadable', `It cannot be read: ${why}`);
+    return { plugin: name, verdict: 'refused', detail, hint, ...empty };
+  }
+  const { installId, marker } = judgement;
+  const about = { plugin: name, tree, ...(installId === undefined ? {} : { installId }) };
+  const receipt = installId === undefined ? undefined : receiptOf(ground, name, installId);
+  if (receipt === undefined) {
+    if (marker?.tree === tree && found.others.length === 0) {
+      return { ...about, verdict: 'intact', ...empty };
+    }
+    return {
+      ...about,
+      verdict: marker === undefined ? 'unknown' : 'drifted',
+      detail: 'There is no receipt to compare its files with',
+      hint: `Install "${name}" again to have one`,
+      ...empty,
+    };
+  }
+  const { modified, missing, unlisted } = compareTrees(receipt.list, found.files);
+  const strange = [...unlisted, ...found.others];
+  const intact = modified.length + missing.length + strange.length === 0;
+  return {
+    ...about,
+    verdict: intact ? 'intact' : 'drifted',
+    ...(intact
+      ? {}
+      : {
+          hint: 'Files were changed in place: install again to bring them back; a snapshot keeps the edits',
+        }),
+    modified: cut(modified),
+    missing: cut(missing),
+    unlisted: cut(strange),
+  };
+}

@@ -1,0 +1,288 @@
+/**
+ * An install, as the list of its steps: receive, stage, validate; then, alone in the plugin's lane, seal, snapshot and
+ * swap, verify; and collect, which is house-keeping. Until the swap a failure leaves live untouched and staging empty;
+ * a swap that fails is taken back in reverse.
+ */
+import type { InstallStep } from '../../shared/events.ts';
+import { Fault, toFault } from '../../shared/fault.ts';
+import type { Intent } from '../../shared/intent.ts';
+import type { Marker } from '../../shared/marker.ts';
+import { type BeginParams, type Installed, installedSchema } from '../../shared/methods.ts';
+import { reloadFor } from '../../shared/reload.ts';
+import { cut } from '../../shared/rpc.ts';
+import type { FileEntry } from '../../shared/tree.ts';
+import { diskFault } from '../disk/disk-fault.ts';
+import { collect } from './collect.ts';
+import type { Ground } from './ground.ts';
+import { receiptOf } from './inspect.ts';
+import { questionOf, recall, remember } from './memory.ts';
+import { askForRoom, checkBundle, findPresent, refuseUnwanted } from './preflight.ts';
+import { seal } from './seal.ts';
+import { discardSlot, dropIntent, lookAtLive, takeSlot, writeIntent } from './slot.ts';
+import { Stager } from './stage.ts';
+import { type Move, swap } from './swap.ts';
+import { undo } from './undo.ts';
+import { Unpacker } from './unpack.ts';
+import { type Validated, validate } from './validate.ts';
+import { verifyLive } from './verify.ts';
+
+const PROGRESS_BYTES = 1024 * 1024;
+
+type Receiving = {
+  intent: Intent;
+  slot: string;
+  stager: Stager;
+  unpacker: Unpacker;
+  begun: number;
+  told: number;
+};
+
+/** One install, in one thread, from its first question to its answer. */
+export class Install {
+  readonly #ground: Ground;
+  readonly #params: BeginParams;
+  readonly #by: string;
+  #receiving: Receiving | undefined;
+  #validated: Validated | undefined;
+
+  /** @param by the label of who asks, for the marker. */
+  constructor(ground: Ground, params: BeginParams, by: string) {
+    this.#ground = ground;
+    this.#params = params;
+    this.#by = by;
+  }
+
+  /**
+   * Takes a slot and makes the intent durable, unless there is nothing to do.
+   *
+   * @returns the answer, if this operation has ended before or the tree is live and intact; else the slot's stamp.
+   * @throws Fault CONFLICT, HELD, TOO_LARGE, NO_SPACE, READ_ONLY
+   */
+  begin(): Installed | string {
+    const { plugin, bundle, operationId } = this.#params;
+    const before = recall(this.#ground, operationId, questionOf(this.#params));
+    if (before !== undefined) {
+      return before;
+    }
+    refuseUnwanted(this.#ground, this.#params);
+    const present = findPresent(this.#ground, this.#params);
+    if (present !== undefined) {
+      return this.#answer('present', present, present.list, present.list, []);
+    }
+    askForRoom(this.#ground, this.#params);
+    const stamp = takeSlot(this.#ground, plugin, bundle.sha256);
+    const slot = this.#ground.layout.slot(plugin, stamp);
+    const intent = this.#firstIntent(stamp);
+    const stager = new Stager(this.#ground, slot, this.#params.links ?? 'skip');
+    const unpacker = new Unpacker((plain) => stager.write(plain), this.#ground.policy.maxRatio);
+    this.#receiving = { intent, slot, stager, unpacker, begun: performance.now(), told: 0 };
+    try {
+      writeIntent(this.#ground, intent);
+    } catch (error) {
+      this.abort();
+      throw error;
+    }
+    this.#tellProgress('receive');
+    return stamp;
+  }
+
+  /** Takes bytes in: hashes, decompresses, parses and writes them. Never rejects; {@link validate} tells. */
+  async write(bytes: Buffer): Promise<void> {
+    const receiving = this.#current();
+    await receiving.unpacker.write(bytes);
+    if (receiving.unpacker.received - receiving.told >= PROGRESS_BYTES) {
+      receiving.told = receiving.unpacker.received;
+      this.#tellProgress('receive');
+    }
+  }
+
+  /** The first thing that went wrong with the bytes so far; the upload need not go on where `LIMIT_*` or the disk. */
+  get failure(): Fault | undefined {
+    return this.#receiving?.unpacker.failure;
+  }
+
+  /**
+   * Ends the upload and looks at what was staged. On failure the slot is gone.
+   *
+   * @throws Fault DIGEST_MISMATCH, ARCHIVE_*, LIMIT_*, MANIFEST_*, RUNTIME_UNSUPPORTED, NO_SPACE, READ_ONLY
+   */
+  async validate(): Promise<void> {
+    const { unpacker, stager, slot, begun } = this.#current();
+    const { operationId, plugin } = this.#params;
+    try {
+      const sha256 = await unpacker.end();
+      this.#tellProgress('receive', performance.now() - begun);
+      checkBundle(this.#params, unpacker.received, sha256);
+      if (unpacker.failure !== undefined) {
+        throw unpacker.failure;
+      }
+      const staged = stager.end();
+      this.#tellProgress('stage', stager.millis);
+      this.#validated = this.#step('validate', () => validate(this.#ground, slot, staged, this.#params));
+      const { tree, files, bytes } = this.#validated;
+      const data = { operationId, plugin, tree, files: files.length, bytes };
+      this.#ground.tell({ type: 'install.staged', data });
+    } catch (error) {
+      this.abort();
+      throw diskFault(error, `Staging "${plugin}"`);
+    }
+  }
+
+  /**
+   * Seals, swaps and verifies, in the plugin's lane. When it returns, the new version is live, durable and read back.
+   *
+   * @throws Fault CONFLICT, HELD, MARKER_FAILED, SWAP_FAILED, ROLLBACK_FAILED, NO_SPACE, READ_ONLY
+   */
+  install(): Installed {
+    const ground = this.#ground;
+    const { plugin, operationId } = this.#params;
+    const { intent, slot } = this.#current();
+    const { stamp } = intent;
+    const tree = this.#validated;
+    const moves: Move[] = [];
+    try {
+      if (tree === undefined) {
+        throw new Fault('INTERNAL', `"${plugin}" was to be installed before it was validated`);
+      }
+      refuseUnwanted(ground, this.#params);
+      const from = lookAtLive(ground, plugin);
+      const replaced = from?.installId ?? null;
+      const before = replaced === null ? undefined : receiptOf(ground, plugin, replaced)?.list;
+      const marker = this.#marker(stamp, tree, replaced);
+      this.#step('seal', () => {
+        const { bytes, files } = tree;
+        writeIntent(ground, { ...intent, from, tree: tree.tree, files: files.length, bytes });
+        seal(ground, slot, marker, tree);
+      });
+      this.#step('swap', () => swap(ground, plugin, stamp, from !== null, moves));
+      this.#step('verify', () => verifyLive(ground, marker, tree.files));
+      ground.tell({ type: 'install.swapped', data: { operationId, plugin, installId: stamp, replaced } });
+      const answer = this.#answer('installed', marker, before, tree.files, tree.warnings);
+      this.#remember(answer);
+      return answer;
+    } catch (error) {
+      this.#receiving = undefined;
+      throw undo(ground, intent, moves, diskFault(error, `Installing "${plugin}"`));
+    }
+  }
+
+  /** House-keeping after the answer. What fails is complained of, not thrown: the install stands. */
+  collect(): void {
+    const { plugin, stamp } = this.#current().intent;
+    try {
+      this.#step('collect', () => {
+        collect(this.#ground, plugin);
+        dropIntent(this.#ground, plugin, stamp);
+      });
+    } catch (error) {
+      this.#ground.complain(toFault(error, `Collecting what "${plugin}" no longer needs`));
+    }
+  }
+
+  /** Gives up before the swap: removes the slot. What cannot be removed is complained of and left to recovery. */
+  abort(): void {
+    const receiving = this.#receiving;
+    this.#receiving = undefined;
+    if (receiving === undefined) {
+      return;
+    }
+    receiving.unpacker.stop();
+    try {
+      receiving.stager.stop();
+      discardSlot(this.#ground, receiving.intent.plugin, receiving.intent.stamp);
+    } catch (error) {
+      this.#ground.complain(toFault(error, 'Removing the staging directory'));
+    }
+  }
+
+  /** The swap stands whether the answer can be remembered or not: asked again without it, the tree is present. */
+  #remember(answer: Installed): void {
+    try {
+      remember(this.#ground, this.#params.operationId, questionOf(this.#params), answer);
+    } catch (error) {
+      this.#ground.complain(toFault(error, 'Remembering the answer'));
+    }
+  }
+
+  #current(): Receiving {
+    if (this.#receiving === undefined) {
+      throw new Fault('CONFLICT', `The install of "${this.#params.plugin}" has been given up`);
+    }
+    return this.#receiving;
+  }
+
+  /** Runs a step and tells how long it took. */
+  #step<T>(step: InstallStep, run: () => T): T {
+    const start = performance.now();
+    const result = run();
+    this.#tellProgress(step, performance.now() - start);
+    return result;
+  }
+
+  #tellProgress(step: InstallStep, millis?: number): void {
+    const { operationId, plugin, bundle } = this.#params;
+    const received = this.#receiving?.unpacker.received ?? 0;
+    const entries = this.#receiving?.stager.entries ?? 0;
+    const data = { operationId, plugin, step, received, total: bundle.size, entries };
+    const timed = millis === undefined ? data : { ...data, millis: Math.round(millis * 100) / 100 };
+    this.#ground.tell({ type: 'install.progress', data: timed });
+  }
+
+  #answer(
+    status: Installed['status'],
+    said: Marker,
+    before: readonly FileEntry[] | undefined,
+    after: readonly FileEntry[],
+    warnings: string[],
+  ): Installed {
+    const { operationId, plugin, restart } = this.#params;
+    const reload = reloadFor(before, after, restart !== false);
+    const { installId, pluginVersion: version, by } = said;
+    this.#ground.tell({
+      type: 'install.complete',
+      data: { operationId, plugin, status, installId, version, by },
+    });
+    // A receipt says more than an answer does: the schema keeps what belongs here.
+    return installedSchema.parse({ ...said, status, reload, warnings: cut(warnings) });
+  }
+
+  #firstIntent(stamp: string): Intent {
+    const { plugin, operationId, bundle } = this.#params;
+    return {
+      version: 1,
+      op: 'install',
+      plugin,
+      stamp,
+      operationId,
+      path: 'rename',
+      from: lookAtLive(this.#ground, plugin),
+      source: null,
+      tree: null,
+      bundle: `sha256:${bundle.sha256}`,
+      files: 0,
+      bytes: 0,
+      goal: 'forward',
+      clearing: false,
+      attempts: 0,
+      owner: this.#ground.owner,
+    };
+  }
+
+  #marker(installId: string, tree: Validated, replaced: string | null): Marker {
+    const { plugin, bundle, source } = this.#params;
+    return {
+      version: 1,
+      plugin,
+      pluginVersion: tree.manifest?.version ?? '0.0.0',
+      installId,
+      bundle: `sha256:${bundle.sha256}`,
+      tree: tree.tree,
+      files: tree.files.length,
+      bytes: tree.bytes,
+      installedAt: new Date(this.#ground.now()).toISOString(),
+      ...(source === undefined ? {} : { source }),
+      by: this.#by,
+      replaced,
+    };
+  }
+}

@@ -1,0 +1,81 @@
+/** What is asked before any byte is: may it be installed, is it there already, is there room. */
+import { Fault } from '../../shared/fault.ts';
+import type { BeginParams } from '../../shared/methods.ts';
+import type { Receipt } from '../../shared/receipt.ts';
+import { diskFault } from '../disk/disk-fault.ts';
+import type { Ground } from './ground.ts';
+import { receiptOf, stateOf, verifyPlugin } from './inspect.ts';
+import { lookAtLive } from './slot.ts';
+
+/** Free space that must be left beside the bundle before any of it is asked for. */
+const SPARE_BYTES = 1024 * 1024;
+
+/** @throws Fault HELD, or CONFLICT if something else is live than the caller expects. */
+export function refuseUnwanted(ground: Ground, { plugin, expect, force }: BeginParams): void {
+  const { held } = stateOf(ground, plugin);
+  if (held !== undefined && force !== true) {
+    throw new Fault('HELD', `"${plugin}" is held: ${held}`, { hint: 'Release it, or install with force' });
+  }
+  if (expect === undefined) {
+    return;
+  }
+  const live = lookAtLive(ground, plugin);
+  const isExpected = expect.installId === null ? live === null : live?.installId === expect.installId;
+  if (!isExpected) {
+    const found = live === null ? 'nothing' : (live.installId ?? 'a version that has no id');
+    throw new Fault('CONFLICT', `Expected ${expect.installId ?? 'nothing'} to be live, found ${found}`, {
+      hint: 'Look at what is live now and decide again',
+    });
+  }
+}
+
+/** The receipt of what is live, if that is the bundle or the tree that is asked for and every file is as installed. */
+export function findPresent(
+  ground: Ground,
+  { plugin, bundle, tree, force }: BeginParams,
+): Receipt | undefined {
+  const installId = lookAtLive(ground, plugin)?.installId ?? null;
+  const receipt = force === true || installId === null ? undefined : receiptOf(ground, plugin, installId);
+  if (receipt === undefined || (receipt.bundle !== `sha256:${bundle.sha256}` && receipt.tree !== tree)) {
+    return undefined;
+  }
+  return verifyPlugin(ground, plugin).verdict === 'intact' ? receipt : undefined;
+}
+
+/** @throws Fault TOO_LARGE, NO_SPACE */
+export function askForRoom({ disk, layout, policy }: Ground, { bundle }: BeginParams): void {
+  if (bundle.size > policy.maxPacked) {
+    throw new Fault(
+      'TOO_LARGE',
+      `The bundle has ${bundle.size} bytes, at most ${policy.maxPacked} are accepted`,
+      {
+        hint: 'Leave out what the plugin does not need; the owner can raise AIRLOCK_MAX_PACKED',
+      },
+    );
+  }
+  let space: number;
+  try {
+    space = disk.space(layout.root);
+  } catch (error) {
+    throw diskFault(error, 'Asking for free space');
+  }
+  if (space < bundle.size + SPARE_BYTES) {
+    throw new Fault('NO_SPACE', `The bundle has ${bundle.size} bytes, and only ${space} are free`, {
+      hint: 'Free some space on the file system of the root, then try again',
+    });
+  }
+}
+
+/** @throws Fault DIGEST_MISMATCH if the bytes are not those that were declared. */
+export function checkBundle({ bundle }: BeginParams, received: number, sha256: string): void {
+  if (received !== bundle.size) {
+    throw new Fault('DIGEST_MISMATCH', `${received} bytes came in, declared were ${bundle.size}`, {
+      hint: 'Send the bundle whole, and declare what you send',
+    });
+  }
+  if (sha256 !== bundle.sha256) {
+    throw new Fault('DIGEST_MISMATCH', `The bundle has the sha256 ${sha256}, declared was ${bundle.sha256}`, {
+      hint: 'The bytes were altered on the way or the declaration is wrong: send it again',
+    });
+  }
+}

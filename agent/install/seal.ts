@@ -1,0 +1,39 @@
+/** The fourth step: the receipt, then the marker as the last file of the tree, all of it durable. */
+import { MARKER } from '../../shared/layout.ts';
+import { type Marker, writeMarker } from '../../shared/marker.ts';
+import type { Receipt } from '../../shared/receipt.ts';
+import { diskFault } from '../disk/disk-fault.ts';
+import { putRecord, syncDirectory, writeDurably } from '../disk/record.ts';
+import type { Ground } from './ground.ts';
+import type { Validated } from './validate.ts';
+
+/**
+ * Seals a slot: when it returns, every file, name, mode and owner of the tree is durable and its marker says whose
+ * it is. Until then a crash leaves a slot without a marker, which recovery throws away.
+ *
+ * @throws Fault MARKER_FAILED, NO_SPACE, READ_ONLY
+ */
+export function seal(ground: Ground, slot: string, marker: Marker, tree: Validated): void {
+  const { disk, layout, policy } = ground;
+  const all = ['', ...tree.directories, ...tree.files.map(({ path }) => path)];
+  try {
+    if (policy.owner !== undefined) {
+      for (const path of all) {
+        disk.chown(`${slot}/${path}`, policy.owner.uid, policy.owner.gid);
+      }
+    }
+    const receipt: Receipt = { ...marker, list: tree.files, skipped: tree.skipped };
+    putRecord(disk, layout.staging, layout.receipt(marker.plugin, marker.installId), receipt);
+    for (const directory of tree.directories) {
+      syncDirectory(disk, `${slot}/${directory}`);
+    }
+    writeDurably(disk, `${slot}/${MARKER}`, writeMarker(marker), 0o644);
+    if (policy.owner !== undefined) {
+      disk.chown(`${slot}/${MARKER}`, policy.owner.uid, policy.owner.gid);
+    }
+    syncDirectory(disk, slot);
+    syncDirectory(disk, layout.staging);
+  } catch (error) {
+    throw diskFault(error, `Sealing "${marker.plugin}"`, 'MARKER_FAILED');
+  }
+}

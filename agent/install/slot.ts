@@ -1,0 +1,111 @@
+/** Taking a slot: a fresh directory in staging under a new stamp, and the intent that says what it is for. */
+import type { Intent } from '../../shared/intent.ts';
+import { readMarker, MARKER_MAX_BYTES } from '../../shared/marker.ts';
+import { MARKER } from '../../shared/layout.ts';
+import { makeStamp, parseSlotName, stampMillis } from '../../shared/name.ts';
+import { diskFault } from '../disk/disk-fault.ts';
+import { errorCode } from '../disk/port.ts';
+import { putRecord, readText, removeTree, syncDirectory } from '../disk/record.ts';
+import type { Ground } from './ground.ts';
+
+/** What is live under a plugin's name just now. */
+export type Live = NonNullable<Intent['from']>;
+
+/** Looks at the marker of what is live; null if there is nothing at all. */
+export function lookAtLive({ disk, layout }: Ground, plugin: string): Intent['from'] {
+  const stat = disk.stat(layout.live(plugin));
+  if (stat === undefined) {
+    return null;
+  }
+  const reading =
+    stat.kind === 'directory'
+      ? readText(disk, `${layout.live(plugin)}/${MARKER}`, MARKER_MAX_BYTES)
+      : { kind: 'absent' as const };
+  const marker = reading.kind === 'text' ? readMarker(reading.text) : undefined;
+  switch (marker?.kind) {
+    case 'full':
+      return { installId: marker.marker.installId, kind: 'marked' };
+    case 'newer':
+      return { installId: marker.installId, kind: 'marked' };
+    case 'empty':
+      return { installId: null, kind: 'empty-marker' };
+    case 'invalid':
+    case undefined:
+      return { installId: null, kind: 'unmarked' };
+    default:
+      return marker satisfies never;
+  }
+}
+
+/** The newest moment that any stamp of the plugin names: the next stamp lies after it, whatever the clock says. */
+function newestStamp({ disk, layout }: Ground, plugin: string): number {
+  let newest = 0;
+  for (const directory of [layout.staging, layout.previous, layout.receipts]) {
+    for (const { name } of disk.list(directory)) {
+      const slot = parseSlotName(name.replace(/\.json$/, ''));
+      if (slot?.plugin === plugin) {
+        newest = Math.max(newest, stampMillis(slot.stamp));
+      }
+    }
+  }
+  return newest;
+}
+
+const ATTEMPTS = 1000;
+
+/**
+ * Takes a slot with an exclusive mkdir; the stamp is the id of the install.
+ *
+ * @throws Fault NO_SPACE, READ_ONLY, INTERNAL
+ */
+export function takeSlot(ground: Ground, plugin: string, bundleSha256: string): string {
+  const { disk, layout, now } = ground;
+  try {
+    const first = Math.max(now(), newestStamp(ground, plugin) + 1);
+    for (let i = 0; i < ATTEMPTS; i += 1) {
+      const stamp = makeStamp(first + i, bundleSha256);
+      try {
+        disk.mkdir(layout.slot(plugin, stamp), 0o755);
+        return stamp;
+      } catch (error) {
+        if (errorCode(error) !== 'EEXIST') {
+          throw error;
+        }
+      }
+    }
+    throw new Error(`${ATTEMPTS} stamps in a row were taken`);
+  } catch (error) {
+    throw diskFault(error, 'Taking a staging slot');
+  }
+}
+
+/** Writes the intent durably: the old one or the new one is there after a crash, never a torn one. */
+export function writeIntent({ disk, layout }: Ground, intent: Intent): void {
+  try {
+    putRecord(disk, layout.staging, layout.intent(intent.plugin, intent.stamp), intent);
+  } catch (error) {
+    throw diskFault(error, 'Writing the intent');
+  }
+}
+
+/** Drops the intent, which is the last thing that an operation does. */
+export function dropIntent({ disk, layout }: Ground, plugin: string, stamp: string): void {
+  if (disk.stat(layout.intent(plugin, stamp)) !== undefined) {
+    disk.unlink(layout.intent(plugin, stamp));
+  }
+  syncDirectory(disk, layout.staging);
+}
+
+/** The undo of everything before the swap: removes the slot, the receipt and the intent. Live was never touched. */
+export function discardSlot(ground: Ground, plugin: string, stamp: string): void {
+  const { disk, layout } = ground;
+  const slot = layout.slot(plugin, stamp);
+  // A half-removed tree must not keep its marker: it goes under a name that nobody takes for a slot.
+  if (disk.stat(slot) !== undefined) {
+    disk.rename(slot, `${slot}.trash`);
+    syncDirectory(disk, layout.staging);
+  }
+  removeTree(disk, `${slot}.trash`);
+  removeTree(disk, layout.receipt(plugin, stamp));
+  dropIntent(ground, plugin, stamp);
+}

@@ -1,0 +1,27 @@
+/** What an upload lives among. */
+import type { EventBody } from '../../shared/events.ts';
+import type { Fault } from '../../shared/fault.ts';
+import type { Clock } from './clock.ts';
+import type { Lanes } from './lane.ts';
+import type { Pool } from './pool.ts';
+
+/** The stream of a connection on which the bytes come in. */
+export type Link = {
+  stream: number;
+  /** Tells the sender what is taken in and how far it may send; both absolute. */
+  grant(offset: number, limit: number): void;
+  /** The upload has another link now or needs none any more; with a fault, it has failed and the sender is told. */
+  drop(fault?: Fault): void;
+};
+
+/** In milliseconds. */
+export type Patience = { stall: number; resume: number; deadline: number };
+
+export type Surroundings = {
+  pool: Pick<Pool, 'lease'>;
+  lanes: Lanes;
+  clock: Clock;
+  patience: Patience;
+  tell: (event: EventBody) => void;
+  complain: (fault: Fault, stack: string | undefined) => void;
+};

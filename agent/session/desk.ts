@@ -1,0 +1,37 @@
+/** What a session can ask for: the work, without how it is done. */
+import type { Fault } from '../../shared/fault.ts';
+import type {
+  BeginParams,
+  Hello,
+  Installed,
+  PluginInfo,
+  Result,
+  Verification,
+} from '../../shared/methods.ts';
+
+/** An upload as a session sees it. */
+export type Inflow = {
+  accept(offset: number, data: Uint8Array, fin: boolean): void;
+  detach(stream: Stream): void;
+};
+
+/** A stream of this connection that brings a bundle. */
+export type Stream = {
+  stream: number;
+  grant(offset: number, limit: number): void;
+  /** The stream is over; with a fault, it has failed and the sender is told. */
+  drop(fault?: Fault): void;
+};
+
+export type Desk = {
+  hello(): Hello;
+  begin(params: BeginParams, by: string, link: (inflow: Inflow) => Stream): Promise<Result<'install.begin'>>;
+  commit(operationId: string): Promise<Installed>;
+  abort(operationId: string): boolean;
+  list(): Promise<PluginInfo[]>;
+  /** Undefined if there is nothing of that name. */
+  get(plugin: string): Promise<PluginInfo | undefined>;
+  verify(plugin: string): Promise<Verification>;
+  /** Work is about to come: what takes time to start can start now. */
+  expectWork(): void;
+};

@@ -1,0 +1,58 @@
+/** The agent's events: numbered from its start, kept for a while, handed to whoever listens. */
+import type { Event, EventBody } from '../../shared/events.ts';
+
+/** How many events are kept for clients that come back. */
+const KEPT = 2000;
+
+/** A place in the stream of events. */
+export type Position = { bootId: string; seq: number };
+
+export class Outbox {
+  readonly bootId: string;
+  readonly #now: () => number;
+  readonly #kept: Event[] = [];
+  readonly #listeners = new Set<(event: Event) => void>();
+  #seq = 0;
+
+  constructor(bootId: string, now: () => number) {
+    this.bootId = bootId;
+    this.#now = now;
+  }
+
+  /** Numbers an event and hands it to everybody. */
+  publish(body: EventBody): void {
+    this.#seq += 1;
+    const event = this.stamp(body, this.#seq);
+    this.#kept.push(event);
+    if (this.#kept.length > KEPT) {
+      this.#kept.shift();
+    }
+    for (const listener of this.#listeners) {
+      listener(event);
+    }
+  }
+
+  /** The newest event's place. */
+  get at(): Position {
+    return { bootId: this.bootId, seq: this.#seq };
+  }
+
+  /** What came after a place; undefined if that cannot be told any more and only a snapshot helps. */
+  since({ bootId, seq }: Position): Event[] | undefined {
+    const oldest = this.#seq - this.#kept.length;
+    return bootId === this.bootId && seq >= oldest && seq <= this.#seq
+      ? this.#kept.filter((event) => event.seq > seq)
+      : undefined;
+  }
+
+  /** @returns how to stop. */
+  listen(listener: (event: Event) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** An event with a number, told to nobody. */
+  stamp({ type, data }: EventBody, seq: number): Event {
+    return { bootId: this.bootId, seq, at: new Date(this.#now()).toISOString(), type, data };
+  }
+}

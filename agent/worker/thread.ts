@@ -1,0 +1,163 @@
+/** Inside an engine thread: takes messages, works on the disk, answers. One task at a time. */
+import { parentPort, workerData } from 'node:worker_threads';
+
+import { Fault, toFault } from '../../shared/fault.ts';
+import { layoutOf } from '../../shared/layout.ts';
+import { createIgnore } from '../../shared/tree.ts';
+import { nodeDisk } from '../disk/node-disk.ts';
+import type { Ground } from '../install/ground.ts';
+import { getPlugin, listPlugins, verifyPlugin } from '../install/inspect.ts';
+import { Install } from '../install/install.ts';
+import { recall } from '../install/memory.ts';
+import { discardSlot } from '../install/slot.ts';
+import { ENGINE, type EngineData, type Envelope, type FromEngine, type ToEngine } from './messages.ts';
+
+/** Whether this thread was started to be an engine. */
+export const isEngine = (data: unknown): data is EngineData =>
+  typeof data === 'object' && data !== null && 'kind' in data && data.kind === ENGINE;
+
+/** Runs the engine in this thread until its port is closed. */
+export function runThread(): void {
+  const port = parentPort;
+  const data: unknown = workerData;
+  if (port === null || !isEngine(data)) {
+    throw new Fault('INTERNAL', 'This file was started as a thread by somebody who is not an agent');
+  }
+  const engine = new Engine(data, (envelope) => port.postMessage(envelope));
+  // Messages are worked off one after the other: a later one waits until the earlier one's promise has settled.
+  let tail: Promise<void> = Promise.resolve();
+  port.on('message', (envelope: Envelope<ToEngine>) => {
+    tail = tail.then(() => engine.take(envelope));
+  });
+}
+
+/** Messages that go on with a task; all others begin one. */
+const CONTINUES: ReadonlySet<ToEngine['kind']> = new Set(['data', 'commit', 'install', 'abort']);
+
+class Engine {
+  readonly #ground: Ground;
+  readonly #send: (envelope: Envelope<FromEngine>) => void;
+  /** The task under way; undefined between two. */
+  #task: number | undefined;
+  #install: Install | undefined;
+  #taken = 0;
+
+  constructor({ root, policy, owner }: EngineData, send: (envelope: Envelope<FromEngine>) => void) {
+    this.#send = send;
+    this.#ground = {
+      disk: nodeDisk,
+      layout: layoutOf(root),
+      policy,
+      ignore: createIgnore(policy.ignore),
+      now: Date.now,
+      owner,
+      tell: (event) => this.#say({ kind: 'event', event }),
+      complain: (fault) => this.#say({ kind: 'complaint', fault: fault.toData(), stack: stackOf(fault) }),
+    };
+  }
+
+  async take({ task, message }: Envelope<ToEngine>): Promise<void> {
+    if (CONTINUES.has(message.kind) && task !== this.#task) {
+      return;
+    }
+    this.#task = task;
+    try {
+      await this.#run(message);
+    } catch (error) {
+      this.#install?.abort();
+      const fault = toFault(error, `The task "${message.kind}"`);
+      this.#say({ kind: 'failed', fault: fault.toData(), stack: stackOf(fault) });
+      this.#done();
+    }
+  }
+
+  #say(message: FromEngine): void {
+    if (this.#task !== undefined) {
+      this.#send({ task: this.#task, message });
+    }
+  }
+
+  #done(): void {
+    this.#say({ kind: 'done' });
+    this.#install = undefined;
+    this.#task = undefined;
+  }
+
+  async #run(message: ToEngine): Promise<void> {
+    switch (message.kind) {
+      case 'begin':
+        return this.#begin(new Install(this.#ground, message.params, message.by));
+      case 'data':
+        return this.#data(message.bytes);
+      case 'commit':
+        await this.#current().validate();
+        return this.#say({ kind: 'validated' });
+      case 'install':
+        return this.#finish(this.#current());
+      case 'abort':
+        this.#install?.abort();
+        return this.#done();
+      case 'discard':
+        discardSlot(this.#ground, message.plugin, message.stamp);
+        return this.#done();
+      case 'recall':
+        return this.#answer({
+          kind: 'recalled',
+          answer: recall(this.#ground, message.operationId, undefined),
+        });
+      case 'list':
+        return this.#answer({ kind: 'listed', plugins: listPlugins(this.#ground) });
+      case 'get':
+        return this.#answer({ kind: 'got', plugin: getPlugin(this.#ground, message.plugin) });
+      case 'verify':
+        return this.#answer({ kind: 'verified', verification: verifyPlugin(this.#ground, message.plugin) });
+      default:
+        return message satisfies never;
+    }
+  }
+
+  #answer(message: FromEngine): void {
+    this.#say(message);
+    this.#done();
+  }
+
+  #begin(install: Install): void {
+    const begun = install.begin();
+    if (typeof begun === 'string') {
+      this.#install = install;
+      this.#taken = 0;
+      this.#say({ kind: 'opened', stamp: begun });
+    } else {
+      this.#answer({ kind: 'settled', answer: begun });
+    }
+  }
+
+  async #data(bytes: Uint8Array): Promise<void> {
+    const install = this.#current();
+    await install.write(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+    this.#taken += bytes.length;
+    this.#say({ kind: 'taken', offset: this.#taken, fault: install.failure?.toData() });
+  }
+
+  #finish(install: Install): void {
+    this.#say({ kind: 'installed', answer: install.install() });
+    install.collect();
+    this.#done();
+  }
+
+  #current(): Install {
+    if (this.#install === undefined) {
+      throw new Fault('CONFLICT', 'There is no install under way in this thread');
+    }
+    return this.#install;
+  }
+}
+
+/** The stack with its causes, for the log; it never goes over the wire. */
+function stackOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) {
+    return undefined;
+  }
+  const cause = stackOf(error.cause);
+  return `${error.stack ?? error.message}${cause === undefined ? '' : `\ncaused by ${cause}`}`;
+}
