@@ -1,0 +1,52 @@
+/** A bundle on the disk: what `push` sends, and can read again from any byte. */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+
+import { Fault } from '../shared/fault.ts';
+import { isPluginName } from '../shared/name.ts';
+import { manifestInside } from './manifest-inside.ts';
+
+export type Bundle = {
+  plugin: string;
+  file: string;
+  /** Bytes of the file. */
+  size: number;
+  /** Of the file, in hex. */
+  sha256: string;
+  /** The tree digest, where it is known. */
+  tree?: string | undefined;
+};
+
+/**
+ * Measures a bundle that somebody has packed. Its name is the one in the manifest inside, unless the caller says it;
+ * then nothing is unpacked here.
+ *
+ * @throws Fault INVALID_PARAMS for a file that cannot be read or is empty; MANIFEST_MISSING, MANIFEST_INVALID,
+ *   ARCHIVE_CORRUPT, LIMIT_UNPACKED where the name cannot be found.
+ */
+export async function openBundle(file: string, options: { name?: string | undefined } = {}): Promise<Bundle> {
+  const hash = createHash('sha256');
+  let size = 0;
+  try {
+    for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {
+      hash.update(chunk);
+      size += chunk.length;
+    }
+  } catch (error) {
+    throw new Fault('INVALID_PARAMS', `The bundle "${file}" cannot be read: ${(error as Error).message}`, {
+      cause: error,
+      hint: 'Name a .tgz, or the directory of a plugin',
+    });
+  }
+  if (size === 0) {
+    throw new Fault('INVALID_PARAMS', `The bundle "${file}" is empty`, { hint: 'Pack the plugin again' });
+  }
+  const plugin = options.name ?? (await manifestInside(file)).name;
+  if (!isPluginName(plugin)) {
+    const code = options.name === undefined ? 'MANIFEST_INVALID' : 'INVALID_PARAMS';
+    throw new Fault(code, `"${plugin}" is no plugin name`, {
+      hint: 'Name it with a-z, 0-9, ".", "_" and "-", beginning with a letter or digit',
+    });
+  }
+  return { plugin, file, size, sha256: hash.digest('hex') };
+}

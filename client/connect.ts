@@ -1,0 +1,172 @@
+/** Reaching a workspace: reachable, definitely not running, or nobody can tell right now. One place, for everybody. */
+import type { EventType } from '../shared/events.ts';
+import { Fault, toFault } from '../shared/fault.ts';
+import { WIRE } from '../shared/rpc.ts';
+import { type AgentEvent, Feed, type Position } from './feed.ts';
+import { Link } from './link.ts';
+import { realTimers, type Timers } from './liveness.ts';
+import { cancelled } from './requests.ts';
+import { readResult, Session } from './session.ts';
+import { readTarget, type Target } from './target.ts';
+import { createSocket, type TlsOptions, unreachable, upgraded } from './upgrade.ts';
+
+const CONNECT_MILLIS = 10_000;
+
+export type ConnectOptions = {
+  /** `ws://host:port` or `wss://host:port`; without a path it is `/v1/connect`. */
+  url: string;
+  /** Sent in the `Authorization` header; never part of the URL, never in an error. */
+  token?: string | undefined;
+  /** Who is calling, in words for the agent's log. */
+  client: string;
+  /** Which events to be told; none by default. */
+  events?: 'all' | readonly EventType[] | undefined;
+  /** The last event seen: those after it come first, or a snapshot where they are gone. */
+  resume?: Position | undefined;
+  onEvent?: ((event: AgentEvent) => void) | undefined;
+  signal?: AbortSignal | undefined;
+  /** For everything until the session has started; 10 s by default. */
+  timeoutMillis?: number | undefined;
+  tls?: TlsOptions | undefined;
+  /** The owner's own knowledge, asked when the connection fails: why the workspace is definitely not running. */
+  notRunning?: (() => Promise<string | undefined>) | undefined;
+  /** The owner's look-up, asked before: where an external workspace pulls its plugins, undefined if it is not one. */
+  externalPull?: (() => Promise<string | undefined>) | undefined;
+  /** Silence after which the connection counts as dead; 45 s by default. */
+  deadMillis?: number | undefined;
+  /** @internal */
+  timers?: Timers | undefined;
+};
+
+/** The three answers. Only `not-running` is certain that there is nothing to reach. */
+export type Reach =
+  | { state: 'reachable'; session: Session }
+  | { state: 'not-running'; why: string }
+  | { state: 'unknown'; error: Fault };
+
+/**
+ * Connects and starts a session.
+ *
+ * @throws Fault where an agent answered and refused (UNAUTHENTICATED, FORBIDDEN, RATE_LIMITED, DRAINING), where
+ *   something answers that is no agent (UNREACHABLE, retry `never`), for a bad address (INVALID_PARAMS), an external
+ *   workspace (RUNTIME_EXTERNAL), and CANCELLED by the signal.
+ *
+ * @example
+ * const reach = await connect({ url: 'ws://127.0.0.1:7423', token, client: 'platform' });
+ * if (reach.state === 'reachable') await reach.session.request('plugin.list', {});
+ */
+export async function connect(options: ConnectOptions): Promise<Reach> {
+  const target = readTarget(options.url);
+  await refuseExternal(options);
+  let error: Fault;
+  try {
+    return { state: 'reachable', session: await open(target, options) };
+  } catch (thrown) {
+    error = toFault(thrown, `Connecting to ${target.label}`);
+    if (!cannotTell(error)) throw error;
+  }
+  const why = await asked(options.notRunning);
+  return why === undefined ? { state: 'unknown', error } : { state: 'not-running', why };
+}
+
+/**
+ * A session, or a fault: for whoever does the same about every answer but `reachable`.
+ *
+ * @throws Fault as {@link connect}; UNREACHABLE with retry `later` where nobody can tell, with `never` where the
+ *   workspace is definitely not running.
+ */
+export async function openSession(options: ConnectOptions): Promise<Session> {
+  const reach = await connect(options);
+  switch (reach.state) {
+    case 'reachable':
+      return reach.session;
+    case 'unknown':
+      throw reach.error;
+    case 'not-running':
+      throw new Fault('UNREACHABLE', `The workspace is not running: ${reach.why}`, {
+        retry: 'never',
+        hint: 'Start the workspace first',
+      });
+    default:
+      return reach satisfies never;
+  }
+}
+
+/** A refused or timed-out connection alone proves nothing: a sidecar may just be starting again. */
+const cannotTell = (fault: Fault): boolean => fault.code === 'UNREACHABLE' && fault.retry !== 'never';
+
+async function open(target: Target, options: ConnectOptions): Promise<Session> {
+  const { label } = target;
+  const millis = options.timeoutMillis ?? CONNECT_MILLIS;
+  if (options.signal?.aborted === true) throw cancelled(`Connecting to ${label}`);
+  const feed = new Feed();
+  if (options.onEvent !== undefined) feed.listen(options.onEvent);
+  const socket = createSocket(target, options.token, options.tls ?? {});
+  const upgrade = upgraded(socket, target);
+  const link = new Link(socket, {
+    label,
+    timers: options.timers ?? realTimers,
+    deadMillis: options.deadMillis ?? WIRE.deadMillis,
+    onEvent: (event) => feed.take(event),
+  });
+  const start = async (): Promise<Session> => {
+    await upgrade;
+    const hello = await link.hello;
+    const params = {
+      client: options.client,
+      events: options.events ?? [],
+      ...(options.resume === undefined ? {} : { resume: options.resume }),
+    };
+    const started = readResult('session.start', await link.request('session.start', params, undefined));
+    // What was missed may still be on its way: until it comes, the place is where the caller was.
+    const at = started.resumed ? (options.resume ?? started.at) : started.at;
+    return new Session(link, hello, feed, { at, resumed: started.resumed });
+  };
+  const deadline = interruption(label, millis, options.signal);
+  try {
+    return await Promise.race([start(), deadline.fault]);
+  } catch (error) {
+    socket.terminate();
+    throw link.dismissal ?? error;
+  } finally {
+    deadline.stop();
+  }
+}
+
+/** Rejects when time is up or the caller has changed its mind. */
+function interruption(
+  label: string,
+  millis: number,
+  signal: AbortSignal | undefined,
+): { fault: Promise<never>; stop(): void } {
+  let stop = (): void => {};
+  const fault = new Promise<never>((_resolve, reject) => {
+    const late = (): void => reject(unreachable(label, `no session within ${millis / 1000} s`));
+    const onAbort = (): void => reject(cancelled(`Connecting to ${label}`));
+    const timer = setTimeout(late, millis);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    stop = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    };
+  });
+  return { fault, stop };
+}
+
+async function asked(look: (() => Promise<string | undefined>) | undefined): Promise<string | undefined> {
+  try {
+    return await look?.();
+  } catch {
+    // A look-up that fails knows nothing, and blocks nothing.
+    return undefined;
+  }
+}
+
+async function refuseExternal({ externalPull }: ConnectOptions): Promise<void> {
+  const where = await asked(externalPull);
+  if (where !== undefined) {
+    throw new Fault('RUNTIME_EXTERNAL', 'The workspace is external: nothing can be pushed to it', {
+      hint: `It pulls its plugins itself: GET ${where}`,
+    });
+  }
+}

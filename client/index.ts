@@ -1,0 +1,27 @@
+/**
+ * The platform's side of Airlock: reach a workspace, pack a plugin, push it, list what is there.
+ *
+ * @example
+ * import { openSession, packDirectory, push } from 'airlock/client';
+ *
+ * const open = () => openSession({ url: 'ws://10.0.0.7:7423', token, client: 'platform', events: ['install.failed'] });
+ * const bundle = await packDirectory('./plugins/lint');
+ * try {
+ *   const { installId, reload } = await push(open, bundle, { restart: false });
+ * } finally {
+ *   await bundle.dispose();
+ * }
+ */
+export { Fault, type FaultCode, type FaultData, type Violation } from '../shared/fault.ts';
+export type { Hello, Installed, PluginInfo, Reload, Verification } from '../shared/methods.ts';
+export { type Bundle, openBundle } from './bundle.ts';
+export { connect, type ConnectOptions, openSession, type Reach } from './connect.ts';
+export type { AgentEvent, Position } from './feed.ts';
+export { install, type InstallOptions } from './install.ts';
+export { listPlugins, verifyPlugins } from './list.ts';
+export { packDirectory, type Packed, type PackOptions } from './pack/pack.ts';
+export type { Skipped } from './pack/walk.ts';
+export { newOperationId, push, type PushOptions } from './push.ts';
+export type { Session } from './session.ts';
+export type { TlsOptions } from './upgrade.ts';
+export type { Progress } from './upload.ts';

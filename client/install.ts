@@ -1,0 +1,93 @@
+/** One install over one session: begin, send, commit. */
+import { Fault } from '../shared/fault.ts';
+import type { BeginParams, Installed } from '../shared/methods.ts';
+import type { Bundle } from './bundle.ts';
+import { cancelled } from './requests.ts';
+import type { Session } from './session.ts';
+import { type Progress, upload } from './upload.ts';
+
+const STALL_MILLIS = 30_000;
+const ABORT_MILLIS = 5000;
+
+/** What the install is to do; each field as in `install.begin`. */
+export type InstallOptions = {
+  /** Chosen by the caller, so that asking again is safe; a new one by default. */
+  operationId?: string | undefined;
+  source?: string | undefined;
+  /** The install that must be live: an installId, or null for nothing. */
+  expect?: string | null | undefined;
+  pin?: string | undefined;
+  links?: 'skip' | 'refuse' | undefined;
+  restart?: boolean | undefined;
+  force?: boolean | undefined;
+  onProgress?: ((progress: Progress) => void) | undefined;
+  /** Gives the install up: `install.abort`, then CANCELLED. */
+  signal?: AbortSignal | undefined;
+  /** Time without credit after which the agent is asked what is the matter; 30 s by default. */
+  stallMillis?: number | undefined;
+};
+
+/** The parameters of `install.begin`: what is undefined is not sent. */
+export function beginParams(bundle: Bundle, operationId: string, options: InstallOptions): BeginParams {
+  const { expect, source, pin, links, restart, force } = options;
+  return {
+    operationId,
+    plugin: bundle.plugin,
+    bundle: { size: bundle.size, sha256: bundle.sha256 },
+    ...(bundle.tree === undefined ? {} : { tree: bundle.tree }),
+    ...(source === undefined ? {} : { source }),
+    ...(expect === undefined ? {} : { expect: { installId: expect } }),
+    ...(pin === undefined ? {} : { pin }),
+    ...(links === undefined ? {} : { links }),
+    ...(restart === undefined ? {} : { restart }),
+    ...(force === undefined ? {} : { force }),
+  };
+}
+
+/**
+ * Installs a bundle over this session, once: a connection that breaks is the caller's to deal with (or `push`'s).
+ * When it resolves, the install is durable.
+ *
+ * @throws Fault as the agent refuses; UNREACHABLE when the connection breaks; CANCELLED by the signal, with executed
+ *   `maybe` where the install could no longer be stopped.
+ */
+export async function install(
+  session: Session,
+  bundle: Bundle,
+  options: InstallOptions & { operationId: string },
+): Promise<Installed> {
+  const { operationId, signal } = options;
+  try {
+    const begun = await session.request('install.begin', beginParams(bundle, operationId, options), {
+      signal,
+    });
+    if (begun.status !== 'open') return begun;
+    await upload(session, bundle, begun, {
+      operationId,
+      onProgress: options.onProgress,
+      signal,
+      stallMillis: options.stallMillis ?? STALL_MILLIS,
+    });
+    return await session.request('install.commit', { operationId }, { signal });
+  } catch (error) {
+    if (signal?.aborted !== true) throw error;
+    throw await giveUp(session, bundle, operationId);
+  }
+}
+
+/** Tells the agent to stop, and says whether that came in time. */
+async function giveUp(session: Session, { plugin }: Bundle, operationId: string): Promise<Fault> {
+  const what = `Installing "${plugin}"`;
+  try {
+    const patience = AbortSignal.timeout(ABORT_MILLIS);
+    const { aborted } = await session.request('install.abort', { operationId }, { signal: patience });
+    if (aborted) return new Fault('CANCELLED', `${what} was cancelled`, { executed: 'no' });
+  } catch {
+    // Without an answer nobody knows, which is what the fault says.
+  }
+  return new Fault('CANCELLED', `${what} was cancelled, perhaps too late`, {
+    cause: cancelled(what),
+    executed: 'maybe',
+    hint: 'See what is live with "airlock list"',
+  });
+}

@@ -1,0 +1,227 @@
+/** One WebSocket that speaks `airlock.v1`: frames in and out, and what each belongs to. Private to this folder. */
+import { WebSocket } from 'ws';
+
+import { type Event, eventSchema } from '../shared/events.ts';
+import { Fault } from '../shared/fault.ts';
+import { type DataFrame, decodeFrame, encodeFrame } from '../shared/frame.ts';
+import { type Hello, helloSchema, windowSchema } from '../shared/methods.ts';
+import {
+  CLOSE,
+  type Message,
+  PROTOCOL,
+  RPC_METHOD_NOT_FOUND,
+  readMessage,
+  writeFailure,
+  writeNotification,
+} from '../shared/rpc.ts';
+import { Incoming } from './incoming.ts';
+import { Liveness, type Timers } from './liveness.ts';
+import { Outgoing } from './outgoing.ts';
+import { Requests } from './requests.ts';
+import { noAgent } from './upgrade.ts';
+
+/** How a connection ended: the code and reason of the close frame, 1006 where there was none. */
+export type Closed = { code: number; reason: string };
+
+type LinkOptions = {
+  label: string;
+  timers: Timers;
+  deadMillis: number;
+  onEvent: (event: Event) => void;
+};
+
+/** More bytes than this on their way into the socket, and a sender waits. */
+const HIGH_WATER_BYTES = 256 * 1024;
+/** How long the other side may take to answer a close. */
+const CLOSE_MILLIS = 2000;
+
+/** The listeners are set in the constructor: the agent speaks first, at once after the upgrade. */
+export class Link {
+  /** Resolves when the connection is gone, whoever ended it; never rejects. */
+  readonly closed: Promise<Closed>;
+  /** @throws Fault where the connection ends before the agent has introduced itself, or as no agent would. */
+  readonly hello: Promise<Hello>;
+  readonly #socket: WebSocket;
+  readonly #options: LinkOptions;
+  readonly #requests: Requests;
+  readonly #liveness: Liveness;
+  readonly #incoming = new Map<number, Incoming>();
+  readonly #outgoing = new Map<number, Outgoing>();
+  #greet: { resolve(hello: Hello): void; reject(fault: Fault): void };
+  #broken: Fault | undefined;
+  #end: Closed | undefined;
+
+  constructor(socket: WebSocket, options: LinkOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    this.#requests = new Requests((text) => socket.send(text));
+    this.#greet = { resolve: () => {}, reject: () => {} };
+    this.hello = new Promise((resolve, reject) => {
+      this.#greet = { resolve, reject };
+    });
+    this.hello.catch(() => {});
+    this.#liveness = new Liveness(options.timers, options.deadMillis, () => {
+      this.#fail(`nothing was heard for ${Math.round(options.deadMillis / 1000)} s`);
+    });
+    socket.on('ping', () => this.#liveness.heard());
+    socket.on('message', (data: Buffer, isBinary) => {
+      this.#liveness.heard();
+      if (this.#broken !== undefined) return;
+      if (isBinary) this.#onFrame(data);
+      else this.#onText(data.toString('utf8'));
+    });
+    socket.on('error', (error) => this.#fail(error.message));
+    this.closed = new Promise((resolve) => {
+      socket.on('close', (code, reason) => {
+        this.#end = { code, reason: reason.toString('utf8') };
+        const said = this.#end.reason === '' ? '' : `, "${this.#end.reason}"`;
+        this.#fail(`it was closed (${code}${said})`);
+        resolve(this.#end);
+      });
+    });
+  }
+
+  /** What the agent meant by ending the connection, where its code says so. */
+  get dismissal(): Fault | undefined {
+    const who = `The agent at ${this.#options.label}`;
+    switch (this.#end?.code) {
+      case CLOSE.draining:
+        return new Fault('DRAINING', `${who} is shutting down`, { hint: 'Try again in a moment' });
+      case CLOSE.tokenGone:
+        return new Fault('UNAUTHENTICATED', `${who} no longer takes this token`);
+      case CLOSE.tooMany:
+        return new Fault('RATE_LIMITED', `${who} has too many connections`, { hint: 'Try again later' });
+      case undefined:
+      default:
+        return undefined;
+    }
+  }
+
+  request(method: string, params: unknown, signal: AbortSignal | undefined): Promise<unknown> {
+    return this.#requests.ask(method, params, signal);
+  }
+
+  /** Resolves when there is room for another frame. @throws Fault UNREACHABLE. */
+  async send(frame: DataFrame): Promise<void> {
+    if (this.#broken !== undefined) throw this.#broken;
+    const bytes = encodeFrame(frame);
+    if (this.#socket.bufferedAmount < HIGH_WATER_BYTES) {
+      this.#socket.send(bytes);
+      return;
+    }
+    await new Promise<void>((resolve, reject) => {
+      this.#socket.send(bytes, (error) => {
+        if (error === undefined || error === null) resolve();
+        else reject(this.#broken ?? this.#break(error.message));
+      });
+    });
+  }
+
+  /** The credit of a stream to the agent, until {@link Link.release}. */
+  outgoing(stream: number, limit: number): Outgoing {
+    const outgoing = new Outgoing(limit);
+    this.#outgoing.set(stream, outgoing);
+    if (this.#broken !== undefined) outgoing.fail(this.#broken);
+    return outgoing;
+  }
+
+  release(stream: number): void {
+    this.#outgoing.delete(stream);
+  }
+
+  /** The bytes of a stream from the agent; credit is given from the first read on, and no longer after the last. */
+  async *receive(stream: number): AsyncGenerator<Uint8Array, void, undefined> {
+    const incoming = new Incoming(stream, (window) => {
+      if (this.#broken === undefined) this.#socket.send(writeNotification('window', window));
+    });
+    this.#incoming.set(stream, incoming);
+    if (this.#broken !== undefined) incoming.fail(this.#broken);
+    try {
+      yield* incoming.read();
+    } finally {
+      this.#incoming.delete(stream);
+    }
+  }
+
+  /** Ends the connection; what is pending fails. */
+  close(code: number, reason: string): Promise<Closed> {
+    this.#socket.close(code, reason);
+    const patience = this.#options.timers.after(CLOSE_MILLIS, () => this.#socket.terminate());
+    return this.closed.finally(() => patience.cancel());
+  }
+
+  #onText(text: string): void {
+    const read = readMessage(text);
+    if (!read.ok) return this.#fail(read.why, CLOSE.malformed);
+    const { message } = read;
+    switch (message.kind) {
+      case 'success':
+        return this.#requests.answer(message.id, { result: message.result });
+      case 'failure':
+        if (message.id === null) return this.#fail(message.fault.message);
+        return this.#requests.answer(message.id, { fault: message.fault });
+      case 'notification':
+        return this.#onNotification(message);
+      case 'request': {
+        const fault = new Fault('NOT_FOUND', `A client answers nothing, so neither "${message.method}"`);
+        return this.#socket.send(writeFailure(message.id, fault, RPC_METHOD_NOT_FOUND));
+      }
+      default:
+        return message satisfies never;
+    }
+  }
+
+  #onNotification({ method, params }: Message & { kind: 'notification' }): void {
+    switch (method) {
+      case 'hello': {
+        const hello = helloSchema.safeParse(params);
+        if (hello.success) return this.#greet.resolve(hello.data);
+        this.#greet.reject(noAgent(this.#options.label, `its hello is not one of ${PROTOCOL}`));
+        return this.#fail('the hello of the agent cannot be read', CLOSE.malformed);
+      }
+      case 'window': {
+        const window = windowSchema.safeParse(params);
+        if (!window.success) return this.#fail('a window of the agent cannot be read', CLOSE.malformed);
+        return this.#outgoing.get(window.data.stream)?.grant(window.data);
+      }
+      case 'event': {
+        const event = eventSchema.safeParse(params);
+        if (!event.success) return this.#fail('an event of the agent cannot be read', CLOSE.malformed);
+        return this.#options.onEvent(event.data);
+      }
+      default:
+        // A newer agent may tell more than this client understands.
+        return;
+    }
+  }
+
+  #onFrame(bytes: Buffer): void {
+    const read = decodeFrame(bytes);
+    if (!read.ok) return this.#fail(read.why, CLOSE.malformed);
+    // Bytes of a stream that nobody reads any more were under way when the reader left.
+    this.#incoming.get(read.frame.stream)?.take(read.frame);
+  }
+
+  #break(why: string): Fault {
+    this.#broken ??= new Fault('UNREACHABLE', `The connection to ${this.#options.label} broke: ${why}`, {
+      retry: 'same',
+      executed: 'maybe',
+      hint: 'Ask again with the same operation id: what is done already is not done twice',
+    });
+    return this.#broken;
+  }
+
+  #fail(why: string, code?: number): void {
+    if (this.#broken !== undefined) return;
+    const fault = this.#break(why);
+    this.#liveness.stop();
+    this.#greet.reject(fault);
+    this.#requests.fail(fault);
+    for (const stream of [...this.#incoming.values(), ...this.#outgoing.values()]) stream.fail(fault);
+    if (code !== undefined && this.#socket.readyState === WebSocket.OPEN) {
+      void this.close(code, why.slice(0, 100));
+    } else {
+      this.#socket.terminate();
+    }
+  }
+}

@@ -1,0 +1,70 @@
+/** What an agent has, whole. */
+import { Fault } from '../shared/fault.ts';
+import { type PluginInfo, pluginSchema, type Verification } from '../shared/methods.ts';
+import type { Session } from './session.ts';
+
+/** A line of a list is refused beyond this. */
+const LINE_MAX_BYTES = 256 * 1024;
+const VERIFY_AT_ONCE = 8;
+
+/** Every plugin, also where there are more than an answer holds. @throws Fault as `request`. */
+export async function listPlugins(
+  session: Session,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<PluginInfo[]> {
+  const { plugins, stream } = await session.request('plugin.list', { all: true }, options);
+  if (stream === undefined) {
+    if (plugins.items.length < plugins.total) {
+      throw new Fault(
+        'INTERNAL',
+        `The agent lists ${plugins.items.length} of ${plugins.total} plugins and no stream`,
+      );
+    }
+    return plugins.items;
+  }
+  const all: PluginInfo[] = [];
+  for await (const line of lines(session.receive(stream))) {
+    all.push(readPlugin(line));
+  }
+  return all;
+}
+
+/** Compares what was installed with what lies there, of the named plugins or of all. @throws Fault as `request`. */
+export async function verifyPlugins(
+  session: Session,
+  names: readonly string[] | 'all',
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<Verification[]> {
+  const todo = names === 'all' ? (await listPlugins(session, options)).map(({ name }) => name) : [...names];
+  const results = new Map<string, Verification>();
+  const queue = todo.values();
+  const work = async (): Promise<void> => {
+    for (const plugin of queue) {
+      results.set(plugin, await session.request('plugin.verify', { plugin }, options));
+    }
+  };
+  await Promise.all(Array.from({ length: VERIFY_AT_ONCE }, work));
+  return todo.flatMap((name) => results.get(name) ?? []);
+}
+
+function readPlugin(line: string): PluginInfo {
+  try {
+    return pluginSchema.parse(JSON.parse(line));
+  } catch (error) {
+    throw new Fault('INTERNAL', 'A line of the list of plugins cannot be understood', { cause: error });
+  }
+}
+
+/** The lines of a stream of UTF-8; an empty one is let pass. */
+async function* lines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, undefined> {
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  let rest = '';
+  for await (const chunk of chunks) {
+    rest += decoder.decode(chunk, { stream: true });
+    const parts = rest.split('\n');
+    rest = parts.pop() ?? '';
+    yield* parts.filter((part) => part !== '');
+    if (rest.length > LINE_MAX_BYTES) throw new Fault('INTERNAL', 'A line of the list of plugins has no end');
+  }
+  if (rest !== '') yield rest;
+}

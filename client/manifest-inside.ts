@@ -1,0 +1,149 @@
+/** Finds the manifest in a bundle, to learn the plugin's name. The agent, not this, judges the archive. */
+import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { createGunzip } from 'node:zlib';
+
+import { Parser, type ReadEntry } from 'tar';
+
+import { Fault } from '../shared/fault.ts';
+import {
+  type Manifest,
+  MANIFEST_FILES,
+  MANIFEST_MAX_BYTES,
+  type ManifestFile,
+  readManifest,
+} from '../shared/manifest.ts';
+
+/** More than this is not unpacked for a name. */
+const UNPACKED_MAX_BYTES = 1024 ** 3;
+const CANDIDATES_MAX = 100;
+
+type Candidate = { above: string; file: ManifestFile; text: string };
+
+/**
+ * The manifest at the top of the archive, or of the one directory that holds everything in it.
+ *
+ * @throws Fault ARCHIVE_CORRUPT, LIMIT_UNPACKED, MANIFEST_MISSING, MANIFEST_INVALID; each can be got around by naming
+ *   the plugin.
+ */
+export async function manifestInside(bundle: string): Promise<Manifest> {
+  const search = new Search();
+  try {
+    await feed(bundle, search);
+  } catch (error) {
+    if (error instanceof Fault) throw error;
+    throw helpless('ARCHIVE_CORRUPT', `"${bundle}" cannot be unpacked: ${(error as Error).message}`, error);
+  }
+  const found = search.best();
+  if (found === undefined) {
+    throw helpless('MANIFEST_MISSING', `"${bundle}" holds none of ${MANIFEST_FILES.join(', ')} at its top`);
+  }
+  const read = readManifest(found.file, found.text);
+  if (!read.ok) {
+    throw helpless(
+      'MANIFEST_INVALID',
+      `${found.above}${found.file} in "${bundle}" cannot be read: ${read.why}`,
+    );
+  }
+  return read.manifest;
+}
+
+class Search {
+  readonly #candidates: Candidate[] = [];
+  /** The directories that lead to every file so far, each with its slash. */
+  #common: string | undefined;
+
+  /** Nothing that may follow can be a better find. */
+  get isDone(): boolean {
+    return this.#candidates.some(({ above, file }) => above === '' && file === MANIFEST_FILES[0]);
+  }
+
+  entry(entry: ReadEntry): void {
+    const path = entry.path.replace(/^(?:\.\/+)+/, '');
+    const isDirectory = entry.type === 'Directory' || entry.type === 'GNUDumpDir';
+    if (isDirectory || path === '') {
+      entry.resume();
+      return;
+    }
+    this.#common = commonOf(this.#common, path.slice(0, path.lastIndexOf('/') + 1));
+    const file = MANIFEST_FILES.find((name) => path === name || path.endsWith(`/${name}`));
+    const above = file === undefined ? '' : path.slice(0, path.length - file.length);
+    const isFile = entry.type === 'File' || entry.type === 'OldFile';
+    if (file === undefined || !isFile || entry.size > MANIFEST_MAX_BYTES || !this.#isAbove(above)) {
+      entry.resume();
+      return;
+    }
+    const parts: Buffer[] = [];
+    entry.on('data', (part: Buffer) => parts.push(part));
+    entry.on('end', () =>
+      this.#candidates.push({ above, file, text: Buffer.concat(parts).toString('utf8') }),
+    );
+  }
+
+  best(): Candidate | undefined {
+    const atTop = this.#candidates.filter(({ above }) => this.#isAbove(above));
+    const order = ({ above, file }: Candidate): number => above.length * 10 + MANIFEST_FILES.indexOf(file);
+    return atTop.toSorted((a, b) => order(a) - order(b))[0];
+  }
+
+  #isAbove(directory: string): boolean {
+    return this.#candidates.length < CANDIDATES_MAX && (this.#common ?? '').startsWith(directory);
+  }
+}
+
+function commonOf(common: string | undefined, directory: string): string {
+  if (common === undefined) return directory;
+  const [a, b] = [common.split('/').slice(0, -1), directory.split('/').slice(0, -1)];
+  const differs = a.findIndex((name, i) => name !== b[i]);
+  const shared = differs < 0 ? a : a.slice(0, differs);
+  return shared.map((name) => `${name}/`).join('');
+}
+
+async function feed(bundle: string, search: Search): Promise<void> {
+  // The parser would also look for compressed data by itself; it gets plain bytes only.
+  const parser = new Parser({
+    gzip: false,
+    brotli: false,
+    zstd: false,
+    onReadEntry: (entry) => search.entry(entry),
+  });
+  let bad: Error | undefined;
+  parser.on('error', (error: Error) => {
+    bad ??= error;
+  });
+  const raw = createReadStream(bundle);
+  const source = (await isGzip(bundle)) ? raw.pipe(createGunzip()) : raw;
+  raw.on('error', (error) => source.destroy(error));
+  let bytes = 0;
+  try {
+    for await (const chunk of source as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > UNPACKED_MAX_BYTES) {
+        throw helpless('LIMIT_UNPACKED', `"${bundle}" unpacks to more than ${UNPACKED_MAX_BYTES} bytes`);
+      }
+      parser.write(chunk);
+      if (bad !== undefined) throw bad;
+      if (search.isDone) return;
+    }
+    parser.end();
+    if (bad !== undefined) throw bad;
+  } finally {
+    raw.destroy();
+  }
+}
+
+async function isGzip(bundle: string): Promise<boolean> {
+  const file = await open(bundle, 'r');
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(2), 0, 2, 0);
+    return bytesRead === 2 && buffer[0] === 0x1f && buffer[1] === 0x8b;
+  } finally {
+    await file.close();
+  }
+}
+
+const helpless = (
+  code: 'ARCHIVE_CORRUPT' | 'LIMIT_UNPACKED' | 'MANIFEST_MISSING' | 'MANIFEST_INVALID',
+  why: string,
+  cause?: unknown,
+): Fault => new Fault(code, why, { cause, hint: 'Name the plugin yourself (--name), or pack it again' });

@@ -1,0 +1,65 @@
+/** The credit of a stream of bytes to the agent. */
+import type { Fault } from '../shared/fault.ts';
+import type { Window } from '../shared/methods.ts';
+
+/** How a wait for credit ends without any: nobody gave some for as long as one waits. */
+export type Credit = 'granted' | 'stalled';
+
+/** Windows are absolute, so that one that comes late or twice changes nothing. */
+export class Outgoing {
+  #limit: number;
+  #acknowledged = 0;
+  #fault: Fault | undefined;
+  #wake: () => void = () => {};
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** Bytes before this offset may be sent. */
+  get limit(): number {
+    return this.#limit;
+  }
+
+  /** Bytes before this offset have been taken in. */
+  get acknowledged(): number {
+    return this.#acknowledged;
+  }
+
+  grant({ offset, limit }: Window): void {
+    this.#limit = Math.max(this.#limit, limit);
+    this.#acknowledged = Math.max(this.#acknowledged, offset);
+    this.#wake();
+  }
+
+  /** The stream is over before its end: whoever waits, and whoever asks from now on, hears why. */
+  fail(fault: Fault): void {
+    this.#fault ??= fault;
+    this.#wake();
+  }
+
+  /**
+   * Waits until the byte at `offset` may be sent, at most `stallMillis`.
+   *
+   * @throws Fault of {@link Outgoing.fail}.
+   */
+  async credit(offset: number, stallMillis: number): Promise<Credit> {
+    let stalled = false;
+    const timer = setTimeout(() => {
+      stalled = true;
+      this.#wake();
+    }, stallMillis);
+    try {
+      for (;;) {
+        if (this.#fault !== undefined) throw this.#fault;
+        if (offset < this.#limit) return 'granted';
+        if (stalled) return 'stalled';
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}

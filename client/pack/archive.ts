@@ -1,0 +1,89 @@
+/** Writes what was walked as a tar archive, block by block: a bundle never has to fit into memory. */
+import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+
+import { Fault } from '../../shared/fault.ts';
+import { type FileEntry, modeOf } from '../../shared/tree.ts';
+import { END_OF_ARCHIVE, headerOf, padding } from './ustar.ts';
+import type { Walked, WalkedFile } from './walk.ts';
+
+const CHUNK_BYTES = 256 * 1024;
+
+/**
+ * The blocks of the archive, and by `onFile` what each file turned out to be.
+ *
+ * @throws Fault INVALID_PARAMS for a file that cannot be read or changes meanwhile.
+ */
+export async function* archive(
+  entries: readonly Walked[],
+  onFile: (file: FileEntry) => void,
+): AsyncGenerator<Buffer, void, undefined> {
+  for (const entry of entries) {
+    if (entry.kind === 'directory') {
+      yield headerOf(entry);
+    } else {
+      yield* fileBlocks(entry, onFile);
+    }
+  }
+  yield END_OF_ARCHIVE;
+}
+
+async function* fileBlocks(
+  { path, source }: WalkedFile,
+  onFile: (file: FileEntry) => void,
+): AsyncGenerator<Buffer, void, undefined> {
+  // Not through a link that was put there since the walk, and not waiting for a pipe.
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  const file = await open(source, flags).catch((error: unknown) => {
+    throw spoilt(path, `it cannot be read: ${(error as Error).message}`, error);
+  });
+  try {
+    const before = await file.stat();
+    if (!before.isFile()) throw spoilt(path, 'it is no longer a file');
+    const { size } = before;
+    const mode = modeOf(before.mode);
+    yield headerOf({ kind: 'file', path, size, mode });
+    const hash = createHash('sha256');
+    let at = 0;
+    while (at < size) {
+      const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, size - at));
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
+      if (bytesRead === 0) throw spoilt(path, 'it has become shorter while it was packed');
+      const part = buffer.subarray(0, bytesRead);
+      hash.update(part);
+      at += bytesRead;
+      yield part;
+    }
+    const after = await file.stat();
+    if (after.size !== size || after.mtimeMs !== before.mtimeMs) {
+      throw spoilt(path, 'it was changed while it was packed');
+    }
+    yield padding(size);
+    onFile({ path, size, mode, sha256: hash.digest('hex') });
+  } finally {
+    await file.close();
+  }
+}
+
+const spoilt = (path: string, why: string, cause?: unknown): Fault =>
+  new Fault('INVALID_PARAMS', `Packing "${path}" failed: ${why}`, {
+    cause,
+    hint: 'Pack again while nothing changes the plugin',
+  });
+
+/** Joins small blocks into larger ones: each that reaches the compressor costs a turn of its thread. */
+export async function* joined(blocks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
+  let parts: Buffer[] = [];
+  let bytes = 0;
+  for await (const block of blocks) {
+    parts.push(block);
+    bytes += block.length;
+    if (bytes >= CHUNK_BYTES) {
+      yield Buffer.concat(parts, bytes);
+      parts = [];
+      bytes = 0;
+    }
+  }
+  if (bytes > 0) yield Buffer.concat(parts, bytes);
+}

@@ -1,0 +1,35 @@
+/** What of a directory belongs into a bundle, by path alone. Pure. */
+import ignore from 'ignore';
+
+import { MARKER } from '../../shared/layout.ts';
+import { createIgnore } from '../../shared/tree.ts';
+
+/** Names further paths that stay out of the bundle, in the syntax of gitignore; at the root of the plugin. */
+export const IGNORE_FILE = '.airlockignore';
+
+/** Whether a path stays out of the bundle. */
+export type LeftOut = (path: string, kind: 'file' | 'directory') => boolean;
+
+/**
+ * Left out are `.git` at any depth, the marker, caches and editors' files, what the owner adds, and what the plugin's
+ * own `.airlockignore` names. It answers for the path and for the directories above it.
+ *
+ * @param patterns the text of `.airlockignore`; empty where there is none.
+ */
+export function createLeftOut(extra: readonly string[], patterns: string): LeftOut {
+  const isIgnored = createIgnore(extra);
+  const matcher = ignore().add(patterns);
+  return (path, kind) =>
+    path === MARKER ||
+    path.split('/').includes('.git') ||
+    isIgnored(path) ||
+    matcher.ignores(kind === 'directory' ? `${path}/` : path);
+}
+
+const SECRETS = [/^\.env$/, /^\.env\.(?!example$)/, /\.pem$/, /^id_(?!.*\.pub$)/] as const;
+
+/** Whether a file's name is one under which people keep secrets. */
+export function looksSecret(path: string): boolean {
+  const name = path.slice(path.lastIndexOf('/') + 1).toLowerCase();
+  return SECRETS.some((pattern) => pattern.test(name));
+}

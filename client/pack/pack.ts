@@ -1,0 +1,192 @@
+/** Packs a directory into a bundle. The same files give the same bytes, whoever packs them, wherever, whenever. */
+import { createHash, randomUUID } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { constants, createGzip } from 'node:zlib';
+
+import { Fault } from '../../shared/fault.ts';
+import type { Manifest } from '../../shared/manifest.ts';
+import { type FileEntry, treeDigest } from '../../shared/tree.ts';
+import type { Bundle } from '../bundle.ts';
+import { archive, joined } from './archive.ts';
+import { createLeftOut, IGNORE_FILE, type LeftOut } from './choice.ts';
+import { findManifest, pluginName } from './plugin-manifest.ts';
+import { type Skipped, walk } from './walk.ts';
+
+/** Fixed, for the level is part of the bytes. */
+const GZIP = { level: 6, memLevel: 8, strategy: constants.Z_DEFAULT_STRATEGY };
+/** The header says on which system the packer ran; 255 is "unknown". */
+const GZIP_SYSTEM_BYTE = 9;
+const SECRETS_SHOWN = 20;
+
+export type PackOptions = {
+  /** Pack also files whose names look like secrets. */
+  allowSecrets?: boolean | undefined;
+  /** More names to leave out, as in `AIRLOCK_IGNORE`. */
+  ignore?: readonly string[] | undefined;
+  /** `optional`: a plugin without a manifest is packed, too; then it is named by `name` or else by its directory. */
+  manifest?: 'required' | 'optional' | undefined;
+  /** What the plugin must be called. */
+  name?: string | undefined;
+  /** Where the bundle goes; without it into a temporary directory, which `dispose` removes. */
+  out?: string | undefined;
+  /** Replace what is at `out`. */
+  overwrite?: boolean | undefined;
+};
+
+export type Packed = Bundle & {
+  /** Tree digest of what was packed. */
+  tree: string;
+  files: number;
+  /** Of all files, unpacked. */
+  bytes: number;
+  /** Undefined only with `manifest: 'optional'`. */
+  manifest: Manifest | undefined;
+  /** What was left out though nobody said so: links that point outside, sockets, pipes, devices. */
+  skipped: Skipped[];
+  /** Removes a temporary bundle; leaves one that was written to `out`. */
+  dispose(): Promise<void>;
+};
+
+/**
+ * Packs a plugin's directory as a `.tgz`, streaming.
+ *
+ * @throws Fault INVALID_PARAMS for what cannot be read, changes meanwhile or looks like a secret; MANIFEST_*;
+ *   CONFLICT where something is at `out` already.
+ *
+ * @example const bundle = await packDirectory('./plugins/lint');
+ */
+export async function packDirectory(directory: string, options: PackOptions = {}): Promise<Packed> {
+  const root = await rootOf(directory);
+  const own = createLeftOut(options.ignore ?? [], await ignorePatterns(root));
+  const { entries, skipped, secrets } = await walk(root, await withoutOut(own, root, options.out));
+  if (options.allowSecrets !== true) refuseSecrets(secrets);
+  const manifest = await findManifest(entries);
+  const isRequired = options.manifest !== 'optional';
+  const plugin = pluginName(
+    manifest,
+    options.name ?? (manifest === undefined ? basename(root) : undefined),
+    isRequired,
+  );
+  const list: FileEntry[] = [];
+  const target = await openTarget(options);
+  try {
+    const blocks = joined(archive(entries, (file) => list.push(file)));
+    const { size, sha256 } = await compress(blocks, target.path);
+    const { file, dispose } = await target.keep();
+    const bytes = list.reduce((sum, one) => sum + one.size, 0);
+    return {
+      plugin,
+      file,
+      size,
+      sha256,
+      tree: treeDigest(list),
+      files: list.length,
+      bytes,
+      manifest,
+      skipped,
+      dispose,
+    };
+  } catch (error) {
+    await target.discard();
+    throw error;
+  }
+}
+
+async function rootOf(directory: string): Promise<string> {
+  try {
+    const root = await realpath(directory);
+    if ((await stat(root)).isDirectory()) return root;
+  } catch (error) {
+    throw new Fault('INVALID_PARAMS', `"${directory}" cannot be packed: ${(error as Error).message}`, {
+      cause: error,
+      hint: 'Name the directory of a plugin',
+    });
+  }
+  throw new Fault('INVALID_PARAMS', `"${directory}" is not a directory`, {
+    hint: 'Name the directory of a plugin',
+  });
+}
+
+async function ignorePatterns(root: string): Promise<string> {
+  try {
+    return await readFile(join(root, IGNORE_FILE), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+    throw new Fault('INVALID_PARAMS', `${IGNORE_FILE} cannot be read: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+/** The bundle that is being replaced is no part of the plugin, though it may lie in its directory. */
+async function withoutOut(own: LeftOut, root: string, out: string | undefined): Promise<LeftOut> {
+  if (out === undefined) return own;
+  const into = await realpath(dirname(out)).catch(() => undefined);
+  return into === root ? (path, kind) => path === basename(out) || own(path, kind) : own;
+}
+
+function refuseSecrets(secrets: readonly string[]): void {
+  if (secrets.length === 0) return;
+  const shown = secrets.slice(0, SECRETS_SHOWN).map((path) => `"${path}"`);
+  const more = secrets.length > shown.length ? ` and ${secrets.length - shown.length} more` : '';
+  throw new Fault('INVALID_PARAMS', `The plugin holds what looks like secrets: ${shown.join(', ')}${more}`, {
+    hint: `Name them in ${IGNORE_FILE}, or allow them (--allow-secrets) if they are none`,
+  });
+}
+
+type Target = {
+  path: string;
+  keep(): Promise<{ file: string; dispose: () => Promise<void> }>;
+  discard(): Promise<void>;
+};
+
+/** Where the bytes are written: what is to be replaced stays whole until they are all there. */
+async function openTarget({ out, overwrite }: PackOptions): Promise<Target> {
+  if (out === undefined) {
+    const directory = await mkdtemp(join(tmpdir(), 'airlock-pack-'));
+    const discard = (): Promise<void> => rm(directory, { recursive: true, force: true });
+    const path = join(directory, 'bundle.tgz');
+    return { path, keep: async () => ({ file: path, dispose: discard }), discard };
+  }
+  const path = overwrite === true ? `${out}.${randomUUID()}.tmp` : out;
+  try {
+    await (await open(path, 'wx')).close();
+  } catch (error) {
+    const exists = (error as NodeJS.ErrnoException).code === 'EEXIST';
+    const why = exists ? 'it exists' : (error as Error).message;
+    throw new Fault(exists ? 'CONFLICT' : 'INVALID_PARAMS', `Writing "${out}" failed: ${why}`, {
+      cause: error,
+      hint: exists
+        ? 'Choose another name, or overwrite it (--force)'
+        : 'Choose a place that can be written to',
+    });
+  }
+  const keep = async (): Promise<{ file: string; dispose: () => Promise<void> }> => {
+    if (path !== out) await rename(path, out);
+    return { file: out, dispose: async () => {} };
+  };
+  return { path, keep, discard: () => rm(path, { force: true }) };
+}
+
+async function compress(
+  blocks: AsyncIterable<Buffer>,
+  file: string,
+): Promise<{ size: number; sha256: string }> {
+  const hash = createHash('sha256');
+  let size = 0;
+  async function* measured(parts: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
+    for await (const part of parts) {
+      const systemAt = GZIP_SYSTEM_BYTE - size;
+      if (systemAt >= 0 && systemAt < part.length) part[systemAt] = 255;
+      hash.update(part);
+      size += part.length;
+      yield part;
+    }
+  }
+  await pipeline(blocks, createGzip(GZIP), measured, createWriteStream(file));
+  return { size, sha256: hash.digest('hex') };
+}

@@ -1,0 +1,63 @@
+/** The manifest of a directory that is to be packed: the agent's refusals, before any byte is sent. */
+import { readFile, stat } from 'node:fs/promises';
+
+import { Fault } from '../../shared/fault.ts';
+import { type Manifest, MANIFEST_FILES, MANIFEST_MAX_BYTES, readManifest } from '../../shared/manifest.ts';
+import { isPluginName } from '../../shared/name.ts';
+import type { Walked } from './walk.ts';
+
+/**
+ * The first manifest among the entries; undefined where there is none.
+ *
+ * @throws Fault MANIFEST_INVALID.
+ */
+export async function findManifest(entries: readonly Walked[]): Promise<Manifest | undefined> {
+  for (const name of MANIFEST_FILES) {
+    const entry = entries.find(({ path }) => path === name);
+    if (entry?.kind !== 'file') continue;
+    const { size } = await stat(entry.source);
+    if (size > MANIFEST_MAX_BYTES) throw invalid(`${name} is larger than ${MANIFEST_MAX_BYTES} bytes`);
+    const read = readManifest(name, await readFile(entry.source, 'utf8'));
+    if (!read.ok) throw invalid(`${name} cannot be read: ${read.why}`);
+    return read.manifest;
+  }
+  return undefined;
+}
+
+/**
+ * What the plugin is called: as the manifest says, else as the caller says.
+ *
+ * @throws Fault MANIFEST_MISSING, MANIFEST_INVALID, MANIFEST_MISMATCH, INVALID_PARAMS.
+ */
+export function pluginName(
+  manifest: Manifest | undefined,
+  given: string | undefined,
+  isRequired: boolean,
+): string {
+  if (manifest === undefined && isRequired) {
+    throw new Fault('MANIFEST_MISSING', `There is none of ${MANIFEST_FILES.join(', ')}`, {
+      hint: 'Add a plugin.yaml with name and version at the root of the plugin',
+    });
+  }
+  if (manifest !== undefined && !isPluginName(manifest.name)) {
+    throw invalid(`${manifest.file} names the plugin "${manifest.name}", which is no plugin name`);
+  }
+  if (manifest !== undefined && given !== undefined && manifest.name !== given) {
+    const why = `${manifest.file} names the plugin "${manifest.name}", not "${given}"`;
+    throw new Fault('MANIFEST_MISMATCH', why, { hint: 'Correct the name in one of the two places' });
+  }
+  const name = manifest?.name ?? given;
+  if (name === undefined || !isPluginName(name)) {
+    throw new Fault(
+      'INVALID_PARAMS',
+      name === undefined ? 'Nothing names the plugin' : `"${name}" is no plugin name`,
+      {
+        hint: 'Name it with a-z, 0-9, ".", "_" and "-", beginning with a letter or digit',
+      },
+    );
+  }
+  return name;
+}
+
+const invalid = (why: string): Fault =>
+  new Fault('MANIFEST_INVALID', why, { hint: 'Correct the manifest and try again' });

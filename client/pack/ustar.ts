@@ -1,0 +1,62 @@
+/** Headers of a tar archive that depend on nothing but path, kind, size and mode. */
+import { Header, Pax } from 'tar';
+
+import type { FileEntry } from '../../shared/tree.ts';
+
+const BLOCK_BYTES = 512;
+const PATH_BYTES = 100;
+const EPOCH = new Date(0);
+
+/** Two blocks of zeros. */
+export const END_OF_ARCHIVE: Buffer = Buffer.alloc(2 * BLOCK_BYTES);
+
+/** Zeros up to the next block after so many bytes. */
+export const padding = (size: number): Buffer =>
+  Buffer.alloc((BLOCK_BYTES - (size % BLOCK_BYTES)) % BLOCK_BYTES);
+
+export type TarEntry =
+  | { kind: 'file'; path: string; size: number; mode: FileEntry['mode'] }
+  | { kind: 'directory'; path: string };
+
+/** The header of an entry; before it a pax header where path or size do not fit into a plain one. */
+export function headerOf(entry: TarEntry): Buffer {
+  const isFile = entry.kind === 'file';
+  const path = isFile ? entry.path : `${entry.path}/`;
+  const size = isFile ? entry.size : 0;
+  const mode = isFile ? Number.parseInt(entry.mode, 8) : 0o755;
+  const type = isFile ? 'File' : 'Directory';
+  const plain = new Header({ ...NOBODY, path, size, mode, type });
+  if (!plain.encode()) {
+    return plain.block ?? Buffer.alloc(0);
+  }
+  const body = Buffer.from(new Pax({ path }).encodeBody(), 'utf8');
+  const stand = asciiStandIn(path, isFile);
+  return Buffer.concat([
+    encoded({
+      path: `PaxHeader/${stand}`.slice(0, PATH_BYTES - 1),
+      size: body.length,
+      mode: 0o644,
+      type: 'ExtendedHeader',
+    }),
+    body,
+    padding(body.length),
+    encoded({ path: stand, size, mode, type }),
+  ]);
+}
+
+type Fields = { path: string; size: number; mode: number; type: 'File' | 'Directory' | 'ExtendedHeader' };
+
+const NOBODY = { uid: 0, gid: 0, uname: '', gname: '', mtime: EPOCH };
+
+function encoded(fields: Fields): Buffer {
+  const header = new Header({ ...NOBODY, ...fields });
+  header.encode();
+  return header.block ?? Buffer.alloc(0);
+}
+
+/** What a reader that knows no pax sees: never cut inside of a character. */
+function asciiStandIn(path: string, isFile: boolean): string {
+  const ascii = path.replaceAll(/[^\u0021-\u007e]/gu, '_');
+  const tail = isFile ? '' : '/';
+  return ascii.length <= PATH_BYTES - 1 ? ascii : ascii.slice(0, PATH_BYTES - 1 - tail.length) + tail;
+}

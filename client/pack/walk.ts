@@ -1,0 +1,140 @@
+/** Walks a plugin's directory and says what goes into the bundle. Nothing is read but directories and links. */
+import type { Stats } from 'node:fs';
+import { lstat, readdir, realpath, stat } from 'node:fs/promises';
+import { join, relative, sep } from 'node:path';
+
+import { Fault } from '../../shared/fault.ts';
+import { type LeftOut, looksSecret } from './choice.ts';
+
+/** An entry of the bundle: its path there, and where its bytes are. */
+export type WalkedFile = { kind: 'file'; path: string; source: string };
+export type Walked = WalkedFile | { kind: 'directory'; path: string };
+/** What was left out though nobody said so, by path. */
+export type Skipped = { path: string; why: string };
+
+export type Walk = {
+  /** By the UTF-8 bytes of their paths, so that a directory comes before what is in it. */
+  entries: Walked[];
+  skipped: Skipped[];
+  /** Paths that look like secrets; they are among the entries, too. */
+  secrets: string[];
+};
+
+/** Links that lead to and fro multiply; beyond this nobody means a plugin. */
+const MAX_ENTRIES = 200_000;
+
+/**
+ * A link that points inside the plugin becomes the file or directory it points at; one that points outside, nowhere,
+ * back at a directory above it, or at something left out is skipped and named, like sockets, pipes and devices.
+ *
+ * @param root a real path, no link.
+ * @throws Fault INVALID_PARAMS for a directory that cannot be read, LIMIT_ENTRIES.
+ */
+export async function walk(root: string, leftOut: LeftOut): Promise<Walk> {
+  const walker = new Walker(root, leftOut);
+  await walker.directory('', root, [root]);
+  const keyed = walker.entries.map((entry) => ({ entry, key: Buffer.from(entry.path, 'utf8') }));
+  keyed.sort((a, b) => Buffer.compare(a.key, b.key));
+  return {
+    entries: keyed.map(({ entry }) => entry),
+    skipped: walker.skipped.toSorted((a, b) => (a.path < b.path ? -1 : 1)),
+    secrets: walker.secrets.toSorted(),
+  };
+}
+
+class Walker {
+  readonly entries: Walked[] = [];
+  readonly skipped: Skipped[] = [];
+  readonly secrets: string[] = [];
+  readonly #root: string;
+  readonly #leftOut: LeftOut;
+
+  constructor(root: string, leftOut: LeftOut) {
+    this.#root = root;
+    this.#leftOut = leftOut;
+  }
+
+  /** @param above the real directories that lead here, this one included: the guard against circles. */
+  async directory(path: string, real: string, above: readonly string[]): Promise<void> {
+    const names = await reading(path, () => readdir(real));
+    for (const name of names) {
+      const inner = path === '' ? name : `${path}/${name}`;
+      await this.#entry(inner, join(real, name), above);
+    }
+  }
+
+  async #entry(path: string, place: string, above: readonly string[]): Promise<void> {
+    let found: Stats;
+    try {
+      found = await lstat(place);
+    } catch (error) {
+      if (!path.includes('\uFFFD')) throw unreadable(path, error);
+      this.skipped.push({ path, why: 'its name is not UTF-8' });
+      return;
+    }
+    if (found.isSymbolicLink()) return this.#link(path, place, above);
+    const kind = found.isDirectory() ? 'directory' : 'file';
+    // Below a link to a directory the two paths differ, and either may be named.
+    if (this.#leftOut(path, kind) || this.#leftOut(this.#pathOf(place), kind)) return;
+    await this.#take(path, place, found, above);
+  }
+
+  async #link(path: string, place: string, above: readonly string[]): Promise<void> {
+    const skip = (why: string): void => {
+      if (!this.#leftOut(path, 'file')) this.skipped.push({ path, why });
+    };
+    const real = await realpath(place).catch(() => undefined);
+    if (real === undefined) return skip('the link points at nothing');
+    const isInside = real === this.#root || real.startsWith(this.#root + sep);
+    if (!isInside) return skip('the link points out of the plugin');
+    const found = await reading(path, () => stat(real));
+    const kind = found.isDirectory() ? 'directory' : 'file';
+    if (this.#leftOut(path, kind)) return;
+    if (above.includes(real)) return skip('the link points at a directory above it');
+    const target = this.#pathOf(real);
+    if (this.#leftOut(target, kind)) return skip(`the link points at "${target}", which is left out`);
+    // A secret stays one under another name.
+    if (kind === 'file' && looksSecret(target) && !looksSecret(path)) this.secrets.push(path);
+    await this.#take(path, real, found, above);
+  }
+
+  #pathOf(real: string): string {
+    return relative(this.#root, real).split(sep).join('/');
+  }
+
+  async #take(path: string, real: string, found: Stats, above: readonly string[]): Promise<void> {
+    if (this.entries.length >= MAX_ENTRIES) {
+      throw new Fault('LIMIT_ENTRIES', `The plugin has more than ${MAX_ENTRIES} files and directories`, {
+        hint: 'Look for links that lead to and fro, or leave something out with an .airlockignore',
+      });
+    }
+    if (found.isDirectory()) {
+      this.entries.push({ kind: 'directory', path });
+      await this.directory(path, real, [...above, real]);
+    } else if (found.isFile()) {
+      if (looksSecret(path)) this.secrets.push(path);
+      this.entries.push({ kind: 'file', path, source: real });
+    } else {
+      this.skipped.push({ path, why: `it is a ${kindOf(found)}` });
+    }
+  }
+}
+
+function kindOf(found: Stats): string {
+  if (found.isSocket()) return 'socket';
+  return found.isFIFO() ? 'pipe' : 'device';
+}
+
+async function reading<T>(path: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
+const unreadable = (path: string, cause: unknown): Fault =>
+  new Fault('INVALID_PARAMS', `"${path === '' ? '.' : path}" cannot be read: ${(cause as Error).message}`, {
+    cause,
+    hint: 'Check its permissions, and that nothing changes the plugin while it is packed',
+  });

@@ -1,0 +1,117 @@
+/** An install that outlives its connection. */
+import { randomUUID } from 'node:crypto';
+
+import { Fault, toFault } from '../shared/fault.ts';
+import type { Installed } from '../shared/methods.ts';
+import type { Bundle } from './bundle.ts';
+import { install, type InstallOptions } from './install.ts';
+import { cancelled } from './requests.ts';
+import type { Session } from './session.ts';
+
+const TRIES = 5;
+const FIRST_PAUSE_MILLIS = 500;
+const LONGEST_PAUSE_MILLIS = 8000;
+
+export type PushOptions = InstallOptions & {
+  /** How often to connect anew, at most, before bytes move again; 5 by default. */
+  tries?: number | undefined;
+  /** Told before each pause. */
+  onReconnect?: ((why: Fault, pauseMillis: number) => void) | undefined;
+  /** @internal */
+  sleep?: ((millis: number, signal: AbortSignal | undefined) => Promise<void>) | undefined;
+  /** @internal Between 0 and 1. */
+  random?: (() => number) | undefined;
+};
+
+/** A new operation id. */
+export const newOperationId = (): string => randomUUID();
+
+/**
+ * Installs a bundle. When the connection breaks before the answer, it connects again and goes on with the same
+ * operation: from the byte that the agent has taken in, or from the start where the agent was restarted; an install
+ * that was finished meanwhile gives its answer. Every session that `open` gives is closed again.
+ *
+ * @param open connects, and stops doing so by the signal; to be told early why an install failed, subscribe to `install.failed` there.
+ * @throws Fault as `install`; UNREACHABLE when all tries are used up.
+ *
+ * @example
+ * const open = () => openSession({ url, token, client: 'platform', events: ['install.failed'] });
+ * const { installId } = await push(open, await packDirectory('./lint'));
+ */
+export async function push(
+  open: (signal: AbortSignal | undefined) => Promise<Session>,
+  bundle: Bundle,
+  options: PushOptions = {},
+): Promise<Installed> {
+  const { signal, sleep = pause, random = Math.random, tries = TRIES } = options;
+  const operationId = options.operationId ?? newOperationId();
+  let begun = false;
+  let furthest = 0;
+  let failures = 0;
+  for (;;) {
+    if (isAborted(signal)) throw cancelledPush(bundle, begun);
+    const before = furthest;
+    let session: Session | undefined;
+    try {
+      session = await open(signal);
+      begun = true;
+      return await install(session, bundle, {
+        ...options,
+        operationId,
+        onProgress: (progress) => {
+          furthest = Math.max(furthest, progress.sent);
+          options.onProgress?.(progress);
+        },
+      });
+    } catch (error) {
+      const fault = toFault(error, `Installing "${bundle.plugin}"`);
+      if (isAborted(signal)) throw fault.code === 'CANCELLED' ? fault : cancelledPush(bundle, begun);
+      if (!passes(fault)) throw fault;
+      failures = furthest > before ? 1 : failures + 1;
+      if (failures > tries) throw exhausted(fault, tries, begun);
+      const millis = pauseMillis(failures, random());
+      options.onReconnect?.(fault, millis);
+      await sleep(millis, signal);
+    } finally {
+      await session?.close();
+    }
+  }
+}
+
+/** Full pauses of 0.5, 1, 2, 4, 8 s, of which chance takes away up to a half, so that a fleet does not come at once. */
+function pauseMillis(failures: number, chance: number): number {
+  const full = Math.min(LONGEST_PAUSE_MILLIS, FIRST_PAUSE_MILLIS * 2 ** (failures - 1));
+  return Math.round(full * (0.5 + chance / 2));
+}
+
+/** Whether another connection may do better: it broke, the agent is being restarted, too many knock at once. */
+const passes = ({ code, retry }: Fault): boolean =>
+  retry !== 'never' && (code === 'UNREACHABLE' || code === 'DRAINING' || code === 'RATE_LIMITED');
+
+const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted === true;
+
+const cancelledPush = ({ plugin }: Bundle, begun: boolean): Fault =>
+  begun
+    ? cancelled(`Installing "${plugin}"`)
+    : new Fault('CANCELLED', `Installing "${plugin}" was cancelled before it began`);
+
+const exhausted = (last: Fault, tries: number, begun: boolean): Fault =>
+  new Fault(last.code, `${last.message} (after ${tries} more tries)`, {
+    cause: last,
+    hint: last.hint,
+    retry: 'later',
+    executed: begun ? 'maybe' : 'no',
+  });
+
+function pause(millis: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, millis);
+    signal?.addEventListener('abort', done, { once: true });
+    if (signal?.aborted === true) done();
+  });
+}

@@ -1,0 +1,94 @@
+/** What was asked and not yet answered on one connection. */
+import { Fault } from '../shared/fault.ts';
+import { WIRE, writeRequest } from '../shared/rpc.ts';
+
+type Pending = { resolve(result: unknown): void; reject(fault: Fault): void };
+
+/** The fault of a caller who changed its mind; what was asked may go on at the other side. */
+export const cancelled = (what: string): Fault =>
+  new Fault('CANCELLED', `${what} was cancelled`, { executed: 'maybe' });
+
+/**
+ * Numbers requests, keeps at most as many in flight as the agent takes, the others waiting in order, and matches the
+ * answers. Every promise that it has given out is settled: by an answer, a cancellation, or {@link Requests.fail}.
+ */
+export class Requests {
+  readonly #write: (text: string) => void;
+  readonly #inFlight = new Map<string, Pending>();
+  readonly #waiting: { id: string; text: string; pending: Pending }[] = [];
+  #broken: Fault | undefined;
+  #last = 0;
+
+  constructor(write: (text: string) => void) {
+    this.#write = write;
+  }
+
+  /** @throws Fault as the agent answered; CANCELLED; TOO_LARGE; UNREACHABLE where the connection broke. */
+  ask(method: string, params: unknown, signal: AbortSignal | undefined): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#last += 1;
+      const id = String(this.#last);
+      const text = writeRequest(id, method, params);
+      if (this.#broken !== undefined) return reject(this.#broken);
+      if (signal?.aborted === true) return reject(cancelled(`"${method}"`));
+      if (Buffer.byteLength(text) > WIRE.frameBytes) {
+        const why = `The request "${method}" is larger than a frame may be (${WIRE.frameBytes} bytes)`;
+        return reject(new Fault('TOO_LARGE', why));
+      }
+      const onAbort = (): void => {
+        const place = this.#waiting.findIndex((one) => one.id === id);
+        if (place >= 0) this.#waiting.splice(place, 1);
+        reject(cancelled(`"${method}"`));
+      };
+      signal?.addEventListener('abort', onAbort, { once: true });
+      const settled = (): void => signal?.removeEventListener('abort', onAbort);
+      const pending: Pending = {
+        resolve: (result) => {
+          settled();
+          resolve(result);
+        },
+        reject: (fault) => {
+          settled();
+          reject(fault);
+        },
+      };
+      this.#waiting.push({ id, text, pending });
+      this.#sendNext();
+    });
+  }
+
+  /** An answer. One to a question that nobody asked is let pass. */
+  answer(id: string, outcome: { result: unknown } | { fault: Fault }): void {
+    const pending = this.#inFlight.get(id);
+    this.#inFlight.delete(id);
+    if ('fault' in outcome) {
+      pending?.reject(outcome.fault);
+    } else {
+      pending?.resolve(outcome.result);
+    }
+    this.#sendNext();
+  }
+
+  /** The connection is gone: so is every answer. */
+  fail(fault: Fault): void {
+    this.#broken = fault;
+    for (const pending of this.#inFlight.values()) {
+      pending.reject(fault);
+    }
+    for (const { pending } of this.#waiting) {
+      pending.reject(new Fault('UNREACHABLE', fault.message, { retry: 'same', cause: fault }));
+    }
+    this.#inFlight.clear();
+    this.#waiting.length = 0;
+  }
+
+  // A cancelled request stays in flight until it is answered: the agent counts it, too.
+  #sendNext(): void {
+    while (this.#inFlight.size < WIRE.requestsInFlight) {
+      const next = this.#waiting.shift();
+      if (next === undefined) return;
+      this.#inFlight.set(next.id, next.pending);
+      this.#write(next.text);
+    }
+  }
+}

@@ -1,0 +1,101 @@
+/** A conversation with one agent: questions and answers, events, streams of bytes. */
+import { Fault } from '../shared/fault.ts';
+import type { DataFrame } from '../shared/frame.ts';
+import { type Hello, type MethodName, methods, type Params, type Result } from '../shared/methods.ts';
+import type { AgentEvent, Feed, Position } from './feed.ts';
+import type { Closed, Link } from './link.ts';
+import type { Outgoing } from './outgoing.ts';
+
+/**
+ * What `connect` gives. One session serves many operations; whoever opened it closes it.
+ *
+ * @example const plugin = await session.request('plugin.get', { plugin: 'lint' });
+ */
+export class Session {
+  /** What the agent said of itself and its limits. */
+  readonly hello: Hello;
+  /** Whether the events that were missed follow; if not though `resume` was given, a `snapshot` event does. */
+  readonly resumed: boolean;
+  readonly #link: Link;
+  readonly #feed: Feed;
+  readonly #began: Position;
+
+  /** @internal */
+  constructor(link: Link, hello: Hello, feed: Feed, began: { at: Position; resumed: boolean }) {
+    this.#link = link;
+    this.hello = hello;
+    this.resumed = began.resumed;
+    this.#feed = feed;
+    this.#began = began.at;
+  }
+
+  /** The newest event that was seen: the `resume` of a later connection. */
+  get position(): Position {
+    return this.#feed.seen ?? this.#began;
+  }
+
+  /** Resolves when the connection is gone, whoever ended it; never rejects. */
+  get closed(): Promise<Closed> {
+    return this.#link.closed;
+  }
+
+  /**
+   * Asks the agent something.
+   *
+   * @throws Fault as the agent answered; UNREACHABLE (retry `same`, executed `maybe`) when the connection breaks
+   *   before the answer; CANCELLED by the signal, which does not undo what the agent does; INTERNAL for an answer
+   *   that makes no sense.
+   */
+  async request<M extends MethodName>(
+    method: M,
+    params: Params<M>,
+    options: { signal?: AbortSignal | undefined } = {},
+  ): Promise<Result<M>> {
+    return readResult(method, await this.#link.request(method, params, options.signal));
+  }
+
+  /** The bytes of a stream that the agent announced. Give it up early and the agent gets no more credit. */
+  receive(stream: number): AsyncIterable<Uint8Array> {
+    return this.#link.receive(stream);
+  }
+
+  /** Tells each event from now on; returns how to stop it. Which types come was said at `connect`. */
+  onEvent(listener: (event: AgentEvent) => void): () => void {
+    return this.#feed.listen(listener);
+  }
+
+  /** @internal Resolves when there is room for another frame. */
+  send(frame: DataFrame): Promise<void> {
+    return this.#link.send(frame);
+  }
+
+  /** @internal */
+  outgoing(stream: number, limit: number): Outgoing {
+    return this.#link.outgoing(stream, limit);
+  }
+
+  /** @internal */
+  release(stream: number): void {
+    this.#link.release(stream);
+  }
+
+  /** Ends the conversation; what is pending fails with UNREACHABLE. */
+  close(): Promise<Closed> {
+    return this.#link.close(1000, 'done');
+  }
+}
+
+/** Reads an answer by its method. */
+export function readResult<M extends MethodName>(method: M, json: unknown): Result<M> {
+  const read = methods[method].result.safeParse(json);
+  if (!read.success) {
+    const [issue] = read.error.issues;
+    const where = issue === undefined ? '' : ` (${issue.path.join('.')}: ${issue.message})`;
+    throw new Fault('INTERNAL', `The answer to "${method}" cannot be understood${where}`, {
+      executed: 'maybe',
+      hint: 'Client and agent may be too far apart in version',
+    });
+  }
+  // The schema was chosen by the method, which the compiler cannot carry over to the result.
+  return read.data as Result<M>;
+}

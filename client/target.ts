@@ -1,0 +1,37 @@
+/** Where an agent is: the address that a caller gives, checked. */
+import { Fault } from '../shared/fault.ts';
+import { CONNECT_PATH } from '../shared/rpc.ts';
+
+/** A checked address. `label` is what messages may show: never a user name, a query or a token. */
+export type Target = { href: string; label: string };
+
+const HINT = 'Give it as ws://host:port or wss://host:port, and the token apart from it';
+
+/**
+ * Reads an address; without a path it gets `/v1/connect`.
+ *
+ * @throws Fault INVALID_PARAMS. What was given is not quoted where it could hold a secret.
+ */
+export function readTarget(text: string): Target {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new Fault('INVALID_PARAMS', 'The address of the agent is not a URL', { hint: HINT });
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw new Fault('INVALID_PARAMS', 'The URL of the agent holds a user name or a password', { hint: HINT });
+  }
+  if (url.search !== '' || url.hash !== '') {
+    const why = 'The URL of the agent holds a query or a fragment, and URLs end up in logs';
+    throw new Fault('INVALID_PARAMS', why, { hint: HINT });
+  }
+  const label = `${url.protocol}//${url.host}`;
+  if ((url.protocol !== 'ws:' && url.protocol !== 'wss:') || url.host === '') {
+    throw new Fault('INVALID_PARAMS', `The URL of the agent begins with "${url.protocol}"`, { hint: HINT });
+  }
+  if (url.pathname === '/') {
+    url.pathname = CONNECT_PATH;
+  }
+  return { href: url.href, label };
+}

@@ -1,0 +1,144 @@
+/** The upgrade to a WebSocket, and what each refusal of it means. */
+import type { IncomingMessage } from 'node:http';
+
+import { WebSocket } from 'ws';
+
+import { Fault, type FaultCode, faultDataSchema } from '../shared/fault.ts';
+import { PROTOCOL, WIRE } from '../shared/rpc.ts';
+import type { Target } from './target.ts';
+
+/** Certificates for `wss:`; the agent's own is always verified. */
+export type TlsOptions = {
+  ca?: string | Buffer | undefined;
+  cert?: string | Buffer | undefined;
+  key?: string | Buffer | undefined;
+  passphrase?: string | undefined;
+  servername?: string | undefined;
+};
+
+const BODY_MAX_BYTES = 16 * 1024;
+
+/** A socket that is being connected. The token goes into the `Authorization` header and nowhere else. */
+export function createSocket(target: Target, token: string | undefined, tls: TlsOptions): WebSocket {
+  if (token !== undefined && !/^[\u0021-\u007e]+$/.test(token)) {
+    throw new Fault('INVALID_PARAMS', 'The token holds characters that no token has', {
+      hint: 'Give the token alone, without white space around it',
+    });
+  }
+  const given = Object.entries(tls).filter(([, value]) => value !== undefined);
+  return new WebSocket(target.href, [PROTOCOL], {
+    ...Object.fromEntries(given),
+    followRedirects: false,
+    perMessageDeflate: false,
+    maxPayload: WIRE.frameBytes,
+    headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+  });
+}
+
+/**
+ * Waits until the socket is open.
+ *
+ * @throws Fault UNAUTHENTICATED, FORBIDDEN, RATE_LIMITED or DRAINING as the agent refuses; UNREACHABLE with retry
+ *   `later` where nobody can tell, with `never` where something else than an agent answers.
+ */
+export function upgraded(socket: WebSocket, { label }: Target): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.once('open', resolve);
+    socket.once('unexpected-response', (_request, response: IncomingMessage) => {
+      void readBody(response).then((body) => {
+        reject(refusal(label, response, body));
+        response.destroy();
+      });
+    });
+    socket.on('error', (error) => reject(socketFault(label, error)));
+    socket.once('close', () => reject(unreachable(label, 'the connection was closed')));
+  });
+}
+
+/** The connection did not come about, and that alone says nothing about the agent. */
+export function unreachable(label: string, why: string, cause?: unknown): Fault {
+  return new Fault('UNREACHABLE', `Connecting to ${label} failed: ${why}`, {
+    cause,
+    hint: 'Check that the agent runs, that the address is right and that the network lets you through',
+  });
+}
+
+/** Something answers there, and it is no agent that this client could speak to. */
+export function noAgent(label: string, why: string, cause?: unknown): Fault {
+  return new Fault('UNREACHABLE', `What answers at ${label} is not an Airlock agent: ${why}`, {
+    cause,
+    retry: 'never',
+    hint: 'Check the address: host, port and path',
+  });
+}
+
+function socketFault(label: string, error: Error & { code?: unknown; errors?: unknown }): Fault {
+  const code = typeof error.code === 'string' ? error.code : '';
+  if (code.startsWith('HPE_') || /subprotocol|Sec-WebSocket|Upgrade header/.test(error.message)) {
+    return noAgent(label, error.message, error);
+  }
+  return unreachable(label, error.message === '' ? code : error.message, error);
+}
+
+const REFUSALS: Readonly<Record<number, readonly [FaultCode, string, string | undefined]>> = {
+  401: [
+    'UNAUTHENTICATED',
+    'it does not know the token',
+    'Pass a token that this agent knows: AIRLOCK_TOKEN, or a token file',
+  ],
+  403: [
+    'FORBIDDEN',
+    'this caller is not allowed in',
+    'Check what a proxy in between adds, such as an Origin header',
+  ],
+  429: ['RATE_LIMITED', 'there were too many failed attempts or connections', undefined],
+  503: ['DRAINING', 'it is shutting down', 'Try again when the agent has been started again'],
+};
+
+function refusal(label: string, response: IncomingMessage, body: string): Fault {
+  const status = response.statusCode ?? 0;
+  const said = faultIn(body);
+  if (said?.status === status) {
+    return said;
+  }
+  const known = REFUSALS[status];
+  if (known !== undefined) {
+    const [code, why, hint] = known;
+    const wait = response.headers['retry-after'];
+    const later = wait !== undefined && /^\d{1,5}$/.test(wait) ? `Try again in ${wait} s` : 'Try again later';
+    return new Fault(code, `The agent at ${label} refused the connection: ${why}`, { hint: hint ?? later });
+  }
+  if (status >= 500) {
+    return unreachable(label, `HTTP ${status}`);
+  }
+  if (status >= 300 && status < 400) {
+    return noAgent(label, `it redirects (HTTP ${status}), which is never followed with a token`);
+  }
+  return noAgent(label, `it answers HTTP ${status}`);
+}
+
+function faultIn(body: string): Fault | undefined {
+  try {
+    const json: unknown = JSON.parse(body);
+    const inner = typeof json === 'object' && json !== null && 'error' in json ? json.error : json;
+    const read = faultDataSchema.safeParse(inner);
+    return read.success ? Fault.from(read.data) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function readBody(response: IncomingMessage): Promise<string> {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const part of response as AsyncIterable<Buffer>) {
+      parts.push(part);
+      bytes += part.length;
+      if (bytes > BODY_MAX_BYTES) break;
+    }
+  } catch {
+    // The status line has said enough.
+  }
+  return Buffer.concat(parts).toString('utf8');
+}

@@ -1,0 +1,76 @@
+/** Sends a bundle over one session, never beyond the agent's credit. */
+import { open } from 'node:fs/promises';
+
+import { Fault } from '../shared/fault.ts';
+import { FRAME_DATA_BYTES } from '../shared/frame.ts';
+import type { Bundle } from './bundle.ts';
+import { cancelled } from './requests.ts';
+import type { Session } from './session.ts';
+
+/** How far an upload is: bytes handed to the network of all that the bundle has. */
+export type Progress = { sent: number; total: number };
+
+export type UploadOptions = {
+  operationId: string;
+  onProgress: ((progress: Progress) => void) | undefined;
+  signal: AbortSignal | undefined;
+  /** After this long without credit the sender stops and asks the agent what became of it. */
+  stallMillis: number;
+};
+
+/** `stalled`: the agent gave no credit for too long; its answer to the commit will say why. */
+export type UploadEnd = 'sent' | 'stalled';
+
+/**
+ * Sends the bytes from `at.offset` to the end.
+ *
+ * @throws Fault as the agent reports that the install failed meanwhile; UNREACHABLE; CANCELLED; INVALID_PARAMS where
+ *   the file is no longer what was measured.
+ */
+export async function upload(
+  session: Session,
+  bundle: Bundle,
+  at: { stream: number; offset: number; limit: number },
+  options: UploadOptions,
+): Promise<UploadEnd> {
+  const { size } = bundle;
+  const { signal, onProgress } = options;
+  const credit = session.outgoing(at.stream, at.limit);
+  const onAbort = (): void => credit.fail(cancelled(`Sending "${bundle.plugin}"`));
+  signal?.addEventListener('abort', onAbort, { once: true });
+  if (signal?.aborted === true) onAbort();
+  const deafen = session.onEvent((event) => {
+    const failed = event.known && event.type === 'install.failed' ? event.data : undefined;
+    if (failed?.operationId === options.operationId) credit.fail(Fault.from(failed.error));
+  });
+  const file = await open(bundle.file, 'r').catch((error: unknown) => {
+    throw changed(bundle, error);
+  });
+  try {
+    const buffer = Buffer.allocUnsafe(FRAME_DATA_BYTES);
+    let sent = at.offset;
+    onProgress?.({ sent, total: size });
+    while (sent < size) {
+      if ((await credit.credit(sent, options.stallMillis)) === 'stalled') return 'stalled';
+      const want = Math.min(FRAME_DATA_BYTES, credit.limit - sent, size - sent);
+      const { bytesRead } = await file.read(buffer, 0, want, sent);
+      if (bytesRead === 0) throw changed(bundle, undefined);
+      const fin = sent + bytesRead === size;
+      await session.send({ stream: at.stream, offset: sent, fin, data: buffer.subarray(0, bytesRead) });
+      sent += bytesRead;
+      onProgress?.({ sent, total: size });
+    }
+    return 'sent';
+  } finally {
+    await file.close();
+    deafen();
+    signal?.removeEventListener('abort', onAbort);
+    session.release(at.stream);
+  }
+}
+
+const changed = ({ file, size }: Bundle, cause: unknown): Fault =>
+  new Fault('INVALID_PARAMS', `The bundle "${file}" no longer holds its ${size} bytes`, {
+    cause,
+    hint: 'Pack it again and do not touch it while it is being sent',
+  });

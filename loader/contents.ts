@@ -1,0 +1,61 @@
+/** What a runtime loads out of a plugin: rules, prompt fragments, skills, settings. Only regular files are listed. */
+import type { BigIntStats, Dirent } from 'node:fs';
+import { lstat, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import type { Ignore } from '../shared/tree.ts';
+import { troubleOf } from './probe/trouble.ts';
+
+/** Markdown that is for people; `README.zh-CN.md` is one of them. */
+const FOR_PEOPLE = /^(?:readme|changelog|license|contributing)\./i;
+
+export type Contents = {
+  rules: string[];
+  promptFragments: string[];
+  skillsDir: string | undefined;
+  settingsFragment: string | undefined;
+  warnings: string[];
+  /** Of the directory of rules, before it was listed; undefined where there is none. */
+  rulesStats: BigIntStats | undefined;
+};
+
+/** @param listing what lies directly in the plugin's directory, by name. */
+export async function readContents(
+  path: string,
+  listing: ReadonlyMap<string, Dirent>,
+  ignore: Ignore,
+): Promise<Contents> {
+  const contents: Contents = {
+    rules: [],
+    promptFragments: markdown([...listing.values()], ignore)
+      .filter((name) => name !== 'SKILL.md' && !FOR_PEOPLE.test(name))
+      .map((name) => join(path, name)),
+    skillsDir: listing.get('skills')?.isDirectory() === true ? join(path, 'skills') : undefined,
+    settingsFragment:
+      listing.get('settings-fragment.json')?.isFile() === true
+        ? join(path, 'settings-fragment.json')
+        : undefined,
+    warnings: [],
+    rulesStats: undefined,
+  };
+  if (listing.get('rules')?.isDirectory() === true) {
+    const rules = join(path, 'rules');
+    try {
+      contents.rulesStats = await lstat(rules, { bigint: true });
+      const entries = await readdir(rules, { withFileTypes: true });
+      contents.rules = markdown(entries, (name) => ignore(`rules/${name}`)).map((name) => join(rules, name));
+    } catch (error) {
+      contents.warnings.push(`Its rules cannot be listed: ${troubleOf(error).why}`);
+    }
+  }
+  return contents;
+}
+
+/** The names of markdown files, as `*.md` in a shell: none that begins with a dot. */
+function markdown(entries: readonly Dirent[], ignore: Ignore): string[] {
+  return entries
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.md') && !entry.name.startsWith('.'))
+    .map(({ name }) => name)
+    .filter((name) => !ignore(name))
+    .toSorted();
+}

@@ -1,0 +1,165 @@
+/** What one root says about one name: read, judged, verified, and all of it from the same directory. */
+import type { BigIntStats } from 'node:fs';
+import { join } from 'node:path';
+
+import { type Found, type Judgement, type RefusalReason, judge, refuse } from '../shared/admission.ts';
+import { type Layout, MARKER } from '../shared/layout.ts';
+import { type Contents, readContents } from './contents.ts';
+import type { Memory, Sources } from './memory.ts';
+import type { Plugin, Verdict } from './plugin.ts';
+import { type Facts, isSame, lookAt, readFacts } from './probe/facts.ts';
+import type { Settings } from './settings.ts';
+import { verify } from './verify.ts';
+
+/** An update that swaps the directory while it is read means reading again; so many in a row are no updates. */
+const ATTEMPTS = 5;
+
+type Subject = { settings: Settings; layout: Layout; name: string; disabled: boolean };
+type Admitted = Extract<Judgement, { admitted: true }>;
+
+/** @throws the signal's reason. */
+export async function examine(subject: Subject, memory: Memory): Promise<Verdict> {
+  const { settings, layout, name, disabled } = subject;
+  const live = layout.live(name);
+  const begun = settings.clock.now();
+  settings.signal?.throwIfAborted();
+  const remembered = disabled ? undefined : await memory.recall(live);
+  if (remembered !== undefined) {
+    return { kind: 'admitted', plugin: remembered };
+  }
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    settings.signal?.throwIfAborted();
+    const entry = await lookAt(live);
+    switch (entry.kind) {
+      case 'absent':
+        return { kind: 'absent' };
+      case 'unreadable':
+        return refused(subject, 'unreadable', `It cannot be looked at: ${entry.why}`);
+      case 'symlink':
+      case 'other':
+        return judgeNothing(subject, entry.kind);
+      case 'directory':
+        break;
+      default:
+        return entry satisfies never;
+    }
+    const facts = await readFacts(live);
+    const { verdict, sources } =
+      typeof facts === 'string'
+        ? {
+            verdict: refused(subject, 'unreadable', `Its directory cannot be listed: ${facts}`),
+            sources: undefined,
+          }
+        : await judgeDirectory(subject, entry.stats, facts);
+    const after = await lookAt(live);
+    if (after.kind === 'directory' && isSame(entry.stats, after.stats)) {
+      if (verdict.kind === 'admitted' && sources !== undefined) {
+        memory.remember(verdict.plugin, sources, begun);
+      }
+      return verdict;
+    }
+  }
+  return refused(subject, 'in-transition', `It was replaced ${ATTEMPTS} times while it was read`);
+}
+
+function refused({ layout, name }: Subject, reason: RefusalReason, detail: string): Verdict {
+  return { kind: 'refused', refusal: { ...refuse(name, reason, detail), root: layout.root } };
+}
+
+function judgeNothing(subject: Subject, entry: 'symlink' | 'other'): Verdict {
+  const { name, disabled, settings, layout } = subject;
+  const judgement = judge(
+    { name, entry, disabled, marker: { kind: 'absent' }, manifest: undefined },
+    settings.policy,
+  );
+  return judgement.admitted
+    ? refused(subject, 'not-a-directory', 'It is not a directory')
+    : { kind: 'refused', refusal: { ...judgement, root: layout.root } };
+}
+
+type Judged = { verdict: Verdict; sources: Sources | undefined };
+
+/** The verdict holds only if the directory is still the same afterwards. */
+async function judgeDirectory(subject: Subject, stats: BigIntStats, facts: Facts): Promise<Judged> {
+  const { settings, layout, name, disabled } = subject;
+  const found: Found = {
+    name,
+    entry: 'directory',
+    marker: facts.marker.reading,
+    manifest: facts.manifest && { file: facts.manifest.file, reading: facts.manifest.found.reading },
+    disabled,
+  };
+  const judgement = judge(found, settings.policy);
+  if (!judgement.admitted) {
+    return { verdict: { kind: 'refused', refusal: { ...judgement, root: layout.root } }, sources: undefined };
+  }
+  const verification = await verify(settings, layout, judgement);
+  if (!verification.ok) {
+    return { verdict: refused(subject, verification.reason, verification.detail), sources: undefined };
+  }
+  const live = layout.live(name);
+  const contents = await readContents(live, facts.listing, settings.ignore);
+  const generation = judgement.installId ?? identity(stats, facts.marker.stats ?? stats);
+  const warnings = [...judgement.warnings, ...verification.warnings, ...contents.warnings];
+  const plugin = freeze(describe(subject, judgement, contents, generation, warnings));
+  return {
+    verdict: { kind: 'admitted', plugin },
+    sources: settings.verify === 'marker' ? sourcesOf(live, stats, facts, contents) : undefined,
+  };
+}
+
+/** Of a version without an id. The marker's time, not the directory's, which a `__pycache__` changes, too. */
+const identity = ({ dev, ino }: BigIntStats, { ctimeNs }: BigIntStats): string =>
+  `dir-${dev}-${ino}-${ctimeNs}`;
+
+function describe(
+  { settings, layout, name }: Subject,
+  { level, manifest, marker }: Admitted,
+  { rules, promptFragments, skillsDir, settingsFragment }: Contents,
+  generation: string,
+  warnings: string[],
+): Plugin {
+  return {
+    name,
+    root: layout.root,
+    path: layout.live(name),
+    level,
+    manifest,
+    marker,
+    generation,
+    rules,
+    promptFragments,
+    skillsDir,
+    settingsFragment,
+    dataDir: settings.data(name),
+    warnings,
+  };
+}
+
+/** All that a plugin was read from; undefined where a change could pass unseen by the times of these alone. */
+function sourcesOf(live: string, stats: BigIntStats, facts: Facts, contents: Contents): Sources | undefined {
+  const { marker, manifest, listing } = facts;
+  if (marker.stats === undefined || manifest?.found.stats === undefined || contents.warnings.length > 0) {
+    return undefined;
+  }
+  // A plugin.json that is added below an existing directory would go before this SKILL.md.
+  if (manifest.file === 'SKILL.md' && listing.has('.claude-plugin')) {
+    return undefined;
+  }
+  const sources = new Map([
+    [live, stats],
+    [join(live, MARKER), marker.stats],
+    [join(live, manifest.file), manifest.found.stats],
+  ]);
+  return contents.rulesStats === undefined ? sources : sources.set(join(live, 'rules'), contents.rulesStats);
+}
+
+/** Nobody may change what others are handed, too. */
+function freeze<T extends object>(value: T): T {
+  for (const part of Object.values(value)) {
+    if (typeof part === 'object' && part !== null) {
+      freeze(part as object);
+    }
+  }
+  return Object.freeze(value);
+}

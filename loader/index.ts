@@ -1,0 +1,58 @@
+/**
+ * The public door of the loader: what a runtime imports to learn which plugins it may load. It reads the disk and
+ * nothing else: no network, no archive code, and it never writes.
+ */
+import { ask, createGate } from './gate.ts';
+import { createMemory } from './memory.ts';
+import type { GateAnswer, Scan } from './plugin.ts';
+import { createScan } from './scan.ts';
+import { type LoaderOptions, readOptions, systemClock } from './settings.ts';
+
+export type { AdmissionLevel, RefusalReason } from '../shared/admission.ts';
+export { Fault } from '../shared/fault.ts';
+export type { Manifest } from '../shared/manifest.ts';
+export type { Marker } from '../shared/marker.ts';
+export type { GateAnswer, Plugin, Refusal, Scan, Shadowed } from './plugin.ts';
+export type { LoaderOptions } from './settings.ts';
+
+/** Answers which plugins may be loaded. Keep one for the life of the process: it remembers what has not changed. */
+export type Loader = {
+  /**
+   * Judges one plugin. What is admitted is one complete version: its marker, manifest and lists were read from the
+   * same directory, also while an update swaps it. Waits at most two seconds, and only for a swap without exchange.
+   *
+   * Whatever the disk holds is an answer, never an exception; a name that is none is refused without a look at it.
+   *
+   * @throws (rejects with) the reason of the loader's signal, once that is aborted.
+   * @example
+   * const answer = await loader.gate('lint');
+   * if (answer.admitted) load(answer.plugin);
+   * else console.warn(`${answer.name}: ${answer.detail}. ${answer.hint}`);
+   */
+  gate(name: string): Promise<GateAnswer>;
+  /**
+   * Judges all that lies in the roots. Entries that are no plugin names (`lost+found`, what begins with a dot) are
+   * not seen. A plugin that lies there during the whole scan is in the answer, also where a listing overlooks it
+   * during an update; one that this loader has seen before is looked for by name before it counts as gone.
+   *
+   * @throws (rejects with) the reason of the loader's signal, once that is aborted.
+   */
+  scan(): Promise<Scan>;
+};
+
+/**
+ * Makes a loader over one or more roots. The roots need not exist yet.
+ *
+ * @throws Fault INVALID_PARAMS that names every option that is wrong.
+ * @example
+ * const loader = createLoader({ roots: ['/configs/plugins', '/opt/plugins'], runtime: 'claude-code' });
+ * const { admitted, refused } = await loader.scan();
+ */
+export function createLoader(options: LoaderOptions): Loader {
+  const settings = readOptions(options, systemClock);
+  const gate = createGate(settings, createMemory());
+  return {
+    gate: (name) => ask(gate, settings, name),
+    scan: createScan(settings, gate),
+  };
+}

@@ -1,0 +1,63 @@
+/**
+ * What has been admitted before, as long as nothing was written since: a few looks instead of reading and parsing
+ * again. Every change of a file or a directory's listing changes its ctime, which nobody can set.
+ */
+import type { BigIntStats } from 'node:fs';
+import { lstat } from 'node:fs/promises';
+
+import type { Plugin } from './plugin.ts';
+
+/** A time stamp is as coarse as the kernel's tick (at most 10 ms): a younger one may hide a second change. */
+const SETTLED_MILLIS = 100;
+
+/** What a plugin was read from: path → its stats, taken before it was read. */
+export type Sources = ReadonlyMap<string, BigIntStats>;
+
+export type Memory = {
+  /** The plugin in that directory, if everything that it was read from is untouched. */
+  recall(path: string): Promise<Plugin | undefined>;
+  /** @param begun when the reading began, in milliseconds since the epoch. */
+  remember(plugin: Plugin, sources: Sources, begun: number): void;
+};
+
+export function createMemory(): Memory {
+  const remembered = new Map<string, { plugin: Plugin; sources: Sources }>();
+  return {
+    recall: async (path) => {
+      const memory = remembered.get(path);
+      if (memory === undefined) {
+        return undefined;
+      }
+      const checks = [...memory.sources].map(([source, stats]) => isUntouched(source, stats));
+      if ((await Promise.all(checks)).every(Boolean)) {
+        return memory.plugin;
+      }
+      remembered.delete(path);
+      return undefined;
+    },
+    remember: (plugin, sources, begun) => {
+      if ([...sources.values()].every((stats) => isSettled(stats, begun))) {
+        remembered.set(plugin.path, { plugin, sources });
+      }
+    },
+  };
+}
+
+async function isUntouched(path: string, before: BigIntStats): Promise<boolean> {
+  try {
+    const now = await lstat(path, { bigint: true });
+    return (
+      now.ctimeNs === before.ctimeNs &&
+      now.ino === before.ino &&
+      now.dev === before.dev &&
+      now.size === before.size
+    );
+  } catch {
+    return false;
+  }
+}
+
+/** Old enough, and of a file system that counts in less than seconds. */
+function isSettled({ ctimeNs }: BigIntStats, begun: number): boolean {
+  return ctimeNs % 1_000_000_000n !== 0n && Number(ctimeNs / 1_000_000n) < begun - SETTLED_MILLIS;
+}

@@ -1,0 +1,80 @@
+/** Reading one small file that a stranger may have put there. */
+import { type BigIntStats, constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+
+import type { FileReading } from '../../shared/admission.ts';
+import { isAbsence, troubleOf } from './trouble.ts';
+
+/** A link is not followed, and opening a fifo without a writer does not wait for one. */
+export const OPEN_CAUTIOUSLY = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+export type SmallFile = {
+  reading: FileReading;
+  /** Of the very file that was read; undefined unless it was. */
+  stats: BigIntStats | undefined;
+};
+
+/** Reads a regular file of at most `maxBytes`; everything else is `unreadable` and says why. */
+export async function readSmall(path: string, maxBytes: number): Promise<SmallFile> {
+  let file: FileHandle;
+  try {
+    file = await open(path, OPEN_CAUTIOUSLY);
+  } catch (error) {
+    const trouble = troubleOf(error);
+    return isAbsence(trouble)
+      ? { reading: { kind: 'absent' }, stats: undefined }
+      : unreadable(openingSaid(trouble));
+  }
+  try {
+    const stats = await file.stat({ bigint: true });
+    if (!stats.isFile()) {
+      return unreadable('it is not a regular file');
+    }
+    if (stats.size > BigInt(maxBytes)) {
+      return unreadable(`it has ${stats.size} bytes, at most ${maxBytes} are read`);
+    }
+    const bytes = await readAll(file, Number(stats.size), maxBytes);
+    return bytes === undefined
+      ? unreadable(`it grew beyond ${maxBytes} bytes while it was read`)
+      : { reading: { kind: 'text', text: bytes.toString('utf8') }, stats };
+  } catch (error) {
+    return unreadable(troubleOf(error).why);
+  } finally {
+    await file.close();
+  }
+}
+
+const unreadable = (why: string): SmallFile => ({ reading: { kind: 'unreadable', why }, stats: undefined });
+
+/** O_NOFOLLOW answers a link with ELOOP, FreeBSD's with EMLINK; a socket cannot be opened at all. */
+function openingSaid({ code, why }: { code: string; why: string }): string {
+  switch (code) {
+    case 'ELOOP':
+    case 'EMLINK':
+      return 'it is a symbolic link';
+    case 'ENXIO':
+      return 'it is not a regular file';
+    default:
+      return why;
+  }
+}
+
+/** To the end of the file, wherever that is by now; undefined if that is beyond `maxBytes`. */
+async function readAll(file: FileHandle, expected: number, maxBytes: number): Promise<Buffer | undefined> {
+  // One byte more than expected: a read that does not fill the buffer has met the end of the file.
+  let buffer = Buffer.allocUnsafe(expected + 1);
+  let filled = 0;
+  for (;;) {
+    const { bytesRead } = await file.read(buffer, filled, buffer.length - filled, filled);
+    filled += bytesRead;
+    if (filled > maxBytes) {
+      return undefined;
+    }
+    if (bytesRead === 0 || (filled < buffer.length && filled >= expected)) {
+      return buffer.subarray(0, filled);
+    }
+    if (filled === buffer.length) {
+      buffer = Buffer.concat([buffer], Math.min(buffer.length * 2, maxBytes + 1));
+    }
+  }
+}

@@ -1,0 +1,107 @@
+/** What a loader is told once, checked once. */
+import { resolve } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { z } from 'zod';
+
+import type { Policy } from '../shared/admission.ts';
+import { Fault } from '../shared/fault.ts';
+import { type Layout, layoutOf } from '../shared/layout.ts';
+import { type Ignore, createIgnore } from '../shared/tree.ts';
+
+/** What {@link createLoader} takes. Only `roots` is required. */
+export type LoaderOptions = {
+  /** Where plugins lie: the workspace's own root first, then shared fallback roots. */
+  readonly roots: readonly string[];
+  /** The runtime that asks; plugins that do not support it are refused. Default: every runtime is supported. */
+  readonly runtime?: string | undefined;
+  /** `warn` admits plugins without a marker, with a warning. Default: `enforce`. */
+  readonly mode?: 'enforce' | 'warn' | undefined;
+  /**
+   * How much is compared with what was installed. `marker` (the default): nothing but the marker; `stat`: also paths,
+   * sizes and modes; `digest`: also every byte.
+   */
+  readonly verify?: 'marker' | 'stat' | 'digest' | undefined;
+  /** Whether a plugin must have a manifest. Default: `required`. */
+  readonly manifest?: 'required' | 'optional' | undefined;
+  /** Names that are no part of a plugin, beside `*.pyc` and the like; one `*` may lead or trail. */
+  readonly ignore?: readonly string[] | undefined;
+  /** Once it is aborted, what is under way and what is asked later rejects with its reason. */
+  readonly signal?: AbortSignal | undefined;
+};
+
+/** Time, for tests to replace. */
+export type Clock = {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** @throws the signal's abort, as `AbortError`. */
+  pause(millis: number, signal: AbortSignal | undefined): Promise<void>;
+};
+
+/** The options with their defaults filled in. */
+export type Settings = {
+  /** In the order of the roots. */
+  layouts: readonly [Layout, ...Layout[]];
+  policy: Policy;
+  verify: 'marker' | 'stat' | 'digest';
+  ignore: Ignore;
+  signal: AbortSignal | undefined;
+  clock: Clock;
+  /** Where plugins keep their data: beside the first root. */
+  data(name: string): string;
+};
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  pause: (millis, signal) => pause(millis, undefined, signal === undefined ? {} : { signal }),
+};
+
+const path = z
+  .string()
+  .min(1, 'must not be empty')
+  .refine((text) => !text.includes('\0'), 'must not hold a NUL');
+const optionsSchema = z.strictObject({
+  roots: z.array(path),
+  runtime: z.string().min(1, 'must not be empty').optional(),
+  mode: z.enum(['enforce', 'warn']).default('enforce'),
+  verify: z.enum(['marker', 'stat', 'digest']).default('marker'),
+  manifest: z.enum(['required', 'optional']).default('required'),
+  ignore: z.array(z.string().min(1, 'must not be empty')).default([]),
+  signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal').optional(),
+});
+
+/** @throws Fault INVALID_PARAMS that names every option that is wrong. */
+export function readOptions(options: LoaderOptions, clock: Clock): Settings {
+  const parsed = optionsSchema.safeParse(options);
+  if (!parsed.success) {
+    throw misuse(
+      parsed.error.issues.map((issue) => `${issue.path.join('.') || 'options'}: ${issue.message}`),
+    );
+  }
+  const { roots, runtime, mode, verify, manifest, ignore, signal } = parsed.data;
+  const [first, ...others] = roots.map((root) => layoutOf(resolve(root)));
+  if (first === undefined) {
+    throw misuse(['roots: must name at least one directory']);
+  }
+  const twice = others.find(({ root }, i) =>
+    [first, ...others.slice(0, i)].some((other) => other.root === root),
+  );
+  if (twice !== undefined) {
+    throw misuse([`roots: holds "${twice.root}" twice`]);
+  }
+  return {
+    layouts: [first, ...others],
+    policy: { mode, runtime, manifest },
+    verify,
+    ignore: createIgnore(ignore),
+    signal,
+    clock,
+    data: (name) => first.data(name),
+  };
+}
+
+function misuse(wrong: readonly string[]): Fault {
+  return new Fault('INVALID_PARAMS', `The options of createLoader are wrong: ${wrong.join('; ')}`, {
+    hint: 'See the doc comment of LoaderOptions',
+  });
+}

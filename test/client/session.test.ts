@@ -1,0 +1,335 @@
+import { afterEach, describe, expect, it } from 'vitest';
+
+import { openSession } from '../../client/connect.ts';
+import type { AgentEvent } from '../../client/feed.ts';
+import { listPlugins, verifyPlugins } from '../../client/list.ts';
+import type { Timers } from '../../client/liveness.ts';
+import type { Session } from '../../client/session.ts';
+import { Fault } from '../../shared/fault.ts';
+import type { PluginInfo } from '../../shared/methods.ts';
+import { WIRE } from '../../shared/rpc.ts';
+import { type Behaviour, type FakeAgent, fakeAgent, type Peer } from './fake-agent.ts';
+
+let agent: FakeAgent;
+let session: Session;
+
+afterEach(async () => {
+  await session.close();
+  await agent.close();
+});
+
+async function start(
+  behaviour: Behaviour = {},
+  options: { timers?: Timers; events?: 'all' } = {},
+): Promise<void> {
+  agent = await fakeAgent(behaviour);
+  session = await openSession({ url: agent.url, client: 'test', ...options });
+}
+
+const plugin = (name: string): PluginInfo => ({
+  name,
+  status: 'admitted',
+  level: 'verified',
+  version: '1.0.0',
+});
+const peer = (): Peer => {
+  const [first] = agent.peers;
+  if (first === undefined) throw new Error('nobody has connected');
+  return first;
+};
+const fault = (promise: Promise<unknown>): Promise<Fault> =>
+  promise.then(
+    () => new Fault('INTERNAL', 'nothing was thrown'),
+    (error: unknown) => error as Fault,
+  );
+
+describe('requests', () => {
+  it('gives each question its own answer, in whatever order they come', async () => {
+    const held: (() => void)[] = [];
+    await start({
+      onRequest: ({ id, params }, to) => {
+        held.unshift(() => to.answer(id, { ...plugin(String(params['plugin'])), future: 1 }));
+        if (held.length === 3) for (const answer of held) answer();
+      },
+    });
+    const names = ['a', 'b', 'c'];
+    const answers = await Promise.all(names.map((name) => session.request('plugin.get', { plugin: name })));
+    expect(answers.map(({ name }) => name)).toEqual(names);
+    expect(answers[0]).not.toHaveProperty('future');
+    expect(agent.violations).toEqual([]);
+  });
+
+  it('keeps at most 64 in flight and loses none', async () => {
+    let open = 0;
+    let most = 0;
+    await start({
+      onRequest: ({ id, params }, to) => {
+        open += 1;
+        most = Math.max(most, open);
+        setTimeout(() => {
+          open -= 1;
+          to.answer(id, plugin(String(params['plugin'])));
+        }, 5);
+      },
+    });
+    const asked = Array.from({ length: 200 }, (_, i) => session.request('plugin.get', { plugin: `p${i}` }));
+    expect((await Promise.all(asked)).at(-1)?.name).toBe('p199');
+    expect(most).toBe(WIRE.requestsInFlight);
+  });
+
+  it('rejects with the fault that the agent sent', async () => {
+    await start({
+      onRequest: ({ id }, to) => to.refuse(id, new Fault('NOT_FOUND', 'There is no plugin "x" here')),
+    });
+    expect(await fault(session.request('plugin.get', { plugin: 'x' }))).toMatchObject({
+      code: 'NOT_FOUND',
+      message: 'There is no plugin "x" here',
+    });
+  });
+
+  it('says so when an answer makes no sense', async () => {
+    await start({ onRequest: ({ id }, to) => to.answer(id, { nonsense: true }) });
+    expect(await fault(session.request('plugin.get', { plugin: 'x' }))).toMatchObject({
+      code: 'INTERNAL',
+      executed: 'maybe',
+    });
+  });
+
+  it('rejects everything that is pending when the connection breaks', async () => {
+    await start({ onRequest: (_, to) => to.socket.terminate() });
+    const asked = ['a', 'b'].map((name) => fault(session.request('plugin.get', { plugin: name })));
+    for (const error of await Promise.all(asked)) {
+      expect(error).toMatchObject({ code: 'UNREACHABLE', retry: 'same', executed: 'maybe' });
+    }
+    expect((await session.closed).code).toBe(1006);
+    expect((await fault(session.request('plugin.get', { plugin: 'c' }))).code).toBe('UNREACHABLE');
+  });
+
+  it('tells the code and reason with which the agent closed', async () => {
+    await start();
+    peer().socket.close(1008, 'too slow');
+    expect(await session.closed).toEqual({ code: 1008, reason: 'too slow' });
+  });
+
+  it('lets a cancelled request go, also the late answer', async () => {
+    await start({ onRequest: ({ id, method }, to) => void setTimeout(() => to.answer(id, method), 50) });
+    const controller = new AbortController();
+    const asked = fault(session.request('plugin.get', { plugin: 'x' }, { signal: controller.signal }));
+    controller.abort();
+    expect((await asked).code).toBe('CANCELLED');
+    await new Promise((resolve) => setTimeout(resolve, 80));
+    expect(session.position.seq).toBe(7);
+  });
+
+  it('answers a question of the agent with "method not found"', async () => {
+    await start();
+    const answer = new Promise<string>((resolve) => {
+      peer().socket.on('message', (data: Buffer) => resolve(data.toString()));
+    });
+    peer().socket.send('{"jsonrpc":"2.0","id":"q","method":"do.this","params":{}}');
+    expect(JSON.parse(await answer)).toMatchObject({ id: 'q', error: { code: -32_601 } });
+  });
+
+  it.each([
+    ['text that is not JSON', 'nonsense'],
+    ['a batch', '[{"jsonrpc":"2.0","method":"event","params":{}}]'],
+    ['a window that is none', '{"jsonrpc":"2.0","method":"window","params":{"stream":-1}}'],
+    ['an event that is none', '{"jsonrpc":"2.0","method":"event","params":{"type":"x"}}'],
+    ['a binary frame that is too short', Buffer.alloc(3)],
+    ['a binary frame of an unknown type', Buffer.alloc(32, 9)],
+  ])('closes with 1002 on %s', async (_, frame) => {
+    await start();
+    const code = new Promise((resolve) => void peer().socket.on('close', resolve));
+    const asked = fault(session.request('plugin.get', { plugin: 'x' }));
+    peer().socket.send(frame);
+    expect(await code).toBe(1002);
+    expect((await asked).code).toBe('UNREACHABLE');
+  });
+
+  it('lets an unknown notification pass', async () => {
+    await start({ onRequest: ({ id }, to) => to.answer(id, plugin('x')) });
+    peer().notify('weather', { sunny: true });
+    expect((await session.request('plugin.get', { plugin: 'x' })).name).toBe('x');
+  });
+});
+
+describe('liveness', () => {
+  it('declares a silent agent dead after 45 s, and not while it is heard', async () => {
+    let now = 0;
+    let look: (() => void) | undefined;
+    const timers: Timers = {
+      now: () => now,
+      after: (_, run) => {
+        look = run;
+        return { cancel: () => {} };
+      },
+    };
+    await start({}, { timers });
+    const asked = fault(session.request('plugin.get', { plugin: 'x' }));
+    now = 44_000;
+    const pong = new Promise((resolve) => void peer().socket.once('pong', resolve));
+    peer().socket.ping();
+    await pong;
+    now = 60_000;
+    look?.();
+    expect(await Promise.race([asked, Promise.resolve('pending')])).toBe('pending');
+    now = 44_000 + 45_000;
+    look?.();
+    expect(await asked).toMatchObject({ code: 'UNREACHABLE', retry: 'same' });
+    expect((await asked).message).toContain('nothing was heard for 45 s');
+  });
+});
+
+describe('events', () => {
+  const at = '2026-05-08T14:15:30.123Z';
+
+  it('tells the known ones parsed, the unknown ones as they are, and remembers the place', async () => {
+    const told: AgentEvent[] = [];
+    await start({}, { events: 'all' });
+    const both = new Promise<void>((resolve) => {
+      session.onEvent((event) => {
+        told.push(event);
+        if (told.length === 2) resolve();
+      });
+    });
+    const data = { operationId: 'operation-1', plugin: 'x', tree: 't', files: 1, bytes: 2, more: 3 };
+    peer().notify('event', { bootId: 'boot-1', seq: 8, at, type: 'install.staged', data, extra: 1 });
+    peer().notify('event', { bootId: 'boot-1', seq: 9, at, type: 'plugin.loaded', data: { plugin: 'x' } });
+    await both;
+    expect(told[0]).toMatchObject({ known: true, type: 'install.staged', data: { plugin: 'x', files: 1 } });
+    expect(told[1]).toMatchObject({ known: false, type: 'plugin.loaded', data: { plugin: 'x' } });
+    expect(session.position).toEqual({ bootId: 'boot-1', seq: 9 });
+  });
+
+  it('hears events that come in one breath with the hello', async () => {
+    const told: AgentEvent[] = [];
+    agent = await fakeAgent({
+      onStart: (to) => to.notify('event', { bootId: 'boot-1', seq: 8, at, type: 'draining', data: {} }),
+    });
+    session = await openSession({
+      url: agent.url,
+      client: 'test',
+      events: 'all',
+      onEvent: (event) => told.push(event),
+    });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(told.map(({ type }) => type)).toEqual(['draining']);
+  });
+});
+
+describe('streams from the agent', () => {
+  /** Sends `bytes` on stream 9 within the credit that the client gives. */
+  function sender(
+    bytes: Buffer,
+    spoil: (offset: number) => number = (offset) => offset,
+  ): Behaviour & { most: number } {
+    let sent = 0;
+    const self = {
+      most: 0,
+      onNotification: ({ params }: { params: unknown }, to: Peer) => {
+        const { offset, limit } = params as { offset: number; limit: number };
+        self.most = Math.max(self.most, limit - offset);
+        while (sent < Math.min(limit, bytes.length)) {
+          const data = bytes.subarray(sent, Math.min(sent + 65_536, limit));
+          const from = sent;
+          sent += data.length;
+          to.frame({ stream: 9, offset: spoil(from), fin: sent === bytes.length, data });
+        }
+      },
+    };
+    return self;
+  }
+
+  it('arrive whole, in order, under a credit of one window', async () => {
+    const bytes = Buffer.alloc(5_000_000, 'airlock');
+    const from = sender(bytes);
+    await start(from);
+    const parts: Uint8Array[] = [];
+    for await (const part of session.receive(9)) {
+      parts.push(part);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(Buffer.concat(parts).equals(bytes)).toBe(true);
+    expect(from.most).toBe(WIRE.windowBytes);
+    expect(agent.violations).toEqual([]);
+  });
+
+  it('fail on a gap', async () => {
+    await start(sender(Buffer.alloc(200_000), (offset) => (offset === 0 ? 0 : offset + 1)));
+    await expect(drain(session)).rejects.toMatchObject({ code: 'INTERNAL' });
+  });
+
+  it('fail when the agent sends beyond its credit', async () => {
+    await start({
+      onNotification: (_, to) => {
+        for (let i = 0; i < 17; i += 1) {
+          to.frame({ stream: 9, offset: i * 65_536, fin: false, data: Buffer.alloc(65_536) });
+        }
+      },
+    });
+    const reading = session.receive(9)[Symbol.asyncIterator]();
+    await reading.next();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const rest = (async () => {
+      while ((await reading.next()).done !== true);
+    })();
+    await expect(rest).rejects.toMatchObject({ code: 'INTERNAL' });
+  });
+
+  it('fail when the connection breaks in between', async () => {
+    await start({
+      onNotification: (_, to) => {
+        to.frame({ stream: 9, offset: 0, fin: false, data: Buffer.alloc(10) });
+        to.socket.close();
+      },
+    });
+    await expect(drain(session)).rejects.toMatchObject({ code: 'UNREACHABLE' });
+  });
+
+  it('carry a list that is longer than an answer', async () => {
+    const all = Array.from({ length: 250 }, (_, i) => plugin(`plügin-${i}`));
+    const from = sender(Buffer.from(`${all.map((one) => JSON.stringify(one)).join('\n')}\n`));
+    await start({
+      ...from,
+      onRequest: ({ id, params }, to) => {
+        expect(params).toEqual({ all: true });
+        to.answer(id, { plugins: { items: all.slice(0, 100), total: 250 }, stream: 9 });
+      },
+    });
+    expect(await listPlugins(session)).toEqual(all);
+  });
+
+  it('are refused as a list where they hold something else', async () => {
+    await start({
+      ...sender(Buffer.from('{"name":1}\n')),
+      onRequest: ({ id }, to) => to.answer(id, { plugins: { items: [], total: 250 }, stream: 9 }),
+    });
+    expect((await fault(listPlugins(session))).code).toBe('INTERNAL');
+  });
+});
+
+it('verifies the named plugins, or all that there are', async () => {
+  await start({
+    onRequest: ({ id, method, params }, to) => {
+      if (method === 'plugin.list')
+        return to.answer(id, { plugins: { items: ['a', 'b'].map(plugin), total: 2 } });
+      const none = { items: [], total: 0 };
+      const result = {
+        plugin: params['plugin'],
+        verdict: 'intact',
+        modified: none,
+        missing: none,
+        unlisted: none,
+      };
+      return to.answer(id, result);
+    },
+  });
+  expect((await verifyPlugins(session, 'all')).map((one) => one.plugin)).toEqual(['a', 'b']);
+  expect((await verifyPlugins(session, ['b'])).map((one) => one.plugin)).toEqual(['b']);
+});
+
+async function drain(from: Session): Promise<number> {
+  let bytes = 0;
+  for await (const part of from.receive(9)) bytes += part.length;
+  return bytes;
+}
