@@ -1,0 +1,51 @@
+/** What a command is, and the exit codes that all of them share. */
+import type { SettingName } from '../shared/config.ts';
+import type { Output } from './output.ts';
+
+/** Exit codes. */
+export const EXIT = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  unreachable: 3,
+  unauthenticated: 4,
+  interrupted: 130,
+} as const;
+
+/** An option of one command alone; those of the table of settings are named in `settings`. */
+export type Option = { type: 'boolean' | 'string'; value?: string; help: string };
+
+export type Given = {
+  positionals: readonly string[];
+  /** Settings that were given as flags, by setting name. */
+  settings: Readonly<Record<string, string | undefined>>;
+  /** The command's own options. */
+  strings: Readonly<Record<string, string | undefined>>;
+  booleans: Readonly<Record<string, boolean | undefined>>;
+};
+
+export type Context = {
+  given: Given;
+  env: Readonly<Record<string, string | undefined>>;
+  output: Output;
+  version: string;
+  /** The file that runs as an engine thread: this program itself. */
+  self: URL;
+  /** Aborted by SIGINT. */
+  signal: AbortSignal;
+};
+
+export type Command = {
+  name: string;
+  /** One line for the overview. */
+  summary: string;
+  /** What stands behind the name, such as `<dir|tgz>`. */
+  positionals: string;
+  /** How many of them there may be. */
+  count: { min: number; max: number };
+  settings: readonly SettingName[];
+  options: Readonly<Record<string, Option>>;
+  examples: readonly string[];
+  /** @returns the exit code. @throws Fault */
+  run(context: Context): Promise<number>;
+};

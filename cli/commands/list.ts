@@ -1,0 +1,147 @@
+/** `airlock list`: what the agent says (`--to`), or what the gate says (`--root`). */
+import { listPlugins } from '../../client/index.ts';
+import { type GateAnswer, type Plugin, type Refusal, createLoader } from '../../loader/index.ts';
+import { readSettings } from '../../shared/config.ts';
+import { Fault } from '../../shared/fault.ts';
+import type { PluginInfo } from '../../shared/methods.ts';
+import { type Command, type Context, EXIT } from '../command.ts';
+import { REACH_SETTINGS, openFor, urlOf } from '../reach.ts';
+import { bytes, plural, table } from '../render.ts';
+
+export const command: Command = {
+  name: 'list',
+  summary: 'show the plugins, admitted and refused, with the reason and what to do',
+  positionals: '',
+  count: { min: 0, max: 0 },
+  settings: [...REACH_SETTINGS, 'root', 'runtime', 'manifest', 'ignore'],
+  options: {
+    mode: { type: 'string', value: 'enforce|warn', help: 'with --root: warn also admits what has no marker' },
+    verify: { type: 'string', value: 'marker|stat|digest', help: 'with --root: how much is compared' },
+  },
+  examples: ['airlock list --to ws://127.0.0.1:7423', 'airlock list --root /configs/plugins --json'],
+  async run(context) {
+    const { output } = context;
+    const plugins = usesAgent(context) ? await fromAgent(context) : await fromRoot(context);
+    output.result(plugins, () => textOf(plugins, context));
+    return EXIT.done;
+  },
+};
+
+/** `--to` or `--root`, if one is given; else the agent of the environment, if there is one; else the root. */
+export function usesAgent(context: Context): boolean {
+  const { to, root } = context.given.settings;
+  if (to !== undefined && root !== undefined) {
+    throw new Fault('INVALID_PARAMS', '--to asks an agent, --root reads the disk: both were given', {
+      hint: 'Leave one of them out',
+    });
+  }
+  return to !== undefined || (root === undefined && urlOf(context) !== undefined);
+}
+
+async function fromAgent(context: Context): Promise<PluginInfo[]> {
+  const session = await openFor(context);
+  try {
+    return await listPlugins(session, { signal: context.signal });
+  } finally {
+    await session.close();
+  }
+}
+
+async function fromRoot({ given, env, signal, output }: Context): Promise<PluginInfo[]> {
+  const { root, runtime, manifest, ignore } = readSettings(
+    ['root', 'runtime', 'manifest', 'ignore'],
+    given.settings,
+    env,
+  );
+  const { mode, verify } = given.strings;
+  const loader = createLoader({
+    roots: [root],
+    runtime,
+    manifest,
+    ignore,
+    signal,
+    mode: oneOf('mode', mode, ['enforce', 'warn'] as const),
+    verify: oneOf('verify', verify, ['marker', 'stat', 'digest'] as const),
+  });
+  const { admitted, refused, warnings } = await loader.scan();
+  for (const warning of warnings) output.note(`warning: ${warning}`);
+  return [...admitted.map(admittedInfo), ...refused.map(refusedInfo)].toSorted((a, b) =>
+    a.name < b.name ? -1 : 1,
+  );
+}
+
+/** The gate's answer in the shape in which agents tell it. */
+export const gateInfo = (answer: GateAnswer): PluginInfo =>
+  answer.admitted ? admittedInfo(answer.plugin) : refusedInfo(answer);
+
+function admittedInfo({ name, level, marker, manifest, generation }: Plugin): PluginInfo {
+  const base: PluginInfo = { name, status: 'admitted', level, installId: marker?.installId ?? generation };
+  const { version, description, kind } = manifest ?? {};
+  if (marker === undefined) {
+    return { ...base, version, description, kind };
+  }
+  const { bundle, tree, files, bytes: size, installedAt, source, by, replaced } = marker;
+  return {
+    ...base,
+    version,
+    description,
+    kind,
+    bundle,
+    tree,
+    files,
+    bytes: size,
+    installedAt,
+    source,
+    by,
+    replaced,
+  };
+}
+
+const refusedInfo = ({ name, reason, detail, hint }: Refusal): PluginInfo => ({
+  name,
+  status: 'refused',
+  reason,
+  detail,
+  hint,
+});
+
+function oneOf<T extends string>(
+  flag: string,
+  value: string | undefined,
+  allowed: readonly T[],
+): T | undefined {
+  const found = allowed.find((candidate) => candidate === value);
+  if (value !== undefined && found === undefined) {
+    throw new Fault('INVALID_PARAMS', `--${flag} is "${value}" but must be one of ${allowed.join(', ')}`, {
+      hint: 'See "airlock list --help"',
+    });
+  }
+  return found;
+}
+
+function textOf(plugins: readonly PluginInfo[], { output: { paint } }: Context): string {
+  if (plugins.length === 0) {
+    return 'There are no plugins';
+  }
+  const rows = plugins.map(
+    ({ name, status, level, reason, version = '', files, bytes: size, installId = '' }) => [
+      name,
+      version,
+      status === 'admitted' ? (level ?? status) : `refused: ${reason ?? ''}`,
+      files === undefined ? '' : String(files),
+      size === undefined ? '' : bytes(size),
+      installId,
+    ],
+  );
+  const refused = plugins.filter(({ status }) => status === 'refused');
+  const reasons = refused.flatMap(({ name, detail = '', hint = '' }) => [
+    `${paint('yellow', name)}: ${detail}`,
+    `  what to do: ${hint}`,
+  ]);
+  const last = `${plural(plugins.length - refused.length, 'plugin')} admitted, ${refused.length} refused`;
+  return [
+    table(['NAME', 'VERSION', 'STATUS', 'FILES', 'SIZE', 'INSTALL'], rows, paint),
+    ...reasons,
+    last,
+  ].join('\n');
+}

@@ -1,0 +1,49 @@
+/** `airlock pack`: makes a bundle of a directory; the same files give the same bytes. */
+import { basename, resolve } from 'node:path';
+
+import { packDirectory } from '../../client/index.ts';
+import { readSettings } from '../../shared/config.ts';
+import { type Command, EXIT } from '../command.ts';
+import { bytes, plural, safe } from '../render.ts';
+
+export const command: Command = {
+  name: 'pack',
+  summary: 'pack a directory as a .tgz, deterministically',
+  positionals: '<dir>',
+  count: { min: 1, max: 1 },
+  settings: ['ignore', 'manifest'],
+  options: {
+    out: { type: 'string', value: 'file', help: 'where it goes; else <name>-<version>.tgz here' },
+    force: { type: 'boolean', help: 'replace a file that is there' },
+    'allow-secrets': { type: 'boolean', help: 'pack also .env, *.pem and id_*' },
+  },
+  examples: ['airlock pack ./my-plugin --out my-plugin.tgz'],
+  async run({ given, env, output }) {
+    const [directory = ''] = given.positionals;
+    const { ignore, manifest } = readSettings(['ignore', 'manifest'], given.settings, env);
+    const allowSecrets = given.booleans['allow-secrets'] === true;
+    const overwrite = given.booleans['force'] === true;
+    const options = { ignore, manifest, allowSecrets, overwrite };
+    const out = resolve(given.strings['out'] ?? (await defaultName(directory, options)));
+    const packed = await packDirectory(directory, { ...options, out });
+    for (const { path, why } of packed.skipped) output.note(`${safe(path)} is left out: ${safe(why)}`);
+    const { plugin, file, size, sha256, tree, files, bytes: unpacked, skipped } = packed;
+    const version = packed.manifest?.version;
+    output.result({ plugin, version, file, size, sha256, tree, files, bytes: unpacked, skipped }, () =>
+      [
+        `${output.paint('green', 'packed')}  ${safe(plugin)} ${safe(version ?? '')} as ${safe(file)}`,
+        `  ${plural(files, 'file')}, ${bytes(unpacked)}, packed ${bytes(size)}`,
+        `  sha256 ${sha256}`,
+        `  tree   ${tree}`,
+      ].join('\n'),
+    );
+    return EXIT.done;
+  },
+};
+
+/** Named after the manifest, which is known once it has been packed; that bundle is thrown away. */
+async function defaultName(directory: string, options: Parameters<typeof packDirectory>[1]): Promise<string> {
+  const packed = await packDirectory(directory, options);
+  await packed.dispose();
+  return basename(`${packed.plugin}-${packed.manifest?.version ?? '0.0.0'}.tgz`);
+}

@@ -1,0 +1,112 @@
+/** `airlock push`: packs a directory, or takes a bundle, and installs it through an agent. */
+import { stat } from 'node:fs/promises';
+
+import {
+  type Bundle,
+  type Installed,
+  type Skipped,
+  openBundle,
+  packDirectory,
+  push,
+} from '../../client/index.ts';
+import { readSettings } from '../../shared/config.ts';
+import { Fault } from '../../shared/fault.ts';
+import { type Command, type Context, EXIT } from '../command.ts';
+import type { Output } from '../output.ts';
+import { REACH_SETTINGS, openFor, urlOf } from '../reach.ts';
+import { bytes, duration, plural, safe } from '../render.ts';
+
+export const command: Command = {
+  name: 'push',
+  summary: 'install a plugin: a directory, which is packed first, or a .tgz',
+  positionals: '<dir|tgz>',
+  count: { min: 1, max: 1 },
+  settings: [...REACH_SETTINGS, 'ignore', 'manifest'],
+  options: {
+    name: { type: 'string', value: 'name', help: 'the plugin, if not the one that the manifest names' },
+    source: { type: 'string', value: 'text', help: 'where it comes from, kept in the marker' },
+    expect: { type: 'string', value: 'id|none', help: 'refuse unless this install, or nothing, is live' },
+    pin: { type: 'string', value: 'sha256:…', help: 'the digest that the manifest file must have' },
+    links: { type: 'string', value: 'skip|refuse', help: 'leave links of a .tgz out (skip), or refuse it' },
+    operation: { type: 'string', value: 'id', help: 'the operation id, to ask again safely' },
+    force: { type: 'boolean', help: 'install also what is there already, or held' },
+    'no-restart': { type: 'boolean', help: 'ask for no restart, whatever changed' },
+    'allow-secrets': { type: 'boolean', help: 'pack also .env, *.pem and id_*' },
+  },
+  examples: [
+    'airlock push ./my-plugin --to ws://127.0.0.1:7423',
+    'airlock push my-plugin-1.2.0.tgz --to ws://127.0.0.1:7423 --expect none',
+  ],
+  async run(context) {
+    const { output, given, signal } = context;
+    const started = performance.now();
+    // A missing address is said before anything is packed.
+    if (urlOf(context) === undefined) await openFor(context);
+    const { bundle, skipped, dispose } = await bundleFrom(context);
+    for (const { path, why } of skipped) output.note(`${safe(path)} is left out: ${safe(why)}`);
+    try {
+      const installed = await push(() => openFor(context, ['install.failed']), bundle, {
+        ...wishes(given.strings),
+        operationId: given.strings['operation'],
+        ...(given.booleans['force'] === true ? { force: true } : {}),
+        ...(given.booleans['no-restart'] === true ? { restart: false } : {}),
+        signal,
+        onProgress: ({ sent, total }) => output.progress(sent, total),
+        onReconnect: (why, pause) => output.note(`${safe(why.message)}; trying again in ${duration(pause)}`),
+      });
+      for (const warning of installed.warnings.items) output.note(`warning: ${safe(warning)}`);
+      output.result(installed, () => sentence(installed, performance.now() - started, output));
+      return EXIT.done;
+    } finally {
+      await dispose();
+    }
+  },
+};
+
+type Ready = { bundle: Bundle; skipped: readonly Skipped[]; dispose: () => Promise<void> };
+
+async function bundleFrom({ given, env }: Context): Promise<Ready> {
+  const [path = ''] = given.positionals;
+  const { name } = given.strings;
+  const stats = await stat(path).catch((error: unknown) => {
+    throw new Fault('INVALID_PARAMS', `"${path}" cannot be read: ${(error as Error).message}`, {
+      cause: error,
+      hint: 'Name the directory of a plugin, or a .tgz',
+    });
+  });
+  if (!stats.isDirectory()) {
+    return { bundle: await openBundle(path, { name }), skipped: [], dispose: async () => undefined };
+  }
+  const { ignore, manifest } = readSettings(['ignore', 'manifest'], given.settings, env);
+  const allowSecrets = given.booleans['allow-secrets'] === true;
+  const packed = await packDirectory(path, { name, ignore, manifest, allowSecrets });
+  return { bundle: packed, skipped: packed.skipped, dispose: () => packed.dispose() };
+}
+
+type Wishes = { source?: string; pin?: string; expect?: string | null; links?: 'skip' | 'refuse' };
+
+function wishes({ source, pin, expect, links }: Readonly<Record<string, string | undefined>>): Wishes {
+  if (links !== undefined && links !== 'skip' && links !== 'refuse') {
+    throw new Fault('INVALID_PARAMS', `--links is "${links}" but must be "skip" or "refuse"`, {
+      hint: 'See "airlock push --help"',
+    });
+  }
+  return {
+    ...(source === undefined ? {} : { source }),
+    ...(pin === undefined ? {} : { pin }),
+    ...(expect === undefined ? {} : { expect: expect === 'none' ? null : expect }),
+    ...(links === undefined ? {} : { links }),
+  };
+}
+
+function sentence(installed: Installed, millis: number, { paint }: Output): string {
+  const { status, plugin, pluginVersion, installId, files, bytes: size, reload } = installed;
+  const what = `${safe(plugin)} ${safe(pluginVersion)}`;
+  const about = `${plural(files, 'file')}, ${bytes(size)}, ${installId}, ${duration(millis)}`;
+  if (status === 'present') {
+    return `${paint('green', 'present')}  ${what} was there already, nothing was sent (${about})`;
+  }
+  const restart =
+    reload.action === 'restart' ? (reload.restarting ? '; restart' : '; a restart was not wanted') : '';
+  return `${paint('green', 'installed')}  ${what} (${about}${restart})`;
+}

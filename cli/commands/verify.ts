@@ -1,0 +1,94 @@
+/** `airlock verify`: is what lies there what was installed, byte for byte? */
+import { verifyPlugins } from '../../client/index.ts';
+import { createLoader } from '../../loader/index.ts';
+import { readSettings } from '../../shared/config.ts';
+import { type Command, type Context, EXIT } from '../command.ts';
+import { REACH_SETTINGS, openFor } from '../reach.ts';
+import { safe } from '../render.ts';
+import { gateInfo, usesAgent } from './list.ts';
+
+type Line = { plugin: string; verdict: string; detail?: string | undefined; hint?: string | undefined };
+
+export const command: Command = {
+  name: 'verify',
+  summary: 'hash what is installed and compare it with what was installed',
+  positionals: '[name]',
+  count: { min: 0, max: 1 },
+  settings: [...REACH_SETTINGS, 'root', 'runtime', 'manifest', 'ignore'],
+  options: {},
+  examples: ['airlock verify my-plugin --to ws://127.0.0.1:7423', 'airlock verify --root /configs/plugins'],
+  async run(context) {
+    const { output, given } = context;
+    const lines = usesAgent(context) ? await fromAgent(context) : await fromRoot(context);
+    const [only] = lines;
+    const isOne = given.positionals.length === 1;
+    output.result(isOne ? only : lines, () => textOf(lines, context));
+    return lines.every(({ verdict }) => verdict === 'intact' || verdict === 'unknown')
+      ? EXIT.done
+      : EXIT.failed;
+  },
+};
+
+async function fromAgent(context: Context): Promise<Line[]> {
+  const { given, signal } = context;
+  const session = await openFor(context);
+  try {
+    const names = given.positionals.length === 0 ? 'all' : given.positionals;
+    return (await verifyPlugins(session, names, { signal })).map((verification) => ({
+      ...verification,
+      detail: verification.detail ?? differences(verification),
+    }));
+  } finally {
+    await session.close();
+  }
+}
+
+type Cut = { items: string[]; total: number };
+
+function differences(found: { modified: Cut; missing: Cut; unlisted: Cut }): string | undefined {
+  const named = (['modified', 'missing', 'unlisted'] as const)
+    .filter((kind) => found[kind].total > 0)
+    .map((kind) => {
+      const { items, total } = found[kind];
+      const more = total > items.length ? ` and ${total - items.length} more` : '';
+      return `${kind}: ${items.join(', ')}${more}`;
+    });
+  return named.length === 0 ? undefined : named.join('; ');
+}
+
+/** Without an agent the gate is asked, and told to hash everything. */
+async function fromRoot({ given, env, signal }: Context): Promise<Line[]> {
+  const { root, runtime, manifest, ignore } = readSettings(
+    ['root', 'runtime', 'manifest', 'ignore'],
+    given.settings,
+    env,
+  );
+  const loader = createLoader({ roots: [root], runtime, manifest, ignore, signal, verify: 'digest' });
+  const [name] = given.positionals;
+  const { admitted, refused } = name === undefined ? await loader.scan() : { admitted: [], refused: [] };
+  const found =
+    name === undefined
+      ? [
+          ...admitted.map((plugin) => gateInfo({ admitted: true, plugin, passedOver: [] })),
+          ...refused.map(gateInfo),
+        ]
+      : [gateInfo(await loader.gate(name))];
+  return found.map(({ name: plugin, status, level, reason, detail, hint }) => {
+    if (status === 'admitted') {
+      return { plugin, verdict: level === 'verified' ? 'intact' : 'unknown' };
+    }
+    return { plugin, verdict: reason === 'digest-mismatch' ? 'drifted' : 'refused', detail, hint };
+  });
+}
+
+function textOf(lines: readonly Line[], { output: { paint } }: Context): string {
+  if (lines.length === 0) {
+    return 'There are no plugins';
+  }
+  return lines
+    .flatMap(({ plugin, verdict, detail, hint }) => [
+      `${paint(verdict === 'intact' ? 'green' : 'yellow', verdict.padEnd(8))}  ${safe(plugin)}${detail === undefined ? '' : `: ${safe(detail)}`}`,
+      ...(hint === undefined ? [] : [`          what to do: ${safe(hint)}`]),
+    ])
+    .join('\n');
+}

@@ -1,0 +1,57 @@
+/** What `--help` prints, made from the tables, so that it cannot say what is not so. */
+import { settings } from '../shared/config.ts';
+import { flagsOf } from './arguments.ts';
+import type { Command } from './command.ts';
+import type { Paint } from './render.ts';
+
+const WIDTH = 26;
+const row = (left: string, right: string): string =>
+  left.length < WIDTH ? `  ${left.padEnd(WIDTH)}${right}` : `  ${left}\n  ${' '.repeat(WIDTH)}${right}`;
+
+/** The overview of all commands. */
+export function overview(commands: readonly Command[], version: string, paint: Paint): string {
+  return [
+    `airlock ${version}: puts plugins into running workspaces, whole or not at all`,
+    '',
+    paint('bold', 'Usage'),
+    '  airlock <command> [options]',
+    '',
+    paint('bold', 'Commands'),
+    ...commands.map(({ name, summary }) => row(name, summary)),
+    '',
+    paint('bold', 'Everywhere'),
+    row('--json', 'one JSON document on standard output; also when it is piped'),
+    row('--help, -h', 'what a command takes, with an example'),
+    row('--version', 'the version'),
+    '',
+    paint('bold', 'Exit codes'),
+    '  0 done, 1 refused or failed, 2 usage, 3 unreachable, 4 unauthenticated',
+  ].join('\n');
+}
+
+/** The help of one command. */
+export function helpOf(command: Command, paint: Paint): string {
+  const { name, positionals, summary, examples } = command;
+  const own = Object.entries(command.options).map(([option, { value, help }]) =>
+    row(value === undefined ? `--${option}` : `--${option} <${value}>`, help),
+  );
+  const fromTable = flagsOf(command.settings).map(({ name: setting, flag }) => {
+    const { env, fallback, help } = settings[setting];
+    const otherwise = fallback === undefined || fallback === '' ? '' : `, else ${fallback}`;
+    return row(`${flag} <…>`, `${help} (${env}${otherwise})`);
+  });
+  return [
+    `airlock ${name}: ${summary}`,
+    '',
+    paint('bold', 'Usage'),
+    `  airlock ${[name, positionals, '[options]'].filter((word) => word !== '').join(' ')}`,
+    '',
+    paint('bold', 'Options'),
+    ...own,
+    ...fromTable,
+    row('--json', 'one JSON document on standard output'),
+    '',
+    paint('bold', examples.length === 1 ? 'Example' : 'Examples'),
+    ...examples.map((example) => `  ${example}`),
+  ].join('\n');
+}

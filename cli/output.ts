@@ -1,0 +1,69 @@
+/** Where a command's words go: results to standard output, the rest to standard error; one JSON document if asked. */
+import type { Fault } from '../shared/fault.ts';
+import { type Paint, bar, faultLines, painter } from './render.ts';
+
+/** A stream as the output needs it; `process.stdout` is one. */
+export type Sink = {
+  write(text: string): unknown;
+  isTTY?: boolean | undefined;
+  columns?: number | undefined;
+};
+
+export class Output {
+  readonly #out: Sink;
+  readonly #error: Sink;
+  /** The result is for a program: `--json`, or standard output is no terminal. */
+  readonly json: boolean;
+  readonly paint: Paint;
+  readonly #paintError: Paint;
+  #bar = false;
+
+  constructor(out: Sink, error: Sink, json: boolean, noColour: boolean) {
+    this.#out = out;
+    this.#error = error;
+    this.json = json || out.isTTY !== true;
+    this.paint = painter(out.isTTY === true && !noColour && !json);
+    this.#paintError = painter(error.isTTY === true && !noColour);
+  }
+
+  /** The result of the command, as one JSON document or as text for people. */
+  result(value: unknown, text: () => string): void {
+    this.clearBar();
+    this.#out.write(this.json ? `${JSON.stringify(value)}\n` : `${text()}\n`);
+  }
+
+  /** Text that is a result in itself, such as help. */
+  text(text: string): void {
+    this.#out.write(`${text}\n`);
+  }
+
+  /** A remark beside the result. */
+  note(text: string): void {
+    this.clearBar();
+    this.#error.write(`${text}\n`);
+  }
+
+  /** What went wrong: for people on standard error, and in JSON on standard output too if that was asked for. */
+  fault(fault: Fault, asJson: boolean): void {
+    this.clearBar();
+    this.#error.write(`${faultLines(fault, this.#paintError).join('\n')}\n`);
+    if (asJson) {
+      this.#out.write(`${JSON.stringify({ error: fault.toData() })}\n`);
+    }
+  }
+
+  /** Draws how far something is, on a terminal. */
+  progress(done: number, total: number): void {
+    if (this.#error.isTTY === true) {
+      this.#bar = true;
+      this.#error.write(`\r${bar(done, total, this.#error.columns ?? 80)}\u001B[K`);
+    }
+  }
+
+  clearBar(): void {
+    if (this.#bar) {
+      this.#bar = false;
+      this.#error.write('\r\u001B[K');
+    }
+  }
+}

@@ -1,0 +1,59 @@
+/** How a command comes to a session: the URL, the token, and no more. */
+import { readFile } from 'node:fs/promises';
+
+import { type Session, openSession } from '../client/index.ts';
+import { TOKEN_VARIABLE, readSettings } from '../shared/config.ts';
+import type { EventType } from '../shared/events.ts';
+import { Fault } from '../shared/fault.ts';
+import type { Context } from './command.ts';
+
+/** The settings of every command that speaks to an agent. */
+export const REACH_SETTINGS = ['to', 'tokenFile'] as const;
+
+/** The URL of the agent that is meant; undefined if none is named. */
+export function urlOf({ given, env }: Context): string | undefined {
+  return readSettings(['to'], given.settings, env).to;
+}
+
+/** @throws Fault INVALID_PARAMS without a URL; UNREACHABLE, UNAUTHENTICATED … */
+export async function openFor(context: Context, events: readonly EventType[] = []): Promise<Session> {
+  const url = urlOf(context);
+  if (url === undefined) {
+    throw new Fault('INVALID_PARAMS', 'No agent is named', {
+      hint: 'Add --to ws://host:7423, or set AIRLOCK_URL',
+    });
+  }
+  const token = await tokenOf(context);
+  return openSession({ url, token, client: `airlock ${context.version}`, events, signal: context.signal });
+}
+
+/** The token of the environment, else the first line of the token file that may write, else its first line. */
+async function tokenOf({ given, env }: Context): Promise<string | undefined> {
+  const variable = env[TOKEN_VARIABLE];
+  if (variable !== undefined && variable !== '') {
+    return variable;
+  }
+  const { tokenFile } = readSettings(['tokenFile'], given.settings, env);
+  if (tokenFile === undefined) {
+    return undefined;
+  }
+  let text: string;
+  try {
+    text = await readFile(tokenFile, 'utf8');
+  } catch (error) {
+    throw new Fault(
+      'INVALID_PARAMS',
+      `The token file "${tokenFile}" cannot be read: ${(error as Error).message}`,
+      {
+        cause: error,
+        hint: 'Name a file that you may read with --token-file, or set AIRLOCK_TOKEN',
+      },
+    );
+  }
+  const lines = text
+    .split(/\r?\n/)
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([first = '']) => first !== '' && !first.startsWith('#'));
+  const line = lines.find(([scope]) => scope === 'write') ?? lines[0];
+  return line?.length === 1 ? line[0] : line?.[1];
+}

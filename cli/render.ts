@@ -1,0 +1,69 @@
+/** Values as text for people. Everything that a stranger may have named is made safe to print. */
+import { styleText } from 'node:util';
+
+import type { Fault } from '../shared/fault.ts';
+
+export type Paint = (style: 'bold' | 'dim' | 'green' | 'yellow' | 'red' | 'cyan', text: string) => string;
+
+/** Colours, or none. */
+export const painter =
+  (colour: boolean): Paint =>
+  (style, text) =>
+    colour ? styleText(style, text, { validateStream: false }) : text;
+
+/** A stranger's text without control and direction characters, which could rewrite the terminal. */
+export const safe = (text: string): string =>
+  text.replaceAll(/[\p{Cc}\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069]/gu, '\u{FFFD}');
+
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
+
+/** A number of bytes, such as `31.0 KiB`. */
+export function bytes(count: number): string {
+  const power = count < 1 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log(count) / Math.log(1024)));
+  const value = count / 1024 ** power;
+  return `${power === 0 ? String(value) : value.toFixed(1)} ${UNITS[power] ?? 'B'}`;
+}
+
+/** A time, such as `12 ms` or `3.4 s`. */
+export function duration(millis: number): string {
+  return millis < 1000 ? `${Math.round(millis)} ms` : `${(millis / 1000).toFixed(1)} s`;
+}
+
+export const plural = (count: number, one: string, many = `${one}s`): string =>
+  `${count} ${count === 1 ? one : many}`;
+
+/** A table with its columns aligned; the last column is as wide as it is. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[], paint: Paint): string {
+  const all = [head, ...rows].map((row) => row.map(safe));
+  const widths = head.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)));
+  const lines = all.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+  const [first = '', ...rest] = lines;
+  return [paint('bold', first), ...rest].join('\n');
+}
+
+/** What failed, why, what to do; then every violation on a line of its own. */
+export function faultLines(fault: Fault, paint: Paint): string[] {
+  const lines = [paint('red', `${fault.title} (${fault.code})`), `  why: ${safe(fault.message)}`];
+  if (fault.hint !== undefined) {
+    lines.push(`  what to do: ${safe(fault.hint)}`);
+  }
+  for (const { path, rule, code, what } of fault.violations) {
+    lines.push(`  - ${safe(path)}: ${safe(what)} (${code}, rule ${rule})`);
+  }
+  const more = fault.violationsTotal - fault.violations.length;
+  return more > 0 ? [...lines, `  - and ${more} more`] : lines;
+}
+
+/** A bar for a terminal of so many columns. */
+export function bar(done: number, total: number, columns: number): string {
+  const share = total === 0 ? 1 : Math.min(1, done / total);
+  const figures = ` ${String(Math.floor(share * 100)).padStart(3)} %  ${bytes(done)} of ${bytes(total)}`;
+  const width = Math.max(4, Math.min(40, columns - figures.length - 3));
+  const filled = Math.round(share * width);
+  return `[${'#'.repeat(filled)}${'.'.repeat(width - filled)}]${figures}`;
+}

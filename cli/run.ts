@@ -1,0 +1,90 @@
+/** Finds the command, runs it, and turns whatever comes of it into an exit code. */
+import { Fault, type FaultCode, toFault } from '../shared/fault.ts';
+import { nearest, readArguments } from './arguments.ts';
+import { type Command, EXIT } from './command.ts';
+import { helpOf, overview } from './help.ts';
+import { Output, type Sink } from './output.ts';
+
+/** Commands are loaded when they are called: `list` does not wait for the agent's code. */
+const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
+  agent: () => import('./commands/agent.ts'),
+  push: () => import('./commands/push.ts'),
+  list: () => import('./commands/list.ts'),
+  verify: () => import('./commands/verify.ts'),
+  pack: () => import('./commands/pack.ts'),
+  token: () => import('./commands/token.ts'),
+};
+
+export type Surroundings = {
+  words: readonly string[];
+  env: Readonly<Record<string, string | undefined>>;
+  out: Sink;
+  error: Sink;
+  version: string;
+  self: URL;
+  signal: AbortSignal;
+};
+
+/** Never throws: what goes wrong is said and becomes the exit code. */
+export async function run(around: Surroundings): Promise<number> {
+  const { words, env, out, error, version, self, signal } = around;
+  const noColour = env['NO_COLOR'] !== undefined && env['NO_COLOR'] !== '';
+  const json = words.includes('--json');
+  const output = new Output(out, error, json, noColour);
+  try {
+    const [name, ...rest] = words;
+    if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+      const all = await Promise.all(Object.values(COMMANDS).map((load) => load()));
+      const text = overview(
+        all.map(({ command }) => command),
+        version,
+        output.paint,
+      );
+      if (name === undefined) {
+        output.note(text);
+        return EXIT.usage;
+      }
+      output.text(text);
+      return EXIT.done;
+    }
+    if (name === '--version') {
+      output.text(version);
+      return EXIT.done;
+    }
+    const command = await find(name);
+    const given = readArguments(command, rest);
+    if (given.help) {
+      output.text(helpOf(command, output.paint));
+      return EXIT.done;
+    }
+    return await command.run({ given, env, output, version, self, signal });
+  } catch (thrown) {
+    const fault = toFault(thrown, 'The command');
+    output.fault(fault, json);
+    return exitCodeOf(fault, signal);
+  }
+}
+
+async function find(name: string): Promise<Command> {
+  const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (load === undefined) {
+    const near = nearest(name, Object.keys(COMMANDS));
+    const why = near === undefined ? '' : `; did you mean "${near}"`;
+    throw new Fault('INVALID_PARAMS', `There is no command "${name}"${why}`, {
+      hint: 'See "airlock --help"',
+    });
+  }
+  return (await load()).command;
+}
+
+const EXIT_CODES: Partial<Record<FaultCode, number>> = {
+  INVALID_PARAMS: EXIT.usage,
+  UNREACHABLE: EXIT.unreachable,
+  UNAUTHENTICATED: EXIT.unauthenticated,
+  FORBIDDEN: EXIT.unauthenticated,
+};
+
+/** The exit code that a fault stands for. */
+export function exitCodeOf(fault: Fault, signal: AbortSignal): number {
+  return signal.aborted ? EXIT.interrupted : (EXIT_CODES[fault.code] ?? EXIT.failed);
+}
