@@ -56,7 +56,8 @@ export class Output {
   progress(done: number, total: number): void {
     if (this.#error.isTTY === true) {
       this.#bar = true;
-      this.#error.write(`\r${bar(done, total, this.#error.columns ?? 80)}\u001B[K`);
+      const { columns = 0 } = this.#error;
+      this.#error.write(`\r${bar(done, total, columns === 0 ? 80 : columns)}\u001B[K`);
     }
   }
 

@@ -3,7 +3,6 @@ import { readFile } from 'node:fs/promises';
 
 import { type Session, openSession } from '../client/index.ts';
 import { TOKEN_VARIABLE, readSettings } from '../shared/config.ts';
-import type { EventType } from '../shared/events.ts';
 import { Fault } from '../shared/fault.ts';
 import type { Context } from './command.ts';
 
@@ -16,7 +15,7 @@ export function urlOf({ given, env }: Context): string | undefined {
 }
 
 /** @throws Fault INVALID_PARAMS without a URL; UNREACHABLE, UNAUTHENTICATED … */
-export async function openFor(context: Context, events: readonly EventType[] = []): Promise<Session> {
+export async function openFor(context: Context): Promise<Session> {
   const url = urlOf(context);
   if (url === undefined) {
     throw new Fault('INVALID_PARAMS', 'No agent is named', {
@@ -24,7 +23,7 @@ export async function openFor(context: Context, events: readonly EventType[] = [
     });
   }
   const token = await tokenOf(context);
-  return openSession({ url, token, client: `airlock ${context.version}`, events, signal: context.signal });
+  return openSession({ url, token, client: `airlock ${context.version}`, signal: context.signal });
 }
 
 /** The token of the environment, else the first line of the token file that may write, else its first line. */

@@ -63,7 +63,6 @@ export async function install(
     });
     if (begun.status !== 'open') return begun;
     await upload(session, bundle, begun, {
-      operationId,
       onProgress: options.onProgress,
       signal,
       stallMillis: options.stallMillis ?? STALL_MILLIS,

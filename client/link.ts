@@ -4,7 +4,7 @@ import { WebSocket } from 'ws';
 import { type Event, eventSchema } from '../shared/events.ts';
 import { Fault } from '../shared/fault.ts';
 import { type DataFrame, decodeFrame, encodeFrame } from '../shared/frame.ts';
-import { type Hello, helloSchema, windowSchema } from '../shared/methods.ts';
+import { type Hello, helloSchema, resetSchema, windowSchema } from '../shared/methods.ts';
 import {
   CLOSE,
   type Message,
@@ -183,6 +183,11 @@ export class Link {
         const window = windowSchema.safeParse(params);
         if (!window.success) return this.#fail('a window of the agent cannot be read', CLOSE.malformed);
         return this.#outgoing.get(window.data.stream)?.grant(window.data);
+      }
+      case 'reset': {
+        const reset = resetSchema.safeParse(params);
+        if (!reset.success) return this.#fail('a reset of the agent cannot be read', CLOSE.malformed);
+        return this.#outgoing.get(reset.data.stream)?.fail(Fault.from(reset.data.error));
       }
       case 'event': {
         const event = eventSchema.safeParse(params);

@@ -31,11 +31,11 @@ export const newOperationId = (): string => randomUUID();
  * operation: from the byte that the agent has taken in, or from the start where the agent was restarted; an install
  * that was finished meanwhile gives its answer. Every session that `open` gives is closed again.
  *
- * @param open connects, and stops doing so by the signal; to be told early why an install failed, subscribe to `install.failed` there.
+ * @param open connects, and stops doing so by the signal.
  * @throws Fault as `install`; UNREACHABLE when all tries are used up.
  *
  * @example
- * const open = () => openSession({ url, token, client: 'platform', events: ['install.failed'] });
+ * const open = () => openSession({ url, token, client: 'platform' });
  * const { installId } = await push(open, await packDirectory('./lint'));
  */
 export async function push(

@@ -11,7 +11,6 @@ import type { Session } from './session.ts';
 export type Progress = { sent: number; total: number };
 
 export type UploadOptions = {
-  operationId: string;
   onProgress: ((progress: Progress) => void) | undefined;
   signal: AbortSignal | undefined;
   /** After this long without credit the sender stops and asks the agent what became of it. */
@@ -24,7 +23,7 @@ export type UploadEnd = 'sent' | 'stalled';
 /**
  * Sends the bytes from `at.offset` to the end.
  *
- * @throws Fault as the agent reports that the install failed meanwhile; UNREACHABLE; CANCELLED; INVALID_PARAMS where
+ * @throws Fault as the agent resets the stream; UNREACHABLE; CANCELLED; INVALID_PARAMS where
  *   the file is no longer what was measured.
  */
 export async function upload(
@@ -39,10 +38,6 @@ export async function upload(
   const onAbort = (): void => credit.fail(cancelled(`Sending "${bundle.plugin}"`));
   signal?.addEventListener('abort', onAbort, { once: true });
   if (signal?.aborted === true) onAbort();
-  const deafen = session.onEvent((event) => {
-    const failed = event.known && event.type === 'install.failed' ? event.data : undefined;
-    if (failed?.operationId === options.operationId) credit.fail(Fault.from(failed.error));
-  });
   const file = await open(bundle.file, 'r').catch((error: unknown) => {
     throw changed(bundle, error);
   });
@@ -63,7 +58,6 @@ export async function upload(
     return 'sent';
   } finally {
     await file.close();
-    deafen();
     signal?.removeEventListener('abort', onAbort);
     session.release(at.stream);
   }

@@ -45,7 +45,7 @@ export const command: Command = {
     const { bundle, skipped, dispose } = await bundleFrom(context);
     for (const { path, why } of skipped) output.note(`${safe(path)} is left out: ${safe(why)}`);
     try {
-      const installed = await push(() => openFor(context, ['install.failed']), bundle, {
+      const installed = await push(() => openFor(context), bundle, {
         ...wishes(given.strings),
         operationId: given.strings['operation'],
         ...(given.booleans['force'] === true ? { force: true } : {}),
@@ -107,6 +107,6 @@ function sentence(installed: Installed, millis: number, { paint }: Output): stri
     return `${paint('green', 'present')}  ${what} was there already, nothing was sent (${about})`;
   }
   const restart =
-    reload.action === 'restart' ? (reload.restarting ? '; restart' : '; a restart was not wanted') : '';
+    reload.action === 'restart' ? (reload.restarting ? '; needs a restart' : '; needs a restart, which was not wanted') : '';
   return `${paint('green', 'installed')}  ${what} (${about}${restart})`;
 }

@@ -98,4 +98,3 @@ it('refuses a bundle that is empty or not there', async () => {
   await writeFile(file, '');
   await expect(openBundle(file)).rejects.toMatchObject({ code: 'INVALID_PARAMS' });
 });
-

@@ -41,7 +41,7 @@ async function run(behaviour: Behaviour, bundle: Bundle, options: PushOptions = 
   const pauses: number[] = [];
   const progress: number[] = [];
   const open = (signal: AbortSignal | undefined): Promise<Session> =>
-    openSession({ url: agent.url, client: 'test', events: ['install.failed'], signal });
+    openSession({ url: agent.url, client: 'test', signal });
   const result = await push(open, bundle, {
     operationId: 'operation-1',
     sleep: async (millis) => void pauses.push(millis),
@@ -122,15 +122,13 @@ describe('an upload', () => {
     expect(pauses).toEqual([]);
   });
 
-  it('stops at once when the agent reports that the install failed, though no credit comes', async () => {
+  it('stops at once when the agent resets its stream, though no credit comes', async () => {
     const failing: Behaviour = {
-      onRequest: ({ id }, peer) => peer.answer(id, { status: 'open', stream: 1, offset: 0, limit: 10 }),
+      onRequest: ({ id }, peer) => peer.answer(id, { status: 'open', stream: 2, offset: 0, limit: 10 }),
       onFrame: (_, peer) => {
-        for (const [seq, operationId] of ['other-operation', 'operation-1'].entries()) {
-          const error = new Fault(seq === 0 ? 'INTERNAL' : 'NO_SPACE', 'The disk is full').toData();
-          const data = { operationId, plugin: 'lint', error };
-          const at = '2026-05-08T14:15:30.123Z';
-          peer.notify('event', { bootId: 'boot-1', seq: 8 + seq, at, type: 'install.failed', data });
+        for (const stream of [1, 2]) {
+          const error = new Fault(stream === 1 ? 'INTERNAL' : 'NO_SPACE', 'The disk is full').toData();
+          peer.notify('reset', { stream, error });
         }
       },
     };

@@ -1,0 +1,53 @@
+// An agent as a process of its own, and a session with it.
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+import { openSession } from '../dist/client.mjs';
+
+export const bundleFile = fileURLToPath(new URL('../dist/airlock.mjs', import.meta.url));
+
+/** Starts an agent on a root and waits until it listens. */
+export async function startAgent(root) {
+  const token = randomBytes(32).toString('base64url');
+  const env = {
+    PATH: process.env.PATH,
+    AIRLOCK_TOKEN: token,
+    AIRLOCK_ROOT: root,
+    AIRLOCK_LISTEN: '127.0.0.1:0',
+  };
+  const begun = performance.now();
+  const child = spawn(process.execPath, [bundleFile, 'agent', '--max-unpacked', '1G'], {
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const lines = createInterface({ input: child.stdout });
+  const port = await new Promise((resolve, reject) => {
+    child.once('exit', (code) => reject(new Error(`The agent ended with code ${code}`)));
+    lines.on('line', (line) => {
+      const { msg, port: found } = JSON.parse(line);
+      if (msg === 'listening') resolve(found);
+    });
+  });
+  const ready = performance.now() - begun;
+  const url = `ws://127.0.0.1:${port}`;
+  return {
+    ready,
+    open: () => openSession({ url, token, client: 'bench', events: [] }),
+    /** Resident memory in bytes. */
+    memory: async () => {
+      const status = await readFile(path.join('/proc', String(child.pid), 'status'), 'utf8');
+      return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024;
+    },
+    stop: async () => {
+      child.removeAllListeners('exit');
+      const ended = once(child, 'exit');
+      child.kill('SIGTERM');
+      await ended;
+    },
+  };
+}

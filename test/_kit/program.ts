@@ -1,0 +1,102 @@
+/** The built program as people run it: real processes, a scratch directory, nothing left behind. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+/** The repository's own directory. */
+export const repository = fileURLToPath(new URL('../..', import.meta.url));
+export const examplePlugin = join(repository, 'examples/plugins/house-rules');
+const program = join(repository, 'dist/airlock.mjs');
+
+export type Ended = { code: number | null; stdout: string; stderr: string };
+type Env = Record<string, string>;
+
+/** A scratch directory with an agent on its `root`, as far as a test starts one. */
+export class Program {
+  readonly token = randomBytes(32).toString('base64url');
+  readonly #children = new Set<ChildProcess>();
+  folder = '';
+  url = '';
+  agent: ChildProcess | undefined;
+  /** What the agent has logged, line by line. */
+  readonly log: Record<string, unknown>[] = [];
+
+  static async open(): Promise<Program> {
+    const made = new Program();
+    made.folder = await mkdtemp(join(tmpdir(), 'airlock-test-'));
+    return made;
+  }
+
+  get root(): string {
+    return join(this.folder, 'root');
+  }
+
+  /** Starts the agent and waits until it listens. */
+  async serve(env: Env = {}): Promise<void> {
+    const child = this.#spawn(['agent'], {
+      AIRLOCK_TOKEN: this.token,
+      AIRLOCK_ROOT: this.root,
+      AIRLOCK_LISTEN: '127.0.0.1:0',
+      ...env,
+    });
+    this.agent = child;
+    const lines = createInterface({ input: child.stdout });
+    this.url = await new Promise((resolve, reject) => {
+      lines.on('line', (line) => {
+        const entry = JSON.parse(line) as Record<string, unknown>;
+        this.log.push(entry);
+        if (entry['msg'] === 'listening') resolve(`ws://127.0.0.1:${String(entry['port'])}`);
+      });
+      child.once('exit', (code) => reject(new Error(`The agent ended with code ${code}`)));
+    });
+  }
+
+  /** Runs a command to its end; with the agent's token, unless `env` says otherwise. */
+  async run(words: readonly string[], env: Env = {}, input = ''): Promise<Ended> {
+    const child = this.#spawn(words, { AIRLOCK_TOKEN: this.token, ...env });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+    child.stdin.end(input);
+    const [code] = (await once(child, 'close')) as [number | null];
+    return { code, stdout, stderr };
+  }
+
+  /** Runs a command against the agent, and reads the JSON that it prints. */
+  async json(words: readonly string[]): Promise<unknown> {
+    const ended = await this.run([...words, '--to', this.url, '--json']);
+    if (ended.code !== 0) throw new Error(`"${words.join(' ')}" ended with ${ended.code}: ${ended.stderr}`);
+    return JSON.parse(ended.stdout);
+  }
+
+  /** Ends the agent in order. @returns its exit code. */
+  async stop(): Promise<number | null> {
+    const child = this.agent;
+    if (child === undefined || child.exitCode !== null) return child?.exitCode ?? null;
+    const exit = once(child, 'exit') as Promise<[number | null]>;
+    child.kill('SIGTERM');
+    return (await exit)[0];
+  }
+
+  async close(): Promise<void> {
+    for (const child of this.#children) child.kill('SIGKILL');
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  #spawn(words: readonly string[], env: Env) {
+    const child = spawn(process.execPath, [program, ...words], {
+      cwd: this.folder,
+      env: { PATH: process.env['PATH'] ?? '', ...env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    this.#children.add(child);
+    child.once('exit', () => this.#children.delete(child));
+    return child;
+  }
+}

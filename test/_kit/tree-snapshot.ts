@@ -1,0 +1,24 @@
+/** A directory as values, to be compared byte for byte before and after. */
+import { createHash } from 'node:crypto';
+import { lstat, readFile, readdir, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** Every entry below a directory: what it is, its mode, and the sha256 of what it holds. */
+export async function snapshotTree(directory: string, below = ''): Promise<Record<string, string>> {
+  const found: Record<string, string> = {};
+  for (const name of (await readdir(join(directory, below))).toSorted()) {
+    const path = below === '' ? name : `${below}/${name}`;
+    const stats = await lstat(join(directory, path));
+    const mode = (stats.mode & 0o7777).toString(8);
+    if (stats.isDirectory()) {
+      found[path] = `directory ${mode}`;
+      Object.assign(found, await snapshotTree(directory, path));
+    } else if (stats.isSymbolicLink()) {
+      found[path] = `link to ${await readlink(join(directory, path))}`;
+    } else {
+      const sha256 = createHash('sha256').update(await readFile(join(directory, path)));
+      found[path] = `file ${mode} ${sha256.digest('hex')}`;
+    }
+  }
+  return found;
+}

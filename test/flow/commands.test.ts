@@ -1,0 +1,274 @@
+import { once } from 'node:events';
+import { cp, mkdir, readFile, readdir, stat, writeFile } from 'node:fs/promises';
+import { type Socket, connect, createServer } from 'node:net';
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { Program, examplePlugin } from '../_kit/program.ts';
+import { snapshotTree } from '../_kit/tree-snapshot.ts';
+
+let program: Program;
+
+beforeAll(async () => {
+  program = await Program.open();
+  await program.serve();
+});
+afterAll(() => program.close());
+
+/** The example plugin in another version. */
+async function version(number: string): Promise<string> {
+  const folder = join(program.folder, `v${number}`, 'house-rules');
+  await cp(examplePlugin, folder, { recursive: true });
+  const manifest = await readFile(join(folder, 'plugin.yaml'), 'utf8');
+  await writeFile(join(folder, 'plugin.yaml'), manifest.replace(/^version: .*$/m, `version: ${number}`));
+  return folder;
+}
+
+describe('airlock push', () => {
+  it('installs a directory, and the second push of it is present without a byte sent', async () => {
+    const first = await program.json(['push', examplePlugin]);
+    expect(first).toMatchObject({ status: 'installed', plugin: 'house-rules', replaced: null, by: 'token' });
+    const opened = program.log.filter(({ event }) => event === 'install.progress').length;
+    const second = await program.json(['push', examplePlugin]);
+    expect(second).toMatchObject({ ...(first as object), status: 'present', reload: { action: 'none' } });
+    expect(program.log.filter(({ event }) => event === 'install.progress')).toHaveLength(opened);
+  });
+
+  it('installs what it packed: the files are the same, byte for byte', async () => {
+    const live = await snapshotTree(join(program.root, 'house-rules'));
+    delete live['.complete'];
+    const source = await snapshotTree(examplePlugin);
+    expect(live).toEqual(source);
+  });
+
+  it('replaces a version and says what it replaced', async () => {
+    const { installId } = (await program.json(['push', examplePlugin])) as { installId: string };
+    const update = await program.json(['push', await version('1.1.0'), '--expect', installId]);
+    expect(update).toMatchObject({ status: 'installed', pluginVersion: '1.1.0', replaced: installId });
+    expect(await readdir(join(program.root, '.previous'))).toHaveLength(1);
+    expect(await readdir(join(program.root, '.staging'))).toEqual([]);
+  });
+
+  it('is refused with exit code 1 when something else is live than expected', async () => {
+    const { code, stderr } = await program.run([
+      ...['push', await version('1.2.0'), '--to', program.url, '--expect', 'none'],
+    ]);
+    expect(code).toBe(1);
+    expect(stderr).toContain('CONFLICT');
+  });
+
+  it('with a wrong token ends with exit code 4 and a clear line', async () => {
+    const wrong = { AIRLOCK_TOKEN: 'x'.repeat(43) };
+    const { code, stdout, stderr } = await program.run(['push', examplePlugin, '--to', program.url], wrong);
+    expect(code).toBe(4);
+    expect(stdout).toBe('');
+    expect(stderr).toMatch(/token/i);
+    expect(stderr).toContain('what to do:');
+    expect(stderr).not.toContain('x'.repeat(43));
+  });
+
+  it('without an agent ends with exit code 3', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as { port: number };
+    server.close();
+    const { code, stderr } = await program.run(['list', '--to', `ws://127.0.0.1:${port}`, '--json']);
+    expect(code).toBe(3);
+    expect(stderr).toContain('UNREACHABLE');
+  });
+
+  it('refuses secrets unless it is told to pack them', async () => {
+    const folder = await version('1.3.0');
+    await writeFile(join(folder, '.env'), 'PASSWORD=1\n');
+    const { code, stderr } = await program.run(['push', folder, '--to', program.url]);
+    expect(code).toBe(2);
+    expect(stderr).toContain('.env');
+  });
+});
+
+/** Stands between client and agent, and flips one bit of what the client sends, behind the upgrade. */
+async function altering(target: string, at: number): Promise<{ url: string; close: () => void }> {
+  const port = Number(new URL(target).port);
+  const sockets = new Set<Socket>();
+  const server = createServer((client) => {
+    const agent = connect(port, '127.0.0.1');
+    let seen = 0;
+    client.on('data', (chunk) => {
+      const bytes = Buffer.from(chunk);
+      // Late enough to be in the data of a binary frame: those are the only large ones.
+      if (chunk.length > 2000) {
+        const index = at - seen;
+        if (index >= 0 && index < bytes.length) bytes[index] = (bytes[index] ?? 0) ^ 1;
+        seen += bytes.length;
+      }
+      agent.write(bytes);
+    });
+    agent.pipe(client);
+    for (const socket of [client, agent]) {
+      sockets.add(socket);
+      socket.on('error', () => undefined);
+      socket.on('close', () => (socket === client ? agent : client).destroy());
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port: own } = server.address() as { port: number };
+  return {
+    url: `ws://127.0.0.1:${own}`,
+    close: () => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
+}
+
+describe('bytes that are altered on the way', () => {
+  it.each([700, 1500, 3000])(
+    'are refused with DIGEST_MISMATCH, and live is what it was (byte %i)',
+    async (at) => {
+      await program.run(['push', examplePlugin, '--to', program.url]);
+      const before = await snapshotTree(join(program.root, 'house-rules'));
+      const wire = await altering(program.url, at);
+      try {
+        const { code, stdout } = await program.run([
+          'push',
+          await version('6.6.6'),
+          '--to',
+          wire.url,
+          '--json',
+        ]);
+        expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'DIGEST_MISMATCH', executed: 'no' } });
+        expect(code).toBe(1);
+      } finally {
+        wire.close();
+      }
+      expect(await snapshotTree(join(program.root, 'house-rules'))).toEqual(before);
+      expect(await readdir(join(program.root, '.staging'))).toEqual([]);
+    },
+  );
+});
+
+describe('airlock list and verify', () => {
+  it('show the same plugins from the agent and from the disk, refused ones with reason and hint', async () => {
+    const half = join(program.root, 'half-copied');
+    await mkdir(half, { recursive: true });
+    await writeFile(join(half, 'plugin.yaml'), 'name: half-copied\n');
+    const listed = await program.json(['list']);
+    expect(listed).toContainEqual(
+      expect.objectContaining({ name: 'half-copied', status: 'refused', reason: 'no-marker' }),
+    );
+    const { stdout } = await program.run(['list', '--root', program.root, '--json']);
+    expect(JSON.parse(stdout)).toEqual(listed);
+  });
+
+  it('say by name which files were edited in place, with exit code 1', async () => {
+    await program.json(['push', examplePlugin]);
+    const file = join(program.root, 'house-rules', 'plugin.yaml');
+    const before = await readFile(file);
+    await writeFile(file, Buffer.concat([before, Buffer.from('# edited\n')]));
+    const fromAgent = await program.run(['verify', 'house-rules', '--to', program.url]);
+    expect(fromAgent.code).toBe(1);
+    expect(JSON.parse(fromAgent.stdout)).toMatchObject({
+      verdict: 'drifted',
+      modified: { items: ['plugin.yaml'] },
+    });
+    const fromDisk = await program.run(['verify', 'house-rules', '--root', program.root]);
+    expect(fromDisk.code).toBe(1);
+    expect(JSON.parse(fromDisk.stdout)).toMatchObject({ verdict: 'drifted' });
+    await writeFile(file, before);
+    expect((await program.run(['verify', 'house-rules', '--to', program.url])).code).toBe(0);
+  });
+
+  it('name a plugin that is not there', async () => {
+    const { code, stderr } = await program.run(['verify', 'nobody', '--to', program.url]);
+    expect(code).toBe(1);
+    expect(stderr).toContain('"nobody"');
+  });
+});
+
+describe('airlock pack and token', () => {
+  it('packs the same bytes twice, and what it packed can be pushed', async () => {
+    const packed = await program.run(['pack', examplePlugin, '--out', 'one.tgz', '--json']);
+    const again = await program.run(['pack', examplePlugin, '--out', 'two.tgz', '--json']);
+    const { sha256, file } = JSON.parse(packed.stdout) as { sha256: string; file: string };
+    expect(JSON.parse(again.stdout)).toMatchObject({ sha256 });
+    expect(await program.json(['push', file, '--force'])).toMatchObject({ bundle: `sha256:${sha256}` });
+  });
+
+  it('does not replace a file unless told to', async () => {
+    const { code, stderr } = await program.run(['pack', examplePlugin, '--out', 'one.tgz']);
+    expect(code).toBe(1);
+    expect(stderr).toContain('one.tgz');
+    expect((await program.run(['pack', examplePlugin, '--out', 'one.tgz', '--force'])).code).toBe(0);
+  });
+
+  it('makes tokens that an agent takes from its file, by scope and label', async () => {
+    await program.run(['token', '--file', 'tokens', '--label', 'ci server']);
+    await program.run(['token', '--file', 'tokens', '--scope', 'read']);
+    expect((await stat(join(program.folder, 'tokens'))).mode & 0o777).toBe(0o600);
+    const other = await Program.open();
+    try {
+      const file = join(program.folder, 'tokens');
+      await other.serve({ AIRLOCK_TOKEN: '', AIRLOCK_TOKEN_FILE: file });
+      const env = { AIRLOCK_TOKEN: '', AIRLOCK_TOKEN_FILE: file };
+      const pushed = await other.run(['push', examplePlugin, '--to', other.url, '--json'], env);
+      expect(JSON.parse(pushed.stdout)).toMatchObject({ by: 'ci server' });
+      const read = (await readFile(file, 'utf8')).split('\n')[1]?.split(' ')[1] ?? '';
+      const refused = await other.run(['push', examplePlugin, '--to', other.url, '--force'], {
+        AIRLOCK_TOKEN: read,
+      });
+      expect(refused.code).toBe(4);
+      expect(refused.stderr).toContain('FORBIDDEN');
+    } finally {
+      await other.close();
+    }
+  });
+});
+
+describe('usage', () => {
+  it.each([
+    [['pusch', 'x'], 'did you mean "push"'],
+    [['push'], 'It takes <dir|tgz>'],
+    [['push', 'x', '--forc'], '--forc'],
+    [['list', '--to', 'http://x'], 'must begin with ws://'],
+    [['list', '--to', 'ws://127.0.0.1:1', '--root', '/tmp'], 'both were given'],
+    [['agent', '--max-packed', 'lots'], '--max-packed'],
+  ])('%j ends with exit code 2 and says why', async (words, why) => {
+    const { code, stderr } = await program.run(words);
+    expect(code).toBe(2);
+    expect(stderr).toContain(why);
+    expect(stderr).toContain('what to do:');
+  });
+
+  it('refuses to serve without a token', async () => {
+    const { code, stderr } = await program.run(['agent', '--root', program.root], { AIRLOCK_TOKEN: '' });
+    expect(code).toBe(2);
+    expect(stderr).toContain('airlock token');
+  });
+
+  it.each(['agent', 'push', 'list', 'verify', 'pack', 'token'])(
+    '%s --help shows an example',
+    async (name) => {
+      const { code, stdout } = await program.run([name, '--help']);
+      expect(code).toBe(0);
+      expect(stdout).toMatch(/Examples?\n.*airlock/);
+    },
+  );
+});
+
+describe('the log of the agent', () => {
+  it('tells every step of an install, and never a token', async () => {
+    await program.json(['push', await version('3.0.0')]);
+    const steps = program.log.filter(({ event }) => event === 'install.progress').map(({ step }) => step);
+    for (const step of ['receive', 'stage', 'validate', 'seal', 'swap', 'verify', 'collect']) {
+      expect(steps).toContain(step);
+    }
+    expect(JSON.stringify(program.log)).not.toContain(program.token);
+  });
+
+  it('ends with exit code 0 when the agent is told to stop', async () => {
+    expect(await program.stop()).toBe(0);
+    expect(program.log.at(-1)).toMatchObject({ msg: 'closed' });
+  });
+});
