@@ -9,7 +9,7 @@ import { styleText } from 'node:util';
 
 export const repository = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const bundle = path.join(repository, 'dist', 'airlock.mjs');
-const colour = process.stdout.isTTY === true && !process.env['NO_COLOR'];
+const colour = process.stdout.isTTY && !process.env['NO_COLOR'];
 /** @param {Parameters<typeof styleText>[0]} style @param {string} text */
 const paint = (style, text) => (colour ? styleText(style, text) : text);
 

@@ -1,6 +1,6 @@
 // `npm run demo`: what Airlock is for, in under a minute, with real processes on a real disk. Every sentence that it
 // prints was checked; what is not as promised ends it with exit code 1. It leaves nothing behind.
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -95,9 +95,10 @@ async function main() {
   stage.result(`hint: ${half.hint}`);
 
   stage.step('The agent starts beside the workspace');
-  const token = randomBytes(24).toString('base64url');
-  const env = { AIRLOCK_TOKEN: token };
   stage.command('export AIRLOCK_TOKEN=$(airlock token)');
+  const made = await stage.airlock(['token']);
+  promised(made.code === 0 && made.stdout.trim().length >= 32, '"airlock token" makes a token', made.stderr);
+  const env = { AIRLOCK_TOKEN: made.stdout.trim() };
   stage.command('airlock agent --root $ROOT --listen 127.0.0.1:0');
   const agent = await stage.agent({ ...env, AIRLOCK_ROOT: root, AIRLOCK_LISTEN: '127.0.0.1:0' });
   stage.good(`listening on ${agent.url}`, agent.millis);

@@ -186,9 +186,11 @@ describe('a connection that breaks', () => {
     const done: Behaviour = {
       ...to,
       onRequest: (request, peer) => {
-        if (request.method === 'install.begin' && to.commits === 1)
+        if (request.method === 'install.begin' && to.commits === 1) {
           peer.answer(request.id, installed('lint'));
-        else to.onRequest?.(request, peer);
+        } else {
+          to.onRequest?.(request, peer);
+        }
       },
     };
     const { result } = await run(done, await bundleOf(bytes));

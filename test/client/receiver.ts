@@ -41,8 +41,9 @@ export function receiver(rules: Rules): Receiver {
     finished: false,
     onRequest: ({ id, method, params }, peer) => {
       if (method === 'install.begin') {
-        if (self.begins.length > 0)
+        if (self.begins.length > 0) {
           self.bytes = self.bytes.subarray(0, rules.resumeAt?.() ?? self.bytes.length);
+        }
         self.begins.push(params);
         stream += 1;
         limit = self.bytes.length + rules.window;

@@ -52,7 +52,12 @@ describe('airlock push', () => {
 
   it('is refused with exit code 1 when something else is live than expected', async () => {
     const { code, stderr } = await program.run([
-      ...['push', await version('1.2.0'), '--to', program.url, '--expect', 'none'],
+      'push',
+      await version('1.2.0'),
+      '--to',
+      program.url,
+      '--expect',
+      'none',
     ]);
     expect(code).toBe(1);
     expect(stderr).toContain('CONFLICT');

@@ -1,0 +1,238 @@
+import { execFileSync } from 'node:child_process';
+import { mkdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+
+import { describe, expect, it } from 'vitest';
+
+import { archive } from '../../client/pack/archive.ts';
+import { packDirectory } from '../../client/pack/pack.ts';
+import { treeDigest } from '../../shared/tree.ts';
+import { base, extracted, files, listed, packed, plugin, refused } from './packing.ts';
+
+describe('what is left out', () => {
+  it('is .git, the marker, litter, what the owner adds and what .airlockignore names', async () => {
+    await files({
+      '.git/config': '',
+      'sub/.git': 'gitdir: ../x',
+      '.complete': '',
+      'sub/.complete': 'kept',
+      '__pycache__/a.pyc': '',
+      'hooks/b.pyc': '',
+      '.DS_Store': '',
+      'drafts/x.md': '',
+      'notes.txt': '',
+      'keep.txt': '',
+      'build/out': '',
+      '.airlockignore': '*.txt\n!keep.txt\n/build/\n',
+    });
+    expect(listed(await packed({ ignore: ['drafts'] }))).toEqual([
+      '.airlockignore',
+      'hooks/',
+      'keep.txt',
+      'plugin.yaml',
+      'sub/',
+      'sub/.complete',
+    ]);
+  });
+
+  it('is a socket and a pipe, and both are named', async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(join(plugin, 'a.sock'), resolve));
+    execFileSync('mkfifo', [join(plugin, 'b.pipe')]);
+    const { skipped, files: count } = await packed();
+    server.close();
+    expect(skipped).toEqual([
+      { path: 'a.sock', why: 'it is a socket' },
+      { path: 'b.pipe', why: 'it is a pipe' },
+    ]);
+    expect(count).toBe(1);
+  });
+
+  it('is a file whose name is not UTF-8, and it is named', async () => {
+    await writeFile(Buffer.concat([Buffer.from(`${plugin}/`), Buffer.from([0xff, 0x61])]), '');
+    expect((await packed()).skipped).toEqual([{ path: '\uFFFDa', why: 'its name is not UTF-8' }]);
+  });
+});
+
+describe('links', () => {
+  it('that point inside are packed as what they point at', async () => {
+    await files({ 'shared/a.md': 'A', 'shared/deep/b.md': 'B' });
+    await symlink('shared/a.md', join(plugin, 'a-link.md'));
+    await symlink('./shared', join(plugin, 'rules'));
+    await symlink(join(plugin, 'a-link.md'), join(plugin, 'chain.md'));
+    const bundle = await packed();
+    expect(bundle.skipped).toEqual([]);
+    expect(listed(bundle)).toEqual([
+      'a-link.md',
+      'chain.md',
+      'plugin.yaml',
+      'rules/',
+      'rules/a.md',
+      'rules/deep/',
+      'rules/deep/b.md',
+      'shared/',
+      'shared/a.md',
+      'shared/deep/',
+      'shared/deep/b.md',
+    ]);
+    const found = await extracted(bundle);
+    expect(treeDigest(found)).toBe(bundle.tree);
+  });
+
+  it('that point outside or at nothing are skipped and named', async () => {
+    await files({ 'secret.txt': 'no' }, base);
+    await symlink('../secret.txt', join(plugin, 'out'));
+    await symlink('/etc', join(plugin, 'etc'));
+    await symlink('nowhere', join(plugin, 'dangling'));
+    await symlink('loop-b', join(plugin, 'loop-a'));
+    await symlink('loop-a', join(plugin, 'loop-b'));
+    await symlink(`${plugin}-sibling`, join(plugin, 'sibling'));
+    await mkdir(`${plugin}-sibling`);
+    const { skipped, files: count } = await packed();
+    expect(skipped).toEqual([
+      { path: 'dangling', why: 'the link points at nothing' },
+      { path: 'etc', why: 'the link points out of the plugin' },
+      { path: 'loop-a', why: 'the link points at nothing' },
+      { path: 'loop-b', why: 'the link points at nothing' },
+      { path: 'out', why: 'the link points out of the plugin' },
+      { path: 'sibling', why: 'the link points out of the plugin' },
+    ]);
+    expect(count).toBe(1);
+  });
+
+  it('that lead in circles end', async () => {
+    await files({ 'a/x': '', 'b/y': '' });
+    await symlink('..', join(plugin, 'a/up'));
+    await symlink('../b', join(plugin, 'a/b'));
+    await symlink('../a', join(plugin, 'b/a'));
+    const bundle = await packed();
+    expect(bundle.skipped.map(({ path }) => path)).toEqual(['a/b/a', 'a/up', 'b/a/b', 'b/a/up']);
+    expect(listed(bundle)).toEqual([
+      'a/',
+      'a/b/',
+      'a/b/y',
+      'a/x',
+      'b/',
+      'b/a/',
+      'b/a/x',
+      'b/y',
+      'plugin.yaml',
+    ]);
+  });
+
+  it('bring nothing in that is left out under its own name', async () => {
+    await files({
+      '.git/config': 'token',
+      'private/key': 'k',
+      '.airlockignore': '/private\n/drafts/own.md\n',
+    });
+    await files({ 'drafts/own.md': '', 'drafts/ours.md': '' });
+    await symlink('.git/config', join(plugin, 'config'));
+    await symlink('private', join(plugin, 'public'));
+    await symlink('drafts', join(plugin, 'open'));
+    const bundle = await packed();
+    expect(bundle.skipped).toEqual([
+      { path: 'config', why: 'the link points at ".git/config", which is left out' },
+      { path: 'public', why: 'the link points at "private", which is left out' },
+    ]);
+    expect(listed(bundle).filter((path) => path.includes('own.md'))).toEqual([]);
+  });
+
+  it('do not hide a secret under another name', async () => {
+    await files({ 'keys/.env': 'S=1' });
+    await symlink('keys/.env', join(plugin, 'settings.txt'));
+    const error = await refused();
+    expect(error.message).toContain('"keys/.env", "settings.txt"');
+  });
+
+  it('to the plugin itself are followed', async () => {
+    await symlink(plugin, join(base, 'alias'));
+    const bundle = await packDirectory(join(base, 'alias'), { out: join(base, 'alias.tgz') });
+    expect(bundle.sha256).toBe((await packed()).sha256);
+  });
+});
+
+describe('secrets', () => {
+  it.each(['.env', '.env.local', 'deep/.ENV', 'server.pem', 'id_rsa', 'keys/id_ed25519'])(
+    'under the name %s are refused, unless they are allowed',
+    async (path) => {
+      await files({ [path]: 'secret' });
+      const error = await refused();
+      expect(error.code).toBe('INVALID_PARAMS');
+      expect(error.message).toContain(`"${path}"`);
+      expect((await packed({ allowSecrets: true })).files).toBe(2);
+    },
+  );
+
+  it.each(['.env.example', 'id_rsa.pub', 'environment', 'pem.md', 'my_id_rsa'])(
+    'are not seen in %s',
+    async (path) => {
+      await files({ [path]: 'public' });
+      expect((await packed()).files).toBe(2);
+    },
+  );
+
+  it('are no reason to refuse where .airlockignore leaves them out', async () => {
+    await files({ '.env': 'secret', '.airlockignore': '.env\n' });
+    expect(listed(await packed())).toEqual(['.airlockignore', 'plugin.yaml']);
+  });
+});
+
+describe('the manifest', () => {
+  it('must be there, unless that is not asked', async () => {
+    await rm(join(plugin, 'plugin.yaml'));
+    await files({ 'rules/a.md': '' });
+    expect((await refused()).code).toBe('MANIFEST_MISSING');
+    expect(await packed({ manifest: 'optional' })).toMatchObject({ plugin: 'lint', manifest: undefined });
+    expect(await packed({ manifest: 'optional', name: 'other' })).toMatchObject({ plugin: 'other' });
+  });
+
+  it('must be readable and name the plugin by a plugin name', async () => {
+    await files({ 'plugin.yaml': 'name: [' });
+    expect((await refused()).code).toBe('MANIFEST_INVALID');
+    await files({ 'plugin.yaml': 'name: Not A Name' });
+    expect(await refused()).toMatchObject({ code: 'MANIFEST_INVALID' });
+    await files({ 'plugin.yaml': 'name: other' });
+    expect((await refused({ name: 'lint' })).code).toBe('MANIFEST_MISMATCH');
+  });
+
+  it('does not count where it is left out', async () => {
+    await files({ '.airlockignore': 'plugin.yaml\n' });
+    expect((await refused()).code).toBe('MANIFEST_MISSING');
+  });
+});
+
+describe('a file that changes while it is packed', () => {
+  const pull = async (change: () => Promise<void>): Promise<void> => {
+    const source = join(plugin, 'big.bin');
+    const blocks = archive([{ kind: 'file', path: 'big.bin', source }], () => {});
+    await blocks.next();
+    await change();
+    for await (const _ of blocks);
+  };
+
+  it.each([
+    ['shorter', 'x'],
+    ['longer', 'x'.repeat(2_000_000)],
+    ['other', 'y'.repeat(1_000_000)],
+  ])('is refused by name: %s', async (_, text) => {
+    await files({ 'big.bin': 'x'.repeat(1_000_000) });
+    const change = async (): Promise<void> => {
+      await writeFile(join(plugin, 'big.bin'), text);
+      await utimes(join(plugin, 'big.bin'), 1, 1);
+    };
+    await expect(pull(change)).rejects.toMatchObject({
+      code: 'INVALID_PARAMS',
+      message: expect.stringContaining('big.bin'),
+    });
+  });
+
+  it('is not read through a link that was put in its place', async () => {
+    await files({ 'big.bin': '' });
+    await rm(join(plugin, 'big.bin'));
+    await symlink('/etc/passwd', join(plugin, 'big.bin'));
+    const blocks = archive([{ kind: 'file', path: 'big.bin', source: join(plugin, 'big.bin') }], () => {});
+    await expect(blocks.next()).rejects.toMatchObject({ code: 'INVALID_PARAMS' });
+  });
+});
