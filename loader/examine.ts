@@ -11,7 +11,7 @@ import { type Facts, isSame, lookAt, readFacts } from './probe/facts.ts';
 import type { Settings } from './settings.ts';
 import { verify } from './verify.ts';
 
-/** An update that swaps the directory while it is read means reading again; so many in a row are no updates. */
+/** An update that swaps the directory while it is read means reading again; so many in a row are no update. */
 const ATTEMPTS = 5;
 
 type Subject = { settings: Settings; layout: Layout; name: string; disabled: boolean };
@@ -59,7 +59,7 @@ export async function examine(subject: Subject, memory: Memory): Promise<Verdict
       return verdict;
     }
   }
-  return refused(subject, 'in-transition', `It was replaced ${ATTEMPTS} times while it was read`);
+  return refused(subject, 'in-transition', `It changed ${ATTEMPTS} times in a row while it was read`);
 }
 
 function refused({ layout, name }: Subject, reason: RefusalReason, detail: string): Verdict {

@@ -29,10 +29,14 @@ export async function lookAt(path: string): Promise<Entry> {
   }
 }
 
-/** The same directory, whatever has been written into it meanwhile. */
-export const isSame = (a: BigIntStats, b: BigIntStats): boolean => a.dev === b.dev && a.ino === b.ino;
+/**
+ * The same directory, never away in between: being renamed changes its ctime, so that a swap and its undoing are seen
+ * though the same directory lies there again. A file that comes or goes in it does so, too, and costs one more reading.
+ */
+export const isSame = (a: BigIntStats, b: BigIntStats): boolean =>
+  a.dev === b.dev && a.ino === b.ino && a.ctimeNs === b.ctimeNs;
 
-/** What was found in a plugin's directory; of one version only if the directory is still the same afterwards. */
+/** What was found in a plugin's directory; of one version only if {@link isSame} says so afterwards. */
 export type Facts = {
   listing: Map<string, Dirent>;
   marker: SmallFile;

@@ -49,10 +49,24 @@ export async function baseImage(engine, tag, repository, undo) {
   await fill(root, node.file);
   const archive = path.join(folder, 'base.tar');
   await must(run('tar', ['-C', root, '--numeric-owner', '--owner=0', '--group=0', '-cf', archive, '.']));
-  undo.add(`remove the image ${tag}`, () => engine.docker('rmi', '-f', tag));
+  undo.add(`remove the image ${tag}`, () => removeWithCache(engine.docker, tag));
   await must(engine.docker('import', archive, tag));
   await rm(folder, { recursive: true, force: true });
   return { image: tag, what: `a stand-in with Node ${node.version}: ${OFFICIAL} cannot be pulled here` };
+}
+
+/**
+ * Removes the stand-in and what an old builder keeps of the stages that were built on it: nobody can use it again.
+ * @param {import('./engine.mjs').Docker} docker @param {string} tag
+ */
+async function removeWithCache(docker, tag) {
+  const words = async (...args) => (await docker(...args)).stdout.split(/\s+/).filter(Boolean);
+  const firstLayer = ['image', 'inspect', '--format', '{{index .RootFS.Layers 0}}'];
+  const [base] = await words(...firstLayer, tag);
+  for (const id of await words('images', '-q', '--filter', 'dangling=true', '--filter', `since=${tag}`)) {
+    if ((await words(...firstLayer, id))[0] === base) await docker('rmi', '-f', id);
+  }
+  await docker('rmi', '-f', tag);
 }
 
 /** Node 24 where npm has it for this machine, else the Node that runs this. */

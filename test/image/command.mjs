@@ -71,6 +71,11 @@ export class Undo {
     this.#steps.push({ what, how });
   }
 
+  /** Whether the end has begun: nothing new may be made. */
+  get begun() {
+    return this.#running !== undefined;
+  }
+
   /** Undoes everything, once; a step that fails is said and does not keep the others from being tried. */
   all() {
     this.#running ??= this.#all();

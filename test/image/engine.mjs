@@ -58,7 +58,10 @@ function builder(client, env) {
     const options = { seconds: 600, env: { ...env, DOCKER_BUILDKIT: '1', BUILDKIT_PROGRESS: 'plain' } };
     const built = await run(client, ['build', ...args], options);
     if (built.code === 0 || !built.stderr.includes('buildx component is missing')) return built;
-    return run(client, ['build', ...args], { ...options, env: { ...env, DOCKER_BUILDKIT: '0' } });
+    return run(client, ['build', '--force-rm', ...args], {
+      ...options,
+      env: { ...env, DOCKER_BUILDKIT: '0' },
+    });
   };
 }
 

@@ -1,0 +1,173 @@
+import { spawn } from 'node:child_process';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { describe, expect, onTestFinished, test } from 'vitest';
+
+import { type GateAnswer, createLoader } from '../../loader/index.ts';
+import { PAUSES } from '../../loader/transition.ts';
+import type { Intent } from '../../shared/intent.ts';
+import type { Layout } from '../../shared/layout.ts';
+import { LATER, STAMP, install, makeRoot, writeIntent, yamlOf } from '../_kit/loader-root.ts';
+
+/** A plugin that has just been renamed away. */
+async function away(intent?: Partial<Intent>): Promise<{ layout: Layout; intentPath: string }> {
+  const layout = await makeRoot();
+  await install(layout, 'lint');
+  await rename(layout.live('lint'), layout.snapshot('lint', LATER));
+  return { layout, intentPath: await writeIntent(layout, 'lint', intent) };
+}
+
+const comeBack = ({ layout }: { layout: Layout }): Promise<void> =>
+  rename(layout.snapshot('lint', LATER), layout.live('lint'));
+
+async function timed(layout: Layout, signal?: AbortSignal): Promise<{ answer: GateAnswer; millis: number }> {
+  const began = performance.now();
+  const answer = await createLoader({ roots: [layout.root], signal }).gate('lint');
+  return { answer, millis: performance.now() - began };
+}
+
+test('the pauses grow from 5 to 50 ms and come to at most 2 s', () => {
+  expect(PAUSES[0]).toBe(5);
+  expect(PAUSES.at(-1)).toBe(50);
+  expect(PAUSES).toEqual(PAUSES.toSorted((a, b) => a - b));
+  const sum = PAUSES.reduce((a, b) => a + b, 0);
+  expect(sum).toBeGreaterThan(1900);
+  expect(sum).toBeLessThanOrEqual(2000);
+});
+
+test.each(['rename', 'copy'] as const)(
+  'an absent plugin is waited for while a swap by %s is under way',
+  async (path) => {
+    const world = await away({ path });
+    setTimeout(() => void comeBack(world), 80);
+    const { answer, millis } = await timed(world.layout);
+    expect(answer.admitted).toBe(true);
+    expect(millis).toBeGreaterThan(70);
+  },
+);
+
+test('in-transition: a swap that does not end is given up', async () => {
+  const { layout } = await away();
+  const { answer, millis } = await timed(layout);
+  expect(answer).toMatchObject({ admitted: false, reason: 'in-transition', root: layout.root });
+  expect(millis).toBeGreaterThan(1900);
+});
+
+test('waiting ends as soon as the intent is gone', async () => {
+  const { layout, intentPath } = await away();
+  setTimeout(() => void rm(intentPath), 50);
+  const { answer, millis } = await timed(layout);
+  expect(answer).toMatchObject({ reason: 'not-a-directory' });
+  expect(millis).toBeLessThan(1500);
+});
+
+test('an abort ends the waiting', async () => {
+  const { layout } = await away();
+  const abort = new AbortController();
+  setTimeout(() => abort.abort(), 50);
+  await expect(timed(layout, abort.signal)).rejects.toMatchObject({ name: 'AbortError' });
+});
+
+describe('absence is the answer at once', () => {
+  test.each<[string, Partial<Intent>]>([
+    ['of an exchange', { path: 'exchange' }],
+    ['of a first install, which displaces nothing', { from: null }],
+    ['of a removal', { op: 'remove' }],
+    ['of another plugin with a longer name', { plugin: 'lint.extra' }],
+  ])('where the intent is that %s', async (_, intent) => {
+    const layout = await makeRoot();
+    await writeIntent(layout, intent.plugin ?? 'lint', intent);
+    const { answer, millis } = await timed(layout);
+    expect(answer).toMatchObject({ reason: 'not-a-directory', detail: 'There is nothing of that name' });
+    expect(millis).toBeLessThan(1500);
+  });
+
+  test('and a scan does not name what a first install uploads', async () => {
+    const layout = await makeRoot();
+    await writeIntent(layout, 'lint', { from: null });
+    expect(await createLoader({ roots: [layout.root] }).scan()).toMatchObject({ admitted: [], refused: [] });
+  });
+
+  test('where what lies in .staging is no intent', async () => {
+    const layout = await makeRoot();
+    await writeFile(layout.intent('lint', LATER), '{');
+    await writeFile(layout.intent('lint', STAMP), '{"version":2}');
+    await writeFile(join(layout.staging, 'lint.json'), '{}');
+    await mkdir(layout.slot('lint', LATER));
+    expect((await timed(layout)).millis).toBeLessThan(1500);
+  });
+});
+
+test('a removal that is being undone is waited for', async () => {
+  const world = await away({ op: 'remove', goal: 'back' });
+  setTimeout(() => void comeBack(world), 50);
+  expect((await timed(world.layout)).answer.admitted).toBe(true);
+});
+
+/** Swaps two versions by renames until its standard input is closed; says so when it begins. */
+const SWAPPER = `
+  const { renameSync } = require('node:fs');
+  const [live, aside, other] = process.argv.slice(1);
+  let going = true;
+  process.stdin.on('end', () => { going = false; }).resume();
+  const swap = () => {
+    renameSync(live, aside); renameSync(other, live); renameSync(aside, other);
+    if (going) setTimeout(swap, 3);
+  };
+  process.stdout.write('ready');
+  swap();
+`;
+
+test('while another process swaps two versions to and fro, nothing but one of the two is ever admitted, nor lost', async () => {
+  const layout = await makeRoot();
+  const version = (v: string): Record<string, string> => ({
+    'plugin.yaml': yamlOf('lint').replace('1.2.3', v),
+    [`rules/${v}.md`]: v,
+  });
+  const slot = layout.slot('lint', LATER);
+  await install(layout, 'lint', version('1.0.0'));
+  await install(layout, 'lint', version('2.0.0'), LATER, slot);
+  await writeIntent(layout, 'lint');
+  const child = spawn(
+    process.execPath,
+    ['-e', SWAPPER, layout.live('lint'), layout.snapshot('lint', LATER), slot],
+    {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    },
+  );
+  onTestFinished(() => void child.kill());
+  await new Promise((resolve) => child.stdout.once('data', resolve));
+  const loader = createLoader({ roots: [layout.root], verify: 'stat' });
+  const seen = new Map<string, number>();
+  for (let i = 0; i < 400; i++) {
+    const answer = i % 2 === 0 ? await loader.gate('lint') : await fromScan(loader);
+    if (!answer.admitted) {
+      // A busy machine may stretch a reading over five swaps; that is said, too.
+      expect(answer).toMatchObject({
+        reason: 'in-transition',
+        detail: expect.stringContaining('changed 5 times'),
+      });
+      continue;
+    }
+    const { generation, manifest, rules } = answer.plugin;
+    const expected = generation === STAMP ? '1.0.0' : '2.0.0';
+    expect([manifest?.version, rules]).toEqual([
+      expected,
+      [join(layout.live('lint'), `rules/${expected}.md`)],
+    ]);
+    seen.set(generation, (seen.get(generation) ?? 0) + 1);
+  }
+  child.stdin.end();
+  await new Promise((resolve) => child.once('exit', resolve));
+  expect([...seen.keys()].toSorted()).toEqual([STAMP, LATER]);
+});
+
+async function fromScan(loader: ReturnType<typeof createLoader>): Promise<GateAnswer> {
+  const { admitted, refused } = await loader.scan();
+  const [plugin] = admitted;
+  if (plugin !== undefined) return { admitted: true, plugin, passedOver: [] };
+  const [refusal] = refused;
+  if (refusal === undefined) throw new Error('The scan lost the plugin');
+  return refusal;
+}
