@@ -1,10 +1,19 @@
 /** The manifest of a plugin, in each of its three kinds: `plugin.yaml`, Claude Code's `plugin.json`, a root `SKILL.md`. */
-import { parse as parseYaml } from 'yaml';
+import { Lexer, Parser, parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 
 /** The files that can be a manifest, the first that is there counts. */
 export const MANIFEST_FILES = ['plugin.yaml', '.claude-plugin/plugin.json', 'SKILL.md'] as const;
 export type ManifestFile = (typeof MANIFEST_FILES)[number];
+
+/** A version of more characters than this is no version. */
+const VERSION_MAX = 256;
+
+/** Deeper YAML is refused: composing it is recursive, and a stack that overflows there may end the whole process. */
+const NESTING_MAX = 64;
+
+/** YAML of more words and signs is refused: looking for keys that occur twice takes the square of their number. */
+const LEXEMES_MAX = 20_000;
 
 /** A manifest of more bytes than this is refused unread. */
 export const MANIFEST_MAX_BYTES = 1024 * 1024;
@@ -19,9 +28,15 @@ const author = z
   .nullish()
   .transform((value) => value ?? undefined);
 
+/** It goes into the marker, which must stay small enough to be read. */
+const versionText = text.refine(
+  (value) => value.length <= VERSION_MAX,
+  `must have at most ${VERSION_MAX} characters`,
+);
+
 const fields = {
   name: text,
-  version: text.nullish().transform((value) => value ?? '0.0.0'),
+  version: versionText.nullish().transform((value) => value ?? '0.0.0'),
   description: text.nullish().transform((value) => value ?? ''),
   author,
 };
@@ -44,7 +59,7 @@ const yamlSchema = z.looseObject({
 const claudeSchema = z.looseObject({ ...fields, keywords: texts });
 const skillSchema = z.looseObject({
   ...fields,
-  metadata: z.looseObject({ version: text.optional() }).nullish(),
+  metadata: z.looseObject({ version: versionText.optional() }).nullish(),
 });
 
 /** What Airlock understands of a manifest; keys that it does not know stay in the file. */
@@ -142,7 +157,24 @@ const PARSERS: Record<ManifestFile, (source: string) => Manifest> = {
 
 /** YAML 1.2 without custom tags, and few aliases: a stranger's file must not cost more than its size. */
 function yamlOf(source: string): unknown {
+  assertModest(source);
   return parseYaml(source, { maxAliasCount: 20, schema: 'core' });
+}
+
+/** Bounds what {@link parseYaml} may cost; taking the text apart is neither recursive nor more than linear. */
+function assertModest(source: string): void {
+  const parser = new Parser();
+  let lexemes = 0;
+  for (const lexeme of new Lexer().lex(source)) {
+    lexemes += 1;
+    Array.from(parser.next(lexeme));
+    if (parser.stack.length > NESTING_MAX) {
+      throw new Error(`it is nested more than ${NESTING_MAX} levels deep`);
+    }
+    if (lexemes > LEXEMES_MAX) {
+      throw new Error(`it holds more than ${LEXEMES_MAX} words and signs`);
+    }
+  }
 }
 
 /**

@@ -155,7 +155,9 @@ test('unreadable: a marker of more than 64 KiB; one of exactly that is read', as
   await writeFile(join(layout.live('lint'), '.complete'), text.padEnd(64 * 1024));
   expect((await admitted(layout.root, 'lint')).level).toBe('verified');
   await truncate(join(layout.live('lint'), '.complete'), 64 * 1024 + 1);
-  expect((await refused(layout.root, 'lint')).reason).toBe('unreadable');
+  const { reason, detail } = await refused(layout.root, 'lint');
+  expect(reason).toBe('unreadable');
+  expect(detail).toContain('it has 65537 bytes, at most 65536 are read');
 });
 
 test('unreadable: a manifest that is a link, below one, or larger than 1 MiB', async () => {

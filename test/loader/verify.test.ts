@@ -186,6 +186,14 @@ describe.each([
   });
 });
 
+test('a receipt that says the name of another plugin is not compared with', async () => {
+  const layout = await installed();
+  const list = await writeFiles(layout.live('lint'), FILES);
+  const receipt = { ...markerOf('lint', list), plugin: 'other', list: [], skipped: [] };
+  await writeFile(layout.receipt('lint', STAMP), JSON.stringify(receipt));
+  expect((await gate(layout, 'stat')).admitted).toBe(true);
+});
+
 test('a receipt whose list was forged to fit does not deceive "digest"', async () => {
   const layout = await installed();
   const marker = markerOf('lint', await writeFiles(layout.live('lint'), FILES));
