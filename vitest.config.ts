@@ -5,6 +5,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // Killed processes, power cuts and container images take minutes: they have their own commands.
     exclude: [...configDefaults.exclude, 'test/crash/**', 'test/image/**'],
+    globalSetup: ['./test/_kit/build-worker.ts'],
     pool: 'forks',
     testTimeout: 30_000,
     hookTimeout: 30_000,

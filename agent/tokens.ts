@@ -49,8 +49,8 @@ export class Tokens {
       if (seen === this.#seen) {
         return;
       }
-      this.#seen = seen;
       text = readFileSync(file, 'utf8');
+      this.#seen = seen;
     } catch (error) {
       throw new Fault('INVALID_PARAMS', `The token file "${file}" cannot be read: ${String(error)}`, {
         cause: error,

@@ -54,12 +54,11 @@ export const cut = <T>(list: readonly T[]): { items: T[]; total: number } => ({
 const id = z.string().min(1).max(128);
 const jsonrpc = z.literal('2.0');
 
-export const requestSchema = z.strictObject({ jsonrpc, id, method: z.string().max(64), params: z.unknown() });
-export const notificationSchema = z.strictObject({
-  jsonrpc,
-  method: z.string().max(64),
-  params: z.unknown(),
-});
+/** JSON-RPC lets `params` be left out. */
+const anything = z.unknown().optional();
+
+export const requestSchema = z.strictObject({ jsonrpc, id, method: z.string().max(64), params: anything });
+export const notificationSchema = z.strictObject({ jsonrpc, method: z.string().max(64), params: anything });
 export const successSchema = z.object({ jsonrpc, id, result: z.unknown() });
 export const failureSchema = z.object({
   jsonrpc,

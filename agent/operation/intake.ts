@@ -41,6 +41,10 @@ export class Intake {
   /** Takes note of bytes that came in. @returns what is wrong with them; the stream has then failed. */
   accept(offset: number, length: number, fin: boolean): Fault | undefined {
     const end = offset + length;
+    if (this.#fin && fin && length === 0 && offset === this.#received) {
+      // Who comes back cannot know whether the end had arrived, and may say it again.
+      return undefined;
+    }
     if (this.#fin) {
       return new Fault('INVALID_PARAMS', 'Bytes of the bundle came after its end', {
         hint: 'Send FIN with the last bytes only',

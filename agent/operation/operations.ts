@@ -1,5 +1,5 @@
 /** All operations by their ids: asking again is safe, twins wait for each other, and in the end there is one answer. */
-import { Fault } from '../../shared/fault.ts';
+import { Fault, toFault } from '../../shared/fault.ts';
 import type { BeginParams, Installed } from '../../shared/methods.ts';
 import type { Looks } from './looks.ts';
 import type { Link, Surroundings } from './around.ts';
@@ -11,6 +11,8 @@ export class Operations {
   readonly #around: Surroundings;
   readonly #looks: Looks;
   readonly #uploads = new Map<string, Upload>();
+  /** Those that still have a thread: more than are known by id, for a failed one may have been begun anew. */
+  readonly #running = new Set<Upload>();
   #draining = false;
 
   constructor(around: Surroundings, looks: Looks) {
@@ -35,7 +37,11 @@ export class Operations {
     if (answer !== undefined) {
       return answer;
     }
-    const to = link(upload);
+    if (!upload.receiving) {
+      // It was given up or committed in the very moment in which it was asked for.
+      return upload.commit();
+    }
+    const to = this.#linkOrGiveUp(upload, known === undefined, link);
     return { status: 'open', stream: to.stream, ...upload.attach(to) };
   }
 
@@ -64,7 +70,7 @@ export class Operations {
   /** Begins nothing more, gives up what is not sealed, and waits for the rest. */
   async drain(): Promise<void> {
     this.#draining = true;
-    const uploads = [...this.#uploads.values()];
+    const uploads = [...this.#running];
     for (const upload of uploads) {
       upload.abort(
         new Fault('DRAINING', 'The agent is shutting down', { hint: 'Begin again when it is back' }),
@@ -99,12 +105,26 @@ export class Operations {
 
   #open(params: BeginParams, by: string): Upload {
     // Same plugin, same bundle: the first one's success makes the second one present, without sending a byte.
-    const twin = [...this.#uploads.values()].find((other) => isTwin(other, params));
+    // The latest of them: should all before fail, the rest still go one after another.
+    const twin = [...this.#uploads.values()].findLast((other) => isTwin(other, params));
     const upload = new Upload(params, by, this.#around);
     this.#uploads.set(params.operationId, upload);
+    this.#running.add(upload);
     this.#forgetLater(params.operationId, upload);
     void (twin?.settled() ?? Promise.resolve()).then(() => upload.start());
     return upload;
+  }
+
+  /** A fresh upload that gets no stream is given up: nothing would ever wake it, and it holds a thread. */
+  #linkOrGiveUp(upload: Upload, fresh: boolean, link: (upload: Upload) => Link): Link {
+    try {
+      return link(upload);
+    } catch (error) {
+      if (fresh) {
+        upload.abort(toFault(error, 'Opening a stream'));
+      }
+      throw error;
+    }
   }
 
   #forgetLater(operationId: string, upload: Upload): void {
@@ -116,6 +136,7 @@ export class Operations {
     const { clock, patience } = this.#around;
     upload
       .settled()
+      .then(() => this.#running.delete(upload))
       .then(() => (upload.failed ? clock.after(patience.resume, forget) : forget()))
       .catch(() => undefined);
   }

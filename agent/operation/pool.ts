@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 
 import { Fault } from '../../shared/fault.ts';
+import { type Deferred, deferred } from './deferred.ts';
 import type { EngineData, Envelope, FromEngine, ToEngine } from '../worker/messages.ts';
 
 /** What a task hears from its thread. `crash` is the last thing it hears. */
@@ -24,6 +25,8 @@ export type PoolOptions = {
   idleMillis: number;
 };
 
+const draining = (): Fault => new Fault('DRAINING', 'The agent is shutting down');
+
 type Thread = {
   worker: Worker;
   task: number;
@@ -34,7 +37,7 @@ type Thread = {
 export class Pool {
   readonly #options: PoolOptions;
   readonly #threads = new Set<Thread>();
-  readonly #waiting: ((thread: Thread) => void)[] = [];
+  readonly #waiting: Deferred<Thread>[] = [];
   #closed = false;
 
   constructor(options: PoolOptions) {
@@ -51,11 +54,11 @@ export class Pool {
   /**
    * Leases a thread to a task.
    *
-   * @throws Fault DRAINING after {@link close}
+   * @throws Fault DRAINING after {@link close}, also to those who wait then
    */
   async lease(listener: Listener): Promise<Engine> {
     if (this.#closed) {
-      throw new Fault('DRAINING', 'The agent is shutting down');
+      throw draining();
     }
     const thread = await this.#free();
     thread.listener = listener;
@@ -79,6 +82,9 @@ export class Pool {
   /** Ends all threads; what they were doing is cut short. */
   async close(): Promise<void> {
     this.#closed = true;
+    for (const waiting of this.#waiting.splice(0)) {
+      waiting.reject(draining());
+    }
     await Promise.all([...this.#threads].map(({ worker }) => worker.terminate()));
   }
 
@@ -94,9 +100,9 @@ export class Pool {
     if (this.#threads.size < this.#options.max) {
       return Promise.resolve(this.#start());
     }
-    return new Promise((resolve) => {
-      this.#waiting.push(resolve);
-    });
+    const turn = deferred<Thread>();
+    this.#waiting.push(turn);
+    return turn.promise;
   }
 
   #start(): Thread {
@@ -133,13 +139,13 @@ export class Pool {
       new Fault('INTERNAL', `An engine thread crashed: ${why}`, { cause, hint, executed: 'maybe' }),
     );
     const next = this.#closed ? undefined : this.#waiting.shift();
-    next?.(this.#start());
+    next?.resolve(this.#start());
   }
 
   #rest(thread: Thread): void {
     const next = this.#waiting.shift();
     if (next !== undefined) {
-      next(thread);
+      next.resolve(thread);
       return;
     }
     thread.worker.unref();

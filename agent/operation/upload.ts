@@ -13,7 +13,7 @@ import { Intake } from './intake.ts';
 import type { Engine } from './pool.ts';
 import { Timers } from './timers.ts';
 
-type Stage = 'opening' | 'receiving' | 'validating' | 'queued' | 'installing' | 'ended';
+type Stage = 'opening' | 'receiving' | 'committed' | 'installing' | 'ended';
 
 /** After these more bytes are in vain; after any other failure they still tell whether the digest is right. */
 const HOPELESS: ReadonlySet<FaultCode> = new Set([
@@ -39,9 +39,10 @@ export class Upload {
   #engine: Engine | undefined;
   #stage: Stage = 'opening';
   #failed = false;
+  /** The thread was told to install: live may be another since. */
+  #touching = false;
   #stamp: string | undefined;
   #link: Link | undefined;
-  #committing = false;
 
   constructor(params: BeginParams, by: string, around: Surroundings) {
     this.params = params;
@@ -49,14 +50,6 @@ export class Upload {
     this.#around = around;
     this.#timers = new Timers(around.clock);
     this.#intake = new Intake(params.bundle.size, WIRE.windowBytes);
-  }
-
-  /** Resolves when there is an answer or a failure. */
-  get ended(): Promise<void> {
-    return this.#answered.promise.then(
-      () => undefined,
-      () => undefined,
-    );
   }
 
   get failed(): boolean {
@@ -76,6 +69,10 @@ export class Upload {
   /** Gets a thread and asks it; {@link opened} tells what came of it. */
   async start(): Promise<void> {
     const { pool, patience } = this.#around;
+    if (this.#stage !== 'opening') {
+      this.#done.resolve();
+      return;
+    }
     this.#arm('deadline', patience.deadline, 'The install took too long');
     try {
       const engine = await pool.lease({
@@ -129,12 +126,14 @@ export class Upload {
       const bytes = new Uint8Array(data);
       this.#engine?.say({ kind: 'data', bytes }, [bytes.buffer]);
     }
-    this.#expectBytes();
+    if (data.length > 0 || fin) {
+      this.#expectBytes();
+    }
   }
 
   /** Installs what was received, once; asked again it waits for the same answer. */
   async commit(): Promise<Installed> {
-    if (this.#stage === 'ended' || this.#committing) {
+    if (!this.receiving) {
       return this.#answered.promise;
     }
     if (!this.#intake.fin) {
@@ -144,7 +143,6 @@ export class Upload {
         retry: 'same',
       });
     }
-    this.#committing = true;
     this.#install().catch(() => undefined);
     return this.#answered.promise;
   }
@@ -160,20 +158,22 @@ export class Upload {
 
   /** Waits until the thread is free of this upload. */
   async settled(): Promise<void> {
-    await this.ended;
+    await this.#answered.promise.catch(() => undefined);
     await this.#done.promise;
   }
 
+  /** Takes its place in the lane at once, for the order is that of the commits and not of who validates faster. */
   async #install(): Promise<void> {
-    this.#stage = 'validating';
+    this.#stage = 'committed';
+    this.#timers.stop('resume');
     this.#engine?.say({ kind: 'commit' });
-    await this.#validated.promise;
-    this.#stage = 'queued';
     await this.#around.lanes.run(this.params.plugin, async () => {
-      if (this.#stage !== 'queued') {
+      await this.#validated.promise;
+      if (this.#stage !== 'committed') {
         return;
       }
       this.#stage = 'installing';
+      this.#touching = true;
       this.#timers.stop('deadline');
       this.#engine?.say({ kind: 'install' });
       await this.#done.promise;
@@ -238,15 +238,13 @@ export class Upload {
   }
 
   #crashed(fault: Fault): void {
-    // Before the install was begun nothing can have reached live.
-    const harmless = this.#stage !== 'installing';
+    // Before the install was begun nothing can have reached live; afterwards slot and receipt may be live's own.
+    const harmless = !this.#touching;
     const { code, message, hint, cause } = fault;
     this.#finish(new Fault(code, message, { hint, cause, executed: harmless ? 'no' : 'maybe' }));
-    this.#done.resolve();
-    const stamp = this.#stamp;
-    if (harmless && stamp !== undefined) {
-      void discard(this.#around, this.params.plugin, stamp);
-    }
+    const stamp = harmless ? this.#stamp : undefined;
+    const left = stamp === undefined ? undefined : discard(this.#around, this.params.plugin, stamp);
+    void Promise.resolve(left).then(() => this.#done.resolve());
   }
 
   /** Silence counts as a stall only while it is the sender's turn. */

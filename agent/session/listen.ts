@@ -35,8 +35,10 @@ export async function listen(options: ListenOptions): Promise<Listening> {
   const server = createServer((request, response) => {
     const path = pathOf(request);
     const known = path === HEALTH_PATH && request.method === 'GET';
+    const upgrade = path === CONNECT_PATH ? { upgrade: 'websocket', connection: 'upgrade, close' } : {};
     response.writeHead(known ? 200 : path === CONNECT_PATH ? 426 : 404, {
       'content-type': 'application/json',
+      ...upgrade,
     });
     response.end(
       known ? '{"status":"ok"}\n' : '{"error":"This server speaks airlock.v1 over a WebSocket"}\n',
@@ -63,6 +65,7 @@ export async function listen(options: ListenOptions): Promise<Listening> {
     sockets.handleUpgrade(request, socket, head, (ws) => serve(ws, answer.caller, options));
   });
   await started(server, options);
+  server.on('error', (error) => options.log.error({ err: error }, 'a connection could not be accepted'));
   const { address, port } = addressOf(server);
   return {
     host: address,
@@ -100,6 +103,8 @@ function refuse(socket: NetSocket, code: FaultCode | 'PROTOCOL', detail: string)
   const status = code === 'PROTOCOL' ? 400 : new Fault(code, detail).status;
   const body = `${JSON.stringify({ code: code === 'PROTOCOL' ? 'INVALID_PARAMS' : code, detail })}\n`;
   const challenge = status === 401 ? 'WWW-Authenticate: Bearer\r\n' : '';
+  // A client that never closes its side would hold the socket for good, and with it the end of the agent.
+  socket.once('finish', () => socket.destroy());
   socket.end(
     `HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Type: application/json\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\n${challenge}\r\n${body}`,
@@ -137,6 +142,10 @@ function serve(ws: WebSocket, caller: Caller, { session: open, log: parent }: Li
   ws.on('ping', alive);
   ws.on('message', (data: RawData, isBinary) => {
     alive();
+    if (ws.readyState !== WebSocket.OPEN) {
+      // It is being closed for what it did: what it goes on to send counts no more.
+      return;
+    }
     const bytes = bufferOf(data);
     if (isBinary) {
       session.binary(bytes);
@@ -188,19 +197,21 @@ async function closeAll(
   reason: string,
   graceMillis: number,
 ): Promise<void> {
-  const gone = new Promise<void>((resolve) => {
-    server.close(() => resolve());
-  });
   for (const ws of sockets.clients) {
     ws.close(code, reason);
   }
-  server.closeIdleConnections();
-  const patience = setTimeout(() => {
-    for (const ws of sockets.clients) {
-      ws.terminate();
-    }
-    server.closeAllConnections();
-  }, graceMillis);
-  await gone;
-  clearTimeout(patience);
+  await new Promise<void>((resolve) => {
+    const patience = setTimeout(() => {
+      for (const ws of sockets.clients) {
+        ws.terminate();
+      }
+      server.closeAllConnections();
+      resolve();
+    }, graceMillis);
+    server.close(() => {
+      clearTimeout(patience);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
 }

@@ -210,7 +210,11 @@ export class Session {
     this.#checkStreams();
     this.#streams += 1;
     const lines = Buffer.from(plugins.map((plugin) => `${JSON.stringify(plugin)}\n`).join(''), 'utf8');
-    const outflow = new Outflow(this.#streams, lines, (frame) => this.#socket.sendBinary(frame));
+    const outflow = new Outflow(this.#streams, lines, (frame) => {
+      if (this.#canSend()) {
+        this.#socket.sendBinary(frame);
+      }
+    });
     this.#outflows.set(this.#streams, outflow);
     return { plugins: first, stream: this.#streams };
   }
@@ -273,14 +277,17 @@ export class Session {
   }
 
   #send(text: string): void {
-    if (this.#closed) {
-      return;
+    if (this.#canSend()) {
+      this.#socket.sendText(text);
     }
-    if (this.#socket.buffered > BUFFERED_MAX) {
+  }
+
+  #canSend(): boolean {
+    if (!this.#closed && this.#socket.buffered > BUFFERED_MAX) {
       this.#close(CLOSE.policy, 'you read too slowly');
-      return;
+      return false;
     }
-    this.#socket.sendText(text);
+    return !this.#closed;
   }
 
   #close(code: number, reason: string): void {

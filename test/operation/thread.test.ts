@@ -1,0 +1,88 @@
+/** The engine thread itself, spoken to as the pool does it, and as it never would. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+
+import { describe, expect, inject, it, onTestFinished, vi } from 'vitest';
+
+import { readAgentConfig } from '../../agent/config.ts';
+import { ENGINE, type Envelope, type FromEngine, type ToEngine } from '../../agent/worker/messages.ts';
+import { scratch } from '../_kit/agent.ts';
+import { paramsOf } from '../_kit/engines.ts';
+
+type Thread = { heard: Envelope<FromEngine>[]; say(task: number, message: ToEngine): void; staging: string };
+
+async function startThread(): Promise<Thread> {
+  const root = await scratch();
+  for (const name of ['.staging', '.previous', '.receipts', '.state', '.operations']) {
+    await mkdir(join(root, name));
+  }
+  const owner = { bootId: 'b', pidNamespace: '1', pid: 1, startTime: '1' };
+  const { policy } = readAgentConfig({}, {});
+  const workerData = { kind: ENGINE, root, policy, owner };
+  const worker = new Worker(new URL(inject('workerFile')), { workerData });
+  onTestFinished(async () => {
+    await worker.terminate();
+  });
+  const heard: Envelope<FromEngine>[] = [];
+  worker.on('message', (envelope: Envelope<FromEngine>) => heard.push(envelope));
+  const say = (task: number, message: ToEngine): void => worker.postMessage({ task, message });
+  return { heard, say, staging: join(root, '.staging') };
+}
+
+/** Waits until a task is over. @returns what was said, but the events, as `task:kind`. */
+async function until({ heard }: Thread, task: number): Promise<string> {
+  await vi.waitFor(
+    () => expect(heard.some((one) => one.task === task && one.message.kind === 'done')).toBe(true),
+    { timeout: 10_000 },
+  );
+  return heard
+    .filter(({ message }) => message.kind !== 'event')
+    .map((one) => `${one.task}:${one.message.kind}`)
+    .join(' ');
+}
+
+const BYTES: ToEngine = { kind: 'data', bytes: new Uint8Array(10) };
+
+describe('an engine thread', () => {
+  it('says nothing to what belongs to a task that is over, or to none', async () => {
+    const thread = await startThread();
+    thread.say(1, { kind: 'list' });
+    for (const message of [{ kind: 'abort' }, { kind: 'commit' }, { kind: 'install' }, BYTES] as const) {
+      thread.say(1, message);
+    }
+    thread.say(2, { kind: 'list' });
+    expect(await until(thread, 2)).toBe('1:listed 1:done 2:listed 2:done');
+  });
+
+  it('does not let an old task abort the next one', async () => {
+    const thread = await startThread();
+    thread.say(1, { kind: 'list' });
+    thread.say(2, { kind: 'begin', params: paramsOf(), by: 'test' });
+    thread.say(1, { kind: 'abort' });
+    thread.say(1, BYTES);
+    thread.say(2, BYTES);
+    thread.say(2, { kind: 'abort' });
+    expect(await until(thread, 2)).toBe('1:listed 1:done 2:opened 2:taken 2:done');
+  });
+
+  it('works off what it is told in the order in which it was told, though writing takes time', async () => {
+    const thread = await startThread();
+    thread.say(1, { kind: 'begin', params: paramsOf(), by: 'test' });
+    thread.say(1, BYTES);
+    thread.say(1, BYTES);
+    thread.say(1, { kind: 'commit' });
+    // The commit fails: these bytes are no bundle. What was still to come belongs to nothing.
+    thread.say(1, { kind: 'install' });
+    expect(await until(thread, 1)).toBe('1:opened 1:taken 1:taken 1:failed 1:done');
+    const failed = thread.heard.flatMap(({ message }) => (message.kind === 'failed' ? [message.fault] : []));
+    expect(failed).toMatchObject([{ code: 'DIGEST_MISMATCH', executed: 'no' }]);
+  });
+
+  it('fails a question that has no answer, and can be asked the next', async () => {
+    const thread = await startThread();
+    thread.say(1, { kind: 'verify', plugin: 'nothing' });
+    thread.say(2, { kind: 'list' });
+    expect(await until(thread, 2)).toBe('1:failed 1:done 2:listed 2:done');
+  });
+});

@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest';
+
+import { Outbox } from '../../agent/session/outbox.ts';
+import type { Event, EventBody } from '../../shared/events.ts';
+
+const DRAINING: EventBody = { type: 'draining', data: {} };
+
+function filled(count: number): Outbox {
+  const outbox = new Outbox('boot-1', () => Date.parse('2026-05-08T14:15:30.123Z'));
+  for (let i = 0; i < count; i += 1) {
+    outbox.publish(DRAINING);
+  }
+  return outbox;
+}
+const numbers = (events: Event[] | undefined): number[] | undefined => events?.map(({ seq }) => seq);
+
+describe('the outbox', () => {
+  it('numbers events from 1, without a gap, and says whose they are and when they were', () => {
+    const outbox = filled(0);
+    const heard: Event[] = [];
+    outbox.listen((event) => heard.push(event));
+    outbox.publish(DRAINING);
+    outbox.publish(DRAINING);
+    expect(heard).toEqual([
+      { bootId: 'boot-1', seq: 1, at: '2026-05-08T14:15:30.123Z', type: 'draining', data: {} },
+      { bootId: 'boot-1', seq: 2, at: '2026-05-08T14:15:30.123Z', type: 'draining', data: {} },
+    ]);
+    expect(outbox.at).toEqual({ bootId: 'boot-1', seq: 2 });
+  });
+
+  it('tells exactly what came after a place', () => {
+    const outbox = filled(5);
+    expect(numbers(outbox.since({ bootId: 'boot-1', seq: 3 }))).toEqual([4, 5]);
+    expect(numbers(outbox.since({ bootId: 'boot-1', seq: 0 }))).toEqual([1, 2, 3, 4, 5]);
+    expect(numbers(outbox.since({ bootId: 'boot-1', seq: 5 }))).toEqual([]);
+  });
+
+  it('cannot tell of another start, nor of a place that has never been', () => {
+    const outbox = filled(5);
+    expect(outbox.since({ bootId: 'boot-0', seq: 3 })).toBeUndefined();
+    expect(outbox.since({ bootId: 'boot-1', seq: 6 })).toBeUndefined();
+  });
+
+  it('keeps the last two thousand, and says so when more is asked for', () => {
+    const outbox = filled(2005);
+    expect(outbox.since({ bootId: 'boot-1', seq: 4 })).toBeUndefined();
+    expect(outbox.since({ bootId: 'boot-1', seq: 5 })).toHaveLength(2000);
+  });
+
+  it('tells nothing to who has stopped listening, also in the middle of a round', () => {
+    const outbox = filled(0);
+    const heard: string[] = [];
+    const stopA = outbox.listen(() => {
+      heard.push('a');
+      stopB();
+    });
+    const stopB = outbox.listen(() => heard.push('b'));
+    outbox.publish(DRAINING);
+    stopA();
+    outbox.publish(DRAINING);
+    expect(heard).toEqual(['a']);
+  });
+});
