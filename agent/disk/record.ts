@@ -4,9 +4,12 @@ import { dirname, join } from 'node:path';
 import type { FileReading } from '../../shared/admission.ts';
 import { type Disk, errorCode } from './port.ts';
 
-/** Makes the names in a directory durable: what was renamed, made or removed in it. */
+/**
+ * Makes the names in a directory durable: what was renamed, made or removed in it. The dot goes through a link, for
+ * the owner may have put the root behind one.
+ */
 export function syncDirectory(disk: Disk, path: string): void {
-  const fd = disk.open(path);
+  const fd = disk.open(`${path}/.`);
   try {
     disk.sync(fd);
   } finally {
@@ -34,14 +37,23 @@ let counter = 0;
 export function putRecord(disk: Disk, staging: string, path: string, value: unknown): void {
   counter += 1;
   const temporary = join(staging, `.tmp-${process.pid}-${threadTag}-${counter}`);
-  writeDurably(disk, temporary, `${JSON.stringify(value)}\n`, 0o644);
   try {
+    writeDurably(disk, temporary, `${JSON.stringify(value)}\n`, 0o644);
     disk.rename(temporary, path);
   } catch (error) {
-    disk.unlink(temporary);
+    attempt(() => removeTree(disk, temporary));
     throw error;
   }
   syncDirectory(disk, dirname(path));
+}
+
+/** For what is done beside a failure that counts, or whose failure says nothing. */
+function attempt(run: () => void): void {
+  try {
+    run();
+  } catch {
+    // A temporary file that stays is recovery's to remove; a descriptor is closed whatever close says.
+  }
 }
 
 /** Threads share a process id, so a temporary name carries something that they do not share. */
@@ -74,7 +86,7 @@ export function readText(disk: Disk, path: string, maxBytes: number): FileReadin
   } catch (error) {
     return { kind: 'unreadable', why: errorCode(error) ?? String(error) };
   } finally {
-    disk.close(fd);
+    attempt(() => disk.close(fd));
   }
 }
 

@@ -90,7 +90,7 @@ const RULES: Rule[] = [
   {
     rule: 19,
     breaks: ({ raw, segments }) =>
-      !/^[A-Za-z]:/.test(raw) && has(segments, (segment) => segment.includes(':')),
+      !/^[A-Za-z]:[\\/]/.test(raw) && has(segments, (segment) => segment.includes(':')),
     what: 'it holds a colon, which names a stream on Windows',
   },
   {
@@ -131,21 +131,26 @@ export function checkPath(raw: string, directory: boolean, maxDepth: number): Ch
   return breaks.length === 0 ? { ok: true, path: segments.join('/') } : { ok: false, breaks };
 }
 
-type Claim = { path: string; kind: 'file' | 'directory' };
+type Claim = { path: string; kind: 'file' | 'directory'; raw: string };
 
 /** Who claims which place: finds entries that would land on each other here or on another file system. */
 export class Claims {
   readonly #places = new Map<string, Claim>();
   readonly #directories = new Set<string>();
+  /** Directories that something lies in. */
+  readonly #filled = new Set<string>();
 
-  /** Claims a place and all directories above it; answers what is wrong with that, if anything. */
-  claim(path: string, kind: 'file' | 'directory'): Break | undefined {
-    const slash = path.lastIndexOf('/');
-    const above = slash === -1 ? undefined : path.slice(0, slash);
-    if (above !== undefined && !this.#directories.has(above)) {
+  /**
+   * Claims a place and all directories above it; answers what is wrong with that, if anything.
+   *
+   * @param raw the path as the archive spells it.
+   */
+  claim(path: string, kind: 'file' | 'directory', raw: string = path): Break | undefined {
+    const above = parentOf(path);
+    if (above !== '' && !this.#directories.has(above)) {
       const trouble = this.claim(above, 'directory');
       if (trouble !== undefined) {
-        return trouble.rule === 30 || trouble.rule === 25
+        return trouble.rule === 30
           ? { rule: 29, what: `it lies below "${above}", which is a file` }
           : trouble;
       }
@@ -153,17 +158,21 @@ export class Claims {
     const key = path.normalize('NFC').toLowerCase();
     const other = this.#places.get(key);
     if (other === undefined) {
-      this.#places.set(key, { path, kind });
+      this.#places.set(key, { path, kind, raw });
+      this.#filled.add(above);
       if (kind === 'directory') {
         this.#directories.add(path);
       }
       return undefined;
     }
-    return collision(path, kind, other);
+    const trouble = collision({ path, kind, raw }, other);
+    return trouble?.rule === 30 && this.#filled.has(path)
+      ? { rule: 31, what: 'it is a file in one entry, and a directory that holds something in others' }
+      : trouble;
   }
 }
 
-function collision(path: string, kind: Claim['kind'], other: Claim): Break | undefined {
+function collision({ path, kind, raw }: Claim, other: Claim): Break | undefined {
   if (other.path !== path) {
     return path.normalize('NFC') === other.path.normalize('NFC')
       ? { rule: 28, what: 'another entry has the same name in another Unicode form' }
@@ -173,7 +182,9 @@ function collision(path: string, kind: Claim['kind'], other: Claim): Break | und
     return undefined;
   }
   if (kind === other.kind) {
-    return { rule: 25, what: 'two entries have this path' };
+    return raw === other.raw
+      ? { rule: 25, what: 'two entries have this path' }
+      : { rule: 26, what: `"${other.raw}" is the same path, spelled otherwise` };
   }
   return { rule: 30, what: 'it is a file in one entry and a directory in another' };
 }

@@ -18,7 +18,8 @@ export function hashTree({ disk, ignore }: Ground, directory: string): HashedTre
   const walk = (below: string): void => {
     for (const { name, kind } of disk.list(join(directory, below))) {
       const path = below === '' ? name : `${below}/${name}`;
-      if (!counts(path, ignore)) {
+      // The slash asks about the directory itself: patterns for files do not apply to what lies in it.
+      if (!counts(kind === 'directory' ? `${path}/` : path, ignore)) {
         continue;
       }
       if (kind === 'directory') {

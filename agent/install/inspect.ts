@@ -1,11 +1,6 @@
 /** Looking at what is live: as the gate would judge it, and as its receipt says that it should be. */
-import { join } from 'node:path';
-
-import { type FileReading, type Found, type Judgement, judge, refuse } from '../../shared/admission.ts';
+import { type Judgement, judge, refuse } from '../../shared/admission.ts';
 import { Fault } from '../../shared/fault.ts';
-import { MARKER } from '../../shared/layout.ts';
-import { MANIFEST_FILES, MANIFEST_MAX_BYTES } from '../../shared/manifest.ts';
-import { MARKER_MAX_BYTES } from '../../shared/marker.ts';
 import type { PluginInfo, Verification } from '../../shared/methods.ts';
 import { isPluginName } from '../../shared/name.ts';
 import { type Receipt, receiptSchema } from '../../shared/receipt.ts';
@@ -16,42 +11,24 @@ import { diskFault } from '../disk/disk-fault.ts';
 import { readText } from '../disk/record.ts';
 import type { Ground } from './ground.ts';
 import { hashTree } from './hash-tree.ts';
+import { lookSettled } from './look.ts';
 
 const RECORD_MAX_BYTES = 64 * 1024 * 1024;
 
-/** What the gate says of one name. */
-export function inspect(ground: Ground, name: string): Judgement {
+/** What the gate says of one name; undefined if there is nothing. */
+export function inspect(ground: Ground, name: string): Judgement | undefined {
   const { runtime, manifest } = ground.policy;
-  return judge(look(ground, name), { mode: 'enforce', runtime, manifest });
+  const found = lookSettled(ground, name, stateOf(ground, name)?.disabled === true);
+  return found.entry === 'absent' ? undefined : judge(found, { mode: 'enforce', runtime, manifest });
 }
 
-function look(ground: Ground, name: string): Found {
-  const { disk, layout } = ground;
-  const live = layout.live(name);
-  const nothing: FileReading = { kind: 'absent' };
-  const disabled = stateOf(ground, name).disabled === true;
-  const found = { name, marker: nothing, manifest: undefined, disabled };
-  const stat = disk.stat(live);
-  if (stat === undefined) {
-    return { ...found, entry: 'absent' };
-  }
-  if (stat.kind !== 'directory') {
-    return { ...found, entry: stat.kind === 'symlink' ? 'symlink' : 'other' };
-  }
-  const marker = readText(disk, join(live, MARKER), MARKER_MAX_BYTES);
-  for (const file of MANIFEST_FILES) {
-    const reading = readText(disk, join(live, file), MANIFEST_MAX_BYTES);
-    if (reading.kind !== 'absent') {
-      return { ...found, entry: 'directory', marker, manifest: { file, reading } };
-    }
-  }
-  return { ...found, entry: 'directory', marker };
-}
-
-/** What is remembered of a plugin. */
-export function stateOf({ disk, layout }: Ground, name: string): PluginState {
+/** What is remembered of a plugin; undefined if something is, and cannot be read. */
+export function stateOf({ disk, layout }: Ground, name: string): PluginState | undefined {
   const reading = readText(disk, layout.stateOf(name), RECORD_MAX_BYTES);
-  return (reading.kind === 'text' ? readState(reading.text) : undefined) ?? NO_STATE;
+  if (reading.kind === 'absent') {
+    return NO_STATE;
+  }
+  return reading.kind === 'text' ? readState(reading.text) : undefined;
 }
 
 /** The receipt of an install; undefined if there is none that can be read. */
@@ -75,7 +52,7 @@ export function listPlugins(ground: Ground): PluginInfo[] {
       .map(({ name }) => name)
       .filter(isPluginName)
       .toSorted()
-      .map((name) => describe(inspect(ground, name)));
+      .flatMap((name) => getPlugin(ground, name) ?? []);
   } catch (error) {
     throw diskFault(error, 'Listing the plugins');
   }
@@ -83,8 +60,8 @@ export function listPlugins(ground: Ground): PluginInfo[] {
 
 /** One plugin; undefined if there is nothing of that name. */
 export function getPlugin(ground: Ground, name: string): PluginInfo | undefined {
-  const { disk, layout } = ground;
-  return disk.stat(layout.live(name)) === undefined ? undefined : describe(inspect(ground, name));
+  const judgement = inspect(ground, name);
+  return judgement === undefined ? undefined : describe(judgement);
 }
 
 /** A judgement as it travels. */
@@ -127,13 +104,13 @@ function describeMarker(
  * @throws Fault NOT_FOUND
  */
 export function verifyPlugin(ground: Ground, name: string): Verification {
-  if (ground.disk.stat(ground.layout.live(name)) === undefined) {
+  const judgement = inspect(ground, name);
+  if (judgement === undefined) {
     throw new Fault('NOT_FOUND', `There is no plugin "${name}" here`, {
       hint: 'See what there is with "airlock list"',
     });
   }
   const empty = { modified: cut<string>([]), missing: cut<string>([]), unlisted: cut<string>([]) };
-  const judgement = inspect(ground, name);
   if (!judgement.admitted) {
     return { plugin: name, verdict: 'refused', detail: judgement.detail, hint: judgement.hint, ...empty };
   }

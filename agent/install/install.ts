@@ -59,6 +59,15 @@ export class Install {
    * @throws Fault CONFLICT, HELD, TOO_LARGE, NO_SPACE, READ_ONLY
    */
   begin(): Installed | string {
+    try {
+      return this.#begin();
+    } catch (error) {
+      this.abort();
+      throw diskFault(error, `Beginning the install of "${this.#params.plugin}"`);
+    }
+  }
+
+  #begin(): Installed | string {
     const { plugin, bundle, operationId } = this.#params;
     const before = recall(this.#ground, operationId, questionOf(this.#params));
     if (before !== undefined) {
@@ -67,21 +76,19 @@ export class Install {
     refuseUnwanted(this.#ground, this.#params);
     const present = findPresent(this.#ground, this.#params);
     if (present !== undefined) {
-      return this.#answer('present', present, present.list, present.list, []);
+      const answer = this.#answer('present', present, present.list, present.list, []);
+      this.#remember(answer);
+      return answer;
     }
     askForRoom(this.#ground, this.#params);
-    const stamp = takeSlot(this.#ground, plugin, bundle.sha256);
+    const from = lookAtLive(this.#ground, plugin);
+    const stamp = takeSlot(this.#ground, plugin, bundle.sha256, from);
     const slot = this.#ground.layout.slot(plugin, stamp);
-    const intent = this.#firstIntent(stamp);
+    const intent = this.#firstIntent(stamp, from);
     const stager = new Stager(this.#ground, slot, this.#params.links ?? 'skip');
     const unpacker = new Unpacker((plain) => stager.write(plain), this.#ground.policy.maxRatio);
     this.#receiving = { intent, slot, stager, unpacker, begun: performance.now(), told: 0 };
-    try {
-      writeIntent(this.#ground, intent);
-    } catch (error) {
-      this.abort();
-      throw error;
-    }
+    writeIntent(this.#ground, intent);
     this.#tellProgress('receive');
     return stamp;
   }
@@ -169,13 +176,18 @@ export class Install {
   /** House-keeping after the answer. What fails is complained of, not thrown: the install stands. */
   collect(): void {
     const { plugin, stamp } = this.#current().intent;
+    this.#step('collect', () => {
+      this.#attempt(`Collecting what "${plugin}" no longer needs`, () => collect(this.#ground, plugin));
+      this.#attempt('Dropping the intent', () => dropIntent(this.#ground, plugin, stamp));
+    });
+  }
+
+  /** Does what changes nothing for who asked: its failure is complained of, not thrown. */
+  #attempt(doing: string, run: () => void): void {
     try {
-      this.#step('collect', () => {
-        collect(this.#ground, plugin);
-        dropIntent(this.#ground, plugin, stamp);
-      });
+      run();
     } catch (error) {
-      this.#ground.complain(toFault(error, `Collecting what "${plugin}" no longer needs`));
+      this.#ground.complain(toFault(error, doing));
     }
   }
 
@@ -186,22 +198,19 @@ export class Install {
     if (receiving === undefined) {
       return;
     }
-    receiving.unpacker.stop();
-    try {
-      receiving.stager.stop();
-      discardSlot(this.#ground, receiving.intent.plugin, receiving.intent.stamp);
-    } catch (error) {
-      this.#ground.complain(toFault(error, 'Removing the staging directory'));
-    }
+    const { unpacker, stager, intent } = receiving;
+    unpacker.stop();
+    this.#attempt('Closing a staged file', () => stager.stop());
+    this.#attempt('Removing the staging directory', () =>
+      discardSlot(this.#ground, intent.plugin, intent.stamp),
+    );
   }
 
   /** The swap stands whether the answer can be remembered or not: asked again without it, the tree is present. */
   #remember(answer: Installed): void {
-    try {
-      remember(this.#ground, this.#params.operationId, questionOf(this.#params), answer);
-    } catch (error) {
-      this.#ground.complain(toFault(error, 'Remembering the answer'));
-    }
+    this.#attempt('Remembering the answer', () =>
+      remember(this.#ground, this.#params.operationId, questionOf(this.#params), answer),
+    );
   }
 
   #current(): Receiving {
@@ -246,7 +255,7 @@ export class Install {
     return installedSchema.parse({ ...said, status, reload, warnings: cut(warnings) });
   }
 
-  #firstIntent(stamp: string): Intent {
+  #firstIntent(stamp: string, from: Intent['from']): Intent {
     const { plugin, operationId, bundle } = this.#params;
     return {
       version: 1,
@@ -255,7 +264,7 @@ export class Install {
       stamp,
       operationId,
       path: 'rename',
-      from: lookAtLive(this.#ground, plugin),
+      from,
       source: null,
       tree: null,
       bundle: `sha256:${bundle.sha256}`,

@@ -1,5 +1,6 @@
 /** What is asked before any byte is: may it be installed, is it there already, is there room. */
 import { Fault } from '../../shared/fault.ts';
+import { MANIFEST_FILES } from '../../shared/manifest.ts';
 import type { BeginParams } from '../../shared/methods.ts';
 import type { Receipt } from '../../shared/receipt.ts';
 import { diskFault } from '../disk/disk-fault.ts';
@@ -10,11 +11,22 @@ import { lookAtLive } from './slot.ts';
 /** Free space that must be left beside the bundle before any of it is asked for. */
 const SPARE_BYTES = 1024 * 1024;
 
-/** @throws Fault HELD, or CONFLICT if something else is live than the caller expects. */
+/** @throws Fault HELD (in doubt, INTERNAL), or CONFLICT if something else is live than the caller expects. */
 export function refuseUnwanted(ground: Ground, { plugin, expect, force }: BeginParams): void {
-  const { held } = stateOf(ground, plugin);
-  if (held !== undefined && force !== true) {
-    throw new Fault('HELD', `"${plugin}" is held: ${held}`, { hint: 'Release it, or install with force' });
+  const state = stateOf(ground, plugin);
+  if (state === undefined && force !== true) {
+    throw new Fault(
+      'INTERNAL',
+      `The state of "${plugin}" cannot be read: it may say that the plugin is held`,
+      {
+        hint: `Look at ${ground.layout.stateOf(plugin)} and correct or remove it, or install with force`,
+      },
+    );
+  }
+  if (state?.held !== undefined && force !== true) {
+    throw new Fault('HELD', `"${plugin}" is held: ${state.held}`, {
+      hint: 'Release it, or install with force',
+    });
   }
   if (expect === undefined) {
     return;
@@ -32,14 +44,23 @@ export function refuseUnwanted(ground: Ground, { plugin, expect, force }: BeginP
 /** The receipt of what is live, if that is the bundle or the tree that is asked for and every file is as installed. */
 export function findPresent(
   ground: Ground,
-  { plugin, bundle, tree, force }: BeginParams,
+  { plugin, bundle, tree, pin, force }: BeginParams,
 ): Receipt | undefined {
   const installId = lookAtLive(ground, plugin)?.installId ?? null;
   const receipt = force === true || installId === null ? undefined : receiptOf(ground, plugin, installId);
   if (receipt === undefined || (receipt.bundle !== `sha256:${bundle.sha256}` && receipt.tree !== tree)) {
     return undefined;
   }
+  // Whoever declares something else than what is live is to be refused, as without a live version.
+  if ((tree !== undefined && receipt.tree !== tree) || !hasPin(receipt, pin)) {
+    return undefined;
+  }
   return verifyPlugin(ground, plugin).verdict === 'intact' ? receipt : undefined;
+}
+
+function hasPin({ list }: Receipt, pin: string | undefined): boolean {
+  const manifest = MANIFEST_FILES.map((file) => list.find(({ path }) => path === file)).find(Boolean);
+  return pin === undefined || pin === `sha256:${manifest?.sha256 ?? ''}`;
 }
 
 /** @throws Fault TOO_LARGE, NO_SPACE */

@@ -59,6 +59,8 @@ function makeAll(disk: Disk, path: string): void {
       throw error;
     }
   }
+  // What is installed below a root that is not durable itself is not durable.
+  syncDirectory(disk, dirname(path));
 }
 
 /** The owner may have put the root, or a directory above it, behind a link; only below the root none is followed. */

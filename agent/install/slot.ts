@@ -1,4 +1,5 @@
 /** Taking a slot: a fresh directory in staging under a new stamp, and the intent that says what it is for. */
+import { Fault } from '../../shared/fault.ts';
 import type { Intent } from '../../shared/intent.ts';
 import { readMarker, MARKER_MAX_BYTES } from '../../shared/marker.ts';
 import { MARKER } from '../../shared/layout.ts';
@@ -8,10 +9,11 @@ import { errorCode } from '../disk/port.ts';
 import { putRecord, readText, removeTree, syncDirectory } from '../disk/record.ts';
 import type { Ground } from './ground.ts';
 
-/** What is live under a plugin's name just now. */
-export type Live = NonNullable<Intent['from']>;
-
-/** Looks at the marker of what is live; null if there is nothing at all. */
+/**
+ * Looks at the marker of what is live; null if there is nothing at all.
+ *
+ * @throws Fault INTERNAL if the disk does not let it be read: taken for unmarked, the chain of versions would break.
+ */
 export function lookAtLive({ disk, layout }: Ground, plugin: string): Intent['from'] {
   const stat = disk.stat(layout.live(plugin));
   if (stat === undefined) {
@@ -21,6 +23,11 @@ export function lookAtLive({ disk, layout }: Ground, plugin: string): Intent['fr
     stat.kind === 'directory'
       ? readText(disk, `${layout.live(plugin)}/${MARKER}`, MARKER_MAX_BYTES)
       : { kind: 'absent' as const };
+  if (reading.kind === 'unreadable' && /^E[A-Z]+$/.test(reading.why)) {
+    throw new Fault('INTERNAL', `The marker of what is live cannot be read: ${reading.why}`, {
+      hint: `Check owner and permissions of ${layout.live(plugin)}, or move it away`,
+    });
+  }
   const marker = reading.kind === 'text' ? readMarker(reading.text) : undefined;
   switch (marker?.kind) {
     case 'full':
@@ -38,30 +45,32 @@ export function lookAtLive({ disk, layout }: Ground, plugin: string): Intent['fr
 }
 
 /** The newest moment that any stamp of the plugin names: the next stamp lies after it, whatever the clock says. */
-function newestStamp({ disk, layout }: Ground, plugin: string): number {
-  let newest = 0;
-  for (const directory of [layout.staging, layout.previous, layout.receipts]) {
-    for (const { name } of disk.list(directory)) {
-      const slot = parseSlotName(name.replace(/\.json$/, ''));
-      if (slot?.plugin === plugin) {
-        newest = Math.max(newest, stampMillis(slot.stamp));
-      }
-    }
-  }
-  return newest;
+function newestStamp({ disk, layout }: Ground, plugin: string, live: Intent['from']): number {
+  const stamps = [layout.staging, layout.previous, layout.receipts]
+    .flatMap((directory) => disk.list(directory))
+    .flatMap(({ name }) => parseSlotName(name.replace(/\.json$/, '')) ?? [])
+    .flatMap((slot) => (slot.plugin === plugin ? slot.stamp : []));
+  return (
+    [...stamps, live?.installId ?? '']
+      .map(stampMillis)
+      // A stamp of no real moment, such as the 39th of a month, is not one that an agent has made.
+      .filter((millis) => !Number.isNaN(millis))
+      .reduce((newest, millis) => Math.max(newest, millis), 0)
+  );
 }
 
 const ATTEMPTS = 1000;
 
 /**
- * Takes a slot with an exclusive mkdir; the stamp is the id of the install.
+ * Takes a slot with an exclusive mkdir; the stamp is the id of the install, and later than every one before it.
  *
+ * @param live what is live: its receipt may be gone, and no two trees may have one id.
  * @throws Fault NO_SPACE, READ_ONLY, INTERNAL
  */
-export function takeSlot(ground: Ground, plugin: string, bundleSha256: string): string {
+export function takeSlot(ground: Ground, plugin: string, bundleSha256: string, live: Intent['from']): string {
   const { disk, layout, now } = ground;
   try {
-    const first = Math.max(now(), newestStamp(ground, plugin) + 1);
+    const first = Math.max(now(), newestStamp(ground, plugin, live) + 1);
     for (let i = 0; i < ATTEMPTS; i += 1) {
       const stamp = makeStamp(first + i, bundleSha256);
       try {

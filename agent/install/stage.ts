@@ -3,12 +3,14 @@ import { type Hash, createHash } from 'node:crypto';
 
 import { Parser, type ReadEntry } from 'tar';
 
-import { Fault } from '../../shared/fault.ts';
 import { MARKER } from '../../shared/layout.ts';
 import { type FileEntry, modeOf } from '../../shared/tree.ts';
+import { Blocks, paxTrouble } from './blocks.ts';
+import { Budget } from './budget.ts';
 import { Claims, checkPath, parentOf, parentsOf } from './entry.ts';
 import { Findings, escape } from './findings.ts';
 import type { Ground } from './ground.ts';
+import { whyRefused } from './refused-types.ts';
 import { corrupt } from './unpack.ts';
 
 /** What lies in a slot once the archive has been read to its end. Paths are relative to the slot. */
@@ -18,19 +20,9 @@ export type Staged = {
   directories: string[];
   skipped: string[];
   warnings: string[];
-  entries: number;
 };
 
 type Open = { path: string; fd: number; hash: Hash; size: number; mode: FileEntry['mode'] };
-
-const OTHER_TYPES: Record<string, [rule: number, what: string]> = {
-  CharacterDevice: [44, 'it is a character device'],
-  BlockDevice: [45, 'it is a block device'],
-  FIFO: [46, 'it is a FIFO'],
-  ContiguousFile: [47, 'it is a contiguous file'],
-  SparseFile: [48, 'it is a sparse file'],
-  OldExtendedHeader: [76, 'it is a header of an old Solaris tar'],
-};
 
 /**
  * Reads a tar as it comes and writes its files, each with O_EXCL and each made durable, below `slot`, until the first
@@ -45,8 +37,9 @@ export class Stager {
   readonly #linked = new Set<string>();
   readonly #made = new Set<string>();
   readonly #findings = new Findings();
-  readonly #staged: Staged = { files: [], directories: [], skipped: [], warnings: [], entries: 0 };
-  #unpacked = 0;
+  readonly #staged: Staged = { files: [], directories: [], skipped: [], warnings: [] };
+  readonly #budget: Budget;
+  readonly #blocks = new Blocks();
   #ended = false;
   #open: Open | undefined;
   /** Thrown inside a callback of the parser, which might swallow it: kept, and thrown again by {@link write}. */
@@ -56,6 +49,7 @@ export class Stager {
     this.#ground = ground;
     this.#slot = slot;
     this.#links = links;
+    this.#budget = new Budget(ground.policy);
     // The bytes are plain already: the parser must not look for a compression of its own.
     this.#parser = new Parser({ zstd: false, brotli: false, strict: false, maxDecompressionRatio: Infinity });
     this.#parser.on('entry', (entry: ReadEntry) => this.#guard(() => this.#entry(entry)));
@@ -63,6 +57,7 @@ export class Stager {
     this.#parser.on('warn', (code: string, message: unknown) =>
       this.#guard(() => this.#warned(code, String(message))),
     );
+    this.#parser.on('meta', (text: string) => this.#guard(() => this.#meta(text)));
     this.#parser.on('eof', () => {
       this.#ended = true;
     });
@@ -72,17 +67,20 @@ export class Stager {
   millis = 0;
 
   get entries(): number {
-    return this.#staged.entries;
+    return this.#budget.entries;
   }
 
   /** @throws Fault LIMIT_*, ARCHIVE_CORRUPT, NO_SPACE, or the error of a failed call on the disk. */
   write(plain: Buffer): void {
     const start = performance.now();
     this.#guard(() => {
-      if (this.#staged.entries === 0 && plain[0] === 0x1f && plain[1] === 0x8b) {
-        throw corrupt('it is compressed twice');
+      this.#budget.plain(plain.length);
+      if (!this.#ended) {
+        this.#parser.write(this.#blocks.push(plain));
+      } else if (plain.some((byte) => byte !== 0)) {
+        // The parser would keep whatever follows in memory.
+        throw corrupt('it goes on after its end-of-archive mark');
       }
-      this.#parser.write(plain);
     });
     this.millis += performance.now() - start;
     this.#rethrow();
@@ -94,7 +92,7 @@ export class Stager {
    * @throws Fault ARCHIVE_* with every violation that was found.
    */
   end(): Staged {
-    this.#guard(() => this.#parser.end());
+    this.#guard(() => this.#parser.end(this.#blocks.rest()));
     this.#rethrow();
     if (!this.#findings.none) {
       throw this.#findings.fault();
@@ -102,7 +100,7 @@ export class Stager {
     if (!this.#ended) {
       throw corrupt('it stops without an end-of-archive mark');
     }
-    if (this.#staged.entries === 0) {
+    if (this.entries === 0) {
       throw corrupt('it is empty');
     }
     return this.#staged;
@@ -110,15 +108,19 @@ export class Stager {
 
   /** Closes what is open. The slot itself is the caller's to remove. */
   stop(): void {
-    if (this.#open !== undefined) {
-      this.#ground.disk.close(this.#open.fd);
-      this.#open = undefined;
+    const open = this.#open;
+    this.#open = undefined;
+    if (open !== undefined) {
+      this.#ground.disk.close(open.fd);
     }
   }
 
+  /** After the first thing that was thrown nothing more is done, though the parser goes on to the end of its piece. */
   #guard(run: () => void): void {
     try {
-      run();
+      if (this.#thrown === undefined) {
+        run();
+      }
     } catch (error) {
       this.#thrown ??= error instanceof Error ? error : new Error(String(error));
     }
@@ -137,29 +139,26 @@ export class Stager {
     throw corrupt(message.replace(/^Error: /, ''));
   }
 
+  #meta(text: string): void {
+    const trouble = paxTrouble(text);
+    if (trouble !== undefined) {
+      this.#findings.note(trouble.path, trouble.rule, trouble.code, trouble.what);
+    }
+  }
+
   /** The parser passes over what it does not know; Airlock refuses it. */
   #ignored(entry: ReadEntry): void {
-    this.#count();
+    this.#budget.entry();
     this.#refuseType(entry);
   }
 
   #refuseType(entry: ReadEntry): void {
-    const [rule, what] = OTHER_TYPES[entry.type] ?? [53, `its type (${entry.type}) is unknown`];
+    const [rule, what] = whyRefused(entry.type);
     this.#findings.note(entry.path, rule, 'ARCHIVE_TYPE', what);
   }
 
-  #count(): void {
-    this.#staged.entries += 1;
-    const { maxEntries } = this.#ground.policy;
-    if (this.#staged.entries > maxEntries) {
-      throw new Fault('LIMIT_ENTRIES', `The archive holds more than ${maxEntries} entries`, {
-        hint: 'Leave out what the plugin does not need; the owner can raise AIRLOCK_MAX_ENTRIES',
-      });
-    }
-  }
-
   #entry(entry: ReadEntry): void {
-    this.#count();
+    this.#budget.entry();
     if (entry.type === 'File' || entry.type === 'OldFile') {
       this.#file(entry);
     } else if (entry.type === 'Directory') {
@@ -174,7 +173,7 @@ export class Stager {
     }
   }
 
-  /** The clean path of an entry that may land, or undefined if it is refused, ignored or only counted. */
+  /** The clean path of an entry that has a place in the tree, or undefined if it is refused or left out. */
   #place(entry: ReadEntry, kind: 'file' | 'directory'): string | undefined {
     const path = this.#checked(entry.path, kind);
     if (path === undefined || path === '') {
@@ -185,21 +184,22 @@ export class Stager {
       this.#findings.note(path, 38, 'ARCHIVE_TYPE', `it leads through the link "${throughLink}"`);
       return undefined;
     }
-    if (path === MARKER) {
+    if (path === MARKER && kind === 'file') {
       this.#warn(`${MARKER} of the archive is left out: the agent writes its own`);
       return undefined;
     }
-    if (this.#ground.ignore(path)) {
+    // Patterns for files do not apply to directories, which hashing a tree walks into: the slash says what it is.
+    if (this.#ground.ignore(kind === 'directory' ? `${path}/` : path)) {
       this.#staged.skipped.push(path);
       this.#warn(`${path} is left out: it is no part of a plugin`);
       return undefined;
     }
-    const clash = this.#claims.claim(path, kind);
+    const clash = this.#claims.claim(path, kind, kind === 'directory' ? path : entry.path);
     if (clash !== undefined) {
       this.#findings.note(path, clash.rule, 'ARCHIVE_COLLISION', clash.what);
       return undefined;
     }
-    return this.#findings.none ? path : undefined;
+    return path;
   }
 
   #checked(raw: string, kind: 'file' | 'directory'): string | undefined {
@@ -219,7 +219,7 @@ export class Stager {
 
   #directory(entry: ReadEntry): void {
     const path = this.#place(entry, 'directory');
-    if (path !== undefined) {
+    if (path !== undefined && this.#findings.none) {
       this.#make(path);
     }
   }
@@ -235,13 +235,17 @@ export class Stager {
   }
 
   #link(entry: ReadEntry): void {
-    const rule = entry.type === 'Link' ? 41 : 34;
     if (this.#links === 'refuse') {
-      const what = `it is a link to "${escape(entry.linkpath ?? '')}", and links are refused`;
-      this.#findings.note(entry.path, rule, 'ARCHIVE_TYPE', what);
-      return;
+      const target = escape((entry.linkpath ?? '').slice(0, 300));
+      const rule = entry.type === 'Link' ? 41 : 34;
+      this.#findings.note(
+        entry.path,
+        rule,
+        'ARCHIVE_TYPE',
+        `it is a link to "${target}", and links are refused`,
+      );
     }
-    const path = this.#checked(entry.path, 'file');
+    const path = this.#place(entry, 'file');
     if (path !== undefined) {
       this.#linked.add(path);
       this.#staged.skipped.push(path);
@@ -254,15 +258,9 @@ export class Stager {
     if ((bits & 0o6000) !== 0) {
       this.#findings.note(entry.path, 55, 'ARCHIVE_METADATA', 'it is setuid or setgid');
     }
-    this.#unpacked += entry.size;
-    const { maxUnpacked } = this.#ground.policy;
-    if (this.#unpacked > maxUnpacked) {
-      throw new Fault('LIMIT_UNPACKED', `The archive unpacks to more than ${maxUnpacked} bytes`, {
-        hint: 'Leave out what the plugin does not need; the owner can raise AIRLOCK_MAX_UNPACKED',
-      });
-    }
+    this.#budget.declare(entry.size);
     const path = this.#place(entry, 'file');
-    if (path === undefined) {
+    if (path === undefined || !this.#findings.none) {
       return;
     }
     this.#make(parentOf(path));
@@ -275,9 +273,10 @@ export class Stager {
 
   #data(chunk: Buffer): void {
     const open = this.#open;
-    if (open === undefined || this.#thrown !== undefined) {
+    if (open === undefined) {
       return;
     }
+    this.#budget.write(chunk.length);
     open.hash.update(chunk);
     open.size += chunk.length;
     this.#ground.disk.write(open.fd, chunk);
@@ -285,7 +284,7 @@ export class Stager {
 
   #close(): void {
     const open = this.#open;
-    if (open === undefined || this.#thrown !== undefined) {
+    if (open === undefined) {
       return;
     }
     this.#ground.disk.sync(open.fd);

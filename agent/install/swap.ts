@@ -8,8 +8,8 @@ import { errorCode } from '../disk/port.ts';
 import { syncDirectory } from '../disk/record.ts';
 import type { Ground } from './ground.ts';
 
-/** A move that has been made, and how to take it back. */
-export type Move = { what: string; undo: () => void };
+/** A move that has been made, how to take it back, and how to make that durable. */
+export type Move = { what: string; undo: () => void; settle: () => void };
 
 /**
  * Moves live to its snapshot (if there is a live version) and the slot to live, adding each move that was made to
@@ -44,13 +44,7 @@ function move(ground: Ground, what: string, from: string, to: string, moves: Mov
   } catch (error) {
     throw diskFault(swapError(error), `Moving ${what}`, 'SWAP_FAILED');
   }
-  moves.push({
-    what,
-    undo: () => {
-      disk.rename(to, from);
-      barrier();
-    },
-  });
+  moves.push({ what, undo: () => disk.rename(to, from), settle: barrier });
   try {
     barrier();
   } catch (error) {
@@ -73,22 +67,36 @@ function swapError(error: unknown): unknown {
 }
 
 /**
- * Takes moves back in reverse.
+ * Takes moves back in reverse. One that cannot be made durable does not keep the next from being taken back: live must
+ * not stay absent because a disk no longer takes syncs.
  *
  * @throws Fault ROLLBACK_FAILED that carries both errors, with the moves that were not taken back left in `moves`.
  */
 export function takeBack(moves: Move[], because: Fault): void {
+  let unsettled: Fault | undefined;
   for (let last = moves.at(-1); last !== undefined; last = moves.at(-1)) {
+    const { what, undo, settle } = last;
     try {
-      last.undo();
-      moves.pop();
+      undo();
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      throw new Fault(
-        'ROLLBACK_FAILED',
-        `${because.message}; taking back the move of ${last.what} failed as well: ${why}`,
-        { cause: new AggregateError([because, error]), executed: 'maybe' },
-      );
+      throw failedTwice(because, `taking back the move of ${what} failed as well`, error);
+    }
+    moves.pop();
+    try {
+      settle();
+    } catch (error) {
+      unsettled ??= failedTwice(because, `the move of ${what} is taken back, but that is not durable`, error);
     }
   }
+  if (unsettled !== undefined) {
+    throw unsettled;
+  }
+}
+
+function failedTwice(because: Fault, what: string, error: unknown): Fault {
+  const why = error instanceof Error ? error.message : String(error);
+  return new Fault('ROLLBACK_FAILED', `${because.message}; ${what}: ${why}`, {
+    cause: new AggregateError([because, error]),
+    executed: 'maybe',
+  });
 }

@@ -1,6 +1,7 @@
 /** What is done about an install that failed past its staging: the way back, and the note where there is none. */
 import { type Fault, toFault } from '../../shared/fault.ts';
 import type { Intent } from '../../shared/intent.ts';
+import { NO_STATE } from '../../shared/state.ts';
 import { putRecord } from '../disk/record.ts';
 import type { Ground } from './ground.ts';
 import { stateOf } from './inspect.ts';
@@ -31,8 +32,9 @@ export function undo(ground: Ground, intent: Intent, moves: Move[], because: Fau
   }
   try {
     discardSlot(ground, intent.plugin, intent.stamp);
-  } catch {
+  } catch (error) {
     // Live is as it was, which is what counts; recovery removes what is left in staging.
+    ground.complain(toFault(error, 'Removing the staging directory'));
   }
   return because;
 }
@@ -43,10 +45,12 @@ function leaveToOperator(ground: Ground, { plugin, stamp, operationId }: Intent,
     at: new Date(now()).toISOString(),
     operationId,
     what: fault.message,
-    todo: `Look at ${layout.snapshot(plugin, stamp)} (the version before) and ${layout.slot(plugin, stamp)} (the new one), move one of them to ${layout.live(plugin)}`,
+    todo: `If ${layout.live(plugin)} is not there, move ${layout.snapshot(plugin, stamp)} (the version before) or ${layout.slot(plugin, stamp)} (the new one) to it`,
   };
   try {
-    putRecord(disk, layout.staging, layout.stateOf(plugin), { ...stateOf(ground, plugin), trouble });
+    // A state that cannot be read may have said that the plugin is held.
+    const state = stateOf(ground, plugin) ?? { ...NO_STATE, held: 'Its state could not be read' };
+    putRecord(disk, layout.staging, layout.stateOf(plugin), { ...state, trouble });
   } catch {
     // The fault itself is answered and logged; a disk that takes no note cannot keep it.
   }

@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto';
 import { type Gunzip, createGunzip } from 'node:zlib';
 
 import { Fault } from '../../shared/fault.ts';
+import { diskFault } from '../disk/disk-fault.ts';
+import { errorCode } from '../disk/port.ts';
 
 const RATIO_FREE_BYTES = 1024 * 1024;
 const CHUNK_BYTES = 128 * 1024;
@@ -22,6 +24,8 @@ export class Unpacker {
   #kind: 'unknown' | 'gzip' | 'plain' = 'unknown';
   #head = Buffer.alloc(0);
   #plainBytes = 0;
+  /** The first plain bytes, until there are enough to look at. */
+  #plainHead: Buffer | undefined = Buffer.alloc(0);
   /** Bytes of the bundle so far. */
   received = 0;
   /** The first thing that went wrong. */
@@ -55,7 +59,7 @@ export class Unpacker {
       this.failure = corrupt('it has fewer than four bytes');
     }
     const gunzip = this.#gunzip;
-    if (gunzip !== undefined && this.failure === undefined) {
+    if (gunzip !== undefined && !gunzip.destroyed && this.failure === undefined) {
       await new Promise<void>((resolve) => {
         gunzip.once('end', resolve);
         gunzip.once('close', resolve);
@@ -74,7 +78,7 @@ export class Unpacker {
   async #begin(): Promise<void> {
     const head = this.#head;
     this.#head = Buffer.alloc(0);
-    if (head[0] === 0x1f && head[1] === 0x8b) {
+    if (isGzip(head)) {
       this.#kind = 'gzip';
       this.#gunzip = createGunzip({ chunkSize: CHUNK_BYTES });
       this.#gunzip.on('data', (plain: Buffer) => this.#pass(plain));
@@ -118,10 +122,21 @@ export class Unpacker {
       );
       return;
     }
+    const whole = this.#plainHead === undefined ? plain : Buffer.concat([this.#plainHead, plain]);
+    if (this.#plainHead !== undefined && whole.length < 2) {
+      this.#plainHead = whole;
+      return;
+    }
+    if (this.#plainHead !== undefined && isGzip(whole)) {
+      // The tar parser would decompress it by itself, out of sight of every limit.
+      this.#fail(corrupt('it is compressed twice'));
+      return;
+    }
+    this.#plainHead = undefined;
     try {
-      this.#sink(plain);
+      this.#sink(whole);
     } catch (error) {
-      this.#fail(error instanceof Fault ? error : corrupt(`it cannot be read (${String(error)})`, error));
+      this.#fail(sinkFault(error));
     }
   }
 
@@ -130,6 +145,15 @@ export class Unpacker {
     this.stop();
   }
 }
+
+/** What the disk says of the file that was being written is no fault of the archive. */
+function sinkFault(error: unknown): Fault {
+  return error instanceof Fault || /^E(?!RR_)/.test(errorCode(error) ?? '')
+    ? diskFault(error, 'Writing a file of the archive')
+    : corrupt(`it cannot be read (${String(error)})`, error);
+}
+
+const isGzip = (head: Buffer): boolean => head[0] === 0x1f && head[1] === 0x8b;
 
 /** ARCHIVE_CORRUPT with one sentence of why. */
 export function corrupt(why: string, cause?: unknown): Fault {

@@ -117,7 +117,8 @@ function liftTop({ disk }: Ground, slot: string, top: string): void {
 function checkReserved(paths: string[]): void {
   const findings = new Findings();
   for (const name of new Set(paths.map((path) => path.split('/')[0] ?? ''))) {
-    if (RESERVED.has(name.toLowerCase())) {
+    // A marker in other letters, or a directory of its name: the agent's own marker goes there.
+    if (RESERVED.has(name.toLowerCase()) || name.toLowerCase() === MARKER) {
       findings.note(name, 23, 'ARCHIVE_PATH', 'its first name belongs to Airlock');
     }
   }

@@ -46,7 +46,7 @@ function countFiles(ground: Ground, live: string, below: string): number {
   return ground.disk
     .list(join(live, below))
     .map(({ name, kind }) => ({ path: below === '' ? name : `${below}/${name}`, kind }))
-    .filter(({ path }) => counts(path, ground.ignore))
+    .filter(({ path, kind }) => counts(kind === 'directory' ? `${path}/` : path, ground.ignore))
     .map(({ path, kind }) => (kind === 'directory' ? countFiles(ground, live, path) : 1))
     .reduce((sum, count) => sum + count, 0);
 }

@@ -107,6 +107,10 @@ function sentence(installed: Installed, millis: number, { paint }: Output): stri
     return `${paint('green', 'present')}  ${what} was there already, nothing was sent (${about})`;
   }
   const restart =
-    reload.action === 'restart' ? (reload.restarting ? '; needs a restart' : '; needs a restart, which was not wanted') : '';
+    reload.action === 'restart'
+      ? reload.restarting
+        ? '; needs a restart'
+        : '; needs a restart, which was not wanted'
+      : '';
   return `${paint('green', 'installed')}  ${what} (${about}${restart})`;
 }

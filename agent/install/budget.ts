@@ -1,0 +1,57 @@
+/** What one archive may cost, counted by what really comes: what its headers declare is only the earlier refusal. */
+import { Fault } from '../../shared/fault.ts';
+import type { InstallPolicy } from './ground.ts';
+
+/** Headers, padding and what follows the end: so much is granted per entry that may come, and once. */
+const PER_ENTRY_BYTES = 4096;
+const SLACK_BYTES = 1024 * 1024;
+
+export class Budget {
+  readonly #policy: InstallPolicy;
+  #declared = 0;
+  #written = 0;
+  #plain = 0;
+  entries = 0;
+
+  constructor(policy: InstallPolicy) {
+    this.#policy = policy;
+  }
+
+  /** One entry more. @throws Fault LIMIT_ENTRIES */
+  entry(): void {
+    this.entries += 1;
+    const { maxEntries } = this.#policy;
+    if (this.entries > maxEntries) {
+      throw new Fault('LIMIT_ENTRIES', `The archive holds more than ${maxEntries} entries`, {
+        hint: 'Leave out what the plugin does not need; the owner can raise AIRLOCK_MAX_ENTRIES',
+      });
+    }
+  }
+
+  /** A header says that a file has this size. @throws Fault LIMIT_UNPACKED */
+  declare(size: number): void {
+    this.#declared += size;
+    this.#refuseBeyond(this.#declared);
+  }
+
+  /** Bytes of a file are to be written. @throws Fault LIMIT_UNPACKED */
+  write(bytes: number): void {
+    this.#written += bytes;
+    this.#refuseBeyond(this.#written);
+  }
+
+  /** Bytes of the tar came in, whatever they are. @throws Fault LIMIT_UNPACKED */
+  plain(bytes: number): void {
+    this.#plain += bytes;
+    this.#refuseBeyond(this.#plain - SLACK_BYTES - this.#policy.maxEntries * PER_ENTRY_BYTES);
+  }
+
+  #refuseBeyond(bytes: number): void {
+    const { maxUnpacked } = this.#policy;
+    if (bytes > maxUnpacked) {
+      throw new Fault('LIMIT_UNPACKED', `The archive unpacks to more than ${maxUnpacked} bytes`, {
+        hint: 'Leave out what the plugin does not need; the owner can raise AIRLOCK_MAX_UNPACKED',
+      });
+    }
+  }
+}

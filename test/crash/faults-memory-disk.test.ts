@@ -1,0 +1,3 @@
+import { describeFaults } from '../install/every-fault.ts';
+
+describeFaults('the memory disk', 'each');

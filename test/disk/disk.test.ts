@@ -1,0 +1,31 @@
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { onTestFinished } from 'vitest';
+
+import { nodeDisk } from '../../agent/disk/node-disk.ts';
+import { createMemoryDisk } from '../_kit/memory-disk.ts';
+import { describeRename } from './contract-rename.ts';
+import { describeDisk } from './contract.ts';
+import type { Ready } from './ready.ts';
+
+function realDisk(): Ready {
+  const base = mkdtempSync(join(tmpdir(), 'airlock-disk-'));
+  onTestFinished(() => rmSync(base, { recursive: true, force: true }));
+  return { disk: nodeDisk, base, link: (target, path) => symlinkSync(target, path) };
+}
+
+function memoryDisk(): Ready {
+  const disk = createMemoryDisk();
+  disk.mkdir('/base', 0o755);
+  return { disk, base: '/base', link: disk.link };
+}
+
+for (const [name, make] of [
+  ['the disk of this machine', realDisk],
+  ['the disk in memory', memoryDisk],
+] as const) {
+  describeDisk(name, make);
+  describeRename(name, make);
+}

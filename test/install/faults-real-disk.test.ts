@@ -1,0 +1,3 @@
+import { describeFaults } from './every-fault.ts';
+
+describeFaults('the real disk', 'in turn');
