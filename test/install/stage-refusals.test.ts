@@ -34,7 +34,7 @@ describe('an archive is refused for a path', () => {
     ],
     [23, 'a reserved name', file('.staging/lint.x/evil', 'x')],
   ])('rule %i: %s', (rule, _what, bad) => {
-    const { fault, rules, outcome } = refused(tar(MANIFEST, bad, file('after', 'x')));
+    const { fault, rules, outcome } = refused(tar(MANIFEST, bad, file('after', 'x'), directory('later/')));
     expect(fault.code).toBe('ARCHIVE_PATH');
     expect(rules.map((text) => text.split(' ').at(-1))).toContain(String(rule));
     expect(outcome.escaped).toBe(false);
