@@ -69,7 +69,12 @@ export async function startAgent(
   if (installs === undefined || questions === undefined) {
     throw new Fault('INTERNAL', 'The pools are missing');
   }
-  const looks = new Looks(questions);
+  const complain = (fault: Fault, stack: string | undefined): void => {
+    const level = fault.status >= 500 ? 'error' : 'info';
+    log[level]({ code: fault.code, stack: fault.status >= 500 ? stack : undefined }, fault.message);
+  };
+  const looks = new Looks(questions, complain);
+  await recoverAtBoot(config.root, looks, log);
   const operations = new Operations(
     {
       pool: installs,
@@ -80,10 +85,7 @@ export async function startAgent(
         log.info({ event: event.type, ...event.data }, 'event');
         outbox.publish(event);
       },
-      complain: (fault, stack) => {
-        const level = fault.status >= 500 ? 'error' : 'info';
-        log[level]({ code: fault.code, stack: fault.status >= 500 ? stack : undefined }, fault.message);
-      },
+      complain,
     },
     looks,
   );
@@ -119,6 +121,20 @@ export async function startAgent(
       log.info('closed');
     },
   };
+}
+
+/** What an agent that was killed has left half-way is finished or undone. Listening does not depend on it. */
+async function recoverAtBoot(root: string, looks: Looks, log: Log): Promise<void> {
+  try {
+    if (nodeDisk.list(layoutOf(root).staging).length === 0) {
+      return;
+    }
+    for (const { plugin, stamp, rows, held } of await looks.recover()) {
+      log[held === undefined ? 'info' : 'error']({ plugin, stamp, rows, held }, 'recovered');
+    }
+  } catch (error) {
+    log.error({ err: error }, 'recovery failed; every operation recovers its own plugin first');
+  }
 }
 
 async function listenOr(

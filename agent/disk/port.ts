@@ -34,6 +34,8 @@ export type Disk = {
   close(fd: number): void;
   /** Renames. A directory replaces only an empty directory. */
   rename(from: string, to: string): void;
+  /** Two entries change places: at no instant is one of them absent. Undefined where this system has no such call. */
+  readonly exchange: ((a: string, b: string) => void) | undefined;
   unlink(path: string): void;
   rmdir(path: string): void;
   list(path: string): { name: string; kind: Kind }[];
@@ -44,6 +46,13 @@ export type Disk = {
   chown(path: string, uid: number, gid: number): void;
   /** Bytes that may still be written below the path. */
   space(path: string): number;
+  /**
+   * Makes everything durable that was written to the file system of an open descriptor. Undefined where this system
+   * has no such call. A failure is told once and never again, so it is final.
+   */
+  readonly syncAll: ((fd: number) => void) | undefined;
+  /** Whether {@link Disk.syncAll} alone keeps its promise on the file system that holds the path. */
+  canSyncAll(path: string): boolean;
 };
 
 /** The `code` of a failed system call; undefined for any other error. */

@@ -9,6 +9,13 @@ import { readText, removeTree, syncDirectory } from '../disk/record.ts';
 import type { Ground } from './ground.ts';
 import { hashTree } from './hash-tree.ts';
 import { receiptOf } from './inspect.ts';
+import { renameDurably } from './move.ts';
+
+/** After an exchange the version before is in the slot: it becomes the snapshot of the install that displaced it. */
+export function keepDisplaced(ground: Ground, plugin: string, stamp: string): void {
+  const { layout } = ground;
+  renameDurably(ground, layout.slot(plugin, stamp), layout.snapshot(plugin, stamp));
+}
 
 /**
  * Removes the snapshots of a plugin beyond the owner's retention. Their order is the chain of `replaced` from live,

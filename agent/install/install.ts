@@ -12,10 +12,12 @@ import { reloadFor } from '../../shared/reload.ts';
 import { cut } from '../../shared/rpc.ts';
 import type { FileEntry } from '../../shared/tree.ts';
 import { diskFault } from '../disk/disk-fault.ts';
-import { collect } from './collect.ts';
+import { type Barrier, openBarrier } from './barrier.ts';
+import { collect, keepDisplaced } from './collect.ts';
 import type { Ground } from './ground.ts';
 import { receiptOf } from './inspect.ts';
 import { questionOf, recall, remember } from './memory.ts';
+import { firstIntent, makeMarker, readyIntent } from './papers.ts';
 import { askForRoom, checkBundle, findPresent, refuseUnwanted } from './preflight.ts';
 import { seal } from './seal.ts';
 import { discardSlot, dropIntent, lookAtLive, takeSlot, writeIntent } from './slot.ts';
@@ -33,6 +35,7 @@ type Receiving = {
   slot: string;
   stager: Stager;
   unpacker: Unpacker;
+  barrier: Barrier;
   begun: number;
   told: number;
 };
@@ -44,6 +47,8 @@ export class Install {
   readonly #by: string;
   #receiving: Receiving | undefined;
   #validated: Validated | undefined;
+  /** The swap was an exchange: what was displaced is in the slot. */
+  #exchanged = false;
 
   /** @param by the label of who asks, for the marker. */
   constructor(ground: Ground, params: BeginParams, by: string) {
@@ -82,15 +87,25 @@ export class Install {
     }
     askForRoom(this.#ground, this.#params);
     const from = lookAtLive(this.#ground, plugin);
-    const stamp = takeSlot(this.#ground, plugin, bundle.sha256, from);
+    const barrier = openBarrier(this.#ground);
+    const stamp = this.#slotWith(barrier, () => takeSlot(this.#ground, plugin, bundle.sha256, from));
     const slot = this.#ground.layout.slot(plugin, stamp);
-    const intent = this.#firstIntent(stamp, from);
-    const stager = new Stager(this.#ground, slot, this.#params.links ?? 'skip');
+    const intent = firstIntent(this.#ground, this.#params, stamp, from);
+    const stager = new Stager(this.#ground, slot, this.#params.links ?? 'skip', barrier.perFile);
     const unpacker = new Unpacker((plain) => stager.write(plain), this.#ground.policy.maxRatio);
-    this.#receiving = { intent, slot, stager, unpacker, begun: performance.now(), told: 0 };
+    this.#receiving = { intent, slot, stager, unpacker, barrier, begun: performance.now(), told: 0 };
     writeIntent(this.#ground, intent);
     this.#tellProgress('receive');
     return stamp;
+  }
+
+  #slotWith(barrier: Barrier, take: () => string): string {
+    try {
+      return take();
+    } catch (error) {
+      this.#attempt('Closing the barrier', barrier.close);
+      throw error;
+    }
   }
 
   /** Takes bytes in: hashes, decompresses, parses and writes them. Never rejects; {@link validate} tells. */
@@ -143,7 +158,7 @@ export class Install {
   install(): Installed {
     const ground = this.#ground;
     const { plugin, operationId } = this.#params;
-    const { intent, slot } = this.#current();
+    const { intent, slot, barrier } = this.#current();
     const { stamp } = intent;
     const tree = this.#validated;
     const moves: Move[] = [];
@@ -155,13 +170,17 @@ export class Install {
       const from = lookAtLive(ground, plugin);
       const replaced = from?.installId ?? null;
       const before = replaced === null ? undefined : receiptOf(ground, plugin, replaced)?.list;
-      const marker = this.#marker(stamp, tree, replaced);
+      const marker = makeMarker(ground, this.#params, this.#by, stamp, tree, replaced);
+      const ready = readyIntent(ground, intent, from, tree);
       this.#step('seal', () => {
-        const { bytes, files } = tree;
-        writeIntent(ground, { ...intent, from, tree: tree.tree, files: files.length, bytes });
-        seal(ground, slot, marker, tree);
+        writeIntent(ground, ready);
+        seal(ground, slot, marker, tree, barrier);
       });
-      this.#step('swap', () => swap(ground, plugin, stamp, from !== null, moves));
+      this.#exchanged = this.#step('swap', () =>
+        swap(ground, { ...ready, hasLive: from !== null }, moves, () =>
+          writeIntent(ground, { ...ready, path: 'rename' }),
+        ),
+      );
       this.#step('verify', () => verifyLive(ground, marker, tree.files));
       ground.tell({ type: 'install.swapped', data: { operationId, plugin, installId: stamp, replaced } });
       const answer = this.#answer('installed', marker, before, tree.files, tree.warnings);
@@ -169,16 +188,23 @@ export class Install {
       return answer;
     } catch (error) {
       this.#receiving = undefined;
+      this.#attempt('Closing the barrier', barrier.close);
       throw undo(ground, intent, moves, diskFault(error, `Installing "${plugin}"`));
     }
   }
 
   /** House-keeping after the answer. What fails is complained of, not thrown: the install stands. */
   collect(): void {
-    const { plugin, stamp } = this.#current().intent;
+    const { intent, barrier } = this.#current();
+    const { plugin, stamp } = intent;
     this.#step('collect', () => {
-      this.#attempt(`Collecting what "${plugin}" no longer needs`, () => collect(this.#ground, plugin));
-      this.#attempt('Dropping the intent', () => dropIntent(this.#ground, plugin, stamp));
+      this.#attempt('Closing the barrier', barrier.close);
+      this.#attempt('Keeping the version before', () => {
+        // The intent is what tells recovery of a displaced version that is still in the slot: it goes after that.
+        if (this.#exchanged) keepDisplaced(this.#ground, plugin, stamp);
+        this.#attempt(`Collecting what "${plugin}" no longer needs`, () => collect(this.#ground, plugin));
+        dropIntent(this.#ground, plugin, stamp);
+      });
     });
   }
 
@@ -198,8 +224,9 @@ export class Install {
     if (receiving === undefined) {
       return;
     }
-    const { unpacker, stager, intent } = receiving;
+    const { unpacker, stager, intent, barrier } = receiving;
     unpacker.stop();
+    this.#attempt('Closing the barrier', barrier.close);
     this.#attempt('Closing a staged file', () => stager.stop());
     this.#attempt('Removing the staging directory', () =>
       discardSlot(this.#ground, intent.plugin, intent.stamp),
@@ -253,45 +280,5 @@ export class Install {
     });
     // A receipt says more than an answer does: the schema keeps what belongs here.
     return installedSchema.parse({ ...said, status, reload, warnings: cut(warnings) });
-  }
-
-  #firstIntent(stamp: string, from: Intent['from']): Intent {
-    const { plugin, operationId, bundle } = this.#params;
-    return {
-      version: 1,
-      op: 'install',
-      plugin,
-      stamp,
-      operationId,
-      path: 'rename',
-      from,
-      source: null,
-      tree: null,
-      bundle: `sha256:${bundle.sha256}`,
-      files: 0,
-      bytes: 0,
-      goal: 'forward',
-      clearing: false,
-      attempts: 0,
-      owner: this.#ground.owner,
-    };
-  }
-
-  #marker(installId: string, tree: Validated, replaced: string | null): Marker {
-    const { plugin, bundle, source } = this.#params;
-    return {
-      version: 1,
-      plugin,
-      pluginVersion: tree.manifest?.version ?? '0.0.0',
-      installId,
-      bundle: `sha256:${bundle.sha256}`,
-      tree: tree.tree,
-      files: tree.files.length,
-      bytes: tree.bytes,
-      installedAt: new Date(this.#ground.now()).toISOString(),
-      ...(source === undefined ? {} : { source }),
-      by: this.#by,
-      replaced,
-    };
   }
 }

@@ -4,6 +4,7 @@ import { type Marker, writeMarker } from '../../shared/marker.ts';
 import type { Receipt } from '../../shared/receipt.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { putRecord, syncDirectory, writeDurably } from '../disk/record.ts';
+import type { Barrier } from './barrier.ts';
 import type { Ground } from './ground.ts';
 import type { Validated } from './validate.ts';
 
@@ -13,7 +14,7 @@ import type { Validated } from './validate.ts';
  *
  * @throws Fault MARKER_FAILED, NO_SPACE, READ_ONLY
  */
-export function seal(ground: Ground, slot: string, marker: Marker, tree: Validated): void {
+export function seal(ground: Ground, slot: string, marker: Marker, tree: Validated, barrier: Barrier): void {
   const { disk, layout, policy } = ground;
   const all = ['', ...tree.directories, ...tree.files.map(({ path }) => path)];
   try {
@@ -24,14 +25,12 @@ export function seal(ground: Ground, slot: string, marker: Marker, tree: Validat
     }
     const receipt: Receipt = { ...marker, list: tree.files, skipped: tree.skipped };
     putRecord(disk, layout.staging, layout.receipt(marker.plugin, marker.installId), receipt);
-    for (const directory of tree.directories) {
-      syncDirectory(disk, `${slot}/${directory}`);
-    }
+    barrier.beforeMarker(slot, tree.directories);
     writeDurably(disk, `${slot}/${MARKER}`, writeMarker(marker), 0o644);
     if (policy.owner !== undefined) {
       disk.chown(`${slot}/${MARKER}`, policy.owner.uid, policy.owner.gid);
     }
-    syncDirectory(disk, slot);
+    barrier.afterMarker(slot);
     syncDirectory(disk, layout.staging);
   } catch (error) {
     throw diskFault(error, `Sealing "${marker.plugin}"`, 'MARKER_FAILED');

@@ -32,6 +32,8 @@ export class Stager {
   readonly #ground: Ground;
   readonly #slot: string;
   readonly #links: 'skip' | 'refuse';
+  /** Files are synced one by one. */
+  readonly #perFile: boolean;
   readonly #parser: Parser;
   readonly #claims = new Claims();
   readonly #linked = new Set<string>();
@@ -45,7 +47,8 @@ export class Stager {
   /** Thrown inside a callback of the parser, which might swallow it: kept, and thrown again by {@link write}. */
   #thrown: Error | undefined;
 
-  constructor(ground: Ground, slot: string, links: 'skip' | 'refuse') {
+  constructor(ground: Ground, slot: string, links: 'skip' | 'refuse', perFile: boolean) {
+    this.#perFile = perFile;
     this.#ground = ground;
     this.#slot = slot;
     this.#links = links;
@@ -287,7 +290,7 @@ export class Stager {
     if (open === undefined) {
       return;
     }
-    this.#ground.disk.sync(open.fd);
+    if (this.#perFile) this.#ground.disk.sync(open.fd);
     this.#open = undefined;
     this.#ground.disk.close(open.fd);
     const { path, size, mode } = open;

@@ -1,50 +1,80 @@
 /**
- * The commit point: one rename puts the sealed tree in the live place. What was live is moved into `.previous` just
- * before. Both parents are durable after every rename, before the next step begins.
+ * The commit point: one exchange, or one rename, puts the sealed tree in the live place. Both parents are durable after
+ * every move, before the next step begins.
  */
 import { Fault } from '../../shared/fault.ts';
+import type { Intent } from '../../shared/intent.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { errorCode } from '../disk/port.ts';
-import { syncDirectory } from '../disk/record.ts';
 import type { Ground } from './ground.ts';
+import { settle } from './move.ts';
 
 /** A move that has been made, how to take it back, and how to make that durable. */
-export type Move = { what: string; undo: () => void; settle: () => void };
+export type Move = { what: string; undo: () => void; durable: () => void };
+
+/** What a swap needs to know, from the intent; how it was done in the end stands in the intent on the disk. */
+type Plan = Pick<Intent, 'plugin' | 'stamp' | 'path'> & { hasLive: boolean };
+
+/** Says that a file system cannot exchange, not that this exchange failed. */
+const NO_EXCHANGE: ReadonlySet<string | undefined> = new Set(['EINVAL', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP']);
 
 /**
- * Moves live to its snapshot (if there is a live version) and the slot to live, adding each move that was made to
- * `moves`, so that the caller can take them back in reverse.
+ * Puts the slot in the live place. Where there is a live version and the disk can exchange, the two change places, and at
+ * no instant is live absent; the old version is then in the slot. Elsewhere live is moved to its snapshot first. Each move
+ * that was made is added to `moves`, so that the caller can take them back in reverse.
  *
+ * @returns whether the two have changed places: then what was displaced is in the slot.
+ * @param withoutExchange is called when the file system turns out to have none, before the first rename.
  * @throws Fault SWAP_FAILED, READ_ONLY, NO_SPACE
  */
-export function swap(ground: Ground, plugin: string, stamp: string, hasLive: boolean, moves: Move[]): void {
-  const { layout } = ground;
-  const live = layout.live(plugin);
-  if (hasLive) {
-    move(ground, 'the live version to its snapshot', live, layout.snapshot(plugin, stamp), moves);
+export function swap(ground: Ground, plan: Plan, moves: Move[], withoutExchange: () => void): boolean {
+  const { layout, disk } = ground;
+  const live = layout.live(plan.plugin);
+  const slot = layout.slot(plan.plugin, plan.stamp);
+  const { exchange } = disk;
+  if (plan.path === 'exchange' && exchange !== undefined) {
+    const change = (): void => exchange(slot, live);
+    try {
+      move(ground, "both versions to each other's place", slot, live, moves, { go: change, back: change });
+      return true;
+    } catch (error) {
+      const { cause } = error instanceof Fault ? error : {};
+      if (!NO_EXCHANGE.has(errorCode(cause))) {
+        throw error;
+      }
+      withoutExchange();
+    }
   }
-  move(ground, 'the new version to its live place', layout.slot(plugin, stamp), live, moves);
+  if (plan.hasLive) {
+    const snapshot = layout.snapshot(plan.plugin, plan.stamp);
+    rename(ground, 'the live version to its snapshot', live, snapshot, moves);
+  }
+  rename(ground, 'the new version to its live place', slot, live, moves);
+  return false;
 }
 
-function move(ground: Ground, what: string, from: string, to: string, moves: Move[]): void {
-  const { disk, layout } = ground;
-  const barrier = (): void => {
-    for (const directory of [layout.root, layout.staging, layout.previous]) {
-      if (
-        [from, to].some(
-          (path) => path.startsWith(`${directory}/`) && !path.slice(directory.length + 1).includes('/'),
-        )
-      ) {
-        syncDirectory(disk, directory);
-      }
-    }
-  };
+function rename(ground: Ground, what: string, from: string, to: string, moves: Move[]): void {
+  const { disk } = ground;
+  move(ground, what, from, to, moves, { go: () => disk.rename(from, to), back: () => disk.rename(to, from) });
+}
+
+type Way = { go: () => void; back: () => void };
+
+function move(
+  ground: Ground,
+  what: string,
+  from: string,
+  to: string,
+  moves: Move[],
+  { go, back }: Way,
+): void {
+  const barrier = (): void => settle(ground, from, to);
   try {
-    disk.rename(from, to);
+    go();
   } catch (error) {
     throw diskFault(swapError(error), `Moving ${what}`, 'SWAP_FAILED');
   }
-  moves.push({ what, undo: () => disk.rename(to, from), settle: barrier });
+  moves.push({ what, undo: back, durable: barrier });
   try {
     barrier();
   } catch (error) {
@@ -75,7 +105,7 @@ function swapError(error: unknown): unknown {
 export function takeBack(moves: Move[], because: Fault): void {
   let unsettled: Fault | undefined;
   for (let last = moves.at(-1); last !== undefined; last = moves.at(-1)) {
-    const { what, undo, settle } = last;
+    const { what, undo, durable } = last;
     try {
       undo();
     } catch (error) {
@@ -83,7 +113,7 @@ export function takeBack(moves: Move[], because: Fault): void {
     }
     moves.pop();
     try {
-      settle();
+      durable();
     } catch (error) {
       unsettled ??= failedTwice(because, `the move of ${what} is taken back, but that is not durable`, error);
     }

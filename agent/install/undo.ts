@@ -1,12 +1,10 @@
 /** What is done about an install that failed past its staging: the way back, and the note where there is none. */
 import { type Fault, toFault } from '../../shared/fault.ts';
 import type { Intent } from '../../shared/intent.ts';
-import { NO_STATE } from '../../shared/state.ts';
-import { putRecord } from '../disk/record.ts';
 import type { Ground } from './ground.ts';
-import { stateOf } from './inspect.ts';
 import { discardSlot, writeIntent } from './slot.ts';
 import { type Move, takeBack } from './swap.ts';
+import { noteTrouble } from './trouble.ts';
 
 /**
  * Takes back the moves of a swap in reverse and removes the slot, so that live is what it was.
@@ -40,18 +38,5 @@ export function undo(ground: Ground, intent: Intent, moves: Move[], because: Fau
 }
 
 function leaveToOperator(ground: Ground, { plugin, stamp, operationId }: Intent, fault: Fault): void {
-  const { layout, disk, now } = ground;
-  const trouble = {
-    at: new Date(now()).toISOString(),
-    operationId,
-    what: fault.message,
-    todo: `If ${layout.live(plugin)} is not there, move ${layout.snapshot(plugin, stamp)} (the version before) or ${layout.slot(plugin, stamp)} (the new one) to it`,
-  };
-  try {
-    // A state that cannot be read may have said that the plugin is held.
-    const state = stateOf(ground, plugin) ?? { ...NO_STATE, held: 'Its state could not be read' };
-    putRecord(disk, layout.staging, layout.stateOf(plugin), { ...state, trouble });
-  } catch {
-    // The fault itself is answered and logged; a disk that takes no note cannot keep it.
-  }
+  noteTrouble(ground, plugin, stamp, { operationId, what: fault.message, hold: undefined });
 }

@@ -67,7 +67,7 @@ export class Upload {
   }
 
   /** Gets a thread and asks it; {@link opened} tells what came of it. */
-  async start(): Promise<void> {
+  async start(alone: boolean): Promise<void> {
     const { pool, patience } = this.#around;
     if (this.#stage !== 'opening') {
       this.#done.resolve();
@@ -81,7 +81,7 @@ export class Upload {
       });
       if (this.#stage === 'opening') {
         this.#engine = engine;
-        engine.say({ kind: 'begin', params: this.params, by: this.#by });
+        engine.say({ kind: 'begin', params: this.params, by: this.#by, alone });
       } else {
         engine.release();
         this.#done.resolve();
@@ -217,6 +217,7 @@ export class Upload {
       case 'done':
         this.#done.resolve();
         break;
+      case 'recovered':
       case 'recalled':
       case 'listed':
       case 'got':

@@ -4,6 +4,7 @@ import type { FaultData } from '../../shared/fault.ts';
 import type { Intent } from '../../shared/intent.ts';
 import type { BeginParams, Installed, PluginInfo, Verification } from '../../shared/methods.ts';
 import type { InstallPolicy } from '../install/ground.ts';
+import type { Recovered } from '../install/recover.ts';
 
 /** Marks a thread as an engine: the bundle is one file, which looks at this to know what it is to be. */
 export const ENGINE = 'airlock-engine';
@@ -18,12 +19,14 @@ export type EngineData = {
 
 /** An install takes begin, data, commit, install; each of the others is a task of its own. */
 export type ToEngine =
-  | { kind: 'begin'; params: BeginParams; by: string }
+  /** `alone`: nobody else works on the plugin here, so what a crash has left of it is cleared away first. */
+  | { kind: 'begin'; params: BeginParams; by: string; alone: boolean }
   | { kind: 'data'; bytes: Uint8Array }
   | { kind: 'commit' }
   | { kind: 'install' }
   | { kind: 'abort' }
   | { kind: 'discard'; plugin: string; stamp: string }
+  | { kind: 'recover' }
   | { kind: 'recall'; operationId: string }
   | { kind: 'list' }
   | { kind: 'get'; plugin: string }
@@ -41,6 +44,7 @@ export type FromEngine =
   | { kind: 'failed'; fault: FaultData; stack: string | undefined }
   /** The task is over, its house-keeping included: the thread can take another. */
   | { kind: 'done' }
+  | { kind: 'recovered'; recovered: Recovered[] }
   | { kind: 'recalled'; answer: Installed | undefined }
   | { kind: 'listed'; plugins: PluginInfo[] }
   | { kind: 'got'; plugin: PluginInfo | undefined }

@@ -9,6 +9,7 @@ import type { Ground } from '../install/ground.ts';
 import { getPlugin, listPlugins, verifyPlugin } from '../install/inspect.ts';
 import { Install } from '../install/install.ts';
 import { recall } from '../install/memory.ts';
+import { recover } from '../install/recover.ts';
 import { discardSlot } from '../install/slot.ts';
 import { ENGINE, type EngineData, type Envelope, type FromEngine, type ToEngine } from './messages.ts';
 
@@ -86,6 +87,9 @@ class Engine {
   async #run(message: ToEngine): Promise<void> {
     switch (message.kind) {
       case 'begin':
+        if (message.alone) {
+          recover(this.#ground, message.params.plugin);
+        }
         return this.#begin(new Install(this.#ground, message.params, message.by));
       case 'data':
         return this.#data(message.bytes);
@@ -100,6 +104,8 @@ class Engine {
       case 'discard':
         discardSlot(this.#ground, message.plugin, message.stamp);
         return this.#done();
+      case 'recover':
+        return this.#answer({ kind: 'recovered', recovered: recover(this.#ground, undefined) });
       case 'recall':
         return this.#answer({
           kind: 'recalled',

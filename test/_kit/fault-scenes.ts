@@ -9,12 +9,12 @@ import { inspect } from '../../agent/install/inspect.ts';
 import type { RefusalReason } from '../../shared/admission.ts';
 import type { Installed } from '../../shared/methods.ts';
 import { FaultyDisk, type Rule } from './faulty-disk.ts';
-import { type Room, deliver, makeRoom, namesIn, photograph, through } from './install-room.ts';
+import { type Room, deliver, makeRoom, namesIn, photograph, plainDisk, through } from './install-room.ts';
 import { createMemoryDisk } from './memory-disk.ts';
 import { file, gzip, symlink, tar } from './tar-builder.ts';
 
 /** Without real syncs: what counts is whether the call fails, and thousands of them would take minutes. */
-const quickDisk: Disk = { ...nodeDisk, sync: (fd) => void nodeDisk.statOpen(fd) };
+const quickDisk: Disk = { ...plainDisk, sync: (fd) => void nodeDisk.statOpen(fd) };
 
 export type OnDisk = <T>(run: (disk: Disk, root: string) => Promise<T>) => Promise<T>;
 

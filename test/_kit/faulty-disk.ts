@@ -99,7 +99,20 @@ export class FaultyDisk {
       statOpen: (fd) => this.#ofOpen('statOpen', fd, () => real.statOpen(fd)),
       chown: (path, uid, gid) => this.#call('chown', path, () => real.chown(path, uid, gid)),
       space: (path) => this.#call('space', path, () => real.space(path)),
+      exchange: this.#exchange(),
+      syncAll: this.#syncAll(),
+      canSyncAll: (path) => real.canSyncAll(path),
     };
+  }
+
+  #exchange(): Disk['exchange'] {
+    const { exchange } = this.#real;
+    return exchange && ((a, b) => this.#call('exchange', a, () => exchange(a, b), b));
+  }
+
+  #syncAll(): Disk['syncAll'] {
+    const { syncAll } = this.#real;
+    return syncAll && ((fd) => this.#ofOpen('syncAll', fd, () => syncAll(fd)));
   }
 
   /** A write that fails has written half: that is what a full disk does. */

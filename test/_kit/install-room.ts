@@ -36,6 +36,14 @@ export const POLICY: InstallPolicy = {
   maxRatio: 200,
 };
 
+/** The real disk without what only Linux with koffi has: plain renames, and a sync for every file. */
+export const plainDisk: Disk = {
+  ...nodeDisk,
+  exchange: undefined,
+  syncAll: undefined,
+  canSyncAll: () => false,
+};
+
 export type Room = {
   ground: Ground;
   layout: Layout;
@@ -52,10 +60,10 @@ export function realRoot(): string {
   return join(parent, 'plugins');
 }
 
-/** A prepared root, by default on the real disk. */
+/** A prepared root, by default on the real disk, with plain renames. */
 export function makeRoom(
   policy: Partial<InstallPolicy> = {},
-  disk: Disk = nodeDisk,
+  disk: Disk = plainDisk,
   root: string = realRoot(),
 ): Room {
   const layout = layoutOf(root);

@@ -15,8 +15,10 @@ const UMASK = 0o022;
 type Fs = ReturnType<typeof createFsFromVolume>;
 type FsStats = Pick<Stats, 'isFile' | 'isDirectory' | 'isSymbolicLink'>;
 
-/** A disk of its own, empty but for `/`. */
-export function createMemoryDisk(): Disk & { link: (target: string, path: string) => void } {
+/** A disk of its own, empty but for `/`; with an exchange if it is to have one. */
+export function createMemoryDisk({ exchange = false } = {}): Disk & {
+  link: (target: string, path: string) => void;
+} {
   const fs = createFsFromVolume(new Volume());
   const { O_CREAT, O_EXCL, O_RDONLY, O_WRONLY } = fs.constants as Record<string, number>;
   const look = new Look(fs);
@@ -80,6 +82,9 @@ export function createMemoryDisk(): Disk & { link: (target: string, path: string
         fs.renameSync(from, to);
       }
     },
+    exchange: exchange ? (a, b) => exchangeIn(fs, look, a, b) : undefined,
+    syncAll: undefined,
+    canSyncAll: () => false,
     unlink(path) {
       look.refuse(path, 'unlink', { present: true });
       if (look.kind(path) === 'directory') {
@@ -208,4 +213,14 @@ function kindOf(stats: FsStats): Kind {
 function statOf(stats: FsStats): Stat {
   const { mode, size, uid, gid, dev, ino, mtimeMs } = stats as unknown as Record<keyof Stat, number>;
   return { kind: kindOf(stats), mode: mode & 0o7777, size, uid, gid, dev, ino, mtimeMs };
+}
+
+/** In one call, so that nothing that fails beside it can come in between. */
+function exchangeIn(fs: Fs, look: Look, a: string, b: string): void {
+  look.refuse(a, 'renameat2', { present: true });
+  look.refuse(b, 'renameat2', { present: true });
+  const aside = `${a}.exchange`;
+  fs.renameSync(a, aside);
+  fs.renameSync(b, a);
+  fs.renameSync(aside, b);
 }

@@ -16,7 +16,7 @@ export type Office = Stage & {
 export function makeOffice(): Office {
   const stage = makeStage();
   const questions = new ScriptedPool();
-  const operations = new Operations(stage.around, new Looks(questions));
+  const operations = new Operations(stage.around, new Looks(questions, () => undefined));
   const uploads: Upload[] = [];
   return {
     ...stage,

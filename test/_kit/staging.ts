@@ -37,7 +37,7 @@ export function stage(
       ),
     );
   const before = around();
-  const stager = new Stager(room.ground, slot, links);
+  const stager = new Stager(room.ground, slot, links, true);
   let staged: Staged | undefined;
   let error: unknown;
   try {

@@ -3,10 +3,11 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
+import type { Disk } from '../../agent/disk/port.ts';
 import { Install } from '../../agent/install/install.ts';
 import { type EventBody, eventData } from '../../shared/events.ts';
 import { intentSchema } from '../../shared/intent.ts';
-import { bundleOf, deliver, faultOf, makeRoom, namesIn, paramsOf } from '../_kit/install-room.ts';
+import { bundleOf, deliver, faultOf, makeRoom, namesIn, paramsOf, plainDisk } from '../_kit/install-room.ts';
 import { file, tar } from '../_kit/tar-builder.ts';
 
 const BUNDLE = bundleOf({ 'rules/a.md': 'x' });
@@ -118,8 +119,8 @@ describe('the intent of an install', () => {
 
   it('is durable before the first rename, with its tree', async () => {
     const calls: string[] = [];
-    const disk: typeof nodeDisk = {
-      ...nodeDisk,
+    const disk: Disk = {
+      ...plainDisk,
       rename: (from, to) => {
         calls.push(`rename ${to.replace(/^.*\/plugins\//, '').replace(/\.\d{8}T\d{9}Z-[0-9a-f]{8}/, '.S')}`);
         nodeDisk.rename(from, to);

@@ -12,6 +12,7 @@ import {
   makeRoom,
   photograph,
   through,
+  plainDisk,
 } from '../_kit/install-room.ts';
 
 const OLD = bundleOf({ 'rules/a.md': 'old' }, '1.0.0');
@@ -21,7 +22,7 @@ const NEW = bundleOf({ 'rules/a.md': 'new', 'hooks/run.sh': '#!/bin/sh\n' }, '2.
 function meddled(room: Room, meddle: (live: string) => void): Room {
   const live = room.layout.live('lint');
   return through(room, {
-    ...nodeDisk,
+    ...plainDisk,
     rename: (from, to) => {
       nodeDisk.rename(from, to);
       if (to === live && from.includes('.staging')) {

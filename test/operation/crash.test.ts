@@ -33,7 +33,7 @@ describe('a crash of the thread', () => {
   it('before there is a slot has nothing removed', async () => {
     const { around, pool } = makeStage();
     const upload = new Upload(paramsOf(), 'test', around);
-    await upload.start();
+    await upload.start(true);
     pool.at().crash();
     await settle();
     expect((await faultOf(upload.opened)).executed).toBe('no');

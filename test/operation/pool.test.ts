@@ -242,7 +242,7 @@ describe('a thread that crashes', () => {
   });
 
   it('fails a question with the crash instead of leaving it open', async () => {
-    const looks = new Looks(makePool(1));
+    const looks = new Looks(makePool(1), () => undefined);
     expect((await faultOf(looks.get('crash'))).code).toBe('INTERNAL');
     expect(await looks.get('a')).toMatchObject({ name: 'a' });
   });

@@ -1,0 +1,68 @@
+/**
+ * Two system calls of Linux that Node does not have: renameat2 with RENAME_EXCHANGE, and syncfs. They come from libc by
+ * way of koffi, which is optional: without it swaps are plain renames, and every file is synced on its own.
+ */
+import { createRequire } from 'node:module';
+
+/** Each throws an error with `code` and `syscall`, as those of node:fs do. */
+type LinuxCalls = {
+  /** Two paths of one file system change places, atomically: at no instant is one of them absent. */
+  exchange: (a: string, b: string) => void;
+  /** Writes everything of the file system that holds `fd` to the disk. A failure is told once, so never ask again. */
+  syncfs: (fd: number) => void;
+};
+
+const AT_FDCWD = -100;
+const RENAME_EXCHANGE = 2;
+
+/** What of koffi is used. It is loaded by name at run time, so that an image without it still starts. */
+type Koffi = Pick<typeof import('koffi'), 'load' | 'errno' | 'os'>;
+
+let loaded: LinuxCalls | string | undefined;
+
+/** The calls, or in a sentence why they cannot be had. Loaded at the first question. */
+export function linuxCalls(): LinuxCalls | string {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): LinuxCalls | string {
+  if (process.platform !== 'linux') {
+    return `${process.platform} does not have them`;
+  }
+  try {
+    return bind();
+  } catch (error) {
+    return `koffi cannot be used: ${error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)}`;
+  }
+}
+
+function bind(): LinuxCalls {
+  const koffi = createRequire(import.meta.url)('koffi') as Koffi;
+  // The process itself is linked with libc, be it glibc or musl.
+  const libc = koffi.load(null);
+  const call = (definition: string): ((...values: unknown[]) => number) => {
+    const bound = libc.func(definition);
+    return (...values) => Number(bound(...values));
+  };
+  const renameat2 = call('int renameat2(int, const char *, int, const char *, unsigned int)');
+  const syncfs = call('int syncfs(int)');
+  const names = new Map(Object.entries(koffi.os.errno).map(([name, number]) => [number, name]));
+  const failure = (syscall: string, detail: string): Error => {
+    const errno = koffi.errno();
+    const code = names.get(errno) ?? `E${errno}`;
+    return Object.assign(new Error(`${code}: ${syscall} ${detail}`), { code, errno, syscall });
+  };
+  return {
+    exchange(a, b) {
+      if (renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) !== 0) {
+        throw failure('renameat2', `'${a}' <-> '${b}'`);
+      }
+    },
+    syncfs(fd) {
+      if (syncfs(fd) !== 0) {
+        throw failure('syncfs', String(fd));
+      }
+    },
+  };
+}

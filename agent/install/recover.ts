@@ -1,0 +1,278 @@
+/**
+ * Carries out the recovery table for one plugin: looks, decides, acts, looks again, until there is nothing left to do.
+ * A crash in between is one more state of the same table. The plugin's lock is the caller's to hold.
+ */
+import { join } from 'node:path';
+
+import { toFault } from '../../shared/fault.ts';
+import { type Intent, intentSchema } from '../../shared/intent.ts';
+import { MARKER } from '../../shared/layout.ts';
+import { MARKER_MAX_BYTES, type MarkerReading, readMarker } from '../../shared/marker.ts';
+import { parseSlotName } from '../../shared/name.ts';
+import { treeDigest } from '../../shared/tree.ts';
+import { readText, removeTree, syncDirectory } from '../disk/record.ts';
+import type { Ground } from './ground.ts';
+import { hashTree } from './hash-tree.ts';
+import { exchangeDurably, renameDurably } from './move.ts';
+import { type Action, type Facts, type TreeKind, decide } from './recovery-table.ts';
+import { dropIntent, writeIntent } from './slot.ts';
+import { noteTrouble } from './trouble.ts';
+
+/** What recovery did about one stamp. `held`: it touched nothing, and an operator has to look. */
+export type Recovered = { plugin: string; stamp: string; rows: number[]; held: string | undefined };
+
+const INTENT_MAX_BYTES = 1024 * 1024;
+/** No path through the table is longer; a disk that lies must not keep recovery busy for ever. */
+const ACTIONS_MAX = 20;
+
+/** The plugins that have something in staging. */
+function unfinishedPlugins({ disk, layout }: Ground): string[] {
+  const names = disk.list(layout.staging).flatMap(({ name }) => stagingName(name)?.plugin ?? []);
+  return [...new Set(names)].toSorted();
+}
+
+/** A staging entry's plugin and stamp: of a slot, an intent, or what is left of a removed slot. */
+function stagingName(entry: string): { plugin: string; stamp: string } | undefined {
+  return parseSlotName(entry.replace(/(?:\.json|\.trash|\.old)$/, ''));
+}
+
+/** Recovers one plugin: all stamps of it, the newest last. Throws what the disk throws; asked again it goes on. */
+function recoverPlugin(ground: Ground, plugin: string): Recovered[] {
+  const { disk, layout } = ground;
+  const stamps = new Set(
+    disk
+      .list(layout.staging)
+      .flatMap(({ name }) => stagingName(name) ?? [])
+      .flatMap((slot) => (slot.plugin === plugin ? slot.stamp : [])),
+  );
+  return [...stamps].toSorted().map((stamp) => recoverStamp(ground, plugin, stamp));
+}
+
+function recoverStamp(ground: Ground, plugin: string, stamp: string): Recovered {
+  const rows: number[] = [];
+  removeLeftovers(ground, plugin, stamp);
+  const attempts = countAttempt(ground, plugin, stamp);
+  for (let i = 0; i < ACTIONS_MAX; i += 1) {
+    const action = decide(lookAt(ground, plugin, stamp, attempts));
+    rows.push(action.row);
+    if (action.do === 'hold') {
+      const what = `Recovery of "${plugin}" (${stamp}) stopped: ${action.why}`;
+      const operationId = operationOf(ground, plugin, stamp);
+      noteTrouble(ground, plugin, stamp, { operationId, what, hold: action.why });
+      return { plugin, stamp, rows, held: action.why };
+    }
+    if (action.do === 'leave') {
+      return { plugin, stamp, rows, held: undefined };
+    }
+    act(ground, plugin, stamp, action);
+    if (action.do === 'drop-intent') {
+      return { plugin, stamp, rows, held: undefined };
+    }
+  }
+  throw new Error(`Recovery of "${plugin}" (${stamp}) does not come to an end: rows ${rows.join(', ')}`);
+}
+
+/** Row 0: what was already on its way out, or had not got its name yet. */
+function removeLeftovers({ disk, layout }: Ground, plugin: string, stamp: string): void {
+  for (const path of [layout.slot(plugin, stamp), layout.snapshot(plugin, stamp)]) {
+    removeTree(disk, `${path}.trash`);
+    removeTree(disk, `${path}.old`);
+  }
+}
+
+/** @returns how often it was tried before: three times may have been in vain, the next one must still be made. */
+function countAttempt(ground: Ground, plugin: string, stamp: string): number {
+  const intent = intentOf(ground, plugin, stamp);
+  if (typeof intent !== 'string') {
+    try {
+      writeIntent(ground, { ...intent, attempts: intent.attempts + 1 });
+    } catch (error) {
+      // On a full disk no new file can be written, but all that recovery needs are renames.
+      ground.complain(toFault(error, 'Counting the attempt'));
+    }
+  }
+  return typeof intent === 'string' ? 0 : intent.attempts;
+}
+
+function operationOf(ground: Ground, plugin: string, stamp: string): string {
+  const intent = intentOf(ground, plugin, stamp);
+  return typeof intent === 'string' ? 'unknown-operation' : intent.operationId;
+}
+
+function intentOf({ disk, layout }: Ground, plugin: string, stamp: string): Intent | 'none' | 'unknown' {
+  const reading = readText(disk, layout.intent(plugin, stamp), INTENT_MAX_BYTES);
+  if (reading.kind === 'absent') {
+    return 'none';
+  }
+  if (reading.kind === 'unreadable') {
+    throw new Error(`The intent of "${plugin}" (${stamp}) cannot be read: ${reading.why}`);
+  }
+  try {
+    return intentSchema.parse(JSON.parse(reading.text));
+  } catch {
+    return 'unknown';
+  }
+}
+
+function lookAt(ground: Ground, plugin: string, stamp: string, attempts: number): Facts {
+  const { disk, layout } = ground;
+  const paths = [layout.live(plugin), layout.slot(plugin, stamp), layout.snapshot(plugin, stamp)] as const;
+  const [live, slot, snapshot] = paths;
+  const found = intentOf(ground, plugin, stamp);
+  const intent = typeof found === 'string' ? found : { ...found, attempts };
+  const liveKind = kindOf(ground, live, stamp);
+  const slotKind = kindOf(ground, slot, stamp);
+  const slotMarker = slotKind === 'other' ? markerOf(ground, slot) : undefined;
+  const places = paths.flatMap((path) => {
+    const stat = disk.stat(path);
+    return stat === undefined ? [] : `${stat.dev} ${stat.ino}`;
+  });
+  const isGood = (kind: TreeKind, path: string): boolean =>
+    kind === 'new' &&
+    typeof intent !== 'string' &&
+    intent.tree !== null &&
+    digestOf(ground, path) === intent.tree;
+  return {
+    intent,
+    live: liveKind,
+    slot: slotKind,
+    slotIsWhole: slotMarker?.kind === 'full' && slotMarker.marker.plugin === plugin,
+    snapshot: disk.stat(snapshot) !== undefined,
+    liveIsGood: isGood(liveKind, live),
+    slotIsGood: isGood(slotKind, slot),
+    canExchange: disk.exchange !== undefined,
+    aliased: new Set(places).size !== places.length,
+  };
+}
+
+function kindOf(ground: Ground, path: string, stamp: string): TreeKind {
+  if (ground.disk.stat(path) === undefined) {
+    return 'absent';
+  }
+  const marker = markerOf(ground, path);
+  return marker?.kind === 'full' && marker.marker.installId === stamp ? 'new' : 'other';
+}
+
+function markerOf({ disk }: Ground, path: string): MarkerReading | undefined {
+  const reading = readText(disk, join(path, MARKER), MARKER_MAX_BYTES);
+  return reading.kind === 'text' ? readMarker(reading.text) : undefined;
+}
+
+/** A tree that cannot be read whole is not good; what is wrong with it shows when it is used. */
+function digestOf(ground: Ground, path: string): string | undefined {
+  try {
+    const { files, others } = hashTree(ground, path);
+    return others.length === 0 ? treeDigest(files) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function act(ground: Ground, plugin: string, stamp: string, action: Action): void {
+  const { layout } = ground;
+  const live = layout.live(plugin);
+  const slot = layout.slot(plugin, stamp);
+  const snapshot = layout.snapshot(plugin, stamp);
+  const intent = intentOf(ground, plugin, stamp);
+  switch (action.do) {
+    case 'slot-to-snapshot':
+      return ground.disk.stat(snapshot) === undefined
+        ? renameDurably(ground, slot, snapshot)
+        : trash(ground, slot);
+    case 'slot-to-trash':
+      return trash(ground, slot);
+    case 'discard-slot':
+      removeTree(ground.disk, layout.receipt(plugin, stamp));
+      return discard(ground, plugin, slot, intent);
+    case 'snapshot-to-trash':
+      return trash(ground, snapshot);
+    case 'slot-to-live':
+      return renameDurably(ground, slot, live);
+    case 'snapshot-to-live':
+      return renameDurably(ground, snapshot, live);
+    case 'live-to-slot':
+      return renameDurably(ground, live, slot);
+    case 'live-to-trash':
+      return trash(ground, live, `${slot}.trash`);
+    case 'exchange':
+      return exchangeDurably(ground, live, slot);
+    case 'clear-live':
+      return clearLive(ground, live);
+    case 'turn-back':
+      return typeof intent === 'string' ? undefined : writeIntent(ground, { ...intent, goal: 'back' });
+    case 'drop-intent':
+      syncDirectory(ground.disk, layout.previous);
+      return dropIntent(ground, plugin, stamp);
+    case 'hold':
+    case 'leave':
+      return undefined;
+    default:
+      return action satisfies never;
+  }
+}
+
+/** A rollback's slot holds a snapshot, which goes back to where it came from; any other goes. */
+function discard(ground: Ground, plugin: string, slot: string, intent: Intent | 'none' | 'unknown'): void {
+  const source = typeof intent === 'string' || intent.op !== 'rollback' ? null : intent.source;
+  const home = source === null ? undefined : ground.layout.snapshot(plugin, source);
+  if (home !== undefined && ground.disk.stat(home) === undefined) {
+    renameDurably(ground, slot, home);
+  } else {
+    trash(ground, slot);
+  }
+}
+
+/** Removing is renaming first: a half-removed tree must not have the name, or the place, of a whole one. */
+function trash(ground: Ground, path: string, aside = `${path}.trash`): void {
+  removeTree(ground.disk, aside);
+  renameDurably(ground, path, aside);
+  removeTree(ground.disk, aside);
+}
+
+/** In a lower overlay layer a tree cannot be renamed away: its marker goes first, durably, so that no gate admits it. */
+function clearLive({ disk, layout }: Ground, live: string): void {
+  if (disk.stat(join(live, MARKER)) !== undefined) {
+    disk.unlink(join(live, MARKER));
+    syncDirectory(disk, live);
+  }
+  removeTree(disk, live);
+  syncDirectory(disk, layout.root);
+}
+
+/**
+ * Recovers a plugin, or, before anybody works, every one with something in staging, each on its own: one that fails is
+ * complained of and does not keep the others back.
+ */
+export function recover(ground: Ground, plugin: string | undefined): Recovered[] {
+  const recovered = (plugin === undefined ? unfinishedPlugins(ground) : [plugin]).flatMap((name) =>
+    attempt(ground, `Recovering "${name}"`, [], () => recoverPlugin(ground, name)),
+  );
+  if (plugin === undefined) {
+    attempt(ground, 'Removing litter', undefined, () => removeLitter(ground));
+  }
+  return recovered;
+}
+
+function attempt<T>(ground: Ground, doing: string, otherwise: T, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    ground.complain(toFault(error, doing));
+    return otherwise;
+  }
+}
+
+/** Row 0 for what belongs to no unfinished stamp: snapshots that were being removed, records that got no name. */
+function removeLitter({ disk, layout }: Ground): void {
+  const litter = [
+    ...disk
+      .list(layout.previous)
+      .flatMap(({ name }) => (/\.(?:trash|old)$/.test(name) ? join(layout.previous, name) : [])),
+    ...disk
+      .list(layout.staging)
+      .flatMap(({ name }) => (name.startsWith('.tmp-') ? join(layout.staging, name) : [])),
+  ];
+  for (const path of litter) {
+    removeTree(disk, path);
+  }
+}
