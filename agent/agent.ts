@@ -145,7 +145,7 @@ async function listenOr(
     return await listen(options);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new Fault('INTERNAL', `Listening on ${host}:${port} failed: ${why}`, {
+    throw new Fault('INVALID_PARAMS', `Listening on ${host}:${port} failed: ${why}`, {
       cause: error,
       hint: 'Set AIRLOCK_LISTEN to an address of this machine and a port that is free',
     });

@@ -6,6 +6,9 @@ import { z } from 'zod';
 
 import { Fault } from './fault.ts';
 
+/** Timers count milliseconds in 32 bits, and take anything beyond for almost nothing. */
+const SECONDS_MAX = 2_000_000;
+
 const UNITS: Record<string, number> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
 const number = (what: string): z.ZodType<number, string> =>
   z
@@ -18,10 +21,11 @@ const bytes: z.ZodType<number, string> = z
   .transform((text) => {
     const [, count = '', unit = ''] = /^(\d+)\s*([KMG]?)/.exec(text) ?? [];
     return Number(count) * (UNITS[unit] ?? 1);
-  });
-const millis: z.ZodType<number, string> = number('a number of seconds').transform(
-  (seconds) => seconds * 1000,
-);
+  })
+  .refine(Number.isSafeInteger, 'is more bytes than can be counted');
+const millis: z.ZodType<number, string> = number('a number of seconds')
+  .refine((seconds) => seconds <= SECONDS_MAX, `must be at most ${SECONDS_MAX} seconds`)
+  .transform((seconds) => seconds * 1000);
 const list: z.ZodType<string[], string> = z.string().transform((text) =>
   text
     .split(',')

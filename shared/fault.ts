@@ -6,6 +6,8 @@
  */
 import { z } from 'zod';
 
+import { firstOf } from './cut.ts';
+
 type Retry = 'never' | 'same' | 'later';
 
 /** Code → the HTTP status, whether trying again can help, and the title that people see. */
@@ -76,8 +78,9 @@ export const faultDataSchema = z.object({
 });
 export type FaultData = z.infer<typeof faultDataSchema>;
 
-/** How many violations an error carries at most; `total` says how many there were. */
-export const VIOLATIONS_MAX = 100;
+/** Texts of errors quote what strangers wrote; beyond so many characters they are cut. */
+const TEXT_MAX = 2000;
+const shorten = (text: string): string => (text.length <= TEXT_MAX ? text : `${text.slice(0, TEXT_MAX)}…`);
 
 type FaultOptions = {
   hint?: string | undefined;
@@ -104,12 +107,12 @@ export class Fault extends Error {
   readonly violationsTotal: number;
 
   constructor(code: FaultCode, detail: string, options: FaultOptions = {}) {
-    super(detail, options.cause === undefined ? undefined : { cause: options.cause });
+    super(shorten(detail), options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.hint = options.hint;
+    this.hint = options.hint === undefined ? undefined : shorten(options.hint);
     this.retry = options.retry ?? CODES[code][1];
     this.executed = options.executed ?? 'no';
-    this.violations = (options.violations ?? []).slice(0, VIOLATIONS_MAX);
+    this.violations = firstOf(options.violations ?? []);
     this.violationsTotal = options.total ?? options.violations?.length ?? 0;
   }
 

@@ -6,8 +6,10 @@ import { z } from 'zod';
 export const MANIFEST_FILES = ['plugin.yaml', '.claude-plugin/plugin.json', 'SKILL.md'] as const;
 export type ManifestFile = (typeof MANIFEST_FILES)[number];
 
-/** A version of more characters than this is no version. */
+/** What goes into markers, lists and errors must stay small enough for one frame: these are the longest, in characters. */
+const NAME_MAX = 128;
 const VERSION_MAX = 256;
+const DESCRIPTION_MAX = 1024;
 
 /** Deeper YAML is refused: composing it is recursive, and a stack that overflows there may end the whole process. */
 const NESTING_MAX = 64;
@@ -28,29 +30,30 @@ const author = z
   .nullish()
   .transform((value) => value ?? undefined);
 
-/** It goes into the marker, which must stay small enough to be read. */
-const versionText = text.refine(
-  (value) => value.length <= VERSION_MAX,
-  `must have at most ${VERSION_MAX} characters`,
-);
+const short = (most: number): typeof text =>
+  text.refine((value) => value.length <= most, `must have at most ${most} characters`);
+const versionText = short(VERSION_MAX);
 
 const fields = {
-  name: text,
+  name: short(NAME_MAX),
   version: versionText.nullish().transform((value) => value ?? '0.0.0'),
-  description: text.nullish().transform((value) => value ?? ''),
+  // Long ones are cut, not refused: nothing hangs on how they end.
+  description: text.nullish().transform((value) => (value ?? '').slice(0, DESCRIPTION_MAX)),
   author,
 };
 
 const yamlSchema = z.looseObject({
   ...fields,
   tags: texts,
-  kind: text.nullish().transform((value) => value ?? undefined),
+  kind: short(NAME_MAX)
+    .nullish()
+    .transform((value) => value ?? undefined),
   skills: texts,
   rules: texts,
   prompt_fragments: texts,
   hooks: texts,
   adapters: texts,
-  runtimes: texts,
+  runtimes: texts.refine((list) => list.length <= 100, 'must have at most 100 entries'),
   hot_reload: z
     .boolean()
     .nullish()

@@ -1,6 +1,6 @@
 /** What an install means for a runtime that has the version before it loaded. Pure. */
 import type { Reload } from './methods.ts';
-import { cut } from './rpc.ts';
+import { cut } from './cut.ts';
 import { type FileEntry, compareTrees } from './tree.ts';
 
 /**

@@ -36,20 +36,11 @@ export const WIRE = {
   startMillis: 5000,
 } as const;
 
-/** Lists in an answer stop after this many entries; `total` says how many there are. */
-export const LIST_MAX = 100;
-
 /** A list that may have been cut. */
 export const cutSchema = <T extends z.ZodType>(
   item: T,
 ): z.ZodObject<{ items: z.ZodArray<T>; total: z.ZodNumber }> =>
   z.object({ items: z.array(item), total: z.number() });
-
-/** Cuts a list for an answer. */
-export const cut = <T>(list: readonly T[]): { items: T[]; total: number } => ({
-  items: list.slice(0, LIST_MAX),
-  total: list.length,
-});
 
 const id = z.string().min(1).max(128);
 const jsonrpc = z.literal('2.0');

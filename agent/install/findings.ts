@@ -21,7 +21,7 @@ export class Findings {
     this.#first ??= code;
     this.#count += 1;
     if (this.#violations.length < REMEMBERED) {
-      this.#violations.push({ path: escape(path.slice(0, 300)), rule, code, what });
+      this.#violations.push({ path: escape(path.slice(0, 300)), rule, code, what: what.slice(0, 600) });
     }
   }
 

@@ -4,7 +4,7 @@ import { Fault } from '../../shared/fault.ts';
 import type { PluginInfo, Verification } from '../../shared/methods.ts';
 import { isPluginName } from '../../shared/name.ts';
 import { type Receipt, receiptSchema } from '../../shared/receipt.ts';
-import { cut } from '../../shared/rpc.ts';
+import { cut } from '../../shared/cut.ts';
 import { NO_STATE, type PluginState, readState } from '../../shared/state.ts';
 import { compareTrees, treeDigest } from '../../shared/tree.ts';
 import { diskFault } from '../disk/disk-fault.ts';

@@ -9,7 +9,7 @@ import type { Intent } from '../../shared/intent.ts';
 import type { Marker } from '../../shared/marker.ts';
 import { type BeginParams, type Installed, installedSchema } from '../../shared/methods.ts';
 import { reloadFor } from '../../shared/reload.ts';
-import { cut } from '../../shared/rpc.ts';
+import { cut } from '../../shared/cut.ts';
 import type { FileEntry } from '../../shared/tree.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { type Barrier, openBarrier } from './barrier.ts';
@@ -189,7 +189,8 @@ export class Install {
     } catch (error) {
       this.#receiving = undefined;
       this.#attempt('Closing the barrier', barrier.close);
-      throw undo(ground, intent, moves, diskFault(error, `Installing "${plugin}"`));
+      const code = moves.length > 0 ? 'SWAP_FAILED' : 'INTERNAL';
+      throw undo(ground, intent, moves, diskFault(error, `Installing "${plugin}"`, code));
     }
   }
 
@@ -279,6 +280,11 @@ export class Install {
       data: { operationId, plugin, status, installId, version, by },
     });
     // A receipt says more than an answer does: the schema keeps what belongs here.
-    return installedSchema.parse({ ...said, status, reload, warnings: cut(warnings) });
+    return installedSchema.parse({
+      ...said,
+      status,
+      reload,
+      warnings: cut(warnings.map((warning) => warning.slice(0, 600))),
+    });
   }
 }

@@ -6,7 +6,7 @@ import { z } from 'zod';
 
 import { Fault } from '../../shared/fault.ts';
 import { type BeginParams, type Installed, installedSchema } from '../../shared/methods.ts';
-import { putRecord, readText } from '../disk/record.ts';
+import { putRecord, readText, removeTree } from '../disk/record.ts';
 import type { Ground } from './ground.ts';
 
 const RECORD_MAX_BYTES = 1024 * 1024;
@@ -67,6 +67,6 @@ export function remember(ground: Ground, operationId: string, question: string, 
     .map((path) => ({ path, at: disk.stat(path)?.mtimeMs ?? 0 }))
     .toSorted((a, b) => a.at - b.at);
   for (const { path } of aged.slice(0, aged.length - REMEMBERED)) {
-    disk.unlink(path);
+    removeTree(disk, path);
   }
 }

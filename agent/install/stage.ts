@@ -32,7 +32,6 @@ export class Stager {
   readonly #ground: Ground;
   readonly #slot: string;
   readonly #links: 'skip' | 'refuse';
-  /** Files are synced one by one. */
   readonly #perFile: boolean;
   readonly #parser: Parser;
   readonly #claims = new Claims();
@@ -223,15 +222,17 @@ export class Stager {
   #directory(entry: ReadEntry): void {
     const path = this.#place(entry, 'directory');
     if (path !== undefined && this.#findings.none) {
-      this.#make(path);
+      this.#make(path, true);
     }
   }
 
-  #make(path: string): void {
+  /** Makes a directory and those above it; one that no entry names costs as much as one that an entry names. */
+  #make(path: string, named: boolean): void {
     if (path === '' || this.#made.has(path)) {
       return;
     }
-    this.#make(parentOf(path));
+    this.#make(parentOf(path), false);
+    if (!named) this.#budget.entry();
     this.#ground.disk.mkdir(`${this.#slot}/${path}`, 0o755);
     this.#made.add(path);
     this.#staged.directories.push(path);
@@ -266,7 +267,7 @@ export class Stager {
     if (path === undefined || !this.#findings.none) {
       return;
     }
-    this.#make(parentOf(path));
+    this.#make(parentOf(path), false);
     const mode = modeOf(bits);
     const fd = this.#ground.disk.create(`${this.#slot}/${path}`, mode === '755' ? 0o755 : 0o644);
     this.#open = { path, fd, hash: createHash('sha256'), size: 0, mode };

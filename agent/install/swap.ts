@@ -34,8 +34,14 @@ export function swap(ground: Ground, plan: Plan, moves: Move[], withoutExchange:
   const { exchange } = disk;
   if (plan.path === 'exchange' && exchange !== undefined) {
     const change = (): void => exchange(slot, live);
+    const before = disk.stat(slot)?.ino;
+    const isMade = (): boolean => disk.stat(live)?.ino === before;
     try {
-      move(ground, "both versions to each other's place", slot, live, moves, { go: change, back: change });
+      move(ground, "both versions to each other's place", slot, live, moves, {
+        go: change,
+        back: change,
+        isMade,
+      });
       return true;
     } catch (error) {
       const { cause } = error instanceof Fault ? error : {};
@@ -55,10 +61,15 @@ export function swap(ground: Ground, plan: Plan, moves: Move[], withoutExchange:
 
 function rename(ground: Ground, what: string, from: string, to: string, moves: Move[]): void {
   const { disk } = ground;
-  move(ground, what, from, to, moves, { go: () => disk.rename(from, to), back: () => disk.rename(to, from) });
+  move(ground, what, from, to, moves, {
+    go: () => disk.rename(from, to),
+    back: () => disk.rename(to, from),
+    isMade: () => disk.stat(from) === undefined && disk.stat(to) !== undefined,
+  });
 }
 
-type Way = { go: () => void; back: () => void };
+/** How to make a move and take it back, and how to see whether it is made. */
+type Way = { go: () => void; back: () => void; isMade: () => boolean };
 
 function move(
   ground: Ground,
@@ -66,15 +77,20 @@ function move(
   from: string,
   to: string,
   moves: Move[],
-  { go, back }: Way,
+  { go, back, isMade }: Way,
 ): void {
   const barrier = (): void => settle(ground, from, to);
+  const made: Move = { what, undo: back, durable: barrier };
   try {
     go();
   } catch (error) {
+    // A call may fail after it has taken effect (a network file system whose answer was lost): then it is taken back.
+    if (isMade()) {
+      moves.push(made);
+    }
     throw diskFault(swapError(error), `Moving ${what}`, 'SWAP_FAILED');
   }
-  moves.push({ what, undo: back, durable: barrier });
+  moves.push(made);
   try {
     barrier();
   } catch (error) {

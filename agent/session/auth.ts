@@ -30,10 +30,17 @@ export function tokenFromVariable(token: string): Token {
  * The tokens of a file: a line is `read|write <token> [label]`; empty lines and those that begin with `#` are passed
  * over. Several lines are several valid tokens, so that one can be exchanged without a gap.
  *
+ * @returns none for a file of comments alone, which revokes all that it held.
  * @throws Fault INVALID_PARAMS that names the line, never what stands in it.
  */
 export function tokensFromFile(text: string): Token[] {
-  const tokens = text.split(/\r?\n/).flatMap((line, i): Token[] => {
+  if (text.trim() === '') {
+    // Whoever writes a file often empties it first: that must lock nobody out.
+    throw new Fault('INVALID_PARAMS', 'The token file is empty', {
+      hint: 'Make a token with "airlock token"',
+    });
+  }
+  return text.split(/\r?\n/).flatMap((line, i): Token[] => {
     if (line.trim() === '' || line.startsWith('#')) {
       return [];
     }
@@ -49,12 +56,6 @@ export function tokensFromFile(text: string): Token[] {
     }
     return [{ digest: digestOf(token), scope, label: label.join(' ') || `line ${i + 1}` }];
   });
-  if (tokens.length === 0) {
-    throw new Fault('INVALID_PARAMS', 'The token file holds no token', {
-      hint: 'Make one with "airlock token"',
-    });
-  }
-  return tokens;
 }
 
 /**

@@ -1,7 +1,7 @@
 /** A client's view of the events: what it missed, or a snapshot where that is gone, then all that comes. */
 import type { Event } from '../../shared/events.ts';
 import type { Params, PluginInfo } from '../../shared/methods.ts';
-import { cut } from '../../shared/rpc.ts';
+import { cut } from '../../shared/cut.ts';
 import type { Outbox } from './outbox.ts';
 
 export type Feed = {

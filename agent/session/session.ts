@@ -11,11 +11,11 @@ import {
   readParams,
   windowSchema,
 } from '../../shared/methods.ts';
+import { cut } from '../../shared/cut.ts';
 import {
   CLOSE,
   RPC_METHOD_NOT_FOUND,
   WIRE,
-  cut,
   readMessage,
   writeFailure,
   writeNotification,

@@ -5,7 +5,8 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { describe, expect, it, vi } from 'vitest';
 
 import type { BeginParams, Installed } from '../../shared/methods.ts';
-import { LIST_MAX, WIRE } from '../../shared/rpc.ts';
+import { LIST_MAX } from '../../shared/cut.ts';
+import { WIRE } from '../../shared/rpc.ts';
 import { type AgentOptions, type TestAgent, startTestAgent } from '../_kit/agent.ts';
 import {
   type Bundle,

@@ -109,9 +109,13 @@ describe('the lines of a token file', () => {
   });
 
   it('must hold at least one token', () => {
-    for (const text of ['', '\n\n', '# nobody\n']) {
-      expect(faultOf(() => tokensFromFile(text)).message).toContain('no token');
+    for (const text of ['', '\n\n']) {
+      expect(faultOf(() => tokensFromFile(text)).message).toContain('is empty');
     }
+  });
+
+  it('may say that there is none', () => {
+    expect(tokensFromFile('# nobody\n')).toEqual([]);
   });
 });
 
@@ -176,6 +180,13 @@ describe('the token file', () => {
     expect(complaints).toHaveLength(2);
     await writeFile(file, `write ${C} new\n`);
     expect(labelOf(tokens, C)).toBe('new');
+  });
+
+  it('that holds comments alone revokes all that it held', async () => {
+    const { file, open } = await makePlace(`write ${A} old\n`);
+    const tokens = open();
+    await writeFile(file, '# nobody for now\n');
+    expect(tokens.authenticate(`Bearer ${A}`)).toBeUndefined();
   });
 
   it('stands beside the variable', async () => {

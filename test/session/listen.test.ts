@@ -143,7 +143,7 @@ describe('who knocks', () => {
     const { port } = await startTestAgent();
     const second = startTestAgent({ env: { AIRLOCK_LISTEN: `127.0.0.1:${port}` } });
     await expect(second).rejects.toMatchObject({
-      code: 'INTERNAL',
+      code: 'INVALID_PARAMS',
       hint: expect.stringContaining('AIRLOCK_LISTEN'),
     });
   });

@@ -1,13 +1,7 @@
 import { expect, test } from 'vitest';
 
-import {
-  Fault,
-  VIOLATIONS_MAX,
-  type Violation,
-  faultCodes,
-  faultDataSchema,
-  toFault,
-} from '../../shared/fault.ts';
+import { Fault, type Violation, faultCodes, faultDataSchema, toFault } from '../../shared/fault.ts';
+import { LIST_MAX } from '../../shared/cut.ts';
 
 test.each(faultCodes)('%s has a status, a title and an answer to "again?", and travels unharmed', (code) => {
   const fault = new Fault(code, 'It was "x"', { hint: 'Do y' });
@@ -56,7 +50,7 @@ test('violations are cut after 100 and counted, also after they have travelled',
     what: '',
   }));
   const fault = Fault.from(new Fault('ARCHIVE_PATH', 'x', { violations }).toData());
-  expect(fault.violations).toHaveLength(VIOLATIONS_MAX);
+  expect(fault.violations).toHaveLength(LIST_MAX);
   expect(fault.violationsTotal).toBe(250);
 });
 

@@ -2,11 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
 import { Fault } from '../../shared/fault.ts';
+import { LIST_MAX, cut } from '../../shared/cut.ts';
 import {
-  LIST_MAX,
   RPC_FAULT,
   RPC_METHOD_NOT_FOUND,
-  cut,
   readMessage,
   writeFailure,
   writeNotification,
