@@ -15,16 +15,17 @@ const disabledSchema = z.looseObject({ disabled: z.literal(true) });
 /** Says whether a plugin is disabled in a root. */
 export type IsDisabled = (name: string, layout: Layout) => Promise<boolean>;
 
-/** Reads `.state/<name>.json`; one that is not there or says nothing that can be read does not disable. */
+/** Reads `.state/<name>.json`; one that is there and cannot be read may say that the plugin is disabled: in doubt it is. */
 export const isDisabled: IsDisabled = async (name, layout) => {
   const { reading } = await readSmall(layout.stateOf(name), STATE_MAX_BYTES);
   if (reading.kind !== 'text') {
-    return false;
+    // Below a root that is no directory there is no state either.
+    return reading.kind === 'unreadable' && !reading.why.includes('ENOTDIR');
   }
   try {
     return disabledSchema.safeParse(JSON.parse(reading.text)).success;
   } catch {
-    return false;
+    return true;
   }
 };
 

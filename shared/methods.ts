@@ -110,6 +110,8 @@ export const pluginSchema = z.object({
   hint: z.string().optional(),
   version: z.string().optional(),
   description: z.string().optional(),
+  /** Something that only an operator can put right: what happened and what to do. */
+  trouble: z.object({ what: z.string(), todo: z.string() }).optional(),
   kind: z.string().optional(),
   installId: z.string().optional(),
   bundle: z.string().optional(),

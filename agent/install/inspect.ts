@@ -18,8 +18,21 @@ const RECORD_MAX_BYTES = 64 * 1024 * 1024;
 /** What the gate says of one name; undefined if there is nothing. */
 export function inspect(ground: Ground, name: string): Judgement | undefined {
   const { runtime, manifest } = ground.policy;
-  const found = lookSettled(ground, name, stateOf(ground, name)?.disabled === true);
-  return found.entry === 'absent' ? undefined : judge(found, { mode: 'enforce', runtime, manifest });
+  const state = stateOf(ground, name);
+  const found = lookSettled(ground, name, state?.disabled === true);
+  if (found.entry === 'absent') {
+    return undefined;
+  }
+  return state === undefined
+    ? refuse(name, 'unreadable', 'Its state cannot be read, and it may say that the plugin is disabled')
+    : judge(found, { mode: 'enforce', runtime, manifest });
+}
+
+const VERIFY_TRIES = 5;
+
+function liveIdOf(ground: Ground, name: string): string | undefined {
+  const judgement = inspect(ground, name);
+  return judgement?.admitted === true ? judgement.installId : undefined;
 }
 
 /** What is remembered of a plugin; undefined if something is, and cannot be read. */
@@ -47,9 +60,10 @@ export function receiptOf({ disk, layout }: Ground, name: string, installId: str
 /** The plugins below the root, by name; entries that are no plugin names are not seen. */
 export function listPlugins(ground: Ground): PluginInfo[] {
   try {
-    return ground.disk
-      .list(ground.layout.root)
-      .map(({ name }) => name)
+    const { disk, layout } = ground;
+    const live = disk.list(layout.root).map(({ name }) => name);
+    const remembered = disk.list(layout.state).map(({ name }) => name.replace(/\.json$/, ''));
+    return [...new Set([...live, ...remembered])]
       .filter(isPluginName)
       .toSorted()
       .flatMap((name) => getPlugin(ground, name) ?? []);
@@ -61,7 +75,13 @@ export function listPlugins(ground: Ground): PluginInfo[] {
 /** One plugin; undefined if there is nothing of that name. */
 export function getPlugin(ground: Ground, name: string): PluginInfo | undefined {
   const judgement = inspect(ground, name);
-  return judgement === undefined ? undefined : describe(judgement);
+  const trouble = stateOf(ground, name)?.trouble;
+  if (trouble === undefined) {
+    return judgement === undefined ? undefined : describe(judgement);
+  }
+  // What only an operator can put right is shown also where nothing is live.
+  const { what, todo } = trouble;
+  return { ...describe(judgement ?? refuse(name, 'not-a-directory', what)), trouble: { what, todo } };
 }
 
 /** A judgement as it travels. */
@@ -101,9 +121,11 @@ function describeMarker(
 /**
  * Hashes what is live and compares it with the receipt, or, where that is gone, with the marker's digest.
  *
+ * A version that is replaced meanwhile says nothing of the new one: then it begins again, so often.
+ *
  * @throws Fault NOT_FOUND
  */
-export function verifyPlugin(ground: Ground, name: string): Verification {
+export function verifyPlugin(ground: Ground, name: string, tries = VERIFY_TRIES): Verification {
   const judgement = inspect(ground, name);
   if (judgement === undefined) {
     throw new Fault('NOT_FOUND', `There is no plugin "${name}" here`, {
@@ -120,11 +142,17 @@ export function verifyPlugin(ground: Ground, name: string): Verification {
     found = hashTree(ground, ground.layout.live(name));
     tree = treeDigest(found.files);
   } catch (error) {
+    if (tries > 1 && liveIdOf(ground, name) !== judgement.installId) {
+      return verifyPlugin(ground, name, tries - 1);
+    }
     const why = error instanceof Error ? error.message : String(error);
     const { detail, hint } = refuse(name, 'unreadable', `It cannot be read: ${why}`);
     return { plugin: name, verdict: 'refused', detail, hint, ...empty };
   }
   const { installId, marker } = judgement;
+  if (tries > 1 && liveIdOf(ground, name) !== installId) {
+    return verifyPlugin(ground, name, tries - 1);
+  }
   const about = { plugin: name, tree, ...(installId === undefined ? {} : { installId }) };
   const receipt = installId === undefined ? undefined : receiptOf(ground, name, installId);
   if (receipt === undefined) {

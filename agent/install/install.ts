@@ -23,6 +23,7 @@ import { seal } from './seal.ts';
 import { discardSlot, dropIntent, lookAtLive, takeSlot, writeIntent } from './slot.ts';
 import { Stager } from './stage.ts';
 import { type Move, swap } from './swap.ts';
+import { clearTrouble } from './trouble.ts';
 import { undo } from './undo.ts';
 import { Unpacker } from './unpack.ts';
 import { type Validated, validate } from './validate.ts';
@@ -200,6 +201,7 @@ export class Install {
     const { plugin, stamp } = intent;
     this.#step('collect', () => {
       this.#attempt('Closing the barrier', barrier.close);
+      clearTrouble(this.#ground, plugin);
       this.#attempt('Keeping the version before', () => {
         // The intent is what tells recovery of a displaced version that is still in the slot: it goes after that.
         if (this.#exchanged) keepDisplaced(this.#ground, plugin, stamp);

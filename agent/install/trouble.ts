@@ -31,3 +31,20 @@ export function noteTrouble(ground: Ground, plugin: string, stamp: string, troub
     ground.complain(toFault(error, 'Noting the trouble'));
   }
 }
+
+/** A version that is in place and read back resolves what was wrong before. Never throws. */
+export function clearTrouble(ground: Ground, plugin: string): void {
+  const { layout, disk } = ground;
+  const state = stateOf(ground, plugin);
+  if (state?.trouble === undefined) {
+    return;
+  }
+  const { trouble, held, ...others } = state;
+  // The hold that came with the trouble goes with it; one that somebody put there for another reason stays.
+  const rest = held === undefined || trouble.what.endsWith(held) ? others : { ...others, held };
+  try {
+    putRecord(disk, layout.staging, layout.stateOf(plugin), rest);
+  } catch (error) {
+    ground.complain(toFault(error, 'Clearing the trouble'));
+  }
+}

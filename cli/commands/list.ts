@@ -1,4 +1,6 @@
 /** `airlock list`: what the agent says (`--to`), or what the gate says (`--root`). */
+import { stat } from 'node:fs/promises';
+
 import { listPlugins } from '../../client/index.ts';
 import { type GateAnswer, type Plugin, type Refusal, createLoader } from '../../loader/index.ts';
 import { readSettings } from '../../shared/config.ts';
@@ -6,7 +8,7 @@ import { Fault } from '../../shared/fault.ts';
 import type { PluginInfo } from '../../shared/methods.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { REACH_SETTINGS, openFor, urlOf } from '../reach.ts';
-import { bytes, plural, table } from '../render.ts';
+import { bytes, plural, safe, table } from '../render.ts';
 
 export const command: Command = {
   name: 'list',
@@ -53,6 +55,7 @@ async function fromRoot({ given, env, signal, output }: Context): Promise<Plugin
     given.settings,
     env,
   );
+  await mustBeThere(root);
   const { mode, verify } = given.strings;
   const loader = createLoader({
     roots: [root],
@@ -68,6 +71,18 @@ async function fromRoot({ given, env, signal, output }: Context): Promise<Plugin
   return [...admitted.map(admittedInfo), ...refused.map(refusedInfo)].toSorted((a, b) =>
     a.name < b.name ? -1 : 1,
   );
+}
+
+/** A root that is not there has no plugins; asked for by name, it is a mistake. @throws Fault NOT_FOUND */
+export async function mustBeThere(root: string): Promise<void> {
+  try {
+    await stat(root);
+  } catch (error) {
+    throw new Fault('NOT_FOUND', `The root "${root}" cannot be read: ${(error as Error).message}`, {
+      cause: error,
+      hint: 'Name the directory that holds the plugins with --root',
+    });
+  }
 }
 
 /** The gate's answer in the shape in which agents tell it. */
@@ -135,13 +150,19 @@ function textOf(plugins: readonly PluginInfo[], { output: { paint } }: Context):
   );
   const refused = plugins.filter(({ status }) => status === 'refused');
   const reasons = refused.flatMap(({ name, detail = '', hint = '' }) => [
-    `${paint('yellow', name)}: ${detail}`,
-    `  what to do: ${hint}`,
+    `${paint('yellow', safe(name))}: ${safe(detail)}`,
+    `  what to do: ${safe(hint)}`,
   ]);
+  const troubled = plugins.flatMap(({ name, trouble }) =>
+    trouble === undefined
+      ? []
+      : [`${paint('red', name)}: ${safe(trouble.what)}`, `  what to do: ${safe(trouble.todo)}`],
+  );
   const last = `${plural(plugins.length - refused.length, 'plugin')} admitted, ${refused.length} refused`;
   return [
     table(['NAME', 'VERSION', 'STATUS', 'FILES', 'SIZE', 'INSTALL'], rows, paint),
     ...reasons,
+    ...troubled,
     last,
   ].join('\n');
 }

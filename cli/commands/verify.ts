@@ -5,7 +5,7 @@ import { readSettings } from '../../shared/config.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { REACH_SETTINGS, openFor } from '../reach.ts';
 import { safe } from '../render.ts';
-import { gateInfo, usesAgent } from './list.ts';
+import { gateInfo, mustBeThere, usesAgent } from './list.ts';
 
 type Line = { plugin: string; verdict: string; detail?: string | undefined; hint?: string | undefined };
 
@@ -63,6 +63,7 @@ async function fromRoot({ given, env, signal }: Context): Promise<Line[]> {
     given.settings,
     env,
   );
+  await mustBeThere(root);
   const loader = createLoader({ roots: [root], runtime, manifest, ignore, signal, verify: 'digest' });
   const [name] = given.positionals;
   const { admitted, refused } = name === undefined ? await loader.scan() : { admitted: [], refused: [] };

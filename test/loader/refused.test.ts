@@ -181,12 +181,12 @@ test('runtime-unsupported: the manifest names others', async () => {
   expect((await refused(layout.root, 'lint', { runtime: 'claude-code' })).reason).toBe('runtime-unsupported');
 });
 
-test('disabled: the state says so; a state that cannot be understood does not', async () => {
+test('disabled: the state says so, or cannot be understood and may say so', async () => {
   const layout = await makeRoot();
   await install(layout, 'lint');
   const loader = createLoader({ roots: [layout.root] });
-  await writeFile(layout.stateOf('lint'), '{"disabled":');
-  expect(await loader.gate('lint')).toMatchObject({ admitted: true });
+  await writeFile(layout.stateOf('lint'), '{"version":1,"disabled":tr');
+  expect(await loader.gate('lint')).toMatchObject({ admitted: false, reason: 'disabled' });
   await writeFile(layout.stateOf('lint'), '{"version":1,"disabled":false}');
   expect(await loader.gate('lint')).toMatchObject({ admitted: true });
   await writeFile(layout.stateOf('lint'), '{"disabled":true,"held":"by me"}');

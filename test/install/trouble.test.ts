@@ -1,0 +1,58 @@
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+
+import { expect, it } from 'vitest';
+
+import { getPlugin, inspect, listPlugins, stateOf, verifyPlugin } from '../../agent/install/inspect.ts';
+import { noteTrouble } from '../../agent/install/trouble.ts';
+import { bundleOf, deliver, makeRoom } from '../_kit/install-room.ts';
+
+const STAMP = '20260508T141530123Z-9f86d081';
+
+it('a plugin that only an operator can put right is listed, also where nothing is live, until a version is in place', async () => {
+  const room = makeRoom();
+  await deliver(room, bundleOf());
+  renameSync(room.layout.live('lint'), room.layout.snapshot('lint', STAMP));
+  noteTrouble(room.ground, 'lint', STAMP, { operationId: 'operation-9', what: 'It broke', hold: undefined });
+  expect(listPlugins(room.ground)).toEqual([
+    expect.objectContaining({
+      name: 'lint',
+      status: 'refused',
+      trouble: { what: 'It broke', todo: expect.any(String) },
+    }),
+  ]);
+  await deliver(room, bundleOf({}, '2'));
+  expect(getPlugin(room.ground, 'lint')).toMatchObject({ status: 'admitted' });
+  expect(getPlugin(room.ground, 'lint')).not.toHaveProperty('trouble');
+  expect(stateOf(room.ground, 'lint')).toEqual({ version: 1 });
+});
+
+it('a plugin whose state cannot be read is refused: it may have been disabled', async () => {
+  const room = makeRoom();
+  await deliver(room, bundleOf());
+  mkdirSync(room.layout.state, { recursive: true });
+  writeFileSync(room.layout.stateOf('lint'), '{"version":1,"disabled":tr');
+  expect(inspect(room.ground, 'lint')).toMatchObject({ admitted: false, reason: 'unreadable' });
+});
+
+it('a version that is replaced while it is hashed is not what is told of: the new one is', async () => {
+  const room = makeRoom();
+  await deliver(room, bundleOf({}, '1'));
+  await deliver(room, bundleOf({}, '2'));
+  const { installId } = inspect(room.ground, 'lint') as { installId: string };
+  const old = room.layout.snapshot('lint', installId);
+  let lists = 0;
+  const disk = {
+    ...room.ground.disk,
+    // The first walk over live is interrupted by a swap: what was live goes, something older comes.
+    list: (path: string) => {
+      if (path === room.layout.live('lint') && lists++ === 0) {
+        renameSync(path, `${old}.aside`);
+        renameSync(old, path);
+      }
+      return room.ground.disk.list(path);
+    },
+  };
+  const verified = verifyPlugin({ ...room.ground, disk }, 'lint');
+  expect(verified.verdict).toBe('intact');
+  expect(verified.installId).not.toBe(installId);
+});
