@@ -1,5 +1,5 @@
 /** The manifest of a plugin, in each of its three kinds: `plugin.yaml`, Claude Code's `plugin.json`, a root `SKILL.md`. */
-import { Lexer, Parser, parse as parseYaml } from 'yaml';
+import { Lexer, Parser, isMap, isScalar, parseDocument } from 'yaml';
 import { z } from 'zod';
 
 /** The files that can be a manifest, the first that is there counts. */
@@ -161,10 +161,20 @@ const PARSERS: Record<ManifestFile, (source: string) => Manifest> = {
 /** YAML 1.2 without custom tags, and few aliases: a stranger's file must not cost more than its size. */
 function yamlOf(source: string): unknown {
   assertModest(source);
-  return parseYaml(source, { maxAliasCount: 20, schema: 'core' });
+  const document = parseDocument(source, { schema: 'core' });
+  const [error] = document.errors;
+  if (error !== undefined) {
+    throw error;
+  }
+  // As a number, version 1.10 would be 1.1.
+  const version: unknown = isMap(document.contents) ? document.contents.get('version', true) : undefined;
+  if (isScalar(version) && typeof version.value === 'number') {
+    version.value = version.source;
+  }
+  return document.toJS({ maxAliasCount: 20 });
 }
 
-/** Bounds what {@link parseYaml} may cost; taking the text apart is neither recursive nor more than linear. */
+/** Bounds what {@link parseDocument} may cost; taking the text apart is neither recursive nor more than linear. */
 function assertModest(source: string): void {
   const parser = new Parser();
   let lexemes = 0;

@@ -1,46 +1,9 @@
-import { afterEach, describe, expect, it } from 'vitest';
-
-import { openSession } from '../../client/connect.ts';
+import { describe, expect, it } from 'vitest';
 import type { AgentEvent } from '../../client/feed.ts';
 import type { Timers } from '../../client/liveness.ts';
-import type { Session } from '../../client/session.ts';
 import { Fault } from '../../shared/fault.ts';
-import type { PluginInfo } from '../../shared/methods.ts';
 import { WIRE } from '../../shared/rpc.ts';
-import { type Behaviour, type FakeAgent, fakeAgent, type Peer } from './fake-agent.ts';
-
-let agent: FakeAgent;
-let session: Session;
-
-afterEach(async () => {
-  await session.close();
-  await agent.close();
-});
-
-async function start(
-  behaviour: Behaviour = {},
-  options: { timers?: Timers; events?: 'all' } = {},
-): Promise<void> {
-  agent = await fakeAgent(behaviour);
-  session = await openSession({ url: agent.url, client: 'test', ...options });
-}
-
-const plugin = (name: string): PluginInfo => ({
-  name,
-  status: 'admitted',
-  level: 'verified',
-  version: '1.0.0',
-});
-const peer = (): Peer => {
-  const [first] = agent.peers;
-  if (first === undefined) throw new Error('nobody has connected');
-  return first;
-};
-const fault = (promise: Promise<unknown>): Promise<Fault> =>
-  promise.then(
-    () => new Fault('INTERNAL', 'nothing was thrown'),
-    (error: unknown) => error as Fault,
-  );
+import { agent, fault, peer, plugin, session, start } from './conversation.ts';
 
 describe('requests', () => {
   it('gives each question its own answer, in whatever order they come', async () => {
@@ -202,15 +165,10 @@ describe('events', () => {
 
   it('hears events that come in one breath with the hello', async () => {
     const told: AgentEvent[] = [];
-    agent = await fakeAgent({
-      onStart: (to) => to.notify('event', { bootId: 'boot-1', seq: 8, at, type: 'draining', data: {} }),
-    });
-    session = await openSession({
-      url: agent.url,
-      client: 'test',
-      events: 'all',
-      onEvent: (event) => told.push(event),
-    });
+    await start(
+      { onStart: (to) => to.notify('event', { bootId: 'boot-1', seq: 8, at, type: 'draining', data: {} }) },
+      { events: 'all', onEvent: (event) => told.push(event) },
+    );
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect(told.map(({ type }) => type)).toEqual(['draining']);
   });

@@ -1,41 +1,9 @@
-import { afterEach, describe, expect, it } from 'vitest';
-
-import { openSession } from '../../client/connect.ts';
+import { describe, expect, it } from 'vitest';
 import { listPlugins, verifyPlugins } from '../../client/list.ts';
-import type { Timers } from '../../client/liveness.ts';
 import type { Session } from '../../client/session.ts';
-import { Fault } from '../../shared/fault.ts';
-import type { PluginInfo } from '../../shared/methods.ts';
 import { WIRE } from '../../shared/rpc.ts';
-import { type Behaviour, type FakeAgent, fakeAgent, type Peer } from './fake-agent.ts';
-
-let agent: FakeAgent;
-let session: Session;
-
-afterEach(async () => {
-  await session.close();
-  await agent.close();
-});
-
-async function start(
-  behaviour: Behaviour = {},
-  options: { timers?: Timers; events?: 'all' } = {},
-): Promise<void> {
-  agent = await fakeAgent(behaviour);
-  session = await openSession({ url: agent.url, client: 'test', ...options });
-}
-
-const plugin = (name: string): PluginInfo => ({
-  name,
-  status: 'admitted',
-  level: 'verified',
-  version: '1.0.0',
-});
-const fault = (promise: Promise<unknown>): Promise<Fault> =>
-  promise.then(
-    () => new Fault('INTERNAL', 'nothing was thrown'),
-    (error: unknown) => error as Fault,
-  );
+import { type Behaviour, type Peer } from './fake-agent.ts';
+import { agent, fault, plugin, session, start } from './conversation.ts';
 
 describe('streams from the agent', () => {
   /** Sends `bytes` on stream 9 within the credit that the client gives. */

@@ -215,3 +215,14 @@ test('whatever the text, reading it never throws', () => {
     }),
   );
 });
+
+test.each([
+  ['1.10', '1.10'],
+  ['"1.10"', '1.10'],
+  ['2', '2'],
+  ['1e3', '1e3'],
+  ['0x10', '0x10'],
+  ['1.0.0-rc.1', '1.0.0-rc.1'],
+])('a version is what was written: %s', (written, version) => {
+  expect(read('plugin.yaml', `name: lint\nversion: ${written}\n`).version).toBe(version);
+});

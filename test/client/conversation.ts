@@ -1,0 +1,44 @@
+/** A session with a fake agent, for the tests of what is said over it. */
+import { afterEach } from 'vitest';
+
+import { openSession } from '../../client/connect.ts';
+import type { AgentEvent } from '../../client/feed.ts';
+import type { Timers } from '../../client/liveness.ts';
+import type { Session } from '../../client/session.ts';
+import { Fault } from '../../shared/fault.ts';
+import type { PluginInfo } from '../../shared/methods.ts';
+import { type Behaviour, type FakeAgent, fakeAgent, type Peer } from './fake-agent.ts';
+
+/** The fake agent and the session with it: new for every test. */
+export let agent: FakeAgent;
+export let session: Session;
+
+afterEach(async () => {
+  await session.close();
+  await agent.close();
+});
+
+export async function start(
+  behaviour: Behaviour = {},
+  options: { timers?: Timers; events?: 'all'; onEvent?: (event: AgentEvent) => void } = {},
+): Promise<void> {
+  agent = await fakeAgent(behaviour);
+  session = await openSession({ url: agent.url, client: 'test', ...options });
+}
+
+export const plugin = (name: string): PluginInfo => ({
+  name,
+  status: 'admitted',
+  level: 'verified',
+  version: '1.0.0',
+});
+export const peer = (): Peer => {
+  const [first] = agent.peers;
+  if (first === undefined) throw new Error('nobody has connected');
+  return first;
+};
+export const fault = (promise: Promise<unknown>): Promise<Fault> =>
+  promise.then(
+    () => new Fault('INTERNAL', 'nothing was thrown'),
+    (error: unknown) => error as Fault,
+  );
