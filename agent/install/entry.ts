@@ -7,7 +7,7 @@ import { RESERVED } from '../../shared/layout.ts';
 const SEGMENT_BYTES = 255;
 const PATH_BYTES = 1024;
 
-/** Numbers as in the list of hostile archives; what stands there is cited in errors and tests. */
+/** Numbers as in docs/archives.md; errors and tests cite them. */
 type Rule = { rule: number; breaks: (name: Name) => boolean; what: string };
 type Name = { raw: string; segments: string[]; directory: boolean; maxDepth: number };
 
