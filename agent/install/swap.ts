@@ -45,7 +45,8 @@ export function swap(ground: Ground, plan: Plan, moves: Move[], withoutExchange:
       return true;
     } catch (error) {
       const { cause } = error instanceof Fault ? error : {};
-      if (!NO_EXCHANGE.has(errorCode(cause))) {
+      // An exchange that was made and could not be made durable is taken back, whatever that sync said.
+      if (moves.length > 0 || !NO_EXCHANGE.has(errorCode(cause))) {
         throw error;
       }
       withoutExchange();

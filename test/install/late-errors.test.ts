@@ -56,4 +56,35 @@ describe('a move that takes effect and then fails', () => {
     expect(inspect(room.ground, 'lint')).toMatchObject({ admitted: true });
     expect(namesIn(room, room.layout.staging)).toEqual([]);
   });
+
+  it('is taken back also where the sync after an exchange says EINVAL, which is no word on the exchange', async () => {
+    const calls: string[] = [];
+    let failing = false;
+    const base: Disk = {
+      ...plainDisk,
+      exchange: (a, b) => {
+        calls.push('exchange');
+        plainDisk.rename(a, `${a}.x`);
+        plainDisk.rename(b, a);
+        plainDisk.rename(`${a}.x`, b);
+        failing = calls.length === 1;
+      },
+      sync: (fd) => {
+        if (failing) {
+          failing = false;
+          throw Object.assign(new Error('EINVAL: fsync'), { code: 'EINVAL' });
+        }
+        plainDisk.sync(fd);
+      },
+    };
+    const room = makeRoom({}, base);
+    await deliver(room, bundleOf({}, '1'));
+    const before = photograph(base, room.layout.live('lint'));
+    const fault = await faultOf(() => deliver(room, bundleOf({}, '2')));
+    expect([fault.code, fault.executed]).toEqual(['SWAP_FAILED', 'no']);
+    expect(fault.message).toContain('Making durable the move of both versions');
+    expect(calls).toEqual(['exchange', 'exchange']);
+    expect(photograph(base, room.layout.live('lint'))).toEqual(before);
+    expect(namesIn(room, room.layout.previous)).toEqual([]);
+  });
 });

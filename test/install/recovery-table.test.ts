@@ -92,6 +92,12 @@ const ROWS: Row[] = [
     { row: 9, do: 'exchange' },
   ],
   [
+    'turned back, even a good new one gives way',
+    { live: 'new', liveIsGood: true, slot: 'other', canExchange: true },
+    { goal: 'back' },
+    { row: 9, do: 'exchange' },
+  ],
+  [
     'without an exchange the old one waits in its snapshot',
     { live: 'new', slot: 'other' },
     { goal: 'back' },
