@@ -60,6 +60,7 @@ export async function startAgent(
     kind: ENGINE,
     root: config.root,
     policy: config.policy,
+    durability: config.durability,
     owner: processIdentity(),
   };
   const pools = [INSTALL_THREADS, LOOK_THREADS].map(

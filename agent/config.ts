@@ -1,8 +1,8 @@
 /** The agent's configuration, from the one table of settings. */
 import { resolve } from 'node:path';
 
-import { TOKEN_VARIABLE, readSettings } from '../shared/config.ts';
-import type { InstallPolicy } from './install/ground.ts';
+import { type Settings, TOKEN_VARIABLE, readSettings } from '../shared/config.ts';
+import type { Durability, InstallPolicy } from './install/ground.ts';
 import type { Patience } from './operation/around.ts';
 
 /** What an agent is started with; all of it is checked. */
@@ -14,6 +14,9 @@ export type AgentConfig = {
   workspace: string | undefined;
   runtime: string | undefined;
   logLevel: string;
+  durability: Durability;
+  /** A directory with bundles that are installed at the start. */
+  bootFrom: string | undefined;
   policy: InstallPolicy;
   patience: Patience;
 };
@@ -29,6 +32,9 @@ export const AGENT_SETTINGS = [
   'ignore',
   'owner',
   'keep',
+  'keepDays',
+  'durability',
+  'bootFrom',
   'maxPacked',
   'maxUnpacked',
   'maxEntries',
@@ -37,6 +43,7 @@ export const AGENT_SETTINGS = [
   'stall',
   'resume',
   'deadline',
+  'lock',
   'logLevel',
 ] as const;
 
@@ -45,28 +52,51 @@ type Texts = Readonly<Record<string, string | undefined>>;
 /** @throws Fault INVALID_PARAMS that names every bad value. */
 export function readAgentConfig(flags: Texts, env: Texts): AgentConfig {
   const read = readSettings(AGENT_SETTINGS, flags, env);
-  const { manifest, runtime, ignore, owner, keep, maxPacked, maxUnpacked, maxEntries, maxDepth, maxRatio } =
-    read;
+  const { stall, resume, deadline, lock } = read;
   return {
     root: resolve(read.root),
     listen: read.listen,
     token: env[TOKEN_VARIABLE],
     tokenFile: read.tokenFile,
     workspace: read.workspace,
-    runtime,
+    runtime: read.runtime,
     logLevel: read.logLevel,
-    policy: {
-      manifest,
-      runtime,
-      ignore,
-      owner,
-      keep,
-      maxPacked,
-      maxUnpacked,
-      maxEntries,
-      maxDepth,
-      maxRatio,
-    },
-    patience: { stall: read.stall, resume: read.resume, deadline: read.deadline },
+    durability: read.durability,
+    bootFrom: read.bootFrom === undefined ? undefined : resolve(read.bootFrom),
+    policy: policyOf(read),
+    patience: { stall, resume, deadline, lock },
+  };
+}
+
+type PolicySettings = Settings<
+  | 'manifest'
+  | 'runtime'
+  | 'ignore'
+  | 'owner'
+  | 'keep'
+  | 'keepDays'
+  | 'maxPacked'
+  | 'maxUnpacked'
+  | 'maxEntries'
+  | 'maxDepth'
+  | 'maxRatio'
+>;
+
+function policyOf(read: PolicySettings): InstallPolicy {
+  const { manifest, runtime, ignore, owner, keep, keepDays } = read;
+  const { maxPacked, maxUnpacked, maxEntries, maxDepth, maxRatio } = read;
+  const keepMillis = keepDays * 24 * 60 * 60 * 1000;
+  return {
+    manifest,
+    runtime,
+    ignore,
+    owner,
+    keep,
+    keepMillis,
+    maxPacked,
+    maxUnpacked,
+    maxEntries,
+    maxDepth,
+    maxRatio,
   };
 }

@@ -90,6 +90,30 @@ export const settings = {
   ignore: setting('AIRLOCK_IGNORE', list, '', 'more names that are no part of a plugin, with commas between'),
   owner: setting('AIRLOCK_OWNER', owner, undefined, 'uid:gid that installed files are given'),
   keep: setting('AIRLOCK_KEEP', number('a number of snapshots'), '1', 'snapshots kept per plugin'),
+  keepDays: setting(
+    'AIRLOCK_KEEP_DAYS',
+    number('a number of days').refine((days) => days <= 36_500, 'must be at most 36500 days'),
+    '7',
+    'days after which a snapshot goes though there is room for it',
+  ),
+  durability: setting(
+    'AIRLOCK_DURABILITY',
+    z.enum(['full', 'none']),
+    'full',
+    'none leaves out the syncs: for tests and tmpfs, where a power cut takes everything anyway',
+  ),
+  lock: setting(
+    'AIRLOCK_LOCK_SECONDS',
+    millis,
+    '30',
+    'seconds that an operation waits for another process that works on the plugin',
+  ),
+  bootFrom: setting(
+    'AIRLOCK_BOOT_FROM',
+    z.string().min(1),
+    undefined,
+    'directory with bundles that are installed when the agent starts',
+  ),
   maxPacked: setting('AIRLOCK_MAX_PACKED', bytes, '100M', 'largest bundle that is accepted'),
   maxUnpacked: setting('AIRLOCK_MAX_UNPACKED', bytes, '256M', 'most that a bundle may unpack to'),
   maxEntries: setting(

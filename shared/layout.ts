@@ -14,6 +14,10 @@ export type Layout = {
   readonly receipts: string;
   readonly state: string;
   readonly operations: string;
+  readonly boot: string;
+  readonly locks: string;
+  /** Which boot of the machine wrote here without syncs; absent where nobody did. */
+  readonly volatile: string;
   /** The live directory of a plugin. */
   live(plugin: string): string;
   /** A tree that is being received. */
@@ -23,6 +27,10 @@ export type Layout = {
   snapshot(plugin: string, stamp: string): string;
   receipt(plugin: string, stamp: string): string;
   stateOf(plugin: string): string;
+  /** Which version the runtime says that it has loaded. */
+  loadedOf(plugin: string): string;
+  /** What boot-install last installed. */
+  bootOf(plugin: string): string;
   operation(operationId: string): string;
   /** What a plugin writes for itself; no install, rollback or uninstall touches it. */
   data(plugin: string): string;
@@ -34,6 +42,7 @@ export function layoutOf(root: string): Layout {
   const receipts = join(root, '.receipts');
   const state = join(root, '.state');
   const operations = join(root, '.operations');
+  const boot = join(root, '.boot');
   return {
     root,
     staging,
@@ -41,12 +50,17 @@ export function layoutOf(root: string): Layout {
     receipts,
     state,
     operations,
+    boot,
+    locks: join(root, '.locks'),
+    volatile: join(root, '.volatile'),
     live: (plugin) => join(root, plugin),
     slot: (plugin, stamp) => join(staging, slotName(plugin, stamp)),
     intent: (plugin, stamp) => join(staging, `${slotName(plugin, stamp)}.json`),
     snapshot: (plugin, stamp) => join(previous, slotName(plugin, stamp)),
     receipt: (plugin, stamp) => join(receipts, `${slotName(plugin, stamp)}.json`),
     stateOf: (plugin) => join(state, `${plugin}.json`),
+    loadedOf: (plugin) => join(root, '.loaded', `${plugin}.json`),
+    bootOf: (plugin) => join(boot, `${plugin}.json`),
     operation: (operationId) => join(operations, `${operationId}.json`),
     data: (plugin) => join(root, '..', 'plugin-data', plugin),
   };

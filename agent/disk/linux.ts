@@ -1,6 +1,7 @@
 /**
- * Two system calls of Linux that Node does not have: renameat2 with RENAME_EXCHANGE, and syncfs. They come from libc by
- * way of koffi, which is optional: without it swaps are plain renames, and every file is synced on its own.
+ * System calls of Linux that Node does not have: renameat2 with RENAME_EXCHANGE, syncfs and flock. They come from libc
+ * by way of koffi, which is optional: without it swaps are plain renames, every file is synced on its own, and locks are
+ * records of who holds them.
  */
 import { createRequire } from 'node:module';
 
@@ -10,10 +11,13 @@ type LinuxCalls = {
   exchange: (a: string, b: string) => void;
   /** Writes everything of the file system that holds `fd` to the disk. A failure is told once, so never ask again. */
   syncfs: (fd: number) => void;
+  /** Locks what is open, for as long as it is, without waiting. @returns whether nobody else holds it. */
+  tryLock: (fd: number) => boolean;
 };
 
 const AT_FDCWD = -100;
 const RENAME_EXCHANGE = 2;
+const LOCK_EX_NB = 2 | 4;
 
 /** What of koffi is used. It is loaded by name at run time, so that an image without it still starts. */
 type Koffi = Pick<typeof import('koffi'), 'load' | 'errno' | 'os'>;
@@ -47,8 +51,9 @@ function bind(): LinuxCalls {
   };
   const renameat2 = call('int renameat2(int, const char *, int, const char *, unsigned int)');
   const syncfs = call('int syncfs(int)');
+  const flock = call('int flock(int, int)');
   const names = new Map(Object.entries(koffi.os.errno).map(([name, number]) => [number, name]));
-  const failure = (syscall: string, detail: string): Error => {
+  const failure = (syscall: string, detail: string): Error & { code: string } => {
     const errno = koffi.errno();
     const code = names.get(errno) ?? `E${errno}`;
     return Object.assign(new Error(`${code}: ${syscall} ${detail}`), { code, errno, syscall });
@@ -62,6 +67,20 @@ function bind(): LinuxCalls {
     syncfs(fd) {
       if (syncfs(fd) !== 0) {
         throw failure('syncfs', String(fd));
+      }
+    },
+    tryLock(fd) {
+      for (;;) {
+        if (flock(fd, LOCK_EX_NB) === 0) {
+          return true;
+        }
+        const error = failure('flock', String(fd));
+        if (error.code === 'EAGAIN') {
+          return false;
+        }
+        if (error.code !== 'EINTR') {
+          throw error;
+        }
       }
     },
   };

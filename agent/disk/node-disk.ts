@@ -2,6 +2,7 @@
 import * as fs from 'node:fs';
 import { release } from 'node:os';
 
+import { isHeldOpen } from './held-open.ts';
 import { linuxCalls } from './linux.ts';
 import { type Disk, type Kind, type Stat, errorCode } from './port.ts';
 
@@ -41,6 +42,8 @@ export const nodeDisk: Disk = {
   },
   statOpen: (fd) => statOf(fs.fstatSync(fd)),
   chown: (path, uid, gid) => fs.lchownSync(path, uid, gid),
+  sameOverlay: (a, b) => isOverlay(a) && isOverlay(b) && mountOf(a) === mountOf(b),
+  isHeldOpen: (path) => isHeldOpen(path),
   get syncAll() {
     const calls = linuxCalls();
     return typeof calls === 'string' ? undefined : calls.syncfs;
@@ -52,6 +55,14 @@ export const nodeDisk: Disk = {
   },
 };
 
+/** The same disk without any sync: quick, and nothing that it was told is sure to survive a power cut. */
+export const withoutSyncs = (disk: Disk): Disk => ({
+  ...disk,
+  sync: () => undefined,
+  syncAll: () => undefined,
+  canSyncAll: () => true,
+});
+
 /**
  * ext4, xfs, btrfs, tmpfs, by the magic numbers of statfs. On overlayfs syncfs was seen to return 0 while files were
  * lost; of others nothing is known.
@@ -59,6 +70,23 @@ export const nodeDisk: Disk = {
 const SYNCFS_KEEPS_ITS_PROMISE: ReadonlySet<number> = new Set([
   0xef_53, 0x58_46_53_42, 0x91_23_68_3e, 0x01_02_19_94,
 ]);
+
+const OVERLAYFS_MAGIC = 0x79_4c_76_30;
+
+const isOverlay = (path: string): boolean => fs.statfsSync(path).type === OVERLAYFS_MAGIC;
+
+/** The id of the mount that a path lies in; of one that cannot be found, nothing that is equal to anything. */
+function mountOf(path: string): string | symbol {
+  const fd = fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    const info = fs.readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8');
+    return /^mnt_id:\s*(\d+)$/m.exec(info)?.[1] ?? Symbol('unknown');
+  } catch {
+    return Symbol('unknown');
+  } finally {
+    fs.closeSync(fd);
+  }
+}
 
 /** Before Linux 5.8 syncfs did not tell of failed writes. */
 function isRecentLinux(): boolean {

@@ -44,6 +44,13 @@ export type Disk = {
   /** Of an open descriptor: what was really opened. */
   statOpen(fd: number): Stat;
   chown(path: string, uid: number, gid: number): void;
+  /**
+   * Whether both paths lie in one mount of an overlay file system. Only then does EXDEV say that a directory comes from
+   * a lower layer, and that its content can be copied up and the directory cleared away.
+   */
+  sameOverlay(a: string, b: string): boolean;
+  /** Whether a process that can be seen from here has something at or below the path open, or stands in it. */
+  isHeldOpen(path: string): boolean;
   /** Bytes that may still be written below the path. */
   space(path: string): number;
   /**

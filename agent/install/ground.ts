@@ -16,12 +16,17 @@ export type InstallPolicy = {
   owner: { uid: number; gid: number } | undefined;
   /** Snapshots kept per plugin. */
   keep: number;
+  /** Milliseconds after which a snapshot goes though there is room for it. */
+  keepMillis: number;
   maxPacked: number;
   maxUnpacked: number;
   maxEntries: number;
   maxDepth: number;
   maxRatio: number;
 };
+
+/** `none`: nothing is synced, so a power cut may take what was acknowledged. */
+export type Durability = 'full' | 'none';
 
 export type Ground = {
   disk: Disk;

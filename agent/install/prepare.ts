@@ -8,7 +8,7 @@ import { type Disk, errorCode } from '../disk/port.ts';
 import { syncDirectory } from '../disk/record.ts';
 
 /**
- * Makes what is missing. Staging and snapshots are the agent's alone; receipts, state and operations may be read.
+ * Makes what is missing. Staging and snapshots are the agent's alone; the rest may be read.
  *
  * @throws Fault READ_ONLY, NO_SPACE, INTERNAL if the root cannot be used.
  */
@@ -16,7 +16,8 @@ export function prepareRoot(disk: Disk, layout: Layout): void {
   try {
     makeAll(disk, layout.root);
     const closed = [layout.staging, layout.previous].map((path) => make(disk, path, 0o700));
-    const open = [layout.receipts, layout.state, layout.operations].map((path) => make(disk, path, 0o755));
+    const readable = [layout.receipts, layout.state, layout.operations, layout.boot, layout.locks];
+    const open = readable.map((path) => make(disk, path, 0o755));
     if ([...closed, ...open].some(Boolean)) {
       syncDirectory(disk, layout.root);
     }

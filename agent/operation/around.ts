@@ -15,7 +15,7 @@ export type Link = {
 };
 
 /** In milliseconds. */
-export type Patience = { stall: number; resume: number; deadline: number };
+export type Patience = { stall: number; resume: number; deadline: number; lock: number };
 
 export type Surroundings = {
   pool: Pick<Pool, 'lease'>;

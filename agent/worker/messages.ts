@@ -3,7 +3,7 @@ import type { EventBody } from '../../shared/events.ts';
 import type { FaultData } from '../../shared/fault.ts';
 import type { Intent } from '../../shared/intent.ts';
 import type { BeginParams, Installed, PluginInfo, Verification } from '../../shared/methods.ts';
-import type { InstallPolicy } from '../install/ground.ts';
+import type { Durability, InstallPolicy } from '../install/ground.ts';
 import type { Recovered } from '../install/recover.ts';
 
 /** Marks a thread as an engine: the bundle is one file, which looks at this to know what it is to be. */
@@ -14,6 +14,7 @@ export type EngineData = {
   kind: typeof ENGINE;
   root: string;
   policy: InstallPolicy;
+  durability: Durability;
   owner: Intent['owner'];
 };
 

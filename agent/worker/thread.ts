@@ -4,7 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Fault, toFault } from '../../shared/fault.ts';
 import { layoutOf } from '../../shared/layout.ts';
 import { createIgnore } from '../../shared/tree.ts';
-import { nodeDisk } from '../disk/node-disk.ts';
+import { nodeDisk, withoutSyncs } from '../disk/node-disk.ts';
 import type { Ground } from '../install/ground.ts';
 import { getPlugin, listPlugins, verifyPlugin } from '../install/inspect.ts';
 import { Install } from '../install/install.ts';
@@ -43,10 +43,13 @@ class Engine {
   #install: Install | undefined;
   #taken = 0;
 
-  constructor({ root, policy, owner }: EngineData, send: (envelope: Envelope<FromEngine>) => void) {
+  constructor(
+    { root, policy, owner, durability }: EngineData,
+    send: (envelope: Envelope<FromEngine>) => void,
+  ) {
     this.#send = send;
     this.#ground = {
-      disk: nodeDisk,
+      disk: durability === 'full' ? nodeDisk : withoutSyncs(nodeDisk),
       layout: layoutOf(root),
       policy,
       ignore: createIgnore(policy.ignore),

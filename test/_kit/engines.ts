@@ -9,7 +9,7 @@ import type { BeginParams, Installed } from '../../shared/methods.ts';
 import { FakeClock } from './clock.ts';
 
 export const STAMP = '20260508T141530123Z-9f86d081';
-export const PATIENCE: Patience = { stall: 30_000, resume: 60_000, deadline: 300_000 };
+export const PATIENCE: Patience = { stall: 30_000, resume: 60_000, deadline: 300_000, lock: 30_000 };
 
 /** Lets everything that waits for a settled promise run. */
 export const settle = (): Promise<void> =>

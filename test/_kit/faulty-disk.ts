@@ -98,6 +98,8 @@ export class FaultyDisk {
       stat: (path) => this.#call('stat', path, () => real.stat(path)),
       statOpen: (fd) => this.#ofOpen('statOpen', fd, () => real.statOpen(fd)),
       chown: (path, uid, gid) => this.#call('chown', path, () => real.chown(path, uid, gid)),
+      sameOverlay: (a, b) => real.sameOverlay(a, b),
+      isHeldOpen: (path) => real.isHeldOpen(path),
       space: (path) => this.#call('space', path, () => real.space(path)),
       exchange: this.#exchange(),
       syncAll: this.#syncAll(),

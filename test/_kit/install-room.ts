@@ -29,6 +29,7 @@ export const POLICY: InstallPolicy = {
   ignore: [],
   owner: undefined,
   keep: 1,
+  keepMillis: 7 * 24 * 60 * 60 * 1000,
   maxPacked: 4 * 1024 * 1024,
   maxUnpacked: 8 * 1024 * 1024,
   maxEntries: 1000,

@@ -114,6 +114,8 @@ export function createMemoryDisk({ exchange = false } = {}): Disk & {
       fs.lchownSync(path, uid, gid);
     },
     space: () => 1024 ** 3,
+    sameOverlay: () => false,
+    isHeldOpen: () => false,
     /** Only tests make links. */
     link: (target, path) => fs.symlinkSync(target, path),
   };

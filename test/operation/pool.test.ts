@@ -53,7 +53,12 @@ function makePool(max: number, idleMillis = 60_000): Pool {
   const policy = { maxPacked: 1 } as never;
   const owner = { bootId: 'b', pidNamespace: '1', pid: 1, startTime: '1' };
   const file = pathToFileURL(join(directory, 'thread.mjs'));
-  const pool = new Pool({ file, data: { kind: ENGINE, root: '/r', policy, owner }, max, idleMillis });
+  const pool = new Pool({
+    file,
+    data: { kind: ENGINE, root: '/r', policy, owner, durability: 'full' },
+    max,
+    idleMillis,
+  });
   onTestFinished(() => pool.close());
   return pool;
 }

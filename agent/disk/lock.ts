@@ -1,0 +1,212 @@
+/**
+ * Locks that hold across processes and die with their holder, `kill -9` included. By flock where the system has it;
+ * elsewhere by records of who holds what, which tell a dead holder by its boot, its pid and when it began.
+ */
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+
+import type { Intent } from '../../shared/intent.ts';
+import { intentSchema } from '../../shared/intent.ts';
+import { linuxCalls } from './linux.ts';
+import { errorCode } from './port.ts';
+
+type Owner = Intent['owner'];
+
+/** Gives a lock back. */
+export type Release = () => void;
+
+export type Locks = {
+  readonly kind: 'flock' | 'record';
+  /**
+   * Takes a lock if nobody else has it; also whoever asks in this process is somebody else.
+   *
+   * @throws what the file system throws where no lock file can be made.
+   */
+  tryLock(name: string): Release | undefined;
+  /** Who has the lock, in words for an operator; undefined if that cannot be said. */
+  holderOf(name: string): string | undefined;
+};
+
+/** @param directory where the lock files are; it is there. @param owner who this process is. */
+export function createLocks(directory: string, owner: Owner): Locks {
+  return canFlock(directory) ? flockLocks(directory, owner) : recordLocks(directory, owner);
+}
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = fs.constants;
+const lockFile = (directory: string, name: string): string => join(directory, `${name}.lock`);
+
+/** Some file systems have no flock, and some say yes to everybody: a second descriptor must be told no. */
+function canFlock(directory: string): boolean {
+  const calls = linuxCalls();
+  if (typeof calls === 'string') {
+    return false;
+  }
+  const path = lockFile(directory, `.probe-${process.pid}-${Math.random().toString(36).slice(2)}`);
+  const fds: number[] = [];
+  try {
+    const open = (): number => {
+      const fd = fs.openSync(path, O_CREAT | O_NOFOLLOW | O_RDWR, 0o600);
+      fds.push(fd);
+      return fd;
+    };
+    return calls.tryLock(open()) && !calls.tryLock(open());
+  } catch {
+    return false;
+  } finally {
+    for (const fd of fds) {
+      fs.closeSync(fd);
+    }
+    fs.rmSync(path, { force: true });
+  }
+}
+
+function flockLocks(directory: string, owner: Owner): Locks {
+  const tryLock = (name: string): Release | undefined => {
+    const calls = linuxCalls();
+    const path = lockFile(directory, name);
+    for (;;) {
+      const fd = fs.openSync(path, O_CREAT | O_NOFOLLOW | O_RDWR, 0o644);
+      let taken = false;
+      try {
+        if (typeof calls === 'string' || !calls.tryLock(fd)) {
+          return undefined;
+        }
+        // Nobody of ours deletes lock files; whoever did it has let two have a lock of one name.
+        const there = fs.statSync(path, { throwIfNoEntry: false });
+        taken = there !== undefined && there.ino === fs.fstatSync(fd).ino;
+        if (taken) {
+          fs.ftruncateSync(fd);
+          fs.writeSync(fd, `${JSON.stringify(owner)}\n`, 0);
+          return () => fs.closeSync(fd);
+        }
+      } finally {
+        if (!taken) {
+          fs.closeSync(fd);
+        }
+      }
+    }
+  };
+  return {
+    kind: 'flock',
+    tryLock,
+    holderOf: (name) => inWords(readOwner(lockFile(directory, name))),
+  };
+}
+
+/** A holder in another pid namespace that has not said for so long (milliseconds) that it lives is dead. */
+const SILENT_MILLIS = 60_000;
+const BEAT_MILLIS = 5000;
+
+/**
+ * Everybody announces himself in a file of his own, then looks whether anybody else who lives has done so too; of two who
+ * do it at once at least one steps back. A dead one's file is nobody's, so removing it harms nobody.
+ */
+function recordLocks(directory: string, owner: Owner): Locks {
+  const held = new Set<string>();
+  const beat = setInterval(() => held.forEach((path) => touch(path)), BEAT_MILLIS);
+  beat.unref();
+  const othersOf = (name: string, mine: string | undefined): string[] =>
+    fs
+      .readdirSync(directory)
+      .filter((entry) => isRecordOf(entry, name))
+      .map((entry) => join(directory, entry))
+      .filter((path) => path !== mine && isAlive(path, owner, mine));
+  return {
+    kind: 'record',
+    tryLock(name) {
+      const mine = join(directory, `${name}.${process.pid}-${Math.random().toString(36).slice(2)}.owner`);
+      // Written under another name first: nobody may see a record that says nothing yet, and take it for a dead one's.
+      const fresh = `${mine}.new`;
+      const fd = fs.openSync(fresh, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o644);
+      try {
+        fs.writeSync(fd, `${JSON.stringify(owner)}\n`);
+      } finally {
+        fs.closeSync(fd);
+      }
+      fs.renameSync(fresh, mine);
+      const release = (): void => {
+        held.delete(mine);
+        fs.rmSync(mine, { force: true });
+      };
+      if (othersOf(name, mine).length > 0) {
+        release();
+        return undefined;
+      }
+      held.add(mine);
+      return release;
+    },
+    holderOf: (name) => inWords(othersOf(name, undefined).map(readOwner)[0]),
+  };
+}
+
+const isRecordOf = (entry: string, name: string): boolean =>
+  entry.startsWith(`${name}.`) && /^\d+-[a-z0-9]+\.owner$/.test(entry.slice(name.length + 1));
+
+function touch(path: string): void {
+  try {
+    const now = new Date();
+    fs.utimesSync(path, now, now);
+  } catch {
+    // Somebody removed it; there is no one to tell, and the lock's work goes on.
+  }
+}
+
+/** In doubt a holder lives; the record of one that is dead is removed. */
+function isAlive(path: string, self: Owner, mine: string | undefined): boolean {
+  const owner = readOwner(path);
+  if (owner === undefined) {
+    return fs.existsSync(path);
+  }
+  if (!isDead(owner, self) && !isSilent(path, owner, self, mine)) {
+    return true;
+  }
+  fs.rmSync(path, { force: true });
+  return false;
+}
+
+function isDead(owner: Owner, self: Owner): boolean {
+  if (owner.bootId !== '' && self.bootId !== '' && owner.bootId !== self.bootId) {
+    return true;
+  }
+  if (owner.pidNamespace !== self.pidNamespace) {
+    return false;
+  }
+  try {
+    process.kill(owner.pid, 0);
+  } catch (error) {
+    return errorCode(error) === 'ESRCH';
+  }
+  return owner.startTime !== '' && owner.startTime !== startTimeOf(owner.pid);
+}
+
+/** Whether a process in another namespace, whose pid says nothing here, has stopped saying that it lives. */
+function isSilent(path: string, owner: Owner, self: Owner, mine: string | undefined): boolean {
+  if (owner.pidNamespace === self.pidNamespace || mine === undefined) {
+    return false;
+  }
+  // Both times are of the same file system's clock: this one's record was made just now.
+  const [then, now] = [path, mine].map((file) => fs.statSync(file, { throwIfNoEntry: false })?.mtimeMs);
+  return then !== undefined && now !== undefined && now - then > SILENT_MILLIS;
+}
+
+/** When a process began, in the kernel's own count; '' where that cannot be said. */
+export function startTimeOf(pid: number | 'self'): string {
+  try {
+    // The command may hold spaces and brackets; the fields after its closing bracket are fixed, and the 20th is it.
+    const stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.replace(/^.*\) /s, '').split(' ')[19] ?? '';
+  } catch {
+    return '';
+  }
+}
+
+function readOwner(path: string): Owner | undefined {
+  try {
+    return intentSchema.shape.owner.parse(JSON.parse(fs.readFileSync(path, 'utf8')));
+  } catch {
+    return undefined;
+  }
+}
+
+const inWords = (owner: Owner | undefined): string | undefined =>
+  owner === undefined ? undefined : `process ${owner.pid} of ${owner.pidNamespace || 'this machine'}`;
