@@ -1,33 +1,25 @@
 /** The agent, put together: the only file that knows every part. */
 import { randomUUID } from 'node:crypto';
 
-import { Fault } from '../shared/fault.ts';
-import { layoutOf } from '../shared/layout.ts';
+import type { EventBody } from '../shared/events.ts';
+import { Fault, toFault } from '../shared/fault.ts';
 import type { Hello } from '../shared/methods.ts';
 import { CLOSE, PROTOCOL, WIRE } from '../shared/rpc.ts';
+import type { Swept } from '../shared/upkeep.ts';
+import { bootInstall } from './boot.ts';
 import type { AgentConfig } from './config.ts';
-import { processIdentity } from './disk/identity.ts';
-import { nodeDisk } from './disk/node-disk.ts';
-import { prepareRoot } from './install/prepare.ts';
 import type { Log } from './log.ts';
 import { systemClock } from './operation/clock.ts';
-import { Lanes } from './operation/lane.ts';
-import { Looks } from './operation/looks.ts';
-import { Operations } from './operation/operations.ts';
-import { Pool } from './operation/pool.ts';
 import type { Desk } from './session/desk.ts';
 import { type Listening, listen } from './session/listen.ts';
 import { Outbox } from './session/outbox.ts';
 import { Session } from './session/session.ts';
+import { statusOf } from './status.ts';
 import { Tokens } from './tokens.ts';
-import { ENGINE, type EngineData } from './worker/messages.ts';
+import { type Workshop, openWorkshop } from './workshop.ts';
 
-/** Most installs at once; more wait for their turn. */
-const INSTALL_THREADS = 8;
-/** Threads for questions, apart, so that stalled uploads never keep a list waiting. */
-const LOOK_THREADS = 2;
-const IDLE_MILLIS = 15_000;
 const DRAIN_MILLIS = 20_000;
+const SWEEP_MILLIS = 60 * 60 * 1000;
 
 /** An agent that runs. */
 export type Agent = {
@@ -53,90 +45,144 @@ export async function startAgent(
   const tokens = new Tokens(config.token, config.tokenFile, (fault) =>
     log.warn({ err: fault }, fault.message),
   );
-  prepareRoot(nodeDisk, layoutOf(config.root));
-
   const outbox = new Outbox(randomUUID(), Date.now);
-  const data: EngineData = {
-    kind: ENGINE,
-    root: config.root,
-    policy: config.policy,
-    durability: config.durability,
-    owner: processIdentity(),
+  const tell = (event: EventBody): void => {
+    log.info({ event: event.type, ...event.data }, 'event');
+    outbox.publish(event);
   };
-  const pools = [INSTALL_THREADS, LOOK_THREADS].map(
-    (max) => new Pool({ file: workerFile, data, max, idleMillis: IDLE_MILLIS }),
-  );
-  const [installs, questions] = pools;
-  if (installs === undefined || questions === undefined) {
-    throw new Fault('INTERNAL', 'The pools are missing');
-  }
   const complain = (fault: Fault, stack: string | undefined): void => {
     const level = fault.status >= 500 ? 'error' : 'info';
     log[level]({ code: fault.code, stack: fault.status >= 500 ? stack : undefined }, fault.message);
   };
-  const looks = new Looks(questions, complain);
-  await recoverAtBoot(config.root, looks, log);
-  const operations = new Operations(
-    {
-      pool: installs,
-      lanes: new Lanes(),
-      clock: systemClock,
-      patience: config.patience,
-      tell: (event) => {
-        log.info({ event: event.type, ...event.data }, 'event');
-        outbox.publish(event);
+  const workshop = openWorkshop(config, { workerFile, clock: systemClock, tell, complain });
+  const served = workshop.serve();
+  try {
+    if (served === undefined) {
+      throw new Fault('LOCKED', `Another agent works on "${config.root}"`, {
+        hint: `End ${workshop.server() ?? 'it'}, or give this agent another AIRLOCK_ROOT`,
+      });
+    }
+    for (const plugin of served.damaged) {
+      log.error({ plugin }, 'not as installed: it was written without syncs, and the machine was restarted');
+    }
+    const sweep = async (): Promise<Swept> => {
+      const swept = await workshop.care.sweep();
+      tell({ type: 'sweep.done', data: countsOf(swept) });
+      return swept;
+    };
+    await prepare(config, workshop, log);
+    const desk = deskOf(config, workshop, { version, bootId: outbox.bootId, sweep });
+    const server = await listenOr(config, {
+      ...config.listen,
+      authenticate: (header) => tokens.authenticate(header),
+      session: (socket, caller, child) => new Session(socket, caller, desk, outbox, child),
+      log,
+    });
+    const { host, port } = server;
+    const timer = setInterval(() => {
+      sweep().catch((error: unknown) => complain(toFault(error, 'Sweeping'), undefined));
+    }, SWEEP_MILLIS);
+    timer.unref();
+    log.info({ host, port, root: config.root, bootId: outbox.bootId, version }, 'listening');
+    return {
+      host,
+      port,
+      bootId: outbox.bootId,
+      close: async () => {
+        log.info('draining');
+        outbox.publish({ type: 'draining', data: {} });
+        clearInterval(timer);
+        server.stop();
+        await atMost(DRAIN_MILLIS * 0.8, workshop.drain());
+        await server.close(CLOSE.draining, 'draining', DRAIN_MILLIS * 0.1);
+        await workshop.close();
+        served.release();
+        log.info('closed');
       },
-      complain,
-    },
-    looks,
-  );
-  const desk: Desk = {
-    hello: () => helloOf(config, version, outbox.bootId),
+    };
+  } catch (error) {
+    await workshop.close();
+    served?.release();
+    throw error;
+  }
+}
+
+/** What sessions can ask for, from what the workshop does. */
+function deskOf(
+  config: AgentConfig,
+  workshop: Workshop,
+  { version, bootId, sweep }: { version: string; bootId: string; sweep: () => Promise<Swept> },
+): Desk {
+  const { operations, looks, changes, care } = workshop;
+  const startedAt = new Date().toISOString();
+  return {
+    hello: () => helloOf(config, version, bootId),
     begin: (params, by, link) => operations.begin(params, by, link),
     commit: (operationId) => operations.commit(operationId),
     abort: (operationId) => operations.abort(operationId),
     list: () => looks.list(),
     get: (plugin) => looks.get(plugin),
     verify: (plugin) => looks.verify(plugin),
-    expectWork: () => installs.warm(),
-  };
-  const server = await listenOr(config, {
-    ...config.listen,
-    authenticate: (header) => tokens.authenticate(header),
-    session: (socket, caller, child) => new Session(socket, caller, desk, outbox, child),
-    log,
-  });
-  const { host, port } = server;
-  log.info({ host, port, root: config.root, bootId: outbox.bootId, version }, 'listening');
-  return {
-    host,
-    port,
-    bootId: outbox.bootId,
-    close: async () => {
-      log.info('draining');
-      outbox.publish({ type: 'draining', data: {} });
-      server.stop();
-      await atMost(DRAIN_MILLIS * 0.8, operations.drain());
-      await server.close(CLOSE.draining, 'draining', DRAIN_MILLIS * 0.1);
-      await Promise.all(pools.map((pool) => pool.close()));
-      log.info('closed');
-    },
+    rollback: (params, by) => changes.rollback(params, by),
+    uninstall: (params, by) => changes.uninstall(params, by),
+    recover: (plugin) => care.recover(plugin),
+    sweep,
+    status: async () => ({
+      agent: version,
+      workspace: config.workspace ?? null,
+      bootId,
+      startedAt,
+      ...(await statusOf(workshop, config)),
+    }),
+    expectWork: () => workshop.warm(),
   };
 }
 
-/** What an agent that was killed has left half-way is finished or undone. Listening does not depend on it. */
-async function recoverAtBoot(root: string, looks: Looks, log: Log): Promise<void> {
+/** What is done before anybody is let in. Listening depends on none of it. */
+async function prepare(
+  { root, bootFrom, durability }: AgentConfig,
+  workshop: Workshop,
+  log: Log,
+): Promise<void> {
+  const { probe, locks, care } = workshop;
+  log.info({ ...probe, locks: locks.kind, durability }, 'root');
+  if (!probe.exchange) {
+    log.warn('no exchange of directories here: a plugin is absent for a moment while it is updated');
+  }
   try {
-    if (nodeDisk.list(layoutOf(root).staging).length === 0) {
-      return;
-    }
-    for (const { plugin, stamp, rows, held } of await looks.recover()) {
+    const { recovered, busy, failed } = await care.recover();
+    for (const { plugin, stamp, rows, held } of recovered.items) {
       log[held === undefined ? 'info' : 'error']({ plugin, stamp, rows, held }, 'recovered');
     }
+    for (const { plugin, error } of failed.items) {
+      log.error({ plugin, code: error.code }, error.detail);
+    }
+    if (busy.total > 0) {
+      log.info({ plugins: busy.items }, 'another process works on these: not recovered');
+    }
+    log.info(countsOf(await care.sweep()), 'swept');
   } catch (error) {
     log.error({ err: error }, 'recovery failed; every operation recovers its own plugin first');
   }
+  if (bootFrom !== undefined) {
+    try {
+      for (const { file, plugin, status, detail } of await bootInstall(workshop, root, bootFrom)) {
+        log[status === 'failed' ? 'error' : 'info']({ file, plugin, status, detail }, 'boot-install');
+      }
+    } catch (error) {
+      log.error({ err: error }, 'boot-install failed');
+    }
+  }
 }
+
+const countsOf = (swept: Swept): Extract<EventBody, { type: 'sweep.done' }>['data'] => ({
+  snapshots: swept.snapshots.total,
+  receipts: swept.receipts.total,
+  adopted: swept.adopted.total,
+  operations: swept.operations,
+  busy: swept.busy.total,
+  failed: swept.failed.total,
+});
 
 async function listenOr(
   { listen: { host, port } }: AgentConfig,

@@ -5,28 +5,29 @@ import { type Settings, TOKEN_VARIABLE, readSettings } from '../shared/config.ts
 import type { Durability, InstallPolicy } from './install/ground.ts';
 import type { Patience } from './operation/around.ts';
 
-/** What an agent is started with; all of it is checked. */
-export type AgentConfig = {
+/** What it takes to work on a root. */
+export type WorkConfig = {
   root: string;
+  policy: InstallPolicy;
+  durability: Durability;
+  patience: Patience;
+};
+
+/** What an agent is started with; all of it is checked. */
+export type AgentConfig = WorkConfig & {
   listen: { host: string; port: number };
   token: string | undefined;
   tokenFile: string | undefined;
   workspace: string | undefined;
   runtime: string | undefined;
   logLevel: string;
-  durability: Durability;
   /** A directory with bundles that are installed at the start. */
   bootFrom: string | undefined;
-  policy: InstallPolicy;
-  patience: Patience;
 };
 
-/** The settings that the agent reads, by name: each has a flag and a variable. */
-export const AGENT_SETTINGS = [
+/** The settings of all work on a root, by name: each has a flag and a variable. */
+export const WORK_SETTINGS = [
   'root',
-  'listen',
-  'tokenFile',
-  'workspace',
   'runtime',
   'manifest',
   'ignore',
@@ -34,7 +35,6 @@ export const AGENT_SETTINGS = [
   'keep',
   'keepDays',
   'durability',
-  'bootFrom',
   'maxPacked',
   'maxUnpacked',
   'maxEntries',
@@ -44,6 +44,15 @@ export const AGENT_SETTINGS = [
   'resume',
   'deadline',
   'lock',
+] as const;
+
+/** The settings that the agent reads. */
+export const AGENT_SETTINGS = [
+  ...WORK_SETTINGS,
+  'listen',
+  'tokenFile',
+  'workspace',
+  'bootFrom',
   'logLevel',
 ] as const;
 
@@ -52,18 +61,28 @@ type Texts = Readonly<Record<string, string | undefined>>;
 /** @throws Fault INVALID_PARAMS that names every bad value. */
 export function readAgentConfig(flags: Texts, env: Texts): AgentConfig {
   const read = readSettings(AGENT_SETTINGS, flags, env);
-  const { stall, resume, deadline, lock } = read;
   return {
-    root: resolve(read.root),
+    ...workConfigOf(read),
     listen: read.listen,
     token: env[TOKEN_VARIABLE],
     tokenFile: read.tokenFile,
     workspace: read.workspace,
     runtime: read.runtime,
     logLevel: read.logLevel,
-    durability: read.durability,
     bootFrom: read.bootFrom === undefined ? undefined : resolve(read.bootFrom),
+  };
+}
+
+/** @throws Fault INVALID_PARAMS that names every bad value. */
+export const readWorkConfig = (flags: Texts, env: Texts): WorkConfig =>
+  workConfigOf(readSettings(WORK_SETTINGS, flags, env));
+
+function workConfigOf(read: Settings<(typeof WORK_SETTINGS)[number]>): WorkConfig {
+  const { stall, resume, deadline, lock } = read;
+  return {
+    root: resolve(read.root),
     policy: policyOf(read),
+    durability: read.durability,
     patience: { stall, resume, deadline, lock },
   };
 }

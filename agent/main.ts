@@ -3,7 +3,10 @@ import { startAgent } from './agent.ts';
 import { readAgentConfig } from './config.ts';
 import { createLog } from './log.ts';
 
-export { AGENT_SETTINGS } from './config.ts';
+export type { Booted } from './boot.ts';
+export { AGENT_SETTINGS, WORK_SETTINGS } from './config.ts';
+export { type Local, openLocal } from './local.ts';
+export type { RootStatus } from './status.ts';
 
 export type RunOptions = {
   /** By setting name, as text. */

@@ -9,8 +9,14 @@ import { Output, type Sink } from './output.ts';
 const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   agent: () => import('./commands/agent.ts'),
   push: () => import('./commands/push.ts'),
+  boot: () => import('./commands/boot.ts'),
   list: () => import('./commands/list.ts'),
   verify: () => import('./commands/verify.ts'),
+  rollback: () => import('./commands/rollback.ts'),
+  uninstall: () => import('./commands/uninstall.ts'),
+  recover: () => import('./commands/recover.ts'),
+  sweep: () => import('./commands/sweep.ts'),
+  status: () => import('./commands/status.ts'),
   pack: () => import('./commands/pack.ts'),
   token: () => import('./commands/token.ts'),
 };

@@ -13,7 +13,7 @@
  * }
  */
 export { Fault, type FaultCode, type FaultData, type Violation } from '../shared/fault.ts';
-export type { Hello, Installed, PluginInfo, Reload, Verification } from '../shared/methods.ts';
+export type { Hello, Installed, PluginInfo, Reload, Uninstalled, Verification } from '../shared/methods.ts';
 export { type Bundle, openBundle } from './bundle.ts';
 export { connect, type ConnectOptions, openSession, type Reach } from './connect.ts';
 export type { AgentEvent, Position } from './feed.ts';

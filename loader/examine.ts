@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type Found, type Judgement, type RefusalReason, judge, refuse } from '../shared/admission.ts';
 import { type Layout, MARKER } from '../shared/layout.ts';
 import { type Contents, readContents } from './contents.ts';
+import { generationOf } from './generation.ts';
 import type { Memory, Sources } from './memory.ts';
 import type { Plugin, Verdict } from './plugin.ts';
 import { type Facts, isSame, lookAt, readFacts } from './probe/facts.ts';
@@ -12,7 +13,7 @@ import type { Settings } from './settings.ts';
 import { verify } from './verify.ts';
 
 /** An update that swaps the directory while it is read means reading again; so many in a row are no update. */
-const ATTEMPTS = 5;
+const ATTEMPTS = 20;
 
 type Subject = { settings: Settings; layout: Layout; name: string; disabled: boolean };
 type Admitted = Extract<Judgement, { admitted: true }>;
@@ -99,7 +100,7 @@ async function judgeDirectory(subject: Subject, stats: BigIntStats, facts: Facts
   }
   const live = layout.live(name);
   const contents = await readContents(live, facts.listing, settings.ignore);
-  const generation = judgement.installId ?? identity(stats, facts.marker.stats ?? stats);
+  const generation = generationOf(judgement.installId, stats, facts.marker.stats);
   const warnings = [...judgement.warnings, ...verification.warnings, ...contents.warnings];
   const plugin = freeze(describe(subject, judgement, contents, generation, warnings));
   return {
@@ -107,10 +108,6 @@ async function judgeDirectory(subject: Subject, stats: BigIntStats, facts: Facts
     sources: settings.verify === 'marker' ? sourcesOf(live, stats, facts, contents) : undefined,
   };
 }
-
-/** Of a version without an id. The marker's time, not the directory's, which a `__pycache__` changes, too. */
-const identity = ({ dev, ino }: BigIntStats, { ctimeNs }: BigIntStats): string =>
-  `dir-${dev}-${ino}-${ctimeNs}`;
 
 function describe(
   { settings, layout, name }: Subject,

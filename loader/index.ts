@@ -4,7 +4,8 @@
  */
 import { ask, createGate } from './gate.ts';
 import { createMemory } from './memory.ts';
-import type { GateAnswer, Scan } from './plugin.ts';
+import type { GateAnswer, Plugin, Scan } from './plugin.ts';
+import { type Reader, createRead } from './read.ts';
 import { createScan } from './scan.ts';
 import { type LoaderOptions, readOptions, systemClock } from './settings.ts';
 
@@ -13,6 +14,7 @@ export { Fault } from '../shared/fault.ts';
 export type { Manifest } from '../shared/manifest.ts';
 export type { Marker } from '../shared/marker.ts';
 export type { GateAnswer, Plugin, Refusal, Scan, Shadowed } from './plugin.ts';
+export type { Reader } from './read.ts';
 export type { LoaderOptions } from './settings.ts';
 
 /** Answers which plugins may be loaded. Keep one for the life of the process: it remembers what has not changed. */
@@ -38,6 +40,21 @@ export type Loader = {
    * @throws (rejects with) the reason of the loader's signal, once that is aborted.
    */
   scan(): Promise<Scan>;
+  /**
+   * Runs a reader on the version that the gate admits now: all files that it reads below its `root` are of the one
+   * `generation` that it is told, also while an update swaps. That may be a newer one than the plugin's; a name may be
+   * given instead. Where the version is removed meanwhile the reader is run again on the one that is live by then, at
+   * most three times in all. What it returns or throws is passed on unchanged, unless its version was gone by then.
+   *
+   * `root` is good until the reader's promise settles, in this process, for `node:fs`. `import()` and `require()`
+   * resolve it to the real path, which is not held.
+   *
+   * @throws (rejects with) Fault NOT_FOUND where there is no such plugin, CONFLICT where it is refused, LOCKED where it
+   *   is replaced faster than it is read; the reader's own error; the reason of the loader's signal.
+   * @example
+   * const skill = await loader.read('lint', (root) => readFile(join(root, 'skills/lint/SKILL.md'), 'utf8'));
+   */
+  read<T>(plugin: string | Pick<Plugin, 'name'>, reader: Reader<T>): Promise<T>;
 };
 
 /**
@@ -54,5 +71,6 @@ export function createLoader(options: LoaderOptions): Loader {
   return {
     gate: (name) => ask(gate, settings, name),
     scan: createScan(settings, gate),
+    read: createRead(settings, gate),
   };
 }

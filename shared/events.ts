@@ -9,6 +9,9 @@ export const eventTypes = [
   'install.swapped',
   'install.complete',
   'install.failed',
+  'install.rolled-back',
+  'plugin.removed',
+  'sweep.done',
   'draining',
   'snapshot',
 ] as const;
@@ -42,6 +45,23 @@ export const eventData = {
     by: z.string(),
   }),
   'install.failed': z.object({ ...subject, error: faultDataSchema }),
+  /** An older version is live again; `refused` is the one that had to go, null where nothing was live. */
+  'install.rolled-back': z.object({
+    ...subject,
+    installId: z.string(),
+    version: z.string(),
+    refused: z.string().nullable(),
+    by: z.string(),
+  }),
+  'plugin.removed': z.object({ ...subject, installId: z.string().nullable(), by: z.string() }),
+  'sweep.done': z.object({
+    snapshots: z.number(),
+    receipts: z.number(),
+    adopted: z.number(),
+    operations: z.number(),
+    busy: z.number(),
+    failed: z.number(),
+  }),
   draining: z.object({}),
   /** All that is installed: sent where the events since `resume` are gone. */
   snapshot: z.object({ plugins: z.object({ items: z.array(z.unknown()), total: z.number() }) }),

@@ -10,6 +10,7 @@ import { faultDataSchema } from './fault.ts';
 import { digestSchema, operationIdSchema, pluginNameSchema, sha256Schema, stampSchema } from './name.ts';
 import { markerSchema } from './marker.ts';
 import { PROTOCOL, cutSchema } from './rpc.ts';
+import { recoveryResultSchema, statusSchema, sweptSchema } from './upkeep.ts';
 import { eventTypes } from './events.ts';
 
 /** A place in the stream of events: which run of the agent, and how far. */
@@ -63,7 +64,7 @@ export type Reload = z.infer<typeof reloadSchema>;
 
 /** The answer to an install: what the marker says, what is to be done about it, what was left out. */
 export const installedSchema = markerSchema.omit({ version: true }).extend({
-  status: z.enum(['installed', 'present']),
+  status: z.enum(['installed', 'present', 'rolled-back']),
   reload: reloadSchema,
   warnings: cutSchema(z.string()),
 });
@@ -88,6 +89,48 @@ const beginParams = z.strictObject({
   force: z.boolean().optional(),
 });
 export type BeginParams = z.infer<typeof beginParams>;
+
+const expectation = z.strictObject({ installId: stampSchema.nullable() });
+
+const rollbackParams = z.strictObject({
+  operationId: operationIdSchema,
+  plugin: pluginNameSchema,
+  /** Which version is to come back, by its installId; absent: the one that was live before. */
+  to: stampSchema.optional(),
+  /** Refused with CONFLICT unless this is live. */
+  expect: expectation.optional(),
+  /** `false`: the caller does not want a restart. */
+  restart: z.boolean().optional(),
+  /** Also where the plugin is held, and to a version without a marker. */
+  force: z.boolean().optional(),
+});
+export type RollbackParams = z.infer<typeof rollbackParams>;
+
+const uninstallParams = z.strictObject({
+  operationId: operationIdSchema,
+  plugin: pluginNameSchema,
+  /** Refused with CONFLICT unless this is live. */
+  expect: expectation.optional(),
+  /** Also remove what the plugin has written for itself. */
+  purge: z.boolean().optional(),
+  /** `false`: the caller does not want a restart. */
+  restart: z.boolean().optional(),
+  /** Also where the plugin is held. */
+  force: z.boolean().optional(),
+});
+export type UninstallParams = z.infer<typeof uninstallParams>;
+
+/** The answer to an uninstall. */
+export const uninstalledSchema = z.object({
+  plugin: z.string(),
+  /** `absent`: there was nothing to remove. */
+  status: z.enum(['removed', 'absent']),
+  /** What was removed; null for a version without an id. It is kept as a snapshot, so a rollback brings it back. */
+  installId: z.string().nullable(),
+  purged: z.boolean(),
+  reload: reloadSchema,
+});
+export type Uninstalled = z.infer<typeof uninstalledSchema>;
 
 /** Where the bytes of a bundle are to go. */
 const opened = z.object({
@@ -172,6 +215,19 @@ export const methods = {
   },
   'plugin.get': { scope: 'read', params: one, result: pluginSchema },
   'plugin.verify': { scope: 'read', params: one, result: verificationSchema },
+  'plugin.rollback': { scope: 'write', params: rollbackParams, result: installedSchema },
+  'plugin.uninstall': { scope: 'write', params: uninstallParams, result: uninstalledSchema },
+  recover: {
+    scope: 'write',
+    params: z.strictObject({
+      operationId: operationIdSchema,
+      /** Absent: every plugin that an operation has left half-way. */
+      plugin: pluginNameSchema.optional(),
+    }),
+    result: recoveryResultSchema,
+  },
+  sweep: { scope: 'write', params: operation, result: sweptSchema },
+  status: { scope: 'read', params: z.strictObject({}), result: statusSchema },
 } as const satisfies Record<string, { scope: 'read' | 'write'; params: z.ZodType; result: z.ZodType }>;
 
 export type Methods = typeof methods;

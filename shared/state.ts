@@ -1,7 +1,7 @@
 /** `.state/<name>.json`: what is known of a plugin beyond what is live. */
 import { z } from 'zod';
 
-import { operationIdSchema } from './name.ts';
+import { digestSchema, operationIdSchema } from './name.ts';
 
 export const stateSchema = z.looseObject({
   version: z.literal(1),
@@ -9,6 +9,10 @@ export const stateSchema = z.looseObject({
   held: z.string().optional(),
   /** The gate refuses the plugin, on purpose. */
   disabled: z.boolean().optional(),
+  /** What a rollback has taken away: an install of it must be forced. */
+  refused: z
+    .object({ installId: z.string(), tree: digestSchema, bundle: digestSchema, at: z.iso.datetime() })
+    .optional(),
   /** Something that only an operator can put right: what happened and what to do. */
   trouble: z
     .object({ at: z.iso.datetime(), operationId: operationIdSchema, what: z.string(), todo: z.string() })

@@ -75,7 +75,7 @@ function bind(): LinuxCalls {
           return true;
         }
         const error = failure('flock', String(fd));
-        if (error.code === 'EAGAIN') {
+        if (error.code === 'EAGAIN' || error.code === 'EWOULDBLOCK') {
           return false;
         }
         if (error.code !== 'EINTR') {

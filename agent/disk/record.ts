@@ -2,6 +2,7 @@
 import { dirname, join } from 'node:path';
 
 import type { FileReading } from '../../shared/admission.ts';
+import { MARKER } from '../../shared/layout.ts';
 import { type Disk, errorCode } from './port.ts';
 
 /**
@@ -30,21 +31,33 @@ export function writeDurably(disk: Disk, path: string, text: string, mode: numbe
 
 let counter = 0;
 
+const TEMPORARY = /^\.tmp-(.*)-\d+-[a-z0-9]+-\d+$/;
+
+/** Whose record a temporary file of staging was to be: a plugin's name, or '' for the root's own; undefined if it is none. */
+export const temporaryOf = (entry: string): string | undefined => TEMPORARY.exec(entry)?.[1];
+
 /**
- * Puts a record in place: a temporary name in `staging`, sync, rename, sync of the directory. A crash leaves the old
- * record or the new one, and perhaps a temporary file, which recovery deletes.
+ * Puts a text in place: a temporary name in `staging`, sync, rename, sync of the directory. A crash leaves the old text
+ * or the new one, and perhaps a temporary file, which recovery of the plugin deletes.
+ *
+ * @param plugin whose text it is; '' for the root's own. Its lock is the caller's to hold.
  */
-export function putRecord(disk: Disk, staging: string, path: string, value: unknown): void {
+export function putText(disk: Disk, staging: string, plugin: string, path: string, text: string): void {
   counter += 1;
-  const temporary = join(staging, `.tmp-${process.pid}-${threadTag}-${counter}`);
+  const temporary = join(staging, `.tmp-${plugin}-${process.pid}-${threadTag}-${counter}`);
   try {
-    writeDurably(disk, temporary, `${JSON.stringify(value)}\n`, 0o644);
+    writeDurably(disk, temporary, text, 0o644);
     disk.rename(temporary, path);
   } catch (error) {
     attempt(() => removeTree(disk, temporary));
     throw error;
   }
   syncDirectory(disk, dirname(path));
+}
+
+/** Puts a record in place, as {@link putText} does a text. */
+export function putRecord(disk: Disk, staging: string, plugin: string, path: string, value: unknown): void {
+  putText(disk, staging, plugin, path, `${JSON.stringify(value)}\n`);
 }
 
 /** For what is done beside a failure that counts, or whose failure says nothing. */
@@ -104,7 +117,10 @@ function readAll(disk: Disk, fd: number, maxBytes: number): Buffer {
   return Buffer.concat(chunks);
 }
 
-/** Removes a tree or a file if it is there. Links are removed, never followed. */
+/**
+ * Removes a tree or a file if it is there. Links are removed, never followed. A plugin's marker goes first: a reader that
+ * holds the tree open can tell by it whether what it read was still whole.
+ */
 export function removeTree(disk: Disk, path: string): void {
   const stat = disk.stat(path);
   if (stat === undefined) {
@@ -114,7 +130,8 @@ export function removeTree(disk: Disk, path: string): void {
     disk.unlink(path);
     return;
   }
-  for (const { name } of disk.list(path)) {
+  const names = disk.list(path).map(({ name }) => name);
+  for (const name of names.toSorted((a, b) => Number(b === MARKER) - Number(a === MARKER))) {
     removeTree(disk, join(path, name));
   }
   disk.rmdir(path);

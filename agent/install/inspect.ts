@@ -28,7 +28,7 @@ export function inspect(ground: Ground, name: string): Judgement | undefined {
     : judge(found, { mode: 'enforce', runtime, manifest });
 }
 
-const VERIFY_TRIES = 5;
+const VERIFY_TRIES = 20;
 
 function liveIdOf(ground: Ground, name: string): string | undefined {
   const judgement = inspect(ground, name);

@@ -5,7 +5,6 @@
  */
 import type { InstallStep } from '../../shared/events.ts';
 import { Fault, toFault } from '../../shared/fault.ts';
-import type { Intent } from '../../shared/intent.ts';
 import type { Marker } from '../../shared/marker.ts';
 import { type BeginParams, type Installed, installedSchema } from '../../shared/methods.ts';
 import { reloadFor } from '../../shared/reload.ts';
@@ -13,17 +12,19 @@ import { cut } from '../../shared/cut.ts';
 import type { FileEntry } from '../../shared/tree.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { type Barrier, openBarrier } from './barrier.ts';
-import { collect, keepDisplaced } from './collect.ts';
+import { tidy } from './collect.ts';
+import { finish } from './finish.ts';
 import type { Ground } from './ground.ts';
 import { receiptOf } from './inspect.ts';
 import { questionOf, recall, remember } from './memory.ts';
-import { firstIntent, makeMarker, readyIntent } from './papers.ts';
+import { type Papers, amend, makeMarker, newIntent, readyChanges } from './papers.ts';
 import { askForRoom, checkBundle, findPresent, refuseUnwanted } from './preflight.ts';
 import { seal } from './seal.ts';
-import { discardSlot, dropIntent, lookAtLive, takeSlot, writeIntent } from './slot.ts';
+import { discardSlot, lookAtLive, takeSlot, writeIntent } from './slot.ts';
 import { Stager } from './stage.ts';
-import { type Move, swap } from './swap.ts';
-import { clearTrouble } from './trouble.ts';
+import type { Move } from './move.ts';
+import { swap } from './swap.ts';
+import { forgetRefused } from './notes.ts';
 import { undo } from './undo.ts';
 import { Unpacker } from './unpack.ts';
 import { type Validated, validate } from './validate.ts';
@@ -32,7 +33,7 @@ import { verifyLive } from './verify.ts';
 const PROGRESS_BYTES = 1024 * 1024;
 
 type Receiving = {
-  intent: Intent;
+  papers: Papers;
   slot: string;
   stager: Stager;
   unpacker: Unpacker;
@@ -48,8 +49,6 @@ export class Install {
   readonly #by: string;
   #receiving: Receiving | undefined;
   #validated: Validated | undefined;
-  /** The swap was an exchange: what was displaced is in the slot. */
-  #exchanged = false;
 
   /** @param by the label of who asks, for the marker. */
   constructor(ground: Ground, params: BeginParams, by: string) {
@@ -75,7 +74,7 @@ export class Install {
 
   #begin(): Installed | string {
     const { plugin, bundle, operationId } = this.#params;
-    const before = recall(this.#ground, operationId, questionOf(this.#params));
+    const before = recall(this.#ground, operationId, questionOf(this.#params), installedSchema);
     if (before !== undefined) {
       return before;
     }
@@ -91,11 +90,16 @@ export class Install {
     const barrier = openBarrier(this.#ground);
     const stamp = this.#slotWith(barrier, () => takeSlot(this.#ground, plugin, bundle.sha256, from));
     const slot = this.#ground.layout.slot(plugin, stamp);
-    const intent = firstIntent(this.#ground, this.#params, stamp, from);
+    const papers: Papers = {
+      intent: {
+        ...newIntent(this.#ground, { plugin, operationId, stamp, from }),
+        bundle: `sha256:${bundle.sha256}`,
+      },
+    };
     const stager = new Stager(this.#ground, slot, this.#params.links ?? 'skip', barrier.perFile);
     const unpacker = new Unpacker((plain) => stager.write(plain), this.#ground.policy.maxRatio);
-    this.#receiving = { intent, slot, stager, unpacker, barrier, begun: performance.now(), told: 0 };
-    writeIntent(this.#ground, intent);
+    this.#receiving = { papers, slot, stager, unpacker, barrier, begun: performance.now(), told: 0 };
+    writeIntent(this.#ground, papers.intent);
     this.#tellProgress('receive');
     return stamp;
   }
@@ -159,29 +163,24 @@ export class Install {
   install(): Installed {
     const ground = this.#ground;
     const { plugin, operationId } = this.#params;
-    const { intent, slot, barrier } = this.#current();
-    const { stamp } = intent;
+    const { papers, slot, barrier } = this.#current();
+    const { stamp } = papers.intent;
     const tree = this.#validated;
     const moves: Move[] = [];
     try {
       if (tree === undefined) {
         throw new Fault('INTERNAL', `"${plugin}" was to be installed before it was validated`);
       }
-      refuseUnwanted(ground, this.#params);
+      refuseUnwanted(ground, { ...this.#params, tree: tree.tree });
       const from = lookAtLive(ground, plugin);
       const replaced = from?.installId ?? null;
       const before = replaced === null ? undefined : receiptOf(ground, plugin, replaced)?.list;
       const marker = makeMarker(ground, this.#params, this.#by, stamp, tree, replaced);
-      const ready = readyIntent(ground, intent, from, tree);
       this.#step('seal', () => {
-        writeIntent(ground, ready);
+        amend(ground, papers, readyChanges(ground, from, tree));
         seal(ground, slot, marker, tree, barrier);
       });
-      this.#exchanged = this.#step('swap', () =>
-        swap(ground, { ...ready, hasLive: from !== null }, moves, () =>
-          writeIntent(ground, { ...ready, path: 'rename' }),
-        ),
-      );
+      this.#step('swap', () => swap(ground, papers, moves));
       this.#step('verify', () => verifyLive(ground, marker, tree.files));
       ground.tell({ type: 'install.swapped', data: { operationId, plugin, installId: stamp, replaced } });
       const answer = this.#answer('installed', marker, before, tree.files, tree.warnings);
@@ -191,23 +190,17 @@ export class Install {
       this.#receiving = undefined;
       this.#attempt('Closing the barrier', barrier.close);
       const code = moves.length > 0 ? 'SWAP_FAILED' : 'INTERNAL';
-      throw undo(ground, intent, moves, diskFault(error, `Installing "${plugin}"`, code));
+      throw undo(ground, papers, moves, diskFault(error, `Installing "${plugin}"`, code));
     }
   }
 
   /** House-keeping after the answer. What fails is complained of, not thrown: the install stands. */
   collect(): void {
-    const { intent, barrier } = this.#current();
-    const { plugin, stamp } = intent;
+    const { papers, barrier } = this.#current();
     this.#step('collect', () => {
       this.#attempt('Closing the barrier', barrier.close);
-      clearTrouble(this.#ground, plugin);
-      this.#attempt('Keeping the version before', () => {
-        // The intent is what tells recovery of a displaced version that is still in the slot: it goes after that.
-        if (this.#exchanged) keepDisplaced(this.#ground, plugin, stamp);
-        this.#attempt(`Collecting what "${plugin}" no longer needs`, () => collect(this.#ground, plugin));
-        dropIntent(this.#ground, plugin, stamp);
-      });
+      forgetRefused(this.#ground, papers.intent);
+      finish(this.#ground, papers, () => tidy(this.#ground, papers));
     });
   }
 
@@ -227,12 +220,12 @@ export class Install {
     if (receiving === undefined) {
       return;
     }
-    const { unpacker, stager, intent, barrier } = receiving;
+    const { unpacker, stager, papers, barrier } = receiving;
     unpacker.stop();
     this.#attempt('Closing the barrier', barrier.close);
     this.#attempt('Closing a staged file', () => stager.stop());
     this.#attempt('Removing the staging directory', () =>
-      discardSlot(this.#ground, intent.plugin, intent.stamp),
+      discardSlot(this.#ground, papers.intent.plugin, papers.intent.stamp),
     );
   }
 
@@ -268,7 +261,7 @@ export class Install {
   }
 
   #answer(
-    status: Installed['status'],
+    status: 'installed' | 'present',
     said: Marker,
     before: readonly FileEntry[] | undefined,
     after: readonly FileEntry[],

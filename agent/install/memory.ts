@@ -5,18 +5,18 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { Fault } from '../../shared/fault.ts';
-import { type BeginParams, type Installed, installedSchema } from '../../shared/methods.ts';
 import { putRecord, readText, removeTree } from '../disk/record.ts';
 import type { Ground } from './ground.ts';
 
 const RECORD_MAX_BYTES = 1024 * 1024;
-/** How many finished operations are remembered. */
+/** How many finished operations are remembered; the oldest go by the hundred, for each look at a record costs time. */
 const REMEMBERED = 1000;
+const TOO_MANY = 1100;
 
-const recordSchema = z.object({ version: z.literal(1), question: z.string(), answer: installedSchema });
+const recordSchema = z.object({ version: z.literal(1), question: z.string(), answer: z.unknown() });
 
 /** A digest of what was asked: the same operation id with another one is a CONFLICT. */
-export function questionOf(params: BeginParams): string {
+export function questionOf(params: object): string {
   const sorted = Object.entries(params).toSorted(([a], [b]) => (a < b ? -1 : 1));
   return createHash('sha256').update(JSON.stringify(sorted)).digest('hex');
 }
@@ -24,14 +24,15 @@ export function questionOf(params: BeginParams): string {
 /**
  * The answer that an operation was given; undefined if it is not remembered.
  *
- * @param question undefined to ask by id alone.
+ * @param question undefined to ask by id alone. @param schema of the answer.
  * @throws Fault CONFLICT if the id was used for something else.
  */
-export function recall(
+export function recall<T>(
   ground: Ground,
   operationId: string,
   question: string | undefined,
-): Installed | undefined {
+  schema: z.ZodType<T>,
+): T | undefined {
   const reading = readText(ground.disk, ground.layout.operation(operationId), RECORD_MAX_BYTES);
   if (reading.kind !== 'text') {
     return undefined;
@@ -42,10 +43,11 @@ export function recall(
   } catch {
     return undefined;
   }
-  if (question !== undefined && record.question !== question) {
+  const answer = schema.safeParse(record.answer);
+  if ((question !== undefined && record.question !== question) || !answer.success) {
     throw sameId(operationId);
   }
-  return record.answer;
+  return answer.data;
 }
 
 export function sameId(operationId: string): Fault {
@@ -55,18 +57,39 @@ export function sameId(operationId: string): Fault {
 }
 
 /** Remembers an answer; the oldest go when there are too many. Throws what the disk throws. */
-export function remember(ground: Ground, operationId: string, question: string, answer: Installed): void {
+export function remember(
+  ground: Ground,
+  operationId: string,
+  question: string,
+  answer: { plugin: string },
+): void {
   const { disk, layout } = ground;
-  putRecord(disk, layout.staging, layout.operation(operationId), { version: 1, question, answer });
+  putRecord(disk, layout.staging, answer.plugin, layout.operation(operationId), {
+    version: 1,
+    question,
+    answer,
+  });
+  forgetOperations(ground, Number.NEGATIVE_INFINITY);
+}
+
+/**
+ * Forgets operations that ended before a moment (milliseconds since the epoch), and the oldest beyond the number that is
+ * remembered.
+ *
+ * @returns how many.
+ */
+export function forgetOperations({ disk, layout }: Ground, before: number): number {
   const records = disk.list(layout.operations);
-  if (records.length <= REMEMBERED) {
-    return;
+  if (records.length <= TOO_MANY && before === Number.NEGATIVE_INFINITY) {
+    return 0;
   }
   const aged = records
     .map(({ name }) => join(layout.operations, name))
     .map((path) => ({ path, at: disk.stat(path)?.mtimeMs ?? 0 }))
     .toSorted((a, b) => a.at - b.at);
-  for (const { path } of aged.slice(0, aged.length - REMEMBERED)) {
+  const gone = aged.filter(({ at }, i) => at < before || i < aged.length - REMEMBERED);
+  for (const { path } of gone) {
     removeTree(disk, path);
   }
+  return gone.length;
 }

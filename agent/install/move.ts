@@ -4,6 +4,9 @@ import { dirname } from 'node:path';
 import { syncDirectory } from '../disk/record.ts';
 import type { Ground } from './ground.ts';
 
+/** A move that has been made, how to take it back, and how to make that durable. */
+export type Move = { what: string; undo: () => void; durable: () => void };
+
 /** Renames, and returns when that is durable. */
 export function renameDurably(ground: Ground, from: string, to: string): void {
   ground.disk.rename(from, to);

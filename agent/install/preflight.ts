@@ -11,21 +11,33 @@ import { lookAtLive } from './slot.ts';
 /** Free space that must be left beside the bundle before any of it is asked for. */
 const SPARE_BYTES = 1024 * 1024;
 
+/** What is asked before a plugin is changed; of an install also which bundle and, where it is known, which tree. */
+type Wanted = Pick<BeginParams, 'plugin' | 'expect' | 'force' | 'tree'> & { bundle?: { sha256: string } };
+
 /** @throws Fault HELD (in doubt, INTERNAL), or CONFLICT if something else is live than the caller expects. */
-export function refuseUnwanted(ground: Ground, { plugin, expect, force }: BeginParams): void {
+export function refuseUnwanted(ground: Ground, { plugin, expect, force, tree, bundle }: Wanted): void {
   const state = stateOf(ground, plugin);
   if (state === undefined && force !== true) {
     throw new Fault(
       'INTERNAL',
       `The state of "${plugin}" cannot be read: it may say that the plugin is held`,
       {
-        hint: `Look at ${ground.layout.stateOf(plugin)} and correct or remove it, or install with force`,
+        hint: `Look at ${ground.layout.stateOf(plugin)} and correct or remove it, or do it with force`,
       },
     );
   }
   if (state?.held !== undefined && force !== true) {
     throw new Fault('HELD', `"${plugin}" is held: ${state.held}`, {
-      hint: 'Release it, or install with force',
+      hint: 'Release it, or do it with force',
+    });
+  }
+  const refused = state?.refused;
+  const isRefused =
+    refused !== undefined &&
+    (refused.tree === tree || (bundle !== undefined && refused.bundle === `sha256:${bundle.sha256}`));
+  if (isRefused && force !== true) {
+    throw new Fault('HELD', `This version of "${plugin}" was rolled back at ${refused.at}`, {
+      hint: 'Install another version, or this one with force',
     });
   }
   if (expect === undefined) {

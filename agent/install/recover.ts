@@ -8,28 +8,40 @@ import { toFault } from '../../shared/fault.ts';
 import { type Intent, intentSchema } from '../../shared/intent.ts';
 import { MARKER } from '../../shared/layout.ts';
 import { MARKER_MAX_BYTES, type MarkerReading, readMarker } from '../../shared/marker.ts';
-import { parseSlotName } from '../../shared/name.ts';
+import { isPluginName, parseSlotName } from '../../shared/name.ts';
 import { treeDigest } from '../../shared/tree.ts';
-import { readText, removeTree, syncDirectory } from '../disk/record.ts';
+import type { Recovered } from '../../shared/upkeep.ts';
+import { readText, removeTree, syncDirectory, temporaryOf } from '../disk/record.ts';
+import { clearLive, discardTree, trash } from './aside.ts';
 import type { Ground } from './ground.ts';
 import { hashTree } from './hash-tree.ts';
 import { exchangeDurably, renameDurably } from './move.ts';
 import { type Action, type Facts, type TreeKind, decide } from './recovery-table.ts';
 import { dropIntent, writeIntent } from './slot.ts';
-import { noteTrouble } from './trouble.ts';
-
-/** What recovery did about one stamp. `held`: it touched nothing, and an operator has to look. */
-export type Recovered = { plugin: string; stamp: string; rows: number[]; held: string | undefined };
+import { moveOne, noteTrouble } from './notes.ts';
 
 const INTENT_MAX_BYTES = 1024 * 1024;
 /** No path through the table is longer; a disk that lies must not keep recovery busy for ever. */
 const ACTIONS_MAX = 20;
 
-/** The plugins that have something in staging. */
-function unfinishedPlugins({ disk, layout }: Ground): string[] {
-  const names = disk.list(layout.staging).flatMap(({ name }) => stagingName(name)?.plugin ?? []);
-  return [...new Set(names)].toSorted();
+/** The plugins of which something is in staging, or half removed. */
+export function unfinishedPlugins({ disk, layout }: Pick<Ground, 'disk' | 'layout'>): string[] {
+  const names = [
+    ...disk.list(layout.staging).map(({ name }) => stagingName(name)?.plugin ?? temporaryOf(name) ?? ''),
+    ...leftoversIn({ disk, layout }).map(({ plugin }) => plugin),
+  ];
+  return [...new Set(names)].filter(isPluginName).toSorted();
 }
+
+/** Snapshots that were being made or removed. */
+const leftoversIn = ({ disk, layout }: Pick<Ground, 'disk' | 'layout'>): { plugin: string; path: string }[] =>
+  disk
+    .list(layout.previous)
+    .filter(({ name }) => /\.(?:trash|old)$/.test(name))
+    .flatMap(({ name }) => {
+      const slot = stagingName(name);
+      return slot === undefined ? [] : { plugin: slot.plugin, path: join(layout.previous, name) };
+    });
 
 /** A staging entry's plugin and stamp: of a slot, an intent, or what is left of a removed slot. */
 function stagingName(entry: string): { plugin: string; stamp: string } | undefined {
@@ -39,6 +51,7 @@ function stagingName(entry: string): { plugin: string; stamp: string } | undefin
 /** Recovers one plugin: all stamps of it, the newest last. Throws what the disk throws; asked again it goes on. */
 function recoverPlugin(ground: Ground, plugin: string): Recovered[] {
   const { disk, layout } = ground;
+  removeLitter(ground, plugin);
   const stamps = new Set(
     disk
       .list(layout.staging)
@@ -58,15 +71,16 @@ function recoverStamp(ground: Ground, plugin: string, stamp: string): Recovered 
     if (action.do === 'hold') {
       const what = `Recovery of "${plugin}" (${stamp}) stopped: ${action.why}`;
       const operationId = operationOf(ground, plugin, stamp);
-      noteTrouble(ground, plugin, stamp, { operationId, what, hold: action.why });
+      const todo = moveOne(ground, plugin, stamp);
+      noteTrouble(ground, plugin, { operationId, what, todo, hold: action.why });
       return { plugin, stamp, rows, held: action.why };
     }
     if (action.do === 'leave') {
-      return { plugin, stamp, rows, held: undefined };
+      return { plugin, stamp, rows };
     }
     act(ground, plugin, stamp, action);
     if (action.do === 'drop-intent') {
-      return { plugin, stamp, rows, held: undefined };
+      return { plugin, stamp, rows };
     }
   }
   throw new Error(`Recovery of "${plugin}" (${stamp}) does not come to an end: rows ${rows.join(', ')}`);
@@ -182,8 +196,11 @@ function act(ground: Ground, plugin: string, stamp: string, action: Action): voi
     case 'slot-to-trash':
       return trash(ground, slot);
     case 'discard-slot':
-      removeTree(ground.disk, layout.receipt(plugin, stamp));
-      return discard(ground, plugin, slot, intent);
+      // A snapshot that was to come back may carry the marker of this stamp by now: then the receipt is its own.
+      if (typeof intent === 'string' || intent.op !== 'rollback') {
+        removeTree(ground.disk, layout.receipt(plugin, stamp));
+      }
+      return discardTree(ground, slot, typeof intent === 'string' ? undefined : intent);
     case 'snapshot-to-trash':
       return trash(ground, snapshot);
     case 'slot-to-live':
@@ -211,34 +228,6 @@ function act(ground: Ground, plugin: string, stamp: string, action: Action): voi
   }
 }
 
-/** A rollback's slot holds a snapshot, which goes back to where it came from; any other goes. */
-function discard(ground: Ground, plugin: string, slot: string, intent: Intent | 'none' | 'unknown'): void {
-  const source = typeof intent === 'string' || intent.op !== 'rollback' ? null : intent.source;
-  const home = source === null ? undefined : ground.layout.snapshot(plugin, source);
-  if (home !== undefined && ground.disk.stat(home) === undefined) {
-    renameDurably(ground, slot, home);
-  } else {
-    trash(ground, slot);
-  }
-}
-
-/** Removing is renaming first: a half-removed tree must not have the name, or the place, of a whole one. */
-function trash(ground: Ground, path: string, aside = `${path}.trash`): void {
-  removeTree(ground.disk, aside);
-  renameDurably(ground, path, aside);
-  removeTree(ground.disk, aside);
-}
-
-/** In a lower overlay layer a tree cannot be renamed away: its marker goes first, durably, so that no gate admits it. */
-function clearLive({ disk, layout }: Ground, live: string): void {
-  if (disk.stat(join(live, MARKER)) !== undefined) {
-    disk.unlink(join(live, MARKER));
-    syncDirectory(disk, live);
-  }
-  removeTree(disk, live);
-  syncDirectory(disk, layout.root);
-}
-
 /**
  * Recovers a plugin, or, before anybody works, every one with something in staging, each on its own: one that fails is
  * complained of and does not keep the others back.
@@ -248,7 +237,8 @@ export function recover(ground: Ground, plugin: string | undefined): Recovered[]
     attempt(ground, `Recovering "${name}"`, [], () => recoverPlugin(ground, name)),
   );
   if (plugin === undefined) {
-    attempt(ground, 'Removing litter', undefined, () => removeLitter(ground));
+    // The root's own records are written before anybody works.
+    attempt(ground, 'Removing litter', undefined, () => removeLitter(ground, ''));
   }
   return recovered;
 }
@@ -263,16 +253,13 @@ function attempt<T>(ground: Ground, doing: string, otherwise: T, run: () => T): 
 }
 
 /** Row 0 for what belongs to no unfinished stamp: snapshots that were being removed, records that got no name. */
-function removeLitter({ disk, layout }: Ground): void {
-  const litter = [
-    ...disk
-      .list(layout.previous)
-      .flatMap(({ name }) => (/\.(?:trash|old)$/.test(name) ? join(layout.previous, name) : [])),
-    ...disk
-      .list(layout.staging)
-      .flatMap(({ name }) => (name.startsWith('.tmp-') ? join(layout.staging, name) : [])),
-  ];
-  for (const path of litter) {
+function removeLitter({ disk, layout }: Ground, plugin: string): void {
+  const records = disk
+    .list(layout.staging)
+    .filter(({ name }) => temporaryOf(name) === plugin)
+    .map(({ name }) => join(layout.staging, name));
+  const snapshots = leftoversIn({ disk, layout }).filter((left) => left.plugin === plugin);
+  for (const path of [...records, ...snapshots.map((left) => left.path)]) {
     removeTree(disk, path);
   }
 }

@@ -36,7 +36,7 @@ export type Action =
   | { row: 4; do: 'leave' }
   | { row: 5 | 7 | 8 | 12; do: 'drop-intent' }
   | { row: 6; do: 'clear-live' }
-  | { row: 7 | 12; do: 'discard-slot' }
+  | { row: 5 | 7 | 12; do: 'discard-slot' }
   | { row: 7; do: 'snapshot-to-trash' }
   | { row: 9; do: 'turn-back' | 'exchange' | 'live-to-trash' | 'live-to-slot' }
   | { row: 10; do: 'slot-to-live' }
@@ -61,7 +61,7 @@ export function decide(facts: Facts): Action {
     return { row: 1, do: 'hold', why: `recovery was tried ${ATTEMPTS_MAX} times` };
   }
   if (intent.op === 'remove' && facts.live === 'absent') {
-    return { row: 5, do: 'drop-intent' };
+    return { row: 5, do: facts.slot === 'absent' ? 'drop-intent' : 'discard-slot' };
   }
   switch (facts.live) {
     case 'other':

@@ -24,7 +24,7 @@ export function seal(ground: Ground, slot: string, marker: Marker, tree: Validat
       }
     }
     const receipt: Receipt = { ...marker, list: tree.files, skipped: tree.skipped };
-    putRecord(disk, layout.staging, layout.receipt(marker.plugin, marker.installId), receipt);
+    putRecord(disk, layout.staging, marker.plugin, layout.receipt(marker.plugin, marker.installId), receipt);
     barrier.beforeMarker(slot, tree.directories);
     writeDurably(disk, `${slot}/${MARKER}`, writeMarker(marker), 0o644);
     if (policy.owner !== undefined) {

@@ -7,6 +7,7 @@ import { makeStamp, parseSlotName, stampMillis } from '../../shared/name.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { errorCode } from '../disk/port.ts';
 import { putRecord, readText, removeTree, syncDirectory } from '../disk/record.ts';
+import { discardTree } from './aside.ts';
 import type { Ground } from './ground.ts';
 
 /**
@@ -91,7 +92,7 @@ export function takeSlot(ground: Ground, plugin: string, bundleSha256: string, l
 /** Writes the intent durably: the old one or the new one is there after a crash, never a torn one. */
 export function writeIntent({ disk, layout }: Ground, intent: Intent): void {
   try {
-    putRecord(disk, layout.staging, layout.intent(intent.plugin, intent.stamp), intent);
+    putRecord(disk, layout.staging, intent.plugin, layout.intent(intent.plugin, intent.stamp), intent);
   } catch (error) {
     throw diskFault(error, 'Writing the intent');
   }
@@ -105,16 +106,17 @@ export function dropIntent({ disk, layout }: Ground, plugin: string, stamp: stri
   syncDirectory(disk, layout.staging);
 }
 
-/** The undo of everything before the swap: removes the slot, the receipt and the intent. Live was never touched. */
-export function discardSlot(ground: Ground, plugin: string, stamp: string): void {
+/** The undo of everything before the swap: empties the slot, and drops the receipt and the intent. Live was never touched. */
+export function discardSlot(ground: Ground, plugin: string, stamp: string, intent?: Intent): void {
   const { disk, layout } = ground;
   const slot = layout.slot(plugin, stamp);
-  // A half-removed tree must not keep its marker: it goes under a name that nobody takes for a slot.
-  if (disk.stat(slot) !== undefined) {
-    disk.rename(slot, `${slot}.trash`);
-    syncDirectory(disk, layout.staging);
-  }
   removeTree(disk, `${slot}.trash`);
-  removeTree(disk, layout.receipt(plugin, stamp));
+  if (disk.stat(slot) !== undefined) {
+    discardTree(ground, slot, intent);
+  }
+  // A snapshot that was to come back may carry the marker of this stamp by now: then the receipt is its own.
+  if (intent?.op !== 'rollback') {
+    removeTree(disk, layout.receipt(plugin, stamp));
+  }
   dropIntent(ground, plugin, stamp);
 }

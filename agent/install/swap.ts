@@ -3,61 +3,95 @@
  * every move, before the next step begins.
  */
 import { Fault } from '../../shared/fault.ts';
-import type { Intent } from '../../shared/intent.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { errorCode } from '../disk/port.ts';
+import { copyAway } from './copy.ts';
 import type { Ground } from './ground.ts';
-import { settle } from './move.ts';
-
-/** A move that has been made, how to take it back, and how to make that durable. */
-export type Move = { what: string; undo: () => void; durable: () => void };
-
-/** What a swap needs to know, from the intent; how it was done in the end stands in the intent on the disk. */
-type Plan = Pick<Intent, 'plugin' | 'stamp' | 'path'> & { hasLive: boolean };
+import { type Move, settle } from './move.ts';
+import { type Papers, amend } from './papers.ts';
 
 /** Says that a file system cannot exchange, not that this exchange failed. */
 const NO_EXCHANGE: ReadonlySet<string | undefined> = new Set(['EINVAL', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP']);
 
 /**
  * Puts the slot in the live place. Where there is a live version and the disk can exchange, the two change places, and at
- * no instant is live absent; the old version is then in the slot. Elsewhere live is moved to its snapshot first. Each move
- * that was made is added to `moves`, so that the caller can take them back in reverse.
+ * no instant is live absent; the old version is then in the slot. Elsewhere live is moved to its snapshot first, or, out of
+ * a lower overlay layer, copied there. Each move that was made is added to `moves`, so that the caller can take them back
+ * in reverse; which way it went in the end stands in the papers.
  *
- * @returns whether the two have changed places: then what was displaced is in the slot.
- * @param withoutExchange is called when the file system turns out to have none, before the first rename.
  * @throws Fault SWAP_FAILED, READ_ONLY, NO_SPACE
  */
-export function swap(ground: Ground, plan: Plan, moves: Move[], withoutExchange: () => void): boolean {
-  const { layout, disk } = ground;
-  const live = layout.live(plan.plugin);
-  const slot = layout.slot(plan.plugin, plan.stamp);
-  const { exchange } = disk;
-  if (plan.path === 'exchange' && exchange !== undefined) {
-    const change = (): void => exchange(slot, live);
-    const before = disk.stat(slot)?.ino;
-    const isMade = (): boolean => disk.stat(live)?.ino === before;
-    try {
-      move(ground, "both versions to each other's place", slot, live, moves, {
-        go: change,
-        back: change,
-        isMade,
-      });
-      return true;
-    } catch (error) {
-      const { cause } = error instanceof Fault ? error : {};
-      // An exchange that was made and could not be made durable is taken back, whatever that sync said.
-      if (moves.length > 0 || !NO_EXCHANGE.has(errorCode(cause))) {
-        throw error;
-      }
-      withoutExchange();
-    }
+export function swap(ground: Ground, papers: Papers, moves: Move[]): void {
+  const { layout } = ground;
+  const { plugin, stamp, from, path } = papers.intent;
+  const live = layout.live(plugin);
+  const slot = layout.slot(plugin, stamp);
+  if (from !== null && path === 'exchange' && change(ground, papers, moves)) {
+    return;
   }
-  if (plan.hasLive) {
-    const snapshot = layout.snapshot(plan.plugin, plan.stamp);
-    rename(ground, 'the live version to its snapshot', live, snapshot, moves);
+  if (from !== null) {
+    displace(ground, papers, moves);
   }
   rename(ground, 'the new version to its live place', slot, live, moves);
-  return false;
+}
+
+/** Moves what is live to its snapshot, one way or the other; live is absent then. */
+export function displace(ground: Ground, papers: Papers, moves: Move[]): void {
+  const { layout } = ground;
+  const { plugin, stamp } = papers.intent;
+  const live = layout.live(plugin);
+  if (papers.intent.path !== 'copy') {
+    try {
+      rename(ground, 'the live version to its snapshot', live, layout.snapshot(plugin, stamp), moves);
+      return;
+    } catch (error) {
+      if (moves.length > 0 || !isInLowerLayer(ground, live, error)) {
+        throw error;
+      }
+    }
+    amend(ground, papers, { path: 'copy' });
+  }
+  try {
+    copyAway(ground, papers, moves);
+  } catch (error) {
+    throw diskFault(error, 'Copying the live version out of its image layer', 'SWAP_FAILED');
+  }
+}
+
+/** @returns whether the two have changed places; if not, this disk cannot do it, and the papers name another way. */
+function change(ground: Ground, papers: Papers, moves: Move[]): boolean {
+  const { disk, layout } = ground;
+  const { exchange } = disk;
+  const { plugin, stamp } = papers.intent;
+  const live = layout.live(plugin);
+  const slot = layout.slot(plugin, stamp);
+  if (exchange === undefined) {
+    amend(ground, papers, { path: 'rename' });
+    return false;
+  }
+  const go = (): void => exchange(slot, live);
+  const before = disk.stat(slot)?.ino;
+  const isMade = (): boolean => disk.stat(live)?.ino === before;
+  try {
+    move(ground, "both versions to each other's place", slot, live, moves, { go, back: go, isMade });
+    return true;
+  } catch (error) {
+    // An exchange that was made and could not be made durable is taken back, whatever that sync said.
+    const isLower = moves.length === 0 && isInLowerLayer(ground, live, error);
+    if (moves.length > 0 || (!isLower && !NO_EXCHANGE.has(causeCode(error)))) {
+      throw error;
+    }
+    amend(ground, papers, { path: isLower ? 'copy' : 'rename' });
+    return false;
+  }
+}
+
+const causeCode = (error: unknown): string | undefined =>
+  errorCode(error instanceof Fault ? error.cause : error);
+
+/** EXDEV alone proves nothing: a bind mount gives it too. */
+function isInLowerLayer({ disk, layout }: Ground, live: string, error: unknown): boolean {
+  return causeCode(error) === 'EXDEV' && disk.sameOverlay(live, layout.staging);
 }
 
 function rename(ground: Ground, what: string, from: string, to: string, moves: Move[]): void {
@@ -105,10 +139,10 @@ function swapError(error: unknown): unknown {
   }
   return new Fault(
     'SWAP_FAILED',
-    'The live version cannot be renamed: it lies on another file system or in an image layer',
+    'The live version cannot be renamed: it lies on another file system or behind another mount',
     {
       cause: error,
-      hint: 'Let the whole root lie on one file system: mount a volume there, or do not bake the plugin into the image',
+      hint: 'Let the whole root lie on one file system: mount nothing at or below the directory of a plugin',
     },
   );
 }

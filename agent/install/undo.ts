@@ -2,9 +2,11 @@
 import { type Fault, toFault } from '../../shared/fault.ts';
 import type { Intent } from '../../shared/intent.ts';
 import type { Ground } from './ground.ts';
+import type { Papers } from './papers.ts';
 import { discardSlot, writeIntent } from './slot.ts';
-import { type Move, takeBack } from './swap.ts';
-import { noteTrouble } from './trouble.ts';
+import type { Move } from './move.ts';
+import { takeBack } from './swap.ts';
+import { moveOne, noteTrouble } from './notes.ts';
 
 /**
  * Takes back the moves of a swap in reverse and removes the slot, so that live is what it was.
@@ -12,7 +14,7 @@ import { noteTrouble } from './trouble.ts';
  * @returns the fault to answer with: the given one, or ROLLBACK_FAILED that carries both; then the disk is left as it
  *   is, and the plugin's state says what an operator has to do.
  */
-export function undo(ground: Ground, intent: Intent, moves: Move[], because: Fault): Fault {
+export function undo(ground: Ground, { intent }: Papers, moves: Move[], because: Fault): Fault {
   if (moves.length > 0) {
     try {
       // Recovery must not go forward again where the agent went back.
@@ -29,7 +31,7 @@ export function undo(ground: Ground, intent: Intent, moves: Move[], because: Fau
     return fault;
   }
   try {
-    discardSlot(ground, intent.plugin, intent.stamp);
+    discardSlot(ground, intent.plugin, intent.stamp, intent);
   } catch (error) {
     // Live is as it was, which is what counts; recovery removes what is left in staging.
     ground.complain(toFault(error, 'Removing the staging directory'));
@@ -38,5 +40,6 @@ export function undo(ground: Ground, intent: Intent, moves: Move[], because: Fau
 }
 
 function leaveToOperator(ground: Ground, { plugin, stamp, operationId }: Intent, fault: Fault): void {
-  noteTrouble(ground, plugin, stamp, { operationId, what: fault.message, hold: undefined });
+  const todo = moveOne(ground, plugin, stamp);
+  noteTrouble(ground, plugin, { operationId, what: fault.message, todo, hold: undefined });
 }

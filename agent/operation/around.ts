@@ -2,6 +2,7 @@
 import type { EventBody } from '../../shared/events.ts';
 import type { Fault } from '../../shared/fault.ts';
 import type { Clock } from './clock.ts';
+import type { Holds } from './holds.ts';
 import type { Lanes } from './lane.ts';
 import type { Pool } from './pool.ts';
 
@@ -14,12 +15,13 @@ export type Link = {
   drop(fault?: Fault): void;
 };
 
-/** In milliseconds. */
+/** In milliseconds; `lock`: how long another process is waited for. */
 export type Patience = { stall: number; resume: number; deadline: number; lock: number };
 
 export type Surroundings = {
   pool: Pick<Pool, 'lease'>;
   lanes: Lanes;
+  holds: Pick<Holds, 'hold'>;
   clock: Clock;
   patience: Patience;
   tell: (event: EventBody) => void;

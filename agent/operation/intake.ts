@@ -1,5 +1,5 @@
 /** How far a stream has come, and what its sender may send. Pure: the rules of credit, without the stream. */
-import { Fault } from '../../shared/fault.ts';
+import { Fault, type FaultCode } from '../../shared/fault.ts';
 
 export class Intake {
   readonly #size: number;
@@ -73,3 +73,15 @@ export class Intake {
     this.#taken = offset;
   }
 }
+
+/** After these more bytes are in vain; after any other failure they still tell whether the digest is right. */
+const HOPELESS: ReadonlySet<FaultCode> = new Set([
+  'LIMIT_ENTRIES',
+  'LIMIT_RATIO',
+  'LIMIT_UNPACKED',
+  'NO_SPACE',
+  'READ_ONLY',
+  'INTERNAL',
+]);
+
+export const isHopeless = (code: FaultCode): boolean => HOPELESS.has(code);

@@ -1,60 +1,42 @@
-/** Questions that change nothing: each is asked of an engine thread, for hashing and listing take their time. */
+/** Questions that change nothing. */
 import { Fault } from '../../shared/fault.ts';
 import type { Installed, PluginInfo, Verification } from '../../shared/methods.ts';
-import type { Recovered } from '../install/recover.ts';
-import type { FromEngine, ToEngine } from '../worker/messages.ts';
-import type { Surroundings } from './around.ts';
-import { deferred } from './deferred.ts';
-import type { Pool } from './pool.ts';
+import type { Status } from '../../shared/upkeep.ts';
+import type { Ask } from './ask.ts';
 
 export class Looks {
-  readonly #pool: Pick<Pool, 'lease'>;
-  readonly #complain: Surroundings['complain'];
+  readonly #ask: Ask;
 
-  constructor(pool: Pick<Pool, 'lease'>, complain: Surroundings['complain']) {
-    this.#pool = pool;
-    this.#complain = complain;
+  constructor(ask: Ask) {
+    this.#ask = ask;
   }
 
   async list(): Promise<PluginInfo[]> {
-    return (await this.#ask({ kind: 'list' }, 'listed')).plugins;
+    return (await this.#ask({ kind: 'list' }, 'listed').answer).plugins;
   }
 
-  /** Undefined if there is nothing of that name. */
-  async get(plugin: string): Promise<PluginInfo | undefined> {
-    return (await this.#ask({ kind: 'get', plugin }, 'got')).plugin;
+  /** @throws Fault NOT_FOUND if there is nothing of that name. */
+  async get(plugin: string): Promise<PluginInfo> {
+    const found = (await this.#ask({ kind: 'get', plugin }, 'got').answer).plugin;
+    if (found === undefined) {
+      throw new Fault('NOT_FOUND', `There is no plugin "${plugin}" here`, {
+        hint: 'See what there is with plugin.list',
+      });
+    }
+    return found;
   }
 
   async verify(plugin: string): Promise<Verification> {
-    return (await this.#ask({ kind: 'verify', plugin }, 'verified')).verification;
+    return (await this.#ask({ kind: 'verify', plugin }, 'verified').answer).verification;
   }
 
-  /** Finishes or undoes what a crash has left half-way, of every plugin. */
-  async recover(): Promise<Recovered[]> {
-    return (await this.#ask({ kind: 'recover' }, 'recovered')).recovered;
+  /** What is left to an operator, of every plugin. */
+  async troubles(): Promise<Status['troubles']['items']> {
+    return (await this.#ask({ kind: 'troubles' }, 'troubled').answer).troubles;
   }
 
-  /** The answer of an operation that has ended, if it is remembered. */
+  /** The answer of an install or rollback that has ended, if it is remembered. */
   async recall(operationId: string): Promise<Installed | undefined> {
-    return (await this.#ask({ kind: 'recall', operationId }, 'recalled')).answer;
-  }
-
-  async #ask<K extends FromEngine['kind']>(question: ToEngine, kind: K): Promise<FromEngine & { kind: K }> {
-    const answer = deferred<FromEngine & { kind: K }>();
-    const isAnswer = (message: FromEngine): message is FromEngine & { kind: K } => message.kind === kind;
-    const engine = await this.#pool.lease({
-      message: (message) => {
-        if (isAnswer(message)) {
-          answer.resolve(message);
-        } else if (message.kind === 'failed') {
-          answer.reject(Fault.from(message.fault));
-        } else if (message.kind === 'complaint') {
-          this.#complain(Fault.from(message.fault), message.stack);
-        }
-      },
-      crash: (fault) => answer.reject(fault),
-    });
-    engine.say(question);
-    return answer.promise;
+    return (await this.#ask({ kind: 'recall', operationId }, 'recalled').answer).answer;
   }
 }

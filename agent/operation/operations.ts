@@ -67,6 +67,11 @@ export class Operations {
     return this.#uploads.get(operationId)?.abort(fault) ?? false;
   }
 
+  /** What is under way. */
+  get running(): { plugin: string; operationId: string }[] {
+    return [...this.#running].map(({ params: { plugin, operationId } }) => ({ plugin, operationId }));
+  }
+
   /** Begins nothing more, gives up what is not sealed, and waits for the rest. */
   async drain(): Promise<void> {
     this.#draining = true;
@@ -107,25 +112,17 @@ export class Operations {
     // Same plugin, same bundle: the first one's success makes the second one present, without sending a byte.
     // The latest of them: should all before fail, the rest still go one after another.
     const twin = [...this.#uploads.values()].findLast((other) => isTwin(other, params));
-    const before = [...this.#running].findLast((other) => other.params.plugin === params.plugin);
     const upload = new Upload(params, by, this.#around);
     this.#uploads.set(params.operationId, upload);
     this.#running.add(upload);
     this.#forgetLater(params.operationId, upload);
-    void this.#startAfter(upload, before, twin);
+    void this.#startAfter(upload, twin);
     return upload;
   }
 
-  /**
-   * Who works on a plugin alone clears away first what a crash has left of it. Nobody may take a slot meanwhile, so
-   * each begins when the one before it has its own.
-   */
-  async #startAfter(upload: Upload, before: Upload | undefined, twin: Upload | undefined): Promise<void> {
-    await before?.opened.catch(() => undefined);
+  async #startAfter(upload: Upload, twin: Upload | undefined): Promise<void> {
     await twin?.settled();
-    const { plugin } = upload.params;
-    const others = [...this.#running].filter((other) => other !== upload && other.params.plugin === plugin);
-    await upload.start(others.length === 0);
+    await upload.start();
   }
 
   /** A fresh upload that gets no stream is given up: nothing would ever wake it, and it holds a thread. */

@@ -2,28 +2,18 @@
  * One install as the main thread sees it: the bytes that come over some connection, the thread that works on them, the
  * lane, the answer. It outlives its connection: another one may take the stream over where it broke off.
  */
-import { Fault, type FaultCode, toFault } from '../../shared/fault.ts';
+import { Fault, toFault } from '../../shared/fault.ts';
 import type { BeginParams, Installed } from '../../shared/methods.ts';
 import { WIRE } from '../../shared/rpc.ts';
-import type { FromEngine } from '../worker/messages.ts';
+import { type FromEngine, isAnswer } from '../worker/messages.ts';
 import type { Link, Surroundings } from './around.ts';
+import { discard } from './ask.ts';
 import { deferred } from './deferred.ts';
-import { discard } from './discard.ts';
-import { Intake } from './intake.ts';
+import { Intake, isHopeless } from './intake.ts';
 import type { Engine } from './pool.ts';
 import { Timers } from './timers.ts';
 
 type Stage = 'opening' | 'receiving' | 'committed' | 'installing' | 'ended';
-
-/** After these more bytes are in vain; after any other failure they still tell whether the digest is right. */
-const HOPELESS: ReadonlySet<FaultCode> = new Set([
-  'LIMIT_ENTRIES',
-  'LIMIT_RATIO',
-  'LIMIT_UNPACKED',
-  'NO_SPACE',
-  'READ_ONLY',
-  'INTERNAL',
-]);
 
 export class Upload {
   readonly params: BeginParams;
@@ -43,6 +33,8 @@ export class Upload {
   #touching = false;
   #stamp: string | undefined;
   #link: Link | undefined;
+  /** Gives the plugin's lock back. */
+  #release: (() => void) | undefined;
 
   constructor(params: BeginParams, by: string, around: Surroundings) {
     this.params = params;
@@ -66,30 +58,38 @@ export class Upload {
     return this.#opened.promise;
   }
 
-  /** Gets a thread and asks it; {@link opened} tells what came of it. */
-  async start(alone: boolean): Promise<void> {
-    const { pool, patience } = this.#around;
+  /** Gets the plugin's lock and a thread, and asks it; {@link opened} tells what came of it. */
+  async start(): Promise<void> {
+    const { pool, patience, holds } = this.#around;
     if (this.#stage !== 'opening') {
-      this.#done.resolve();
+      this.#over();
       return;
     }
     this.#arm('deadline', patience.deadline, 'The install took too long');
     try {
+      this.#release = await holds.hold(this.params.plugin);
       const engine = await pool.lease({
         message: (message) => this.#hear(message),
         crash: (fault) => this.#crashed(fault),
       });
       if (this.#stage === 'opening') {
         this.#engine = engine;
-        engine.say({ kind: 'begin', params: this.params, by: this.#by, alone });
+        engine.say({ kind: 'begin', params: this.params, by: this.#by });
       } else {
         engine.release();
-        this.#done.resolve();
+        this.#over();
       }
     } catch (error) {
       this.#finish(toFault(error, 'Getting an engine thread'));
-      this.#done.resolve();
+      this.#over();
     }
+  }
+
+  /** Nothing of it is left in the thread, and nothing of it holds the plugin any more. */
+  #over(): void {
+    this.#release?.();
+    this.#release = undefined;
+    this.#done.resolve();
   }
 
   /** Takes the bytes from this link from now on. @returns where the sender goes on and how far it may. */
@@ -181,6 +181,9 @@ export class Upload {
   }
 
   #hear(message: FromEngine): void {
+    if (isAnswer(message)) {
+      return;
+    }
     switch (message.kind) {
       case 'opened':
         this.#stamp = message.stamp;
@@ -215,13 +218,7 @@ export class Upload {
         this.#around.complain(Fault.from(message.fault), message.stack);
         break;
       case 'done':
-        this.#done.resolve();
-        break;
-      case 'recovered':
-      case 'recalled':
-      case 'listed':
-      case 'got':
-      case 'verified':
+        this.#over();
         break;
       default:
         message satisfies never;
@@ -230,7 +227,7 @@ export class Upload {
 
   #takenIn({ offset, fault }: FromEngine & { kind: 'taken' }): void {
     this.#intake.take(offset);
-    if (fault !== undefined && HOPELESS.has(fault.code)) {
+    if (fault !== undefined && isHopeless(fault.code)) {
       this.#end(Fault.from(fault));
     } else if (this.#stage === 'receiving') {
       this.#link?.grant(offset, this.#intake.limit);
@@ -245,7 +242,7 @@ export class Upload {
     this.#finish(new Fault(code, message, { hint, cause, executed: harmless ? 'no' : 'maybe' }));
     const stamp = harmless ? this.#stamp : undefined;
     const left = stamp === undefined ? undefined : discard(this.#around, this.params.plugin, stamp);
-    void Promise.resolve(left).then(() => this.#done.resolve());
+    void Promise.resolve(left).then(() => this.#over());
   }
 
   /** Silence counts as a stall only while it is the sender's turn. */

@@ -6,8 +6,12 @@ import type {
   Installed,
   PluginInfo,
   Result,
+  RollbackParams,
+  Uninstalled,
+  UninstallParams,
   Verification,
 } from '../../shared/methods.ts';
+import type { RecoveryResult, Status, Swept } from '../../shared/upkeep.ts';
 
 /** An upload as a session sees it. */
 export type Inflow = {
@@ -29,9 +33,14 @@ export type Desk = {
   commit(operationId: string): Promise<Installed>;
   abort(operationId: string): boolean;
   list(): Promise<PluginInfo[]>;
-  /** Undefined if there is nothing of that name. */
-  get(plugin: string): Promise<PluginInfo | undefined>;
+  get(plugin: string): Promise<PluginInfo>;
   verify(plugin: string): Promise<Verification>;
+  rollback(params: RollbackParams, by: string): Promise<Installed>;
+  uninstall(params: UninstallParams, by: string): Promise<Uninstalled>;
+  /** @param plugin undefined for all. */
+  recover(plugin: string | undefined): Promise<RecoveryResult>;
+  sweep(): Promise<Swept>;
+  status(): Promise<Status>;
   /** Work is about to come: what takes time to start can start now. */
   expectWork(): void;
 };

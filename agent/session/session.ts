@@ -69,8 +69,13 @@ export class Session {
       'install.commit': ({ operationId }) => desk.commit(operationId),
       'install.abort': ({ operationId }) => Promise.resolve({ aborted: desk.abort(operationId) }),
       'plugin.list': (params) => this.#list(params),
-      'plugin.get': ({ plugin }) => this.#get(plugin),
+      'plugin.get': ({ plugin }) => desk.get(plugin),
       'plugin.verify': ({ plugin }) => desk.verify(plugin),
+      'plugin.rollback': (params) => desk.rollback(params, caller.label),
+      'plugin.uninstall': (params) => desk.uninstall(params, caller.label),
+      recover: ({ plugin }) => desk.recover(plugin),
+      sweep: () => desk.sweep(),
+      status: () => desk.status(),
     };
     this.#notify('hello', desk.hello());
   }
@@ -217,16 +222,6 @@ export class Session {
     });
     this.#outflows.set(this.#streams, outflow);
     return { plugins: first, stream: this.#streams };
-  }
-
-  async #get(plugin: string): Promise<Result<'plugin.get'>> {
-    const found = await this.#desk.get(plugin);
-    if (found === undefined) {
-      throw new Fault('NOT_FOUND', `There is no plugin "${plugin}" here`, {
-        hint: 'See what there is with plugin.list',
-      });
-    }
-    return found;
   }
 
   #openInflow(inflow: Inflow): Stream {

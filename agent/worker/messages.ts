@@ -2,9 +2,18 @@
 import type { EventBody } from '../../shared/events.ts';
 import type { FaultData } from '../../shared/fault.ts';
 import type { Intent } from '../../shared/intent.ts';
-import type { BeginParams, Installed, PluginInfo, Verification } from '../../shared/methods.ts';
+import type {
+  BeginParams,
+  Installed,
+  PluginInfo,
+  RollbackParams,
+  Uninstalled,
+  UninstallParams,
+  Verification,
+} from '../../shared/methods.ts';
+import type { Recovered, Status } from '../../shared/upkeep.ts';
 import type { Durability, InstallPolicy } from '../install/ground.ts';
-import type { Recovered } from '../install/recover.ts';
+import type { SweptPlugin } from '../install/sweep.ts';
 
 /** Marks a thread as an engine: the bundle is one file, which looks at this to know what it is to be. */
 export const ENGINE = 'airlock-engine';
@@ -18,22 +27,58 @@ export type EngineData = {
   owner: Intent['owner'];
 };
 
-/** An install takes begin, data, commit, install; each of the others is a task of its own. */
-export type ToEngine =
-  /** `alone`: nobody else works on the plugin here, so what a crash has left of it is cleared away first. */
-  | { kind: 'begin'; params: BeginParams; by: string; alone: boolean }
-  | { kind: 'data'; bytes: Uint8Array }
-  | { kind: 'commit' }
-  | { kind: 'install' }
-  | { kind: 'abort' }
+/** A task that takes one message, and has one answer. */
+export type Task =
   | { kind: 'discard'; plugin: string; stamp: string }
-  | { kind: 'recover' }
+  /** Which plugins a crash has left half-way. */
+  | { kind: 'unfinished' }
+  /** Which plugins there is anything of. */
+  | { kind: 'known' }
+  | { kind: 'recover'; plugin: string }
+  | { kind: 'sweep'; plugin: string }
+  | { kind: 'forget' }
+  | { kind: 'rollback'; params: RollbackParams; by: string }
+  | { kind: 'uninstall'; params: UninstallParams; by: string }
   | { kind: 'recall'; operationId: string }
+  | { kind: 'troubles' }
   | { kind: 'list' }
   | { kind: 'get'; plugin: string }
   | { kind: 'verify'; plugin: string };
 
-export type FromEngine =
+export type Answer =
+  | { kind: 'discarded' }
+  | { kind: 'names'; plugins: string[] }
+  | { kind: 'recovered'; recovered: Recovered[] }
+  | { kind: 'swept'; swept: SweptPlugin }
+  | { kind: 'forgotten'; operations: number }
+  | { kind: 'rolled-back'; answer: Installed }
+  | { kind: 'uninstalled'; answer: Uninstalled }
+  | { kind: 'recalled'; answer: Installed | undefined }
+  | { kind: 'troubled'; troubles: Status['troubles']['items'] }
+  | { kind: 'listed'; plugins: PluginInfo[] }
+  | { kind: 'got'; plugin: PluginInfo | undefined }
+  | { kind: 'verified'; verification: Verification };
+
+/** An install takes begin, data, commit, install. */
+type ToInstall =
+  | { kind: 'begin'; params: BeginParams; by: string }
+  | { kind: 'data'; bytes: Uint8Array }
+  | { kind: 'commit' }
+  | { kind: 'install' }
+  | { kind: 'abort' };
+export type ToEngine = Task | ToInstall;
+
+const INSTALL: ReadonlySet<string> = new Set([
+  'begin',
+  'data',
+  'commit',
+  'install',
+  'abort',
+] satisfies ToInstall['kind'][]);
+
+export const isTask = (message: ToEngine): message is Task => !INSTALL.has(message.kind);
+
+type Said =
   /** Answer to `begin`: there is nothing to send, or a slot is open. */
   | { kind: 'settled'; answer: Installed }
   | { kind: 'opened'; stamp: string }
@@ -45,13 +90,23 @@ export type FromEngine =
   | { kind: 'failed'; fault: FaultData; stack: string | undefined }
   /** The task is over, its house-keeping included: the thread can take another. */
   | { kind: 'done' }
-  | { kind: 'recovered'; recovered: Recovered[] }
-  | { kind: 'recalled'; answer: Installed | undefined }
-  | { kind: 'listed'; plugins: PluginInfo[] }
-  | { kind: 'got'; plugin: PluginInfo | undefined }
-  | { kind: 'verified'; verification: Verification }
   | { kind: 'event'; event: EventBody }
   | { kind: 'complaint'; fault: FaultData; stack: string | undefined };
+export type FromEngine = Answer | Said;
+
+const SAID: ReadonlySet<string> = new Set([
+  'settled',
+  'opened',
+  'taken',
+  'validated',
+  'installed',
+  'failed',
+  'done',
+  'event',
+  'complaint',
+] satisfies Said['kind'][]);
+
+export const isAnswer = (message: FromEngine): message is Answer => !SAID.has(message.kind);
 
 /**
  * Each message names the task that it belongs to: a thread that has ended a task may still be told to abort it, and

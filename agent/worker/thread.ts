@@ -6,12 +6,16 @@ import { layoutOf } from '../../shared/layout.ts';
 import { createIgnore } from '../../shared/tree.ts';
 import { nodeDisk, withoutSyncs } from '../disk/node-disk.ts';
 import type { Ground } from '../install/ground.ts';
-import { getPlugin, listPlugins, verifyPlugin } from '../install/inspect.ts';
 import { Install } from '../install/install.ts';
-import { recall } from '../install/memory.ts';
-import { recover } from '../install/recover.ts';
-import { discardSlot } from '../install/slot.ts';
-import { ENGINE, type EngineData, type Envelope, type FromEngine, type ToEngine } from './messages.ts';
+import {
+  ENGINE,
+  type EngineData,
+  type Envelope,
+  type FromEngine,
+  type ToEngine,
+  isTask,
+} from './messages.ts';
+import { perform } from './perform.ts';
 
 /** Whether this thread was started to be an engine. */
 export const isEngine = (data: unknown): data is EngineData =>
@@ -88,11 +92,13 @@ class Engine {
   }
 
   async #run(message: ToEngine): Promise<void> {
+    if (isTask(message)) {
+      perform(this.#ground, message, (answer) => this.#say(answer));
+      this.#done();
+      return;
+    }
     switch (message.kind) {
       case 'begin':
-        if (message.alone) {
-          recover(this.#ground, message.params.plugin);
-        }
         return this.#begin(new Install(this.#ground, message.params, message.by));
       case 'data':
         return this.#data(message.bytes);
@@ -104,30 +110,9 @@ class Engine {
       case 'abort':
         this.#install?.abort();
         return this.#done();
-      case 'discard':
-        discardSlot(this.#ground, message.plugin, message.stamp);
-        return this.#done();
-      case 'recover':
-        return this.#answer({ kind: 'recovered', recovered: recover(this.#ground, undefined) });
-      case 'recall':
-        return this.#answer({
-          kind: 'recalled',
-          answer: recall(this.#ground, message.operationId, undefined),
-        });
-      case 'list':
-        return this.#answer({ kind: 'listed', plugins: listPlugins(this.#ground) });
-      case 'get':
-        return this.#answer({ kind: 'got', plugin: getPlugin(this.#ground, message.plugin) });
-      case 'verify':
-        return this.#answer({ kind: 'verified', verification: verifyPlugin(this.#ground, message.plugin) });
       default:
         return message satisfies never;
     }
-  }
-
-  #answer(message: FromEngine): void {
-    this.#say(message);
-    this.#done();
   }
 
   #begin(install: Install): void {
@@ -137,7 +122,8 @@ class Engine {
       this.#taken = 0;
       this.#say({ kind: 'opened', stamp: begun });
     } else {
-      this.#answer({ kind: 'settled', answer: begun });
+      this.#say({ kind: 'settled', answer: begun });
+      this.#done();
     }
   }
 

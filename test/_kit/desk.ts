@@ -5,6 +5,7 @@ import type { Desk, Inflow, Stream } from '../../agent/session/desk.ts';
 import { Outbox } from '../../agent/session/outbox.ts';
 import { Session, type Socket } from '../../agent/session/session.ts';
 import { type DataFrame, decodeFrame, encodeFrame } from '../../shared/frame.ts';
+import { Fault } from '../../shared/fault.ts';
 import type { Hello, PluginInfo } from '../../shared/methods.ts';
 import { PROTOCOL } from '../../shared/rpc.ts';
 import { settle } from './engines.ts';
@@ -72,8 +73,13 @@ export function makeDesk(changes: Partial<Desk> = {}): Desk {
     commit: nobody,
     abort: () => false,
     list: () => Promise.resolve([]),
-    get: () => Promise.resolve(undefined),
+    get: (name) => Promise.reject(new Fault('NOT_FOUND', `There is no plugin "${name}" here`)),
     verify: nobody,
+    rollback: nobody,
+    uninstall: nobody,
+    recover: nobody,
+    sweep: nobody,
+    status: nobody,
     expectWork: () => undefined,
     ...changes,
   };

@@ -144,6 +144,7 @@ export function makeStage(patience: Partial<Patience> = {}): Stage {
   const around: Surroundings = {
     pool,
     lanes: new Lanes(),
+    holds: { hold: () => Promise.resolve(() => undefined) },
     clock,
     patience: { ...PATIENCE, ...patience },
     tell: (event) => events.push(event),

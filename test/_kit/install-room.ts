@@ -11,10 +11,18 @@ import type { Disk } from '../../agent/disk/port.ts';
 import type { Ground, InstallPolicy } from '../../agent/install/ground.ts';
 import { Install } from '../../agent/install/install.ts';
 import { prepareRoot } from '../../agent/install/prepare.ts';
+import { rollback } from '../../agent/install/rollback.ts';
+import { uninstall } from '../../agent/install/uninstall.ts';
 import type { EventBody } from '../../shared/events.ts';
 import { Fault } from '../../shared/fault.ts';
 import { type Layout, layoutOf } from '../../shared/layout.ts';
-import type { BeginParams, Installed } from '../../shared/methods.ts';
+import type {
+  BeginParams,
+  Installed,
+  RollbackParams,
+  Uninstalled,
+  UninstallParams,
+} from '../../shared/methods.ts';
 import { createIgnore } from '../../shared/tree.ts';
 import { file, gzip, tar } from './tar-builder.ts';
 
@@ -138,6 +146,24 @@ export async function deliver(
     install.abort();
     throw error;
   }
+}
+
+/** Brings the version before back, up to the house-keeping after the answer. */
+export function rollBack({ ground }: Room, more: Partial<RollbackParams> = {}): Installed {
+  operations += 1;
+  const params = { operationId: `operation-${operations}`, plugin: 'lint', ...more };
+  const { answer, collect } = rollback(ground, params, 'tester');
+  collect();
+  return answer;
+}
+
+/** Removes the plugin, up to the house-keeping after the answer. */
+export function remove({ ground }: Room, more: Partial<UninstallParams> = {}): Uninstalled {
+  operations += 1;
+  const params = { operationId: `operation-${operations}`, plugin: 'lint', ...more };
+  const { answer, collect } = uninstall(ground, params, 'tester');
+  collect();
+  return answer;
 }
 
 /** The fault with which something is refused. */

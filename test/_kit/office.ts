@@ -1,4 +1,5 @@
 /** All operations of an agent, over engines of which the test plays every word. */
+import { askPool } from '../../agent/operation/ask.ts';
 import { Looks } from '../../agent/operation/looks.ts';
 import { type Begun, Operations } from '../../agent/operation/operations.ts';
 import type { Upload } from '../../agent/operation/upload.ts';
@@ -16,7 +17,7 @@ export type Office = Stage & {
 export function makeOffice(): Office {
   const stage = makeStage();
   const questions = new ScriptedPool();
-  const operations = new Operations(stage.around, new Looks(questions, () => undefined));
+  const operations = new Operations(stage.around, new Looks(askPool(questions, stage.around)));
   const uploads: Upload[] = [];
   return {
     ...stage,

@@ -9,7 +9,7 @@ export type Scene = Stage & { upload: Upload; engine: ScriptedEngine; link: Reco
 /** An upload that has a thread, a slot and a link. */
 export async function receiving(stage = makeStage(), changes: Partial<BeginParams> = {}): Promise<Scene> {
   const upload = new Upload(paramsOf(changes), 'test', stage.around);
-  await upload.start(true);
+  await upload.start();
   const engine = stage.pool.at();
   engine.open();
   await upload.opened;

@@ -22,8 +22,8 @@ function put(disk: Disk, path: string, text: string): void {
 describe('a record', () => {
   it('is there whole, in place of the one before, and nothing beside it', () => {
     const disk = makeDisk();
-    putRecord(disk, '/staging', '/records/a.json', { n: 1 });
-    putRecord(disk, '/staging', '/records/a.json', { n: 2 });
+    putRecord(disk, '/staging', 'lint', '/records/a.json', { n: 1 });
+    putRecord(disk, '/staging', 'lint', '/records/a.json', { n: 2 });
     expect(photograph(disk, '/records')).toEqual({ '': 'directory 755', '/a.json': 'file 644 {"n":2}\n' });
     expect(disk.list('/staging')).toEqual([]);
   });
@@ -32,12 +32,12 @@ describe('a record', () => {
   it('is the old one or the new one whichever call fails, and leaves nothing beside it', () => {
     for (let n = 1; ; n += 1) {
       const disk = makeDisk();
-      putRecord(disk, '/staging', '/records/a.json', { n: 1 });
+      putRecord(disk, '/staging', 'lint', '/records/a.json', { n: 1 });
       const faulty = new FaultyDisk(disk);
       faulty.arm(failOnce(n, 'ENOSPC'));
       let code: string | undefined;
       try {
-        putRecord(faulty.disk, '/staging', '/records/a.json', { n: 2 });
+        putRecord(faulty.disk, '/staging', 'lint', '/records/a.json', { n: 2 });
       } catch (error) {
         code = errorCode(error);
       }
@@ -57,7 +57,7 @@ describe('a record', () => {
     const disk = makeDisk();
     const faulty = new FaultyDisk(disk);
     faulty.arm(({ kind }) => (kind === 'rename' ? 'EROFS' : kind === 'unlink' ? 'EIO' : undefined));
-    expect(() => putRecord(faulty.disk, '/staging', '/records/a.json', {})).toThrow(/^EROFS/);
+    expect(() => putRecord(faulty.disk, '/staging', 'lint', '/records/a.json', {})).toThrow(/^EROFS/);
   });
 });
 
@@ -118,6 +118,16 @@ describe('removing a tree', () => {
       undefined,
       [{ name: 'kept', kind: 'file' }],
     ]);
+  });
+
+  it('removes the marker before anything else, so that who holds the tree open can tell', () => {
+    const faulty = new FaultyDisk(makeDisk());
+    faulty.arm(never);
+    faulty.disk.mkdir('/tree', 0o755);
+    for (const path of ['/tree/.a', '/tree/.complete', '/tree/a']) put(faulty.disk, path, 'x');
+    removeTree(faulty.disk, '/tree');
+    expect(faulty.calls.find(({ kind }) => kind === 'unlink')?.path).toBe('/tree/.complete');
+    expect(faulty.disk.stat('/tree')).toBeUndefined();
   });
 
   it('removes a file or a link, and is content with nothing', () => {

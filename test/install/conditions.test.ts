@@ -7,6 +7,7 @@ import { nodeDisk } from '../../agent/disk/node-disk.ts';
 import { Install } from '../../agent/install/install.ts';
 import { recall } from '../../agent/install/memory.ts';
 import type { Fault } from '../../shared/fault.ts';
+import { installedSchema } from '../../shared/methods.ts';
 import {
   type Room,
   bundleOf,
@@ -178,7 +179,7 @@ describe('an operation is remembered', () => {
     const first = await deliver(room, OLD, { operationId });
     await deliver(room, NEW);
     expect(await deliver(room, OLD, { operationId })).toEqual(first);
-    expect(recall(room.ground, operationId, undefined)).toEqual(first);
+    expect(recall(room.ground, operationId, undefined, installedSchema)).toEqual(first);
     expect(photograph(nodeDisk, room.layout.live('lint'))['/plugin.yaml']).toContain('2.0.0');
   });
 
@@ -215,7 +216,7 @@ describe('an operation is remembered', () => {
 
   it('among the last thousand', async () => {
     const room = makeRoom();
-    for (let i = 0; i < 1000; i += 1) {
+    for (let i = 0; i < 1100; i += 1) {
       writeFileSync(join(room.layout.operations, `older-operation-${i}.json`), '{}');
     }
     await deliver(room, OLD, { operationId });

@@ -24,6 +24,8 @@ describe('preparing a root', () => {
     const made = photograph(nodeDisk, root);
     expect(made).toEqual({
       '': 'directory 755',
+      '/.boot': 'directory 755',
+      '/.locks': 'directory 755',
       '/.operations': 'directory 755',
       '/.previous': 'directory 700',
       '/.receipts': 'directory 755',

@@ -3,7 +3,7 @@ import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 
 import { getPlugin, inspect, listPlugins, stateOf, verifyPlugin } from '../../agent/install/inspect.ts';
-import { noteTrouble } from '../../agent/install/trouble.ts';
+import { noteTrouble } from '../../agent/install/notes.ts';
 import { bundleOf, deliver, makeRoom } from '../_kit/install-room.ts';
 
 const STAMP = '20260508T141530123Z-9f86d081';
@@ -12,7 +12,8 @@ it('a plugin that only an operator can put right is listed, also where nothing i
   const room = makeRoom();
   await deliver(room, bundleOf());
   renameSync(room.layout.live('lint'), room.layout.snapshot('lint', STAMP));
-  noteTrouble(room.ground, 'lint', STAMP, { operationId: 'operation-9', what: 'It broke', hold: undefined });
+  const what = 'It broke';
+  noteTrouble(room.ground, 'lint', { operationId: 'operation-9', what, todo: 'Mend it', hold: undefined });
   expect(listPlugins(room.ground)).toEqual([
     expect.objectContaining({
       name: 'lint',

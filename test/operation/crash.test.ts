@@ -33,7 +33,7 @@ describe('a crash of the thread', () => {
   it('before there is a slot has nothing removed', async () => {
     const { around, pool } = makeStage();
     const upload = new Upload(paramsOf(), 'test', around);
-    await upload.start(true);
+    await upload.start();
     pool.at().crash();
     await settle();
     expect((await faultOf(upload.opened)).executed).toBe('no');
@@ -76,6 +76,7 @@ describe('a crash of the thread', () => {
     scene.engine.crash();
     await settle();
     scene.pool.at(1).crash();
+    await settle();
     expect(scene.complaints.map(({ code }) => code)).toEqual(['INTERNAL']);
   });
 });

@@ -13,7 +13,7 @@ describe('a commit', () => {
     const stage = makeStage();
     const upload = new Upload(paramsOf(), 'test', stage.around);
     expect(await faultOf(upload.commit())).toMatchObject({ code: 'CONFLICT', retry: 'same' });
-    await upload.start(true);
+    await upload.start();
     stage.pool.at().open();
     await upload.opened;
     upload.attach(new RecordingLink());
@@ -127,7 +127,7 @@ describe('an abort', () => {
   it('before the install gives the upload up, wherever it is', async () => {
     const opening = makeStage();
     const fresh = new Upload(paramsOf(), 'test', opening.around);
-    await fresh.start(true);
+    await fresh.start();
     expect(fresh.abort(cancelled())).toBe(true);
     expect(opening.pool.at().heard).toBe('begin abort');
 
@@ -179,7 +179,7 @@ describe('what the thread says', () => {
   it('of a tree that is there already is the answer, without a byte', async () => {
     const { around, pool } = makeStage();
     const upload = new Upload(paramsOf(), 'test', around);
-    await upload.start(true);
+    await upload.start();
     pool.at().tell({ kind: 'settled', answer: answerOf('present') });
     pool.at().done();
     expect(await upload.opened).toEqual(answerOf('present'));
@@ -212,7 +212,7 @@ describe('what the thread says', () => {
     const { around, pool } = makeStage();
     pool.refusal = new Fault('DRAINING', 'The agent is shutting down');
     const upload = new Upload(paramsOf(), 'test', around);
-    await upload.start(true);
+    await upload.start();
     expect((await faultOf(upload.opened)).code).toBe('DRAINING');
     await upload.settled();
   });

@@ -7,6 +7,7 @@ import { pathToFileURL } from 'node:url';
 
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 
+import { askPool } from '../../agent/operation/ask.ts';
 import { deferred } from '../../agent/operation/deferred.ts';
 import { Looks } from '../../agent/operation/looks.ts';
 import { type Engine, Pool } from '../../agent/operation/pool.ts';
@@ -247,7 +248,7 @@ describe('a thread that crashes', () => {
   });
 
   it('fails a question with the crash instead of leaving it open', async () => {
-    const looks = new Looks(makePool(1), () => undefined);
+    const looks = new Looks(askPool(makePool(1), { tell: () => undefined, complain: () => undefined }));
     expect((await faultOf(looks.get('crash'))).code).toBe('INTERNAL');
     expect(await looks.get('a')).toMatchObject({ name: 'a' });
   });

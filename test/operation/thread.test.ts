@@ -58,7 +58,7 @@ describe('an engine thread', () => {
   it('does not let an old task abort the next one', async () => {
     const thread = await startThread();
     thread.say(1, { kind: 'list' });
-    thread.say(2, { kind: 'begin', params: paramsOf(), by: 'test', alone: true });
+    thread.say(2, { kind: 'begin', params: paramsOf(), by: 'test' });
     thread.say(1, { kind: 'abort' });
     thread.say(1, BYTES);
     thread.say(2, BYTES);
@@ -68,7 +68,7 @@ describe('an engine thread', () => {
 
   it('works off what it is told in the order in which it was told, though writing takes time', async () => {
     const thread = await startThread();
-    thread.say(1, { kind: 'begin', params: paramsOf(), by: 'test', alone: true });
+    thread.say(1, { kind: 'begin', params: paramsOf(), by: 'test' });
     thread.say(1, BYTES);
     thread.say(1, BYTES);
     thread.say(1, { kind: 'commit' });

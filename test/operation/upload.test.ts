@@ -207,7 +207,7 @@ describe('the patience with an upload', () => {
       open = resolve;
     });
     const upload = new Upload(paramsOf(), 'test', stage.around);
-    const started = upload.start(true);
+    const started = upload.start();
     stage.clock.advance(PATIENCE.deadline);
     expect(await codeOf(upload.opened)).toBe('DEADLINE');
     open();
@@ -240,7 +240,7 @@ describe('the patience with an upload', () => {
     const never = makeStage();
     const upload = new Upload(paramsOf(), 'test', never.around);
     upload.abort(new Fault('CANCELLED', 'before its turn'));
-    await upload.start(true);
+    await upload.start();
     expect([never.clock.running, never.pool.engines.length]).toEqual([0, 0]);
     await upload.settled();
   });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { deferred } from '../../agent/operation/deferred.ts';
 import { Fault } from '../../shared/fault.ts';
-import { methods } from '../../shared/methods.ts';
+import { type PluginInfo, methods } from '../../shared/methods.ts';
 import { WIRE } from '../../shared/rpc.ts';
 import { HELLO, Talk, makeDesk } from '../_kit/desk.ts';
 import { paramsOf, settle } from '../_kit/engines.ts';
@@ -107,6 +107,10 @@ describe('a request', () => {
       ['install.begin', paramsOf()],
       ['install.commit', OPERATION],
       ['install.abort', OPERATION],
+      ['plugin.rollback', { ...OPERATION, plugin: 'lint' }],
+      ['plugin.uninstall', { ...OPERATION, plugin: 'lint' }],
+      ['recover', OPERATION],
+      ['sweep', OPERATION],
     ];
     expect(writing.map(([name]) => name)).toEqual(
       Object.entries(methods).flatMap(([name, { scope }]) => (scope === 'write' ? [name] : [])),
@@ -118,14 +122,14 @@ describe('a request', () => {
   });
 
   it('beyond the 64th in flight is refused, and there is room again when one is answered', async () => {
-    const gate = deferred<undefined>();
+    const gate = deferred<PluginInfo>();
     const talk = await Talk.start(makeDesk({ get: () => gate.promise }));
     const ids = Array.from({ length: WIRE.requestsInFlight }, () => talk.send('plugin.get', { plugin: 'a' }));
     expect(await talk.ask('plugin.get', { plugin: 'a' })).toMatchObject(error('RATE_LIMITED'));
     expect(ids.map((id) => talk.answer(id))).toEqual(ids.map(() => undefined));
-    gate.resolve(undefined);
+    gate.resolve({ name: 'a', status: 'admitted' });
     await settle();
-    expect(talk.answer(ids[0] ?? '')).toMatchObject(error('NOT_FOUND'));
+    expect(talk.answer(ids[0] ?? '')).toMatchObject({ result: { name: 'a' } });
     expect(await talk.ask('plugin.list')).toMatchObject({ result: {} });
   });
 
@@ -198,12 +202,12 @@ describe('a frame that is no part of the protocol', () => {
 
 describe('a connection that has ended', () => {
   it('gets no answer and no event any more', async () => {
-    const gate = deferred<undefined>();
+    const gate = deferred<PluginInfo>();
     const talk = await Talk.start(makeDesk({ get: () => gate.promise }));
     talk.send('plugin.get', { plugin: 'a' });
     talk.session.ended();
     const before = talk.socket.texts.length;
-    gate.resolve(undefined);
+    gate.resolve({ name: 'a', status: 'admitted' });
     talk.outbox.publish({ type: 'draining', data: {} });
     await settle();
     expect(talk.socket.texts).toHaveLength(before);

@@ -1,0 +1,21 @@
+/** The end of every change: house-keeping that fails changes nothing for who asked, and the intent goes last. */
+import { toFault } from '../../shared/fault.ts';
+import type { Ground } from './ground.ts';
+import type { Papers } from './papers.ts';
+import { dropIntent } from './slot.ts';
+import { clearTrouble } from './notes.ts';
+
+/**
+ * Ends a change that stands. Never throws; what fails is complained of.
+ *
+ * @param tidy what must be done before the intent may go: it is what tells recovery of a version that is still in the slot.
+ */
+export function finish(ground: Ground, { intent: { plugin, stamp } }: Papers, tidy: () => void): void {
+  clearTrouble(ground, plugin);
+  try {
+    tidy();
+    dropIntent(ground, plugin, stamp);
+  } catch (error) {
+    ground.complain(toFault(error, `Keeping house after a change of "${plugin}"`));
+  }
+}

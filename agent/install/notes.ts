@@ -1,0 +1,93 @@
+/** What is written into a plugin's state: what only an operator can put right, and what was rolled back. */
+import { toFault } from '../../shared/fault.ts';
+import type { Intent } from '../../shared/intent.ts';
+import type { Marker } from '../../shared/marker.ts';
+import { NO_STATE, type PluginState } from '../../shared/state.ts';
+import { putRecord } from '../disk/record.ts';
+import type { Ground } from './ground.ts';
+import { receiptOf, stateOf } from './inspect.ts';
+
+type Trouble = {
+  operationId: string;
+  what: string;
+  todo: string;
+  /** Why nothing is to be installed until somebody has looked; undefined leaves that as it is. */
+  hold: string | undefined;
+};
+
+/** Never throws: the trouble itself is answered and logged, and a disk that takes no note cannot keep it. */
+export function noteTrouble(ground: Ground, plugin: string, trouble: Trouble): void {
+  const { layout, disk, now } = ground;
+  const { operationId, what, todo, hold } = trouble;
+  const note = { at: new Date(now()).toISOString(), operationId, what, todo };
+  try {
+    // A state that cannot be read may have said that the plugin is held.
+    const state = stateOf(ground, plugin) ?? { ...NO_STATE, held: 'Its state could not be read' };
+    const held = hold === undefined ? {} : { held: hold };
+    putRecord(disk, layout.staging, plugin, layout.stateOf(plugin), { ...state, ...held, trouble: note });
+  } catch (error) {
+    ground.complain(toFault(error, 'Noting the trouble'));
+  }
+}
+
+/** What is to be done where a swap is stuck half-way: one of its two trees is to go to the live place. */
+export const moveOne = ({ layout }: Ground, plugin: string, stamp: string): string =>
+  `If ${layout.live(plugin)} is not there, move ${layout.snapshot(plugin, stamp)} (the version before) or ${layout.slot(plugin, stamp)} (the new one) to it`;
+
+/** A version that is in place and read back resolves what was wrong before. Never throws. */
+export function clearTrouble(ground: Ground, plugin: string): void {
+  const { layout, disk } = ground;
+  const state = stateOf(ground, plugin);
+  if (state?.trouble === undefined) {
+    return;
+  }
+  const { trouble, held, ...others } = state;
+  // The hold that came with the trouble goes with it; one that somebody put there for another reason stays.
+  const rest = held === undefined || trouble.what.endsWith(held) ? others : { ...others, held };
+  try {
+    putRecord(disk, layout.staging, plugin, layout.stateOf(plugin), rest);
+  } catch (error) {
+    ground.complain(toFault(error, 'Clearing the trouble'));
+  }
+}
+
+/** Remembers what a rollback has taken away, so that it is not delivered again unasked. Never throws. */
+export function noteRefused(ground: Ground, plugin: string, { replaced, tree }: Marker): void {
+  const gone = replaced === null ? undefined : receiptOf(ground, plugin, replaced);
+  if (gone === undefined || gone.tree === tree) {
+    return;
+  }
+  const { installId, tree: refused, bundle } = gone;
+  change(ground, plugin, 'Remembering what was rolled back', (state) => ({
+    ...state,
+    refused: { installId, tree: refused, bundle, at: new Date(ground.now()).toISOString() },
+  }));
+}
+
+/** A version that was rolled back and is installed again is refused no more. Never throws. */
+export function forgetRefused(ground: Ground, { plugin, tree }: Pick<Intent, 'plugin' | 'tree'>): void {
+  if (stateOf(ground, plugin)?.refused?.tree === tree && tree !== null) {
+    change(ground, plugin, 'Forgetting what was rolled back', (state) => ({
+      ...state,
+      refused: undefined,
+    }));
+  }
+}
+
+/** Changes a state that can be read. Never throws. */
+function change(
+  ground: Ground,
+  plugin: string,
+  doing: string,
+  to: (state: PluginState) => PluginState,
+): void {
+  const { layout, disk } = ground;
+  try {
+    const state = stateOf(ground, plugin);
+    if (state !== undefined) {
+      putRecord(disk, layout.staging, plugin, layout.stateOf(plugin), to(state));
+    }
+  } catch (error) {
+    ground.complain(toFault(error, doing));
+  }
+}

@@ -1,0 +1,94 @@
+/** The house-keeping of one plugin, and of what belongs to none. The plugin's lock is the caller's to hold. */
+import { join } from 'node:path';
+
+import { toFault } from '../../shared/fault.ts';
+import { isPluginName, parseSlotName, stampMillis } from '../../shared/name.ts';
+import { removeTree } from '../disk/record.ts';
+import { adoptTouched } from './adopt.ts';
+import { collect } from './collect.ts';
+import type { Ground } from './ground.ts';
+import { lookAtLive } from './slot.ts';
+import { loadedGeneration, markerAt, removeSnapshot, snapshotsOf } from './snapshots.ts';
+
+/** Finished operations are remembered for a day. */
+const REMEMBERED_MILLIS = 24 * 60 * 60 * 1000;
+
+/** What was done for one plugin; all by name of what is gone. */
+export type SweptPlugin = { snapshots: string[]; receipts: string[]; adopted: boolean };
+
+/** Everything that a name of a plugin stands on, live or kept, by name. */
+export function knownPlugins({ disk, layout }: Ground): string[] {
+  const live = disk.list(layout.root).map(({ name }) => name);
+  const kept = [layout.previous, layout.receipts]
+    .flatMap((directory) => disk.list(directory))
+    .flatMap(({ name }) => parseSlotName(name.replace(/\.json$/, ''))?.plugin ?? []);
+  return [...new Set([...live, ...kept])].filter(isPluginName).toSorted();
+}
+
+/**
+ * Removes snapshots beyond their number and their age and receipts that nothing names, and makes a full marker of an
+ * operator's `touch`. What fails is complained of, and the rest is done.
+ */
+export function sweepPlugin(ground: Ground, plugin: string): SweptPlugin {
+  const attempt = <T>(doing: string, otherwise: T, run: () => T): T => {
+    try {
+      return run();
+    } catch (error) {
+      ground.complain(toFault(error, `${doing} of "${plugin}"`));
+      return otherwise;
+    }
+  };
+  return {
+    adopted: attempt('Adopting the files', false, () => adoptTouched(ground, plugin)),
+    snapshots: [
+      ...attempt('Removing snapshots', [], () => collect(ground, plugin)),
+      ...attempt('Removing old snapshots', [], () => collectAged(ground, plugin)),
+    ].map((stamp) => `${plugin}.${stamp}`),
+    receipts: attempt('Removing receipts', [], () => collectReceipts(ground, plugin)),
+  };
+}
+
+/** Age counts from the displacement. A clock that is behind the newest stamp is wrong, and nothing goes by it. */
+function collectAged(ground: Ground, plugin: string): string[] {
+  const now = ground.now();
+  const stamps = snapshotsOf(ground, plugin);
+  const live = lookAtLive(ground, plugin)?.installId;
+  const newest = Math.max(0, ...[...stamps, live ?? ''].map(stampMillis).filter((at) => !Number.isNaN(at)));
+  if (now < newest) {
+    return [];
+  }
+  return stamps
+    .filter((stamp) => now - stampMillis(stamp) > ground.policy.keepMillis)
+    .filter((stamp) => removeSnapshot(ground, plugin, stamp));
+}
+
+/** A receipt is of use while live, a snapshot, the runtime or something in staging names its version. */
+function collectReceipts(ground: Ground, plugin: string): string[] {
+  const { disk, layout } = ground;
+  const staged = disk
+    .list(layout.staging)
+    .flatMap(({ name }) => parseSlotName(name.replace(/\.(?:json|trash|old)$/, '')) ?? [])
+    .filter((slot) => slot.plugin === plugin);
+  const named = new Set([
+    lookAtLive(ground, plugin)?.installId,
+    loadedGeneration(ground, plugin),
+    ...snapshotsOf(ground, plugin).map(
+      (stamp) => markerAt(ground, layout.snapshot(plugin, stamp))?.installId,
+    ),
+    ...staged.flatMap(({ stamp }) => [stamp, markerAt(ground, layout.slot(plugin, stamp))?.installId]),
+  ]);
+  const orphans = disk
+    .list(layout.receipts)
+    .map(({ name }) => name)
+    .filter((name) => {
+      const receipt = name.endsWith('.json') ? parseSlotName(name.slice(0, -'.json'.length)) : undefined;
+      return receipt?.plugin === plugin && !named.has(receipt.stamp);
+    });
+  for (const name of orphans) {
+    removeTree(disk, join(layout.receipts, name));
+  }
+  return orphans;
+}
+
+/** The moment before which finished operations are forgotten. */
+export const forgetBefore = (ground: Ground): number => ground.now() - REMEMBERED_MILLIS;

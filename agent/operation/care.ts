@@ -1,0 +1,94 @@
+/** House-keeping over all plugins: each on its own, under its lock; one that is being worked on is left alone. */
+import { cut } from '../../shared/cut.ts';
+import { type FaultData, toFault } from '../../shared/fault.ts';
+import type { Recovered, RecoveryResult, Swept } from '../../shared/upkeep.ts';
+import type { Ask } from './ask.ts';
+import type { Holds } from './holds.ts';
+
+type Failed = { plugin: string; error: FaultData };
+
+export class Care {
+  readonly #ask: Ask;
+  readonly #holds: Pick<Holds, 'tryHold'>;
+
+  constructor(ask: Ask, holds: Pick<Holds, 'tryHold'>) {
+    this.#ask = ask;
+    this.#holds = holds;
+  }
+
+  /**
+   * Finishes or undoes what a crash has left half-way.
+   *
+   * @param plugin undefined for every plugin of which there is something.
+   */
+  async recover(plugin?: string): Promise<RecoveryResult> {
+    const names = plugin === undefined ? await this.#names('unfinished') : [plugin];
+    const recovered: Recovered[] = [];
+    const { busy, failed } = await this.#each(names, async (name) => {
+      recovered.push(...(await this.#recoverOne(name)));
+    });
+    return { recovered: cut(recovered), busy: cut(busy), failed: cut(failed) };
+  }
+
+  /** Removes what is no longer needed and puts right what may be. */
+  async sweep(): Promise<Swept> {
+    const unfinished = new Set(await this.#names('unfinished'));
+    const names = [...new Set([...unfinished, ...(await this.#names('known'))])].toSorted();
+    const recovered: Recovered[] = [];
+    const snapshots: string[] = [];
+    const receipts: string[] = [];
+    const adopted: string[] = [];
+    const { busy, failed } = await this.#each(names, async (name) => {
+      if (unfinished.has(name)) {
+        recovered.push(...(await this.#recoverOne(name)));
+      }
+      const { swept } = await this.#ask({ kind: 'sweep', plugin: name }, 'swept').answer;
+      snapshots.push(...swept.snapshots);
+      receipts.push(...swept.receipts);
+      adopted.push(...(swept.adopted ? [name] : []));
+    });
+    const { operations } = await this.#ask({ kind: 'forget' }, 'forgotten').answer;
+    return {
+      recovered: cut(recovered),
+      snapshots: cut(snapshots),
+      receipts: cut(receipts),
+      adopted: cut(adopted),
+      operations,
+      busy: cut(busy),
+      failed: cut(failed),
+    };
+  }
+
+  async #recoverOne(plugin: string): Promise<Recovered[]> {
+    return (await this.#ask({ kind: 'recover', plugin }, 'recovered').answer).recovered;
+  }
+
+  async #names(kind: 'unfinished' | 'known'): Promise<string[]> {
+    return (await this.#ask({ kind }, 'names').answer).plugins;
+  }
+
+  async #each(
+    names: readonly string[],
+    work: (name: string) => Promise<void>,
+  ): Promise<{ busy: string[]; failed: Failed[] }> {
+    const busy: string[] = [];
+    const failed: Failed[] = [];
+    for (const name of names) {
+      try {
+        const release = await this.#holds.tryHold(name);
+        if (release === undefined) {
+          busy.push(name);
+          continue;
+        }
+        try {
+          await work(name);
+        } finally {
+          release();
+        }
+      } catch (error) {
+        failed.push({ plugin: name, error: toFault(error, `Keeping house for "${name}"`).toData() });
+      }
+    }
+    return { busy, failed };
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * Who may work on a plugin: this process, for as long as one of its operations does, or another. The first operation here
+ * takes the lock and clears away what a crash has left; those that come meanwhile share the hold, and the last one gives
+ * it back.
+ */
+import { Fault } from '../../shared/fault.ts';
+import { diskFault } from '../disk/disk-fault.ts';
+import type { Locks, Release } from '../disk/lock.ts';
+import type { Clock } from './clock.ts';
+
+type Entry = { holders: number; ready: Promise<Release> };
+
+export type HoldsOptions = {
+  locks: Locks;
+  clock: Clock;
+  /** How long (milliseconds) another process is waited for. */
+  wait: number;
+  /** Finishes or undoes what a crash has left of a plugin. Its failure keeps nobody from trying. */
+  recover: (plugin: string) => Promise<void>;
+};
+
+/** Between two looks at a lock that somebody else has; it grows up to the second. */
+const LOOK_MILLIS = { first: 10, most: 250 };
+
+export class Holds {
+  readonly #options: HoldsOptions;
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(options: HoldsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Waits until this process may work on the plugin.
+   *
+   * @returns gives it back; to be called once.
+   * @throws Fault LOCKED if another process has it for too long; READ_ONLY, NO_SPACE, INTERNAL if no lock can be made.
+   */
+  async hold(plugin: string): Promise<Release> {
+    const entry = this.#entries.get(plugin) ?? this.#enter(plugin, this.#wait(plugin));
+    entry.holders += 1;
+    try {
+      await entry.ready;
+    } catch (error) {
+      this.#leave(plugin, entry);
+      throw diskFault(error, `Locking "${plugin}"`);
+    }
+    let given = false;
+    return () => {
+      if (!given) {
+        given = true;
+        this.#leave(plugin, entry);
+      }
+    };
+  }
+
+  /** As {@link hold} does, but only if nobody works on the plugin, here or elsewhere; else undefined, at once. */
+  async tryHold(plugin: string): Promise<Release | undefined> {
+    if (this.#entries.has(plugin)) {
+      return undefined;
+    }
+    let release: Release | undefined;
+    try {
+      release = this.#options.locks.tryLock(plugin);
+    } catch (error) {
+      throw diskFault(error, `Locking "${plugin}"`);
+    }
+    if (release === undefined) {
+      return undefined;
+    }
+    const entry = this.#enter(plugin, Promise.resolve(release));
+    entry.holders += 1;
+    return () => this.#leave(plugin, entry);
+  }
+
+  #enter(plugin: string, ready: Promise<Release>): Entry {
+    const entry = { holders: 0, ready };
+    this.#entries.set(plugin, entry);
+    return entry;
+  }
+
+  #leave(plugin: string, entry: Entry): void {
+    entry.holders -= 1;
+    if (entry.holders === 0) {
+      this.#entries.delete(plugin);
+      entry.ready.then((release) => release()).catch(() => undefined);
+    }
+  }
+
+  async #wait(plugin: string): Promise<Release> {
+    const { locks, clock, wait, recover } = this.#options;
+    const until = clock.now() + wait;
+    let pause = LOOK_MILLIS.first;
+    for (;;) {
+      const release = locks.tryLock(plugin);
+      if (release !== undefined) {
+        await recover(plugin);
+        return release;
+      }
+      if (clock.now() >= until) {
+        throw locked(plugin, locks.holderOf(plugin), wait);
+      }
+      await new Promise<void>((resolve) => {
+        clock.after(pause, resolve);
+      });
+      pause = Math.min(pause * 2, LOOK_MILLIS.most);
+    }
+  }
+}
+
+const locked = (plugin: string, holder: string | undefined, wait: number): Fault =>
+  new Fault('LOCKED', `Another process has worked on "${plugin}" for more than ${wait / 1000} s`, {
+    hint: `Wait for ${holder ?? 'it'}, or look why it does not come to an end; then try again`,
+  });

@@ -1,0 +1,24 @@
+/** What a root says of itself: how it is worked on, what is under way, what is left to an operator. */
+import { cut } from '../shared/cut.ts';
+import type { Status } from '../shared/upkeep.ts';
+import type { WorkConfig } from './config.ts';
+import type { Workshop } from './workshop.ts';
+
+/** The part of a status that an agent and a command without one have in common. */
+export type RootStatus = Omit<Status, 'agent' | 'workspace' | 'bootId' | 'startedAt'>;
+
+export async function statusOf(workshop: Workshop, { root, durability }: WorkConfig): Promise<RootStatus> {
+  const { probe, locks, looks, operations, changes } = workshop;
+  const [plugins, troubles] = await Promise.all([looks.list(), looks.troubles()]);
+  const admitted = plugins.filter(({ status }) => status === 'admitted').length;
+  const syncs = probe.syncAll ? 'syncfs' : 'fsync';
+  return {
+    root,
+    swap: probe.exchange ? 'exchange' : 'rename',
+    durability: durability === 'none' ? 'none' : syncs,
+    locks: locks.kind,
+    operations: cut([...operations.running, ...changes.running]),
+    plugins: { admitted, refused: plugins.length - admitted },
+    troubles: cut(troubles),
+  };
+}

@@ -1,0 +1,70 @@
+/** Every task but an install: one question, one answer, and sometimes house-keeping after it. */
+import { toFault } from '../../shared/fault.ts';
+import { installedSchema } from '../../shared/methods.ts';
+import { adoptTouched } from '../install/adopt.ts';
+import type { Ground } from '../install/ground.ts';
+import { getPlugin, listPlugins, verifyPlugin } from '../install/inspect.ts';
+import { forgetOperations, recall } from '../install/memory.ts';
+import { recover, unfinishedPlugins } from '../install/recover.ts';
+import { rollback } from '../install/rollback.ts';
+import { discardSlot } from '../install/slot.ts';
+import { forgetBefore, knownPlugins, sweepPlugin } from '../install/sweep.ts';
+import { listTroubles } from '../install/troubles.ts';
+import { uninstall } from '../install/uninstall.ts';
+import type { Answer, Task } from './messages.ts';
+
+/**
+ * Performs a task.
+ *
+ * @param answer is called once, with the answer; house-keeping that changes nothing for who asked comes after it.
+ * @throws Fault what the task fails with; then `answer` was not called.
+ */
+export function perform(ground: Ground, task: Task, answer: (answer: Answer) => void): void {
+  switch (task.kind) {
+    case 'discard':
+      discardSlot(ground, task.plugin, task.stamp);
+      return answer({ kind: 'discarded' });
+    case 'unfinished':
+      return answer({ kind: 'names', plugins: unfinishedPlugins(ground) });
+    case 'known':
+      return answer({ kind: 'names', plugins: knownPlugins(ground) });
+    case 'recover': {
+      const recovered = recover(ground, task.plugin);
+      try {
+        adoptTouched(ground, task.plugin);
+      } catch (error) {
+        ground.complain(toFault(error, `Adopting "${task.plugin}"`));
+      }
+      return answer({ kind: 'recovered', recovered });
+    }
+    case 'sweep':
+      return answer({ kind: 'swept', swept: sweepPlugin(ground, task.plugin) });
+    case 'forget':
+      return answer({ kind: 'forgotten', operations: forgetOperations(ground, forgetBefore(ground)) });
+    case 'rollback': {
+      const changed = rollback(ground, task.params, task.by);
+      answer({ kind: 'rolled-back', answer: changed.answer });
+      return changed.collect();
+    }
+    case 'uninstall': {
+      const changed = uninstall(ground, task.params, task.by);
+      answer({ kind: 'uninstalled', answer: changed.answer });
+      return changed.collect();
+    }
+    case 'recall':
+      return answer({
+        kind: 'recalled',
+        answer: recall(ground, task.operationId, undefined, installedSchema),
+      });
+    case 'troubles':
+      return answer({ kind: 'troubled', troubles: listTroubles(ground) });
+    case 'list':
+      return answer({ kind: 'listed', plugins: listPlugins(ground) });
+    case 'get':
+      return answer({ kind: 'got', plugin: getPlugin(ground, task.plugin) });
+    case 'verify':
+      return answer({ kind: 'verified', verification: verifyPlugin(ground, task.plugin) });
+    default:
+      return task satisfies never;
+  }
+}

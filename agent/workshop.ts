@@ -1,0 +1,136 @@
+/**
+ * Everything that works on a root, without a socket: what the agent serves, and what a command does by itself where there
+ * is no agent to ask, under the same locks.
+ */
+import type { EventBody } from '../shared/events.ts';
+import { Fault, toFault } from '../shared/fault.ts';
+import { layoutOf } from '../shared/layout.ts';
+import { createIgnore } from '../shared/tree.ts';
+import type { WorkConfig } from './config.ts';
+import { processIdentity } from './disk/identity.ts';
+import { type Locks, type Release, createLocks } from './disk/lock.ts';
+import { nodeDisk } from './disk/node-disk.ts';
+import type { Ground } from './install/ground.ts';
+import { prepareRoot } from './install/prepare.ts';
+import { type RootProbe, probeRoot } from './install/probe.ts';
+import { unfinishedPlugins } from './install/recover.ts';
+import { noteVolatile, settleVolatile } from './install/volatile.ts';
+import { askPool } from './operation/ask.ts';
+import { Care } from './operation/care.ts';
+import { Changes } from './operation/changes.ts';
+import type { Clock } from './operation/clock.ts';
+import { Holds } from './operation/holds.ts';
+import { Lanes } from './operation/lane.ts';
+import { Looks } from './operation/looks.ts';
+import { Operations } from './operation/operations.ts';
+import { Pool } from './operation/pool.ts';
+import { ENGINE, type EngineData } from './worker/messages.ts';
+
+/** Most installs at once; more wait for their turn. */
+const INSTALL_THREADS = 8;
+/** Threads for everything else, apart, so that stalled uploads never keep a list waiting. */
+const TASK_THREADS = 2;
+const IDLE_MILLIS = 15_000;
+/** The lock of who serves the root: no plugin has such a name. */
+const AGENT_LOCK = '.agent';
+
+export type Workshop = {
+  locks: Locks;
+  probe: RootProbe;
+  /**
+   * Takes the right to serve the root: one agent does, for a second one would serve what the first changes under it. Then
+   * looks what a restart of the machine has damaged because nothing was synced.
+   *
+   * @returns undefined if somebody serves it already.
+   */
+  serve(): { damaged: string[]; release: Release } | undefined;
+  /** Who serves the root, in words. */
+  server(): string | undefined;
+  looks: Looks;
+  care: Care;
+  changes: Changes;
+  operations: Operations;
+  /** Takes the right to work on a plugin; see {@link Holds.hold}. */
+  hold(plugin: string): Promise<Release>;
+  /** Starts a thread ahead of the first install. */
+  warm(): void;
+  /** Gives up what is not sealed, and waits for the rest. */
+  drain(): Promise<void>;
+  close(): Promise<void>;
+};
+
+type Around = {
+  /** The module that runs as engine thread. */
+  workerFile: URL;
+  clock: Clock;
+  tell: (event: EventBody) => void;
+  complain: (fault: Fault, stack: string | undefined) => void;
+};
+
+/**
+ * Makes ready to work on a root: prepares and probes it.
+ *
+ * @throws Fault READ_ONLY, NO_SPACE, INTERNAL if the root cannot be used.
+ */
+export function openWorkshop(config: WorkConfig, { workerFile, clock, tell, complain }: Around): Workshop {
+  const layout = layoutOf(config.root);
+  const owner = processIdentity();
+  prepareRoot(nodeDisk, layout);
+  const probe = probeRoot(nodeDisk, layout);
+  const ground: Ground = {
+    disk: nodeDisk,
+    layout,
+    policy: config.policy,
+    ignore: createIgnore(config.policy.ignore),
+    now: () => clock.now(),
+    owner,
+    tell,
+    complain: (fault) => complain(fault, fault.stack),
+  };
+  const locks = createLocks(layout.locks, owner);
+  const { root, policy, durability } = config;
+  if (durability === 'none') {
+    noteVolatile(ground);
+  }
+  const data: EngineData = { kind: ENGINE, root, policy, durability, owner };
+  const makePool = (max: number): Pool => new Pool({ file: workerFile, data, max, idleMillis: IDLE_MILLIS });
+  const installs = makePool(INSTALL_THREADS);
+  const tasks = makePool(TASK_THREADS);
+  const ask = askPool(tasks, { tell, complain });
+  const looks = new Looks(ask);
+  const recover = async (plugin: string): Promise<void> => {
+    try {
+      if (unfinishedPlugins(ground).includes(plugin)) {
+        await ask({ kind: 'recover', plugin }, 'recovered').answer;
+      }
+    } catch (error) {
+      complain(toFault(error, `Recovering "${plugin}"`), undefined);
+    }
+  };
+  const holds = new Holds({ locks, clock, wait: config.patience.lock, recover });
+  const lanes = new Lanes();
+  const changes = new Changes(ask, holds, lanes);
+  const around = { pool: installs, lanes, holds, clock, patience: config.patience, tell, complain };
+  const operations = new Operations(around, looks);
+  return {
+    locks,
+    probe,
+    serve: () => {
+      const release = locks.tryLock(AGENT_LOCK);
+      return release === undefined ? undefined : { release, damaged: settleVolatile(ground, durability) };
+    },
+    server: () => locks.holderOf(AGENT_LOCK),
+    looks,
+    care: new Care(ask, holds),
+    changes,
+    operations,
+    hold: (plugin) => holds.hold(plugin),
+    warm: () => installs.warm(),
+    drain: async () => {
+      await Promise.all([operations.drain(), changes.drain()]);
+    },
+    close: async () => {
+      await Promise.all([installs.close(), tasks.close()]);
+    },
+  };
+}

@@ -1,0 +1,49 @@
+/** `airlock boot`: installs the bundles that an image brings, before or beside the agent. */
+import { type Booted, WORK_SETTINGS, openLocal } from '../../agent/main.ts';
+import { readSettings } from '../../shared/config.ts';
+import { Fault } from '../../shared/fault.ts';
+import { type Command, type Context, EXIT } from '../command.ts';
+import { plural, safe } from '../render.ts';
+
+export const command: Command = {
+  name: 'boot',
+  summary: 'install the bundles of a directory, each once: what was updated or removed since stays so',
+  positionals: '[dir]',
+  count: { min: 0, max: 1 },
+  settings: [...WORK_SETTINGS, 'bootFrom'],
+  options: {},
+  examples: ['airlock boot /opt/plugins --root /configs/plugins'],
+  async run(context) {
+    const { given, env, self, output } = context;
+    const directory = given.positionals[0] ?? readSettings(['bootFrom'], given.settings, env).bootFrom;
+    if (directory === undefined) {
+      throw new Fault('INVALID_PARAMS', 'No directory of bundles is named', {
+        hint: 'Name it, or set AIRLOCK_BOOT_FROM',
+      });
+    }
+    const local = openLocal({
+      flags: given.settings,
+      env,
+      workerFile: self,
+      complain: (fault) => output.note(`beside it: ${safe(fault.message)}`),
+    });
+    try {
+      const booted = await local.boot(directory);
+      output.result(booted, () => textOf(booted, context));
+      return booted.some(({ status }) => status === 'failed') ? EXIT.failed : EXIT.done;
+    } finally {
+      await local.close();
+    }
+  },
+};
+
+function textOf(booted: readonly Booted[], { output: { paint } }: Context): string {
+  const count = (wanted: Booted['status']): number => booted.filter(({ status }) => status === wanted).length;
+  const lines = booted.map(({ file, plugin, status, detail, error }) => {
+    const colour = status === 'failed' ? 'red' : 'green';
+    const hint = error?.hint === undefined ? '' : `; ${error.hint}`;
+    return `${paint(colour, status.padEnd(9))}  ${safe(plugin ?? file)}: ${safe(`${detail ?? ''}${hint}`)}`;
+  });
+  const last = `${plural(booted.length, 'bundle')}: ${count('installed')} installed, ${count('present') + count('kept')} left as they are, ${count('failed')} failed`;
+  return [...lines, last].join('\n');
+}

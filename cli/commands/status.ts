@@ -1,0 +1,54 @@
+/** `airlock status`: how a root is worked on, what is under way, and what only an operator can put right. */
+import type { RootStatus } from '../../agent/main.ts';
+import { type Command, type Context, EXIT } from '../command.ts';
+import { plural, safe } from '../render.ts';
+import { CHANGE_SETTINGS, work } from '../work.ts';
+
+type Shown = RootStatus & { agent?: string };
+
+export const command: Command = {
+  name: 'status',
+  summary: 'how a root is worked on, what is under way, and what only an operator can put right',
+  positionals: '',
+  count: { min: 0, max: 0 },
+  settings: CHANGE_SETTINGS,
+  options: {},
+  examples: ['airlock status --to ws://127.0.0.1:7423', 'airlock status --root /configs/plugins'],
+  async run(context) {
+    const status = await work<Shown>(context, {
+      remote: (session) => session.request('status', {}, { signal: context.signal }),
+      local: (local) => local.status(),
+    });
+    context.output.result(status, () => textOf(status, context));
+    return status.troubles.total === 0 ? EXIT.done : EXIT.failed;
+  },
+};
+
+const SWAPS = { exchange: 'by exchange, never absent', rename: 'by renames, absent for a moment' };
+const DURABILITY = {
+  syncfs: 'synced at once',
+  fsync: 'synced file by file',
+  none: 'NOT synced: a power cut may take what was acknowledged',
+};
+const LOCKS = { flock: 'flock', record: 'records of who holds what' };
+
+function textOf(status: Shown, { output: { paint } }: Context): string {
+  const { root, agent, swap, durability, locks, operations, plugins, troubles } = status;
+  return [
+    `${paint('bold', safe(root))}${agent === undefined ? '' : ` served by an agent ${safe(agent)}`}`,
+    `  swaps       ${SWAPS[swap]}`,
+    `  durability  ${DURABILITY[durability]}`,
+    `  locks       ${LOCKS[locks]}`,
+    `  plugins     ${plugins.admitted} admitted, ${plugins.refused} refused`,
+    ...operations.items.map(
+      ({ plugin, operationId }) => `  under way   ${safe(plugin)} (${safe(operationId)})`,
+    ),
+    ...troubles.items.flatMap(({ plugin, at, operationId, what, todo }) => [
+      `${paint('red', safe(plugin))}: ${safe(what)} (${at}, operation ${safe(operationId)})`,
+      `  what to do: ${safe(todo)}`,
+    ]),
+    troubles.total === 0
+      ? paint('green', 'Nothing is left to you')
+      : paint('red', `${plural(troubles.total, 'plugin')} left to you`),
+  ].join('\n');
+}

@@ -1,0 +1,79 @@
+/** Commands that change a root: through an agent where one is named, else here, under the same locks. */
+import { type Local, WORK_SETTINGS, openLocal } from '../agent/main.ts';
+import { type Session, newOperationId } from '../client/index.ts';
+import { readSettings } from '../shared/config.ts';
+import { pluginNameSchema } from '../shared/name.ts';
+import { Fault } from '../shared/fault.ts';
+import type { Context, Option } from './command.ts';
+import { mustBeThere, usesAgent } from './commands/list.ts';
+import { REACH_SETTINGS, openFor } from './reach.ts';
+import { safe } from './render.ts';
+
+/** The settings of every such command. */
+export const CHANGE_SETTINGS = [...REACH_SETTINGS, ...WORK_SETTINGS] as const;
+
+/** The options of every command that changes one plugin. */
+export const CHANGE_OPTIONS = {
+  expect: { type: 'string', value: 'id', help: 'refuse unless this install is live' },
+  operation: { type: 'string', value: 'id', help: 'the operation id, to ask again safely' },
+  force: { type: 'boolean', help: 'also where the plugin is held' },
+  'no-restart': { type: 'boolean', help: 'ask for no restart' },
+} as const satisfies Record<string, Option>;
+
+type Ways<T> = {
+  /** Asks an agent. */
+  remote: (session: Session) => Promise<T>;
+  /** Does it here. */
+  local: (local: Local) => Promise<T>;
+};
+
+/** @throws Fault as the work does, or as connecting does. */
+export async function work<T>(context: Context, { remote, local }: Ways<T>): Promise<T> {
+  if (usesAgent(context)) {
+    const session = await openFor(context);
+    try {
+      return await remote(session);
+    } finally {
+      await session.close();
+    }
+  }
+  await mustBeThere(readSettings(['root'], context.given.settings, context.env).root);
+  const { given, env, self, output } = context;
+  const here = openLocal({
+    flags: given.settings,
+    env,
+    workerFile: self,
+    complain: (fault) => output.note(`beside it: ${safe(fault.message)}`),
+  });
+  try {
+    return await local(here);
+  } finally {
+    await here.close();
+  }
+}
+
+type Change = {
+  operationId: string;
+  plugin: string;
+  expect?: { installId: string };
+  restart?: boolean;
+  force?: boolean;
+};
+
+/** What a change of one plugin is asked with. @throws Fault INVALID_PARAMS */
+export function changeParams({ given }: Context): Change {
+  const [plugin = ''] = given.positionals;
+  const { expect, operation } = given.strings;
+  if (!pluginNameSchema.safeParse(plugin).success) {
+    throw new Fault('INVALID_PARAMS', `"${plugin}" is no plugin name`, {
+      hint: 'See what there is with "airlock list"',
+    });
+  }
+  return {
+    operationId: operation ?? newOperationId(),
+    plugin,
+    ...(expect === undefined ? {} : { expect: { installId: expect } }),
+    ...(given.booleans['no-restart'] === true ? { restart: false } : {}),
+    ...(given.booleans['force'] === true ? { force: true } : {}),
+  };
+}

@@ -1,0 +1,60 @@
+/** What an agent says of its house-keeping and of itself. */
+import { z } from 'zod';
+
+import { faultDataSchema } from './fault.ts';
+import { cutSchema } from './rpc.ts';
+
+/** What recovery did about one stamp of a plugin: the rows of its table, and why it stopped if it did. */
+const recoveredSchema = z.object({
+  plugin: z.string(),
+  stamp: z.string(),
+  rows: z.array(z.number().int()),
+  held: z.string().optional(),
+});
+export type Recovered = z.infer<typeof recoveredSchema>;
+
+/** What the house-keeping has removed or put right; `busy`: plugins that were being worked on, and were left alone. */
+export const sweptSchema = z.object({
+  recovered: cutSchema(recoveredSchema),
+  snapshots: cutSchema(z.string()),
+  receipts: cutSchema(z.string()),
+  adopted: cutSchema(z.string()),
+  operations: z.number().int(),
+  busy: cutSchema(z.string()),
+  failed: cutSchema(z.object({ plugin: z.string(), error: faultDataSchema })),
+});
+export type Swept = z.infer<typeof sweptSchema>;
+
+export const recoveryResultSchema = z.object({
+  recovered: cutSchema(recoveredSchema),
+  /** Plugins that were being worked on, and were left alone. */
+  busy: cutSchema(z.string()),
+  failed: cutSchema(z.object({ plugin: z.string(), error: faultDataSchema })),
+});
+export type RecoveryResult = z.infer<typeof recoveryResultSchema>;
+
+/** How the agent is, and what only an operator can put right. */
+export const statusSchema = z.object({
+  agent: z.string(),
+  workspace: z.string().nullable(),
+  root: z.string(),
+  bootId: z.string(),
+  startedAt: z.iso.datetime(),
+  /** How versions change places here, how they are made durable, and how they are locked. */
+  swap: z.enum(['exchange', 'rename']),
+  durability: z.enum(['syncfs', 'fsync', 'none']),
+  locks: z.enum(['flock', 'record']),
+  /** Operations under way, by plugin and id. */
+  operations: cutSchema(z.object({ plugin: z.string(), operationId: z.string() })),
+  plugins: z.object({ admitted: z.number().int(), refused: z.number().int() }),
+  troubles: cutSchema(
+    z.object({
+      plugin: z.string(),
+      at: z.string(),
+      operationId: z.string(),
+      what: z.string(),
+      todo: z.string(),
+    }),
+  ),
+});
+export type Status = z.infer<typeof statusSchema>;
