@@ -144,9 +144,10 @@ async function prepare(
   workshop: Workshop,
   log: Log,
 ): Promise<void> {
-  const { probe, locks, care } = workshop;
-  log.info({ ...probe, locks: locks.kind, durability }, 'root');
-  if (!probe.exchange) {
+  const { locks, care } = workshop;
+  const ability = workshop.ability();
+  log.info({ ...ability, locks: locks.kind, durability }, 'root');
+  if (!ability.exchange) {
     log.warn('no exchange of directories here: a plugin is absent for a moment while it is updated');
   }
   try {

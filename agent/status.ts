@@ -8,13 +8,14 @@ import type { Workshop } from './workshop.ts';
 export type RootStatus = Omit<Status, 'agent' | 'workspace' | 'bootId' | 'startedAt'>;
 
 export async function statusOf(workshop: Workshop, { root, durability }: WorkConfig): Promise<RootStatus> {
-  const { probe, locks, looks, operations, changes } = workshop;
+  const { locks, looks, operations, changes } = workshop;
   const [plugins, troubles] = await Promise.all([looks.list(), looks.troubles()]);
   const admitted = plugins.filter(({ status }) => status === 'admitted').length;
-  const syncs = probe.syncAll ? 'syncfs' : 'fsync';
+  const { exchange, syncAll } = workshop.ability();
+  const syncs = syncAll ? 'syncfs' : 'fsync';
   return {
     root,
-    swap: probe.exchange ? 'exchange' : 'rename',
+    swap: exchange ? 'exchange' : 'rename',
     durability: durability === 'none' ? 'none' : syncs,
     locks: locks.kind,
     operations: cut([...operations.running, ...changes.running]),

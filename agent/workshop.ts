@@ -7,13 +7,14 @@ import { Fault, toFault } from '../shared/fault.ts';
 import { layoutOf } from '../shared/layout.ts';
 import { createIgnore } from '../shared/tree.ts';
 import type { WorkConfig } from './config.ts';
+import { diskFault } from './disk/disk-fault.ts';
 import { processIdentity } from './disk/identity.ts';
 import { type Locks, type Release, createLocks } from './disk/lock.ts';
 import { nodeDisk } from './disk/node-disk.ts';
 import type { Ground } from './install/ground.ts';
 import { prepareRoot } from './install/prepare.ts';
 import { type RootProbe, probeRoot } from './install/probe.ts';
-import { unfinishedPlugins } from './install/recover.ts';
+import { removeLitter, unfinishedPlugins } from './install/recover.ts';
 import { noteVolatile, settleVolatile } from './install/volatile.ts';
 import { askPool } from './operation/ask.ts';
 import { Care } from './operation/care.ts';
@@ -36,10 +37,11 @@ const AGENT_LOCK = '.agent';
 
 export type Workshop = {
   locks: Locks;
-  probe: RootProbe;
+  /** What the root can do: tried out by who serves it, taken from the system by others. */
+  ability(): RootProbe;
   /**
    * Takes the right to serve the root: one agent does, for a second one would serve what the first changes under it. Then
-   * looks what a restart of the machine has damaged because nothing was synced.
+   * tries out what the root can do, and looks what a restart of the machine has damaged because nothing was synced.
    *
    * @returns undefined if somebody serves it already.
    */
@@ -59,6 +61,24 @@ export type Workshop = {
   close(): Promise<void>;
 };
 
+/**
+ * A full disk keeps no agent from starting, for it takes one to remove something; nor does a read-only one, whose plugins
+ * can still be listed and verified.
+ */
+function tryOut(ground: Ground, believed: RootProbe): RootProbe {
+  try {
+    removeLitter(ground, '');
+    return probeRoot(ground.disk, ground.layout);
+  } catch (error) {
+    const fault = diskFault(error, 'Trying out the root');
+    if (fault.code !== 'NO_SPACE' && fault.code !== 'READ_ONLY') {
+      throw fault;
+    }
+    ground.complain(fault);
+    return believed;
+  }
+}
+
 type Around = {
   /** The module that runs as engine thread. */
   workerFile: URL;
@@ -76,7 +96,10 @@ export function openWorkshop(config: WorkConfig, { workerFile, clock, tell, comp
   const layout = layoutOf(config.root);
   const owner = processIdentity();
   prepareRoot(nodeDisk, layout);
-  const probe = probeRoot(nodeDisk, layout);
+  let ability: RootProbe = {
+    exchange: nodeDisk.exchange !== undefined,
+    syncAll: nodeDisk.canSyncAll(layout.staging),
+  };
   const ground: Ground = {
     disk: nodeDisk,
     layout,
@@ -114,10 +137,19 @@ export function openWorkshop(config: WorkConfig, { workerFile, clock, tell, comp
   const operations = new Operations(around, looks);
   return {
     locks,
-    probe,
+    ability: () => ability,
     serve: () => {
       const release = locks.tryLock(AGENT_LOCK);
-      return release === undefined ? undefined : { release, damaged: settleVolatile(ground, durability) };
+      if (release === undefined) {
+        return undefined;
+      }
+      try {
+        ability = tryOut(ground, ability);
+        return { release, damaged: settleVolatile(ground, durability) };
+      } catch (error) {
+        release();
+        throw error;
+      }
     },
     server: () => locks.holderOf(AGENT_LOCK),
     looks,

@@ -2,13 +2,22 @@
 import { Fault, type FaultCode } from '../../shared/fault.ts';
 import { errorCode } from './port.ts';
 
-const CODES: Record<string, { code: FaultCode; hint: string }> = {
+const ACCESS =
+  'Let the user of the agent read and write the root and all that is below it: look at owners, modes and security modules';
+
+/** Without a code, what was being done has its own. */
+const CODES: Record<string, { code?: FaultCode; hint: string }> = {
   ENOSPC: {
     code: 'NO_SPACE',
     hint: 'Free some space or inodes on the file system of the root, then try again',
   },
   EDQUOT: { code: 'NO_SPACE', hint: 'Raise the quota of the agent or free some space, then try again' },
   EROFS: { code: 'READ_ONLY', hint: 'Mount the root for writing' },
+  EACCES: { hint: ACCESS },
+  EPERM: { hint: ACCESS },
+  EBUSY: {
+    hint: 'Something is mounted on that directory: unmount it, or mount one volume for the whole root',
+  },
 };
 
 /**

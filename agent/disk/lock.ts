@@ -32,7 +32,9 @@ export function createLocks(directory: string, owner: Owner): Locks {
   return canFlock(directory) ? flockLocks(directory, owner) : recordLocks(directory, owner);
 }
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = fs.constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = fs.constants;
+/** Open for reading only: a lock must not keep the file system from being remounted read-only. */
+const LOCK_FLAGS = O_CREAT | O_NOFOLLOW | O_RDONLY;
 const lockFile = (directory: string, name: string): string => join(directory, `${name}.lock`);
 
 /** Some file systems have no flock, and some say yes to everybody: a second descriptor must be told no. */
@@ -45,13 +47,14 @@ function canFlock(directory: string): boolean {
   const fds: number[] = [];
   try {
     const open = (): number => {
-      const fd = fs.openSync(path, O_CREAT | O_NOFOLLOW | O_RDWR, 0o600);
+      const fd = fs.openSync(path, LOCK_FLAGS, 0o600);
       fds.push(fd);
       return fd;
     };
     return calls.tryLock(open()) && !calls.tryLock(open());
-  } catch {
-    return false;
+  } catch (error) {
+    // Where nothing can be tried out, and nothing changed either, locks that are there already will do.
+    return errorCode(error) === 'EROFS';
   } finally {
     for (const fd of fds) {
       fs.closeSync(fd);
@@ -65,7 +68,7 @@ function flockLocks(directory: string, owner: Owner): Locks {
     const calls = linuxCalls();
     const path = lockFile(directory, name);
     for (;;) {
-      const fd = fs.openSync(path, O_CREAT | O_NOFOLLOW | O_RDWR, 0o644);
+      const fd = fs.openSync(path, LOCK_FLAGS, 0o644);
       let taken = false;
       try {
         if (typeof calls === 'string' || !calls.tryLock(fd)) {
@@ -75,8 +78,7 @@ function flockLocks(directory: string, owner: Owner): Locks {
         const there = fs.statSync(path, { throwIfNoEntry: false });
         taken = there !== undefined && there.ino === fs.fstatSync(fd).ino;
         if (taken) {
-          fs.ftruncateSync(fd);
-          fs.writeSync(fd, `${JSON.stringify(owner)}\n`, 0);
+          sayOwner(path, owner);
           return () => fs.closeSync(fd);
         }
       } finally {
@@ -93,9 +95,36 @@ function flockLocks(directory: string, owner: Owner): Locks {
   };
 }
 
+/** For whoever is locked out; the lock holds without it. */
+function sayOwner(path: string, owner: Owner): void {
+  try {
+    fs.writeFileSync(path, `${JSON.stringify(owner)}\n`, { flag: 'r+' });
+  } catch {
+    // On a full or read-only disk nobody learns who has it.
+  }
+}
+
 /** A holder in another pid namespace that has not said for so long (milliseconds) that it lives is dead. */
 const SILENT_MILLIS = 60_000;
 const BEAT_MILLIS = 5000;
+
+/** Who holds what is said by the name of a file alone, which is there whole or not at all: a power cut empties files. */
+const RECORD = /^(.+)\.([0-9a-f-]*)\.(\d*)\.(\d+)\.(\d*)\.[a-z0-9]+\.owner$/;
+
+/** A record of a lock: which, and whose. */
+type Held = { name: string; owner: Owner };
+
+function recordName(name: string, { bootId, pidNamespace, pid, startTime }: Owner): string {
+  const random = Math.random().toString(36).slice(2);
+  return [name, bootId, pidNamespace.replaceAll(/\D/g, ''), pid, startTime, random, 'owner'].join('.');
+}
+
+function readRecord(entry: string): Held | undefined {
+  const [, name, bootId = '', pidNamespace = '', pid, startTime = ''] = RECORD.exec(entry) ?? [];
+  return name === undefined
+    ? undefined
+    : { name, owner: { bootId, pidNamespace: `pid:[${pidNamespace}]`, pid: Number(pid), startTime } };
+}
 
 /**
  * Everybody announces himself in a file of his own, then looks whether anybody else who lives has done so too; of two who
@@ -105,25 +134,20 @@ function recordLocks(directory: string, owner: Owner): Locks {
   const held = new Set<string>();
   const beat = setInterval(() => held.forEach((path) => touch(path)), BEAT_MILLIS);
   beat.unref();
-  const othersOf = (name: string, mine: string | undefined): string[] =>
+  const othersOf = (name: string, mine: string | undefined): Owner[] =>
     fs
       .readdirSync(directory)
-      .filter((entry) => isRecordOf(entry, name))
-      .map((entry) => join(directory, entry))
-      .filter((path) => path !== mine && isAlive(path, owner, mine));
+      .flatMap((entry) => {
+        const record = readRecord(entry);
+        return record?.name === name ? { path: join(directory, entry), other: record.owner } : [];
+      })
+      .filter(({ path, other }) => path !== mine && isAlive(path, other, owner, mine))
+      .map(({ other }) => other);
   return {
     kind: 'record',
     tryLock(name) {
-      const mine = join(directory, `${name}.${process.pid}-${Math.random().toString(36).slice(2)}.owner`);
-      // Written under another name first: nobody may see a record that says nothing yet, and take it for a dead one's.
-      const fresh = `${mine}.new`;
-      const fd = fs.openSync(fresh, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o644);
-      try {
-        fs.writeSync(fd, `${JSON.stringify(owner)}\n`);
-      } finally {
-        fs.closeSync(fd);
-      }
-      fs.renameSync(fresh, mine);
+      const mine = join(directory, recordName(name, owner));
+      fs.closeSync(fs.openSync(mine, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o644));
       const release = (): void => {
         held.delete(mine);
         fs.rmSync(mine, { force: true });
@@ -135,12 +159,9 @@ function recordLocks(directory: string, owner: Owner): Locks {
       held.add(mine);
       return release;
     },
-    holderOf: (name) => inWords(othersOf(name, undefined).map(readOwner)[0]),
+    holderOf: (name) => inWords(othersOf(name, undefined)[0]),
   };
 }
-
-const isRecordOf = (entry: string, name: string): boolean =>
-  entry.startsWith(`${name}.`) && /^\d+-[a-z0-9]+\.owner$/.test(entry.slice(name.length + 1));
 
 function touch(path: string): void {
   try {
@@ -152,12 +173,8 @@ function touch(path: string): void {
 }
 
 /** In doubt a holder lives; the record of one that is dead is removed. */
-function isAlive(path: string, self: Owner, mine: string | undefined): boolean {
-  const owner = readOwner(path);
-  if (owner === undefined) {
-    return fs.existsSync(path);
-  }
-  if (!isDead(owner, self) && !isSilent(path, owner, self, mine)) {
+function isAlive(path: string, other: Owner, self: Owner, mine: string | undefined): boolean {
+  if (!isDead(other, self) && !isSilent(path, other, self, mine)) {
     return true;
   }
   fs.rmSync(path, { force: true });
@@ -168,7 +185,7 @@ function isDead(owner: Owner, self: Owner): boolean {
   if (owner.bootId !== '' && self.bootId !== '' && owner.bootId !== self.bootId) {
     return true;
   }
-  if (owner.pidNamespace !== self.pidNamespace) {
+  if (!isSameNamespace(owner, self)) {
     return false;
   }
   try {
@@ -179,9 +196,13 @@ function isDead(owner: Owner, self: Owner): boolean {
   return owner.startTime !== '' && owner.startTime !== startTimeOf(owner.pid);
 }
 
+/** Where there is no /proc there is one namespace. */
+const isSameNamespace = (a: Owner, b: Owner): boolean =>
+  a.pidNamespace.replaceAll(/\D/g, '') === b.pidNamespace.replaceAll(/\D/g, '');
+
 /** Whether a process in another namespace, whose pid says nothing here, has stopped saying that it lives. */
 function isSilent(path: string, owner: Owner, self: Owner, mine: string | undefined): boolean {
-  if (owner.pidNamespace === self.pidNamespace || mine === undefined) {
+  if (isSameNamespace(owner, self) || mine === undefined) {
     return false;
   }
   // Both times are of the same file system's clock: this one's record was made just now.

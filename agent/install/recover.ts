@@ -236,10 +236,6 @@ export function recover(ground: Ground, plugin: string | undefined): Recovered[]
   const recovered = (plugin === undefined ? unfinishedPlugins(ground) : [plugin]).flatMap((name) =>
     attempt(ground, `Recovering "${name}"`, [], () => recoverPlugin(ground, name)),
   );
-  if (plugin === undefined) {
-    // The root's own records are written before anybody works.
-    attempt(ground, 'Removing litter', undefined, () => removeLitter(ground, ''));
-  }
   return recovered;
 }
 
@@ -252,8 +248,12 @@ function attempt<T>(ground: Ground, doing: string, otherwise: T, run: () => T): 
   }
 }
 
-/** Row 0 for what belongs to no unfinished stamp: snapshots that were being removed, records that got no name. */
-function removeLitter({ disk, layout }: Ground, plugin: string): void {
+/**
+ * Row 0 for what belongs to no unfinished stamp: snapshots that were being removed, records that got no name.
+ *
+ * @param plugin '' for the root's own records, which only who serves the root writes.
+ */
+export function removeLitter({ disk, layout }: Ground, plugin: string): void {
   const records = disk
     .list(layout.staging)
     .filter(({ name }) => temporaryOf(name) === plugin)

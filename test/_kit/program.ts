@@ -11,7 +11,13 @@ import { fileURLToPath } from 'node:url';
 /** The repository's own directory. */
 export const repository = fileURLToPath(new URL('../..', import.meta.url));
 export const examplePlugin = join(repository, 'examples/plugins/house-rules');
-const program = join(repository, 'dist/airlock.mjs');
+export const program = join(repository, 'dist/airlock.mjs');
+
+/** Where an agent listens. */
+export const addressOf = ({ url }: Program): { host: string; port: number } => ({
+  host: '127.0.0.1',
+  port: Number(new URL(url).port),
+});
 
 export type Ended = { code: number | null; stdout: string; stderr: string };
 type Env = Record<string, string>;
@@ -21,14 +27,23 @@ export class Program {
   readonly token = randomBytes(32).toString('base64url');
   readonly #children = new Set<ChildProcess>();
   folder = '';
+  /** The file that is run. */
+  program: string;
+  /** Who runs it, where that is not the user of the test. */
+  as: { uid: number; gid: number } | undefined;
   url = '';
   agent: ChildProcess | undefined;
   /** What the agent has logged, line by line. */
   readonly log: Record<string, unknown>[] = [];
 
-  static async open(): Promise<Program> {
-    const made = new Program();
-    made.folder = await mkdtemp(join(tmpdir(), 'airlock-test-'));
+  private constructor(file: string) {
+    this.program = file;
+  }
+
+  /** @param file another program than the built one. @param parent where the scratch directory is made. */
+  static async open(file = program, parent = tmpdir()): Promise<Program> {
+    const made = new Program(file);
+    made.folder = await mkdtemp(join(parent, 'airlock-test-'));
     return made;
   }
 
@@ -36,14 +51,14 @@ export class Program {
     return join(this.folder, 'root');
   }
 
-  /** Starts the agent and waits until it listens. */
-  async serve(env: Env = {}): Promise<void> {
-    const child = this.#spawn(['agent'], {
-      AIRLOCK_TOKEN: this.token,
-      AIRLOCK_ROOT: this.root,
-      AIRLOCK_LISTEN: '127.0.0.1:0',
-      ...env,
-    });
+  /**
+   * Starts the agent and waits until it listens.
+   *
+   * @param under a command that runs it, and becomes it.
+   */
+  async serve(env: Env = {}, under: readonly string[] = []): Promise<void> {
+    const own = { AIRLOCK_TOKEN: this.token, AIRLOCK_ROOT: this.root, AIRLOCK_LISTEN: '127.0.0.1:0' };
+    const child = this.#spawn(['agent'], { ...own, ...env }, under);
     this.agent = child;
     const lines = createInterface({ input: child.stdout });
     this.url = await new Promise((resolve, reject) => {
@@ -84,16 +99,27 @@ export class Program {
     return (await exit)[0];
   }
 
+  /** Ends the agent at once, as `kill -9` does. */
+  async kill(): Promise<void> {
+    const child = this.agent;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exit;
+  }
+
   async close(): Promise<void> {
     for (const child of this.#children) child.kill('SIGKILL');
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  #spawn(words: readonly string[], env: Env) {
-    const child = spawn(process.execPath, [program, ...words], {
+  #spawn(words: readonly string[], env: Env, under: readonly string[] = []) {
+    const [command = '', ...rest] = [...under, process.execPath, this.program, ...words];
+    const child = spawn(command, rest, {
       cwd: this.folder,
       env: { PATH: process.env['PATH'] ?? '', ...env },
       stdio: ['pipe', 'pipe', 'pipe'],
+      ...this.as,
     });
     this.#children.add(child);
     child.once('exit', () => this.#children.delete(child));

@@ -1,0 +1,33 @@
+/** The built program with something taken out, for canaries: what is taken out must be what keeps a promise. */
+import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { program, repository } from './program.ts';
+
+export type Mutilated = { file: string; close: () => Promise<void> };
+
+/**
+ * Copies the program into a directory of its own.
+ *
+ * @param gone functions that from now on only return what is said here.
+ * @param koffi whether the two system calls that it brings can be had: without it swaps are plain renames.
+ * @throws Error if a function is not there exactly once: a canary must not sing because nothing was taken out.
+ */
+export async function mutilate(gone: Readonly<Record<string, string>>, koffi = true): Promise<Mutilated> {
+  let text = await readFile(program, 'utf8');
+  for (const [name, result] of Object.entries(gone)) {
+    const [before, after, ...more] = text.split(
+      new RegExp(`(?<=^function ${name}\\([^\\n]*\\) \\{\\n)`, 'm'),
+    );
+    if (before === undefined || after === undefined || more.length > 0) {
+      throw new Error(`The program does not have "function ${name}" exactly once`);
+    }
+    text = `${before}  return ${result};\n${after}`;
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'airlock-mutilated-'));
+  const file = join(folder, 'airlock.mjs');
+  await writeFile(file, text);
+  if (koffi) await symlink(join(repository, 'node_modules'), join(folder, 'node_modules'));
+  return { file, close: () => rm(folder, { recursive: true, force: true }) };
+}
