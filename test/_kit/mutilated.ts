@@ -1,5 +1,5 @@
 /** The built program with something taken out, for canaries: what is taken out must be what keeps a promise. */
-import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -28,6 +28,8 @@ export async function mutilate(gone: Readonly<Record<string, string>>, koffi = t
   const folder = await mkdtemp(join(tmpdir(), 'airlock-mutilated-'));
   const file = join(folder, 'airlock.mjs');
   await writeFile(file, text);
+  // It may be run by another user than the one of the test.
+  await chmod(folder, 0o755);
   if (koffi) await symlink(join(repository, 'node_modules'), join(folder, 'node_modules'));
   return { file, close: () => rm(folder, { recursive: true, force: true }) };
 }

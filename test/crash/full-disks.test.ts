@@ -2,14 +2,14 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { describe, it } from 'vitest';
+import { describe, it, onTestFinished } from 'vitest';
 
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
 import type { Disk } from '../../agent/disk/port.ts';
 import { verifyPlugin } from '../../agent/install/inspect.ts';
 import { recover } from '../../agent/install/recover.ts';
 import { toFault } from '../../shared/fault.ts';
-import { alteredProgram } from '../_kit/altered-program.ts';
+import { mutilate } from '../_kit/mutilated.ts';
 import { canaryBroke, promisesHeld } from '../_kit/family.ts';
 import { NEW, SCENES, part } from '../_kit/fault-scenes.ts';
 import { FaultyDisk, type Rule, crashAt } from '../_kit/faulty-disk.ts';
@@ -205,9 +205,9 @@ describe('a disk that is full', () => {
   it('has litter where a failed install is not cleared away', async (ctx) => {
     needMounts(ctx, 'tmpfs');
     const findings = new Findings();
-    const head = 'function discardSlot(ground, plugin, stamp, intent) {\n';
-    const program = await alteredProgram([[head, `${head}return;\n`]], { koffi: true });
-    await fillUp(tmpfsMount(12), findings, program, 300);
+    const { file, close } = await mutilate({ discardSlot: 'undefined' });
+    onTestFinished(close);
+    await fillUp(tmpfsMount(12), findings, file, 300);
     canaryBroke(ctx, 'f', 'the removal of a failed slot', findings.tried, findings.broken);
   });
 

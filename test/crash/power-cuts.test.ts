@@ -8,7 +8,7 @@ import { type TestContext, describe, it, onTestFinished } from 'vitest';
 
 import { layoutOf } from '../../shared/layout.ts';
 import { scratch } from '../_kit/agent.ts';
-import { alteredProgram } from '../_kit/altered-program.ts';
+import { mutilate } from '../_kit/mutilated.ts';
 import { beginOf, push } from '../_kit/bundle.ts';
 import { canaryBroke, promisesHeld } from '../_kit/family.ts';
 import { type LoopKind, type Mount, loopMount, needMounts } from '../_kit/mounts.ts';
@@ -221,7 +221,11 @@ async function makeRig(kind: LoopKind, way: Way, seed: number, env: Env = {}): P
   const mount = loopMount(kind);
   const running = await Program.open();
   onTestFinished(() => running.close());
-  if (way === 'renames') running.program = await alteredProgram([]);
+  if (way === 'renames') {
+    const { file, close } = await mutilate({}, false);
+    onTestFinished(close);
+    running.program = file;
+  }
   return new Rig(mount, running, way, seed, env);
 }
 

@@ -3,10 +3,10 @@ import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 
-import { describe, it } from 'vitest';
+import { describe, it, onTestFinished } from 'vitest';
 
 import { createLoader } from '../../loader/index.ts';
-import { alteredProgram } from '../_kit/altered-program.ts';
+import { mutilate } from '../_kit/mutilated.ts';
 import { promisesHeld } from '../_kit/family.ts';
 import { type Mount, loopMount, mountOver, needMounts, tmpfsMount } from '../_kit/mounts.ts';
 import { mountOf } from '../_kit/power.ts';
@@ -122,7 +122,8 @@ describe('a root that the agent may not write', () => {
     const findings = new Findings();
     const mount = tmpfsMount(16);
     chmodSync(mount.point, 0o755);
-    const program = await alteredProgram([]);
+    const { file: program, close } = await mutilate({}, false);
+    onTestFinished(close);
     const root = join(mount.point, 'plugins');
     const owner = await withOne(mount, root);
     await owner.program.stop();

@@ -52,7 +52,7 @@ export function checksOf({ engine, sidecar, repository, version }) {
       },
     ],
     [
-      'it holds the bundle and nothing else: no npm, no node_modules, no sources',
+      'it holds the bundle, koffi and nothing else: no npm, no sources',
       async () => {
         const looked = await engine.docker(
           'run',
@@ -64,8 +64,9 @@ export function checksOf({ engine, sidecar, repository, version }) {
           LOOK_AROUND,
         );
         assert.equal(looked.code, 0, lastWords(looked));
-        const { bundled, strange } = JSON.parse(looked.stdout);
-        assert.deepEqual(bundled, ['LICENSE', 'airlock.mjs', 'airlock.mjs.LEGAL.txt']);
+        const { bundled, native, strange } = JSON.parse(looked.stdout);
+        assert.deepEqual(bundled, ['LICENSE', 'airlock.mjs', 'airlock.mjs.LEGAL.txt', 'node_modules']);
+        assert.deepEqual(native, ['@koromix', 'koffi']);
         assert.deepEqual(strange, []);
       },
     ],
@@ -102,6 +103,13 @@ export function checksOf({ engine, sidecar, repository, version }) {
         const nowhere = ['exec', '-e', 'AIRLOCK_LISTEN=0.0.0.0:9', sidecar.name];
         const asked = await engine.docker(...nowhere, ...config.Healthcheck.Test.slice(1));
         assert.equal(asked.code, 1, lastWords(asked));
+      },
+    ],
+    [
+      'it swaps by exchange, under locks that die with their holder',
+      async () => {
+        const { swap, locks } = await json('status');
+        assert.deepEqual([swap, locks], ['exchange', 'flock']);
       },
     ],
     [
@@ -206,10 +214,13 @@ const LOOK_AROUND = `
     try { entries = readdirSync(folder, { withFileTypes: true }); } catch {}
     for (const entry of entries) {
       const file = folder + '/' + entry.name;
+      if (file === '/opt/airlock/node_modules') continue;
       if (/^(node_modules|npm|npx|package(-lock)?\\.json|.*\\.ts)$/.test(entry.name)) strange.push(file);
       else if (entry.isDirectory() && !/^\\/(proc|sys|dev)$/.test(file)) walk(file);
     }
   };
   walk('');
-  console.log(JSON.stringify({ bundled: readdirSync('/opt/airlock').sort(), strange }));
+  const bundled = readdirSync('/opt/airlock').sort();
+  const native = readdirSync('/opt/airlock/node_modules').sort();
+  console.log(JSON.stringify({ bundled, native, strange }));
 `;
