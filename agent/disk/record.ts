@@ -10,7 +10,12 @@ import { type Disk, errorCode } from './port.ts';
  * the owner may have put the root behind one.
  */
 export function syncDirectory(disk: Disk, path: string): void {
-  const fd = disk.open(`${path}/.`);
+  syncFile(disk, `${path}/.`);
+}
+
+/** Makes durable what was changed about a file after its content was: its owner. */
+export function syncFile(disk: Disk, path: string): void {
+  const fd = disk.open(path);
   try {
     disk.sync(fd);
   } finally {
@@ -18,11 +23,24 @@ export function syncDirectory(disk: Disk, path: string): void {
   }
 }
 
-/** Writes a new file and makes its content durable; its name is durable once the directory is synced. */
-export function writeDurably(disk: Disk, path: string, text: string, mode: number): void {
+/**
+ * Writes a new file and makes its content and owner durable; its name is durable once the directory is synced.
+ *
+ * @param owner undefined: whoever runs this.
+ */
+export function writeDurably(
+  disk: Disk,
+  path: string,
+  text: string,
+  mode: number,
+  owner?: { uid: number; gid: number },
+): void {
   const fd = disk.create(path, mode);
   try {
     disk.write(fd, Buffer.from(text, 'utf8'));
+    if (owner !== undefined) {
+      disk.chown(path, owner.uid, owner.gid);
+    }
     disk.sync(fd);
   } finally {
     disk.close(fd);

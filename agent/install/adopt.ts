@@ -4,7 +4,7 @@ import { MARKER } from '../../shared/layout.ts';
 import { type Marker, writeMarker } from '../../shared/marker.ts';
 import type { Receipt } from '../../shared/receipt.ts';
 import { treeDigest } from '../../shared/tree.ts';
-import { putRecord, putText } from '../disk/record.ts';
+import { putRecord, putText, syncDirectory } from '../disk/record.ts';
 import type { Ground } from './ground.ts';
 import { type HashedTree, hashTree } from './hash-tree.ts';
 import { inspect } from './inspect.ts';
@@ -53,7 +53,10 @@ export function adoptTouched(ground: Ground, plugin: string): boolean {
   };
   const receipt: Receipt = { ...marker, list: found.files, skipped: [] };
   putRecord(disk, layout.staging, plugin, layout.receipt(plugin, stamp), receipt);
+  // No marker without its receipt, also after a power cut.
+  syncDirectory(disk, layout.staging);
   putText(disk, layout.staging, plugin, `${live}/${MARKER}`, writeMarker(marker));
+  syncDirectory(disk, layout.staging);
   return true;
 }
 

@@ -51,6 +51,7 @@ function stagingName(entry: string): { plugin: string; stamp: string } | undefin
 /** Recovers one plugin: all stamps of it, the newest last. Throws what the disk throws; asked again it goes on. */
 function recoverPlugin(ground: Ground, plugin: string): Recovered[] {
   const { disk, layout } = ground;
+  settleAll(ground);
   removeLitter(ground, plugin);
   const stamps = new Set(
     disk
@@ -59,6 +60,16 @@ function recoverPlugin(ground: Ground, plugin: string): Recovered[] {
       .flatMap((slot) => (slot.plugin === plugin ? slot.stamp : [])),
   );
   return [...stamps].toSorted().map((stamp) => recoverStamp(ground, plugin, stamp));
+}
+
+/**
+ * What is seen may not be durable: whoever was killed had perhaps renamed and not synced yet. A tree whose place a power
+ * cut could still give to another one must not be removed, nor its intent.
+ */
+function settleAll({ disk, layout }: Ground): void {
+  for (const directory of [layout.root, layout.staging, layout.previous]) {
+    syncDirectory(disk, directory);
+  }
 }
 
 function recoverStamp(ground: Ground, plugin: string, stamp: string): Recovered {

@@ -118,7 +118,9 @@ function newIsLive({ slot, snapshot, liveIsGood, canExchange }: Facts, { goal, f
 
 /** Between two renames, or a copy path that has cleared live away. */
 function nothingIsLive({ slot, slotIsGood, snapshot }: Facts, { goal, from }: Intent): Action {
-  if (goal === 'forward' && slot === 'new' && slotIsGood) {
+  // Live was moved away only after the seal. Of a first install nobody can say whether the slot is durable, and nobody was
+  // told that it is there.
+  if (goal === 'forward' && slot === 'new' && slotIsGood && from !== null) {
     return { row: 10, do: 'slot-to-live' };
   }
   if (snapshot) {

@@ -11,7 +11,7 @@ import type { Receipt } from '../../shared/receipt.ts';
 import { reloadFor } from '../../shared/reload.ts';
 import { compareTrees, treeDigest } from '../../shared/tree.ts';
 import { diskFault } from '../disk/disk-fault.ts';
-import { putRecord, putText } from '../disk/record.ts';
+import { putRecord, putText, syncDirectory } from '../disk/record.ts';
 import { tidy } from './collect.ts';
 import { finish } from './finish.ts';
 import type { Ground } from './ground.ts';
@@ -194,7 +194,10 @@ function sealAgain(ground: Ground, slot: string, marker: Marker, { files }: Hash
     const receipt: Receipt = { ...marker, list: files, skipped: [] };
     putRecord(disk, layout.staging, plugin, layout.receipt(plugin, installId), receipt);
     syncTree(ground, slot);
+    // A rename between two directories is durable when both are; and no marker may be there without its receipt.
+    syncDirectory(disk, layout.staging);
     putText(disk, layout.staging, plugin, `${slot}/${MARKER}`, writeMarker(marker));
+    syncDirectory(disk, layout.staging);
   } catch (error) {
     throw diskFault(error, `Sealing "${plugin}" again`, 'MARKER_FAILED');
   }

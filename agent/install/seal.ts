@@ -3,7 +3,7 @@ import { MARKER } from '../../shared/layout.ts';
 import { type Marker, writeMarker } from '../../shared/marker.ts';
 import type { Receipt } from '../../shared/receipt.ts';
 import { diskFault } from '../disk/disk-fault.ts';
-import { putRecord, syncDirectory, writeDurably } from '../disk/record.ts';
+import { putRecord, syncDirectory, syncFile, writeDurably } from '../disk/record.ts';
 import type { Barrier } from './barrier.ts';
 import type { Ground } from './ground.ts';
 import type { Validated } from './validate.ts';
@@ -22,14 +22,15 @@ export function seal(ground: Ground, slot: string, marker: Marker, tree: Validat
       for (const path of all) {
         disk.chown(`${slot}/${path}`, policy.owner.uid, policy.owner.gid);
       }
+      // Each file was synced as it was written, and that was before it was given away.
+      for (const { path } of barrier.perFile ? tree.files : []) {
+        syncFile(disk, `${slot}/${path}`);
+      }
     }
     const receipt: Receipt = { ...marker, list: tree.files, skipped: tree.skipped };
     putRecord(disk, layout.staging, marker.plugin, layout.receipt(marker.plugin, marker.installId), receipt);
     barrier.beforeMarker(slot, tree.directories);
-    writeDurably(disk, `${slot}/${MARKER}`, writeMarker(marker), 0o644);
-    if (policy.owner !== undefined) {
-      disk.chown(`${slot}/${MARKER}`, policy.owner.uid, policy.owner.gid);
-    }
+    writeDurably(disk, `${slot}/${MARKER}`, writeMarker(marker), 0o644, policy.owner);
     barrier.afterMarker(slot);
     syncDirectory(disk, layout.staging);
   } catch (error) {

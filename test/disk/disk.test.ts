@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
+import { LosingDisk } from '../_kit/losing-disk.ts';
 import { createMemoryDisk } from '../_kit/memory-disk.ts';
 import { describeRename } from './contract-rename.ts';
 import { describeDisk } from './contract.ts';
@@ -22,9 +23,16 @@ function memoryDisk(): Ready {
   return { disk, base: '/base', link: disk.link };
 }
 
+function losingDisk(): Ready {
+  const losing = new LosingDisk();
+  losing.disk.mkdir('/base', 0o755);
+  return { disk: losing.disk, base: '/base', link: (target, path) => losing.link(target, path) };
+}
+
 for (const [name, make] of [
   ['the disk of this machine', realDisk],
   ['the disk in memory', memoryDisk],
+  ['the disk that can be cut', losingDisk],
 ] as const) {
   describeDisk(name, make);
   describeRename(name, make);
