@@ -12,8 +12,11 @@ import { type Facts, isSame, lookAt, readFacts } from './probe/facts.ts';
 import type { Settings } from './settings.ts';
 import { verify } from './verify.ts';
 
-/** An update that swaps the directory while it is read means reading again; so many in a row are no update. */
-const ATTEMPTS = 20;
+/**
+ * An update that swaps the directory while it is read means reading again. A busy machine may lose that race often; but so
+ * many times, and for so long (milliseconds), are no update.
+ */
+const ATTEMPTS = { least: 20, most: 1000, millis: 2000 };
 
 type Subject = { settings: Settings; layout: Layout; name: string; disabled: boolean };
 type Admitted = Extract<Judgement, { admitted: true }>;
@@ -28,8 +31,11 @@ export async function examine(subject: Subject, memory: Memory): Promise<Verdict
   if (remembered !== undefined) {
     return { kind: 'admitted', plugin: remembered };
   }
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+  for (let attempt = 0; attempt < ATTEMPTS.most; attempt++) {
     settings.signal?.throwIfAborted();
+    if (attempt >= ATTEMPTS.least && settings.clock.now() - begun > ATTEMPTS.millis) {
+      break;
+    }
     const entry = await lookAt(live);
     switch (entry.kind) {
       case 'absent':
@@ -60,7 +66,7 @@ export async function examine(subject: Subject, memory: Memory): Promise<Verdict
       return verdict;
     }
   }
-  return refused(subject, 'in-transition', `It changed ${ATTEMPTS} times in a row while it was read`);
+  return refused(subject, 'in-transition', 'It changed again and again while it was read');
 }
 
 function refused({ layout, name }: Subject, reason: RefusalReason, detail: string): Verdict {

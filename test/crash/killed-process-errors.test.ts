@@ -7,7 +7,7 @@ import { needStrace } from '../_kit/strace.ts';
 
 const ERRORS = ['EIO', 'ENOSPC', 'EACCES'];
 /** For one flow; what does not come to its turn is left out, and the line that is printed says so. */
-const LIMIT_MILLIS = 60_000;
+const LIMIT_MILLIS = 25_000;
 
 describe('an agent whose system calls fail', () => {
   it.for(Object.entries(FLOWS))('survives it during %s', { timeout: 240_000 }, async ([name, flow], ctx) => {
