@@ -70,7 +70,9 @@ export async function startAgent(
       tell({ type: 'sweep.done', data: countsOf(swept) });
       return swept;
     };
-    await prepare(config, workshop, log);
+    // Nobody is listened to yet: waiting for a lock alone would let the process end.
+    const awake = setInterval(() => undefined, SWEEP_MILLIS);
+    await prepare(config, workshop, log).finally(() => clearInterval(awake));
     const desk = deskOf(config, workshop, { version, bootId: outbox.bootId, sweep });
     const server = await listenOr(config, {
       ...config.listen,

@@ -39,7 +39,7 @@ const BY = 'boot';
  * @throws Fault INVALID_PARAMS if the directory cannot be read.
  */
 export async function bootInstall(
-  workshop: Pick<Workshop, 'operations' | 'looks' | 'hold'>,
+  workshop: Pick<Workshop, 'operations' | 'hold'>,
   root: string,
   directory: string,
 ): Promise<Booted[]> {
@@ -93,7 +93,7 @@ async function bundlesIn(directory: string): Promise<string[]> {
 }
 
 async function bootOne(
-  workshop: Pick<Workshop, 'operations' | 'looks' | 'hold'>,
+  workshop: Pick<Workshop, 'operations' | 'hold'>,
   layout: Layout,
   bundle: Bundle,
 ): Promise<Booted> {
@@ -105,7 +105,7 @@ async function bootOne(
     if (last === digest) {
       return { file, plugin, status: 'kept', detail: 'it was installed at an earlier start' };
     }
-    if (last === undefined && (await isLive(workshop, plugin))) {
+    if (last === undefined && nodeDisk.stat(layout.live(plugin)) !== undefined) {
       remember(layout, plugin, digest);
       return { file, plugin, status: 'kept', detail: 'another version is live already' };
     }
@@ -127,9 +127,6 @@ async function lastOf(layout: Layout, plugin: string): Promise<string | undefine
 
 const remember = (layout: Layout, plugin: string, bundle: string): void =>
   putRecord(nodeDisk, layout.staging, plugin, layout.bootOf(plugin), { version: 1, bundle });
-
-const isLive = async ({ looks }: Pick<Workshop, 'looks'>, plugin: string): Promise<boolean> =>
-  (await looks.list()).some(({ name }) => name === plugin);
 
 /** An upload whose sender is this process: it goes on as far as it is granted. */
 async function feed(operations: Operations, bundle: Bundle): Promise<{ status: string; installId: string }> {

@@ -15,7 +15,7 @@ import type { Ground } from './install/ground.ts';
 import { prepareRoot } from './install/prepare.ts';
 import { type RootProbe, probeRoot } from './install/probe.ts';
 import { removeLitter, unfinishedPlugins } from './install/recover.ts';
-import { noteVolatile, settleVolatile } from './install/volatile.ts';
+import { isVolatileElsewhere, noteVolatile, settleVolatile } from './install/volatile.ts';
 import { askPool } from './operation/ask.ts';
 import { Care } from './operation/care.ts';
 import { Changes } from './operation/changes.ts';
@@ -112,7 +112,8 @@ export function openWorkshop(config: WorkConfig, { workerFile, clock, tell, comp
   };
   const locks = createLocks(layout.locks, owner);
   const { root, policy, durability } = config;
-  if (durability === 'none') {
+  // A note of another boot stays until who serves the root has compared what that boot has left.
+  if (durability === 'none' && !isVolatileElsewhere(ground)) {
     noteVolatile(ground);
   }
   const data: EngineData = { kind: ENGINE, root, policy, durability, owner };

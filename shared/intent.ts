@@ -37,5 +37,9 @@ export const intentSchema = z.object({
     startTime: z.string(),
   }),
   trouble: z.string().optional(),
+  /** Of a rollback: the marker that its tree had, as it goes back to where it came from. */
+  marker: z.string().optional(),
+  /** What is remembered if the swap stands, so that the same operation is not done twice. */
+  memory: z.object({ question: z.string(), answer: z.unknown() }).optional(),
 });
 export type Intent = z.infer<typeof intentSchema>;

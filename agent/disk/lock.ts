@@ -37,6 +37,15 @@ const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = fs.constants;
 const LOCK_FLAGS = O_CREAT | O_NOFOLLOW | O_RDONLY;
 const lockFile = (directory: string, name: string): string => join(directory, `${name}.lock`);
 
+/** Says that a file system has no flock, not that this one failed. */
+const NO_FLOCK: ReadonlySet<string | undefined> = new Set([
+  'ENOSYS',
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'ENOLCK',
+  'EINVAL',
+]);
+
 /** Some file systems have no flock, and some say yes to everybody: a second descriptor must be told no. */
 function canFlock(directory: string): boolean {
   const calls = linuxCalls();
@@ -53,8 +62,9 @@ function canFlock(directory: string): boolean {
     };
     return calls.tryLock(open()) && !calls.tryLock(open());
   } catch (error) {
-    // Where nothing can be tried out, and nothing changed either, locks that are there already will do.
-    return errorCode(error) === 'EROFS';
+    // Only a file system without flock changes the kind of locks: two processes must not have two kinds because the disk
+    // was full, or read-only, when one of them tried it out. Locks that are there already can be had all the same.
+    return !NO_FLOCK.has(errorCode(error));
   } finally {
     for (const fd of fds) {
       fs.closeSync(fd);

@@ -8,6 +8,8 @@ import { type Disk, type Kind, type Stat, errorCode } from './port.ts';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
 
+const HAS_PROC = process.platform === 'linux' && fs.existsSync('/proc/self/fd');
+
 export const nodeDisk: Disk = {
   mkdir: (path, mode) => fs.mkdirSync(path, { mode }),
   create: (path, mode) => fs.openSync(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, mode),
@@ -40,6 +42,7 @@ export const nodeDisk: Disk = {
       throw error;
     }
   },
+  within: (fd) => (HAS_PROC ? `/proc/self/fd/${fd}` : undefined),
   statOpen: (fd) => statOf(fs.fstatSync(fd)),
   chown: (path, uid, gid) => fs.lchownSync(path, uid, gid),
   sameOverlay: (a, b) => isOverlay(a) && isOverlay(b) && mountOf(a) === mountOf(b),

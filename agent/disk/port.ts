@@ -41,6 +41,11 @@ export type Disk = {
   list(path: string): { name: string; kind: Kind }[];
   /** Undefined if there is nothing. */
   stat(path: string): Stat | undefined;
+  /**
+   * A path to what is open, whatever lies under its name by now. Undefined where this system has none: then the name is
+   * all there is.
+   */
+  within(fd: number): string | undefined;
   /** Of an open descriptor: what was really opened. */
   statOpen(fd: number): Stat;
   chown(path: string, uid: number, gid: number): void;

@@ -148,9 +148,16 @@ export function removeTree(disk: Disk, path: string): void {
     disk.unlink(path);
     return;
   }
-  const names = disk.list(path).map(({ name }) => name);
-  for (const name of names.toSorted((a, b) => Number(b === MARKER) - Number(a === MARKER))) {
-    removeTree(disk, join(path, name));
+  // Held open, so that nobody puts a link in its place while it is worked through.
+  const fd = disk.open(path);
+  try {
+    const inside = disk.within(fd) ?? path;
+    const names = disk.list(inside).map(({ name }) => name);
+    for (const name of names.toSorted((a, b) => Number(b === MARKER) - Number(a === MARKER))) {
+      removeTree(disk, join(inside, name));
+    }
+  } finally {
+    attempt(() => disk.close(fd));
   }
   disk.rmdir(path);
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import type { Intent } from '../../shared/intent.ts';
 import { MARKER } from '../../shared/layout.ts';
-import { removeTree, syncDirectory } from '../disk/record.ts';
+import { putText, removeTree, syncDirectory } from '../disk/record.ts';
 import type { Ground } from './ground.ts';
 import { renameDurably } from './move.ts';
 
@@ -33,6 +33,9 @@ export function discardTree(ground: Ground, slot: string, intent: Intent | undef
   const source = intent?.op === 'rollback' ? intent.source : null;
   const home = intent === undefined || source === null ? undefined : layout.snapshot(intent.plugin, source);
   if (home !== undefined && disk.stat(home) === undefined) {
+    if (intent?.marker !== undefined) {
+      putText(disk, layout.staging, intent.plugin, join(slot, MARKER), intent.marker);
+    }
     renameDurably(ground, slot, home);
   } else {
     trash(ground, slot);

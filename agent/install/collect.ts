@@ -1,5 +1,4 @@
 /** The last step: what is no longer needed goes. Nothing here fails the install; what fails is told and left. */
-import { toFault } from '../../shared/fault.ts';
 import type { Ground } from './ground.ts';
 import { renameDurably } from './move.ts';
 import type { Papers } from './papers.ts';
@@ -13,11 +12,6 @@ export function tidy(ground: Ground, { intent: { plugin, stamp, path } }: Papers
   const { layout } = ground;
   if (path === 'exchange') {
     renameDurably(ground, layout.slot(plugin, stamp), layout.snapshot(plugin, stamp));
-  }
-  try {
-    collect(ground, plugin);
-  } catch (error) {
-    ground.complain(toFault(error, `Collecting what "${plugin}" no longer needs`));
   }
 }
 

@@ -1,5 +1,6 @@
-/** The end of every change: house-keeping that fails changes nothing for who asked, and the intent goes last. */
+/** The end of every change: house-keeping that fails changes nothing for who asked. */
 import { toFault } from '../../shared/fault.ts';
+import { collect } from './collect.ts';
 import type { Ground } from './ground.ts';
 import type { Papers } from './papers.ts';
 import { dropIntent } from './slot.ts';
@@ -12,10 +13,17 @@ import { clearTrouble } from './notes.ts';
  */
 export function finish(ground: Ground, { intent: { plugin, stamp } }: Papers, tidy: () => void): void {
   clearTrouble(ground, plugin);
-  try {
+  const attempt = (doing: string, run: () => void): void => {
+    try {
+      run();
+    } catch (error) {
+      ground.complain(toFault(error, `${doing} "${plugin}"`));
+    }
+  };
+  attempt('Keeping house after a change of', () => {
     tidy();
     dropIntent(ground, plugin, stamp);
-  } catch (error) {
-    ground.complain(toFault(error, `Keeping house after a change of "${plugin}"`));
-  }
+  });
+  // After the intent is gone: this takes long, and meanwhile recovery would undo what was edited in place since.
+  attempt('Collecting old versions of', () => collect(ground, plugin));
 }

@@ -15,10 +15,12 @@ import { readText, removeTree, syncDirectory, temporaryOf } from '../disk/record
 import { clearLive, discardTree, trash } from './aside.ts';
 import type { Ground } from './ground.ts';
 import { hashTree } from './hash-tree.ts';
+import { stateOf } from './inspect.ts';
 import { exchangeDurably, renameDurably } from './move.ts';
 import { type Action, type Facts, type TreeKind, decide } from './recovery-table.ts';
 import { dropIntent, writeIntent } from './slot.ts';
 import { moveOne, noteTrouble } from './notes.ts';
+import { rememberStanding } from './standing.ts';
 
 const INTENT_MAX_BYTES = 1024 * 1024;
 /** No path through the table is longer; a disk that lies must not keep recovery busy for ever. */
@@ -84,6 +86,7 @@ function recoverStamp(ground: Ground, plugin: string, stamp: string): Recovered 
       const operationId = operationOf(ground, plugin, stamp);
       const todo = moveOne(ground, plugin, stamp);
       noteTrouble(ground, plugin, { operationId, what, todo, hold: action.why });
+      noteHold(ground, plugin, stamp, { attempts, trouble: action.why });
       return { plugin, stamp, rows, held: action.why };
     }
     if (action.do === 'leave') {
@@ -108,15 +111,33 @@ function removeLeftovers({ disk, layout }: Ground, plugin: string, stamp: string
 /** @returns how often it was tried before: three times may have been in vain, the next one must still be made. */
 function countAttempt(ground: Ground, plugin: string, stamp: string): number {
   const intent = intentOf(ground, plugin, stamp);
-  if (typeof intent !== 'string') {
-    try {
-      writeIntent(ground, { ...intent, attempts: intent.attempts + 1 });
-    } catch (error) {
-      // On a full disk no new file can be written, but all that recovery needs are renames.
-      ground.complain(toFault(error, 'Counting the attempt'));
-    }
+  if (typeof intent === 'string') {
+    return 0;
   }
-  return typeof intent === 'string' ? 0 : intent.attempts;
+  // It was held for this and is no more: who has put the plugin right wants it tried again.
+  const state = stateOf(ground, plugin);
+  const isReleased = intent.trouble !== undefined && state !== undefined && state.trouble === undefined;
+  const attempts = isReleased ? 0 : intent.attempts;
+  try {
+    writeIntent(ground, { ...intent, attempts: attempts + 1 });
+  } catch (error) {
+    // On a full disk no new file can be written, but all that recovery needs are renames.
+    ground.complain(toFault(error, 'Counting the attempt'));
+  }
+  return attempts;
+}
+
+/** Stopping is an end, not a crash, so it does not count: put right by somebody, it is taken up again. */
+function noteHold(
+  ground: Ground,
+  plugin: string,
+  stamp: string,
+  said: Pick<Intent, 'attempts' | 'trouble'>,
+): void {
+  const intent = intentOf(ground, plugin, stamp);
+  if (typeof intent !== 'string') {
+    attempt(ground, 'Noting the hold', undefined, () => writeIntent(ground, { ...intent, ...said }));
+  }
 }
 
 function operationOf(ground: Ground, plugin: string, stamp: string): string {
@@ -229,6 +250,9 @@ function act(ground: Ground, plugin: string, stamp: string, action: Action): voi
     case 'turn-back':
       return typeof intent === 'string' ? undefined : writeIntent(ground, { ...intent, goal: 'back' });
     case 'drop-intent':
+      if (action.row === 8 && typeof intent !== 'string') {
+        rememberStanding(ground, intent);
+      }
       syncDirectory(ground.disk, layout.previous);
       return dropIntent(ground, plugin, stamp);
     case 'hold':
@@ -242,12 +266,15 @@ function act(ground: Ground, plugin: string, stamp: string, action: Action): voi
 /**
  * Recovers a plugin, or, before anybody works, every one with something in staging, each on its own: one that fails is
  * complained of and does not keep the others back.
+ *
+ * @throws what the disk throws, for the one plugin that is named.
  */
 export function recover(ground: Ground, plugin: string | undefined): Recovered[] {
-  const recovered = (plugin === undefined ? unfinishedPlugins(ground) : [plugin]).flatMap((name) =>
-    attempt(ground, `Recovering "${name}"`, [], () => recoverPlugin(ground, name)),
-  );
-  return recovered;
+  return plugin === undefined
+    ? unfinishedPlugins(ground).flatMap((name) =>
+        attempt(ground, `Recovering "${name}"`, [], () => recoverPlugin(ground, name)),
+      )
+    : recoverPlugin(ground, plugin);
 }
 
 function attempt<T>(ground: Ground, doing: string, otherwise: T, run: () => T): T {

@@ -97,7 +97,7 @@ function oldIsLive({ slot, snapshot }: Facts, { clearing, path }: Intent): Actio
 }
 
 /** The swap was made; it stands if the tree is what was promised and nobody had begun to take it back. */
-function newIsLive({ slot, snapshot, liveIsGood, canExchange }: Facts, { goal, from }: Intent): Action {
+function newIsLive({ slot, snapshot, liveIsGood, canExchange }: Facts, { goal, from, op }: Intent): Action {
   if (goal === 'forward' && liveIsGood) {
     return slot === 'absent' ? { row: 8, do: 'drop-intent' } : { row: 8, do: 'slot-to-snapshot' };
   }
@@ -109,7 +109,8 @@ function newIsLive({ slot, snapshot, liveIsGood, canExchange }: Facts, { goal, f
     return { row: 9, do: canExchange ? 'exchange' : 'slot-to-snapshot' };
   }
   if (from === null) {
-    return { row: 9, do: 'live-to-trash' };
+    // A rollback's tree is a snapshot, perhaps the only one: from the slot it goes back to where it came from.
+    return { row: 9, do: op === 'rollback' ? 'live-to-slot' : 'live-to-trash' };
   }
   return snapshot
     ? { row: 9, do: 'live-to-slot' }

@@ -47,7 +47,7 @@ export function rollback(ground: Ground, params: RollbackParams, by: string): Ch
   const papers = begin(ground, params, source);
   const moves: Move[] = [];
   try {
-    const { marker, answer } = bringBack(ground, params, by, papers, moves);
+    const { marker, answer } = bringBack(ground, params, by, papers, moves, question);
     noteRefused(ground, params.plugin, marker);
     try {
       remember(ground, params.operationId, question, answer);
@@ -116,18 +116,27 @@ function bringBack(
   by: string,
   papers: Papers,
   moves: Move[],
+  question: string,
 ): { marker: Marker; answer: Installed } {
   const { layout } = ground;
   const { stamp, source, from, operationId } = papers.intent;
   const slot = layout.slot(plugin, stamp);
   renameDurably(ground, layout.snapshot(plugin, source ?? ''), slot);
   const found = hashTree(ground, slot);
+  refuseStrange(plugin, found);
   const replaced = from?.installId ?? null;
   const before = replaced === null ? undefined : receiptOf(ground, plugin, replaced)?.list;
   const old = markerAt(ground, slot);
   const warnings = warningsOf(ground, plugin, old, found);
   const marker = freshMarker(ground, papers, old, found, by);
-  amend(ground, papers, readyChanges(ground, from, { ...marker, files: found.files }));
+  const reload = reloadFor(before, found.files, restart !== false);
+  // The whole marker: the schema keeps of it what belongs to an answer.
+  const answer = installedSchema.parse({ ...marker, status: 'rolled-back', reload, warnings: cut(warnings) });
+  amend(ground, papers, {
+    ...readyChanges(ground, from, { ...marker, files: found.files }),
+    ...(old === undefined ? {} : { marker: writeMarker(old) }),
+    memory: { question, answer },
+  });
   sealAgain(ground, slot, marker, found);
   swap(ground, papers, moves);
   verifyLive(ground, marker, found.files);
@@ -141,10 +150,20 @@ function bringBack(
   const { pluginVersion: version } = marker;
   const data = { operationId, plugin, installId: stamp, version, refused: replaced, by };
   ground.tell({ type: 'install.rolled-back', data });
-  const reload = reloadFor(before, found.files, restart !== false);
-  // The whole marker: the schema keeps of it what belongs to an answer.
-  const answer = installedSchema.parse({ ...marker, status: 'rolled-back', reload, warnings: cut(warnings) });
   return { marker, answer };
+}
+
+/** What no plugin may hold would be refused after the swap, too; before it nothing has changed yet. */
+function refuseStrange(plugin: string, { others: [strange] }: HashedTree): void {
+  if (strange !== undefined) {
+    throw new Fault(
+      'CONFLICT',
+      `The version of "${plugin}" that would come back holds "${strange}", which is no file`,
+      {
+        hint: 'Somebody made it in place: remove it from the snapshot, or install the version that you want',
+      },
+    );
+  }
 }
 
 /** Edits in place come back as they are, and are said. */
@@ -157,7 +176,7 @@ function warningsOf(ground: Ground, plugin: string, old: Marker | undefined, fou
   return [
     ...modified.map((path) => `${path}: it was edited in place`),
     ...missing.map((path) => `${path}: it was removed in place`),
-    ...[...unlisted, ...found.others].map((path) => `${path}: it was added in place`),
+    ...unlisted.map((path) => `${path}: it was added in place`),
   ].slice(0, 100);
 }
 

@@ -15,18 +15,22 @@ import type { Ground } from './ground.ts';
  *
  * @throws Fault INTERNAL if the disk does not let it be read: taken for unmarked, the chain of versions would break.
  */
-export function lookAtLive({ disk, layout }: Ground, plugin: string): Intent['from'] {
-  const stat = disk.stat(layout.live(plugin));
+export const lookAtLive = (ground: Ground, plugin: string): Intent['from'] =>
+  lookAtTree(ground, ground.layout.live(plugin));
+
+/** As {@link lookAtLive} does, of any tree. */
+export function lookAtTree({ disk }: Ground, tree: string): Intent['from'] {
+  const stat = disk.stat(tree);
   if (stat === undefined) {
     return null;
   }
   const reading =
     stat.kind === 'directory'
-      ? readText(disk, `${layout.live(plugin)}/${MARKER}`, MARKER_MAX_BYTES)
+      ? readText(disk, `${tree}/${MARKER}`, MARKER_MAX_BYTES)
       : { kind: 'absent' as const };
   if (reading.kind === 'unreadable' && /^E[A-Z]+$/.test(reading.why)) {
-    throw new Fault('INTERNAL', `The marker of what is live cannot be read: ${reading.why}`, {
-      hint: `Check owner and permissions of ${layout.live(plugin)}, or move it away`,
+    throw new Fault('INTERNAL', `The marker of "${tree}" cannot be read: ${reading.why}`, {
+      hint: `Check owner and permissions of ${tree}, or move it away`,
     });
   }
   const marker = reading.kind === 'text' ? readMarker(reading.text) : undefined;

@@ -57,8 +57,11 @@ const LOADED_MAX_BYTES = 64 * 1024;
 /** The generation that the runtime says it has loaded; undefined if it has said nothing that can be read. */
 export function loadedGeneration({ disk, layout }: Ground, plugin: string): string | undefined {
   const reading = readText(disk, layout.loadedOf(plugin), LOADED_MAX_BYTES);
-  if (reading.kind !== 'text') {
+  if (reading.kind === 'absent') {
     return undefined;
+  }
+  if (reading.kind === 'unreadable') {
+    throw new Error(`What the runtime has loaded of "${plugin}" cannot be read: ${reading.why}`);
   }
   try {
     return loadedSchema.parse(JSON.parse(reading.text)).generation;

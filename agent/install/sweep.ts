@@ -7,7 +7,8 @@ import { removeTree } from '../disk/record.ts';
 import { adoptTouched } from './adopt.ts';
 import { collect } from './collect.ts';
 import type { Ground } from './ground.ts';
-import { lookAtLive } from './slot.ts';
+import { unfinishedPlugins } from './recover.ts';
+import { lookAtLive, lookAtTree } from './slot.ts';
 import { loadedGeneration, markerAt, removeSnapshot, snapshotsOf } from './snapshots.ts';
 
 /** Finished operations are remembered for a day. */
@@ -38,6 +39,10 @@ export function sweepPlugin(ground: Ground, plugin: string): SweptPlugin {
       return otherwise;
     }
   };
+  if (attempt('Looking for unfinished work', true, () => unfinishedPlugins(ground).includes(plugin))) {
+    // What recovery could not finish may need every snapshot and receipt that there is.
+    return { adopted: false, snapshots: [], receipts: [] };
+  }
   return {
     adopted: attempt('Adopting the files', false, () => adoptTouched(ground, plugin)),
     snapshots: [
@@ -73,7 +78,7 @@ function collectReceipts(ground: Ground, plugin: string): string[] {
     lookAtLive(ground, plugin)?.installId,
     loadedGeneration(ground, plugin),
     ...snapshotsOf(ground, plugin).map(
-      (stamp) => markerAt(ground, layout.snapshot(plugin, stamp))?.installId,
+      (stamp) => lookAtTree(ground, layout.snapshot(plugin, stamp))?.installId,
     ),
     ...staged.flatMap(({ stamp }) => [stamp, markerAt(ground, layout.slot(plugin, stamp))?.installId]),
   ]);

@@ -8,7 +8,8 @@ import type { Ground } from './ground.ts';
 export function syncTree({ disk }: Pick<Ground, 'disk'>, directory: string): void {
   const { syncAll } = disk;
   if (syncAll !== undefined && disk.canSyncAll(directory)) {
-    const fd = disk.open(directory);
+    // The dot goes through a link, for the owner may have put the root behind one.
+    const fd = disk.open(`${directory}/.`);
     try {
       syncAll(fd);
     } finally {

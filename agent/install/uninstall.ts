@@ -5,7 +5,6 @@ import type { Intent } from '../../shared/intent.ts';
 import { type UninstallParams, type Uninstalled, uninstalledSchema } from '../../shared/methods.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { removeTree } from '../disk/record.ts';
-import { collect } from './collect.ts';
 import { finish } from './finish.ts';
 import type { Ground } from './ground.ts';
 import { questionOf, recall, remember } from './memory.ts';
@@ -67,7 +66,6 @@ function remove(ground: Ground, { plugin, operationId }: UninstallParams, from: 
 /** The slot only reserved the stamp. */
 function tidy(ground: Ground, { intent }: Papers): void {
   discardSlot(ground, intent.plugin, intent.stamp, intent);
-  collect(ground, intent.plugin);
 }
 
 /** @returns whether what the plugin has written for itself is gone. A failure is complained of: the plugin is removed. */

@@ -8,11 +8,12 @@ import { z } from 'zod';
 
 import { toFault } from '../../shared/fault.ts';
 import { MARKER } from '../../shared/layout.ts';
-import { isPluginName } from '../../shared/name.ts';
+import { isPluginName, parseSlotName } from '../../shared/name.ts';
 import { putRecord, readText, removeTree, syncDirectory } from '../disk/record.ts';
 import type { Durability, Ground } from './ground.ts';
 import { verifyPlugin } from './inspect.ts';
 import { noteTrouble } from './notes.ts';
+import { isAsInstalled } from './snapshots.ts';
 import { syncTree } from './sync-tree.ts';
 
 const noteSchema = z.object({ version: z.literal(1), bootId: z.string() });
@@ -48,6 +49,9 @@ export function settleVolatile(ground: Ground, durability: Durability): string[]
   const note = noteOf(ground);
   const lost = note === 'elsewhere' ? pluginsIn(ground).filter((plugin) => hasLost(ground, plugin)) : [];
   const { disk, layout } = ground;
+  if (note === 'elsewhere') {
+    doubtSnapshots(ground);
+  }
   if (durability === 'none') {
     noteVolatile(ground);
   } else if (note !== 'none') {
@@ -57,6 +61,28 @@ export function settleVolatile(ground: Ground, durability: Durability): string[]
     syncDirectory(disk, layout.root);
   }
   return lost;
+}
+
+/** A snapshot that is not as it was installed loses its marker: then it comes back only with force. */
+function doubtSnapshots(ground: Ground): void {
+  const { disk, layout } = ground;
+  for (const { name } of disk.list(layout.previous)) {
+    const plugin = parseSlotName(name)?.plugin;
+    const snapshot = join(layout.previous, name);
+    try {
+      const marker = join(snapshot, MARKER);
+      if (
+        plugin !== undefined &&
+        disk.stat(marker) !== undefined &&
+        !isAsInstalled(ground, plugin, snapshot)
+      ) {
+        disk.unlink(marker);
+        syncDirectory(disk, snapshot);
+      }
+    } catch (error) {
+      ground.complain(toFault(error, `Comparing "${name}" with its receipt`));
+    }
+  }
 }
 
 /** Notes durably that what is written from now on may be lost with this boot of the machine. */
@@ -72,8 +98,11 @@ const pluginsIn = ({ disk, layout }: Ground): string[] =>
 function hasLost(ground: Ground, plugin: string): boolean {
   const { disk, layout } = ground;
   try {
-    const { verdict } = verifyPlugin(ground, plugin);
-    if (verdict === 'intact') {
+    // Whether it is admitted, too, is another question: one that is disabled may be intact.
+    if (
+      isAsInstalled(ground, plugin, layout.live(plugin)) ||
+      verifyPlugin(ground, plugin).verdict === 'intact'
+    ) {
       return false;
     }
     // Without a marker the gate refuses it anyway.

@@ -7,6 +7,7 @@ import { Fault } from '../../shared/fault.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import type { Locks, Release } from '../disk/lock.ts';
 import type { Clock } from './clock.ts';
+import { deferred } from './deferred.ts';
 
 type Entry = { holders: number; ready: Promise<Release> };
 
@@ -54,7 +55,10 @@ export class Holds {
     };
   }
 
-  /** As {@link hold} does, but only if nobody works on the plugin, here or elsewhere; else undefined, at once. */
+  /**
+   * As {@link hold} does, but only if nobody works on the plugin, here or elsewhere; else undefined, at once. It is not
+   * shared: who comes meanwhile waits until it is given back.
+   */
   async tryHold(plugin: string): Promise<Release | undefined> {
     if (this.#entries.has(plugin)) {
       return undefined;
@@ -68,9 +72,13 @@ export class Holds {
     if (release === undefined) {
       return undefined;
     }
-    const entry = this.#enter(plugin, Promise.resolve(release));
+    const over = deferred<Release>();
+    const entry = this.#enter(plugin, over.promise);
     entry.holders += 1;
-    return () => this.#leave(plugin, entry);
+    return () => {
+      over.resolve(release);
+      this.#leave(plugin, entry);
+    };
   }
 
   #enter(plugin: string, ready: Promise<Release>): Entry {

@@ -56,12 +56,19 @@ export class FaultyDisk {
     this.rule = rule;
   }
 
+  /** What is reached through an open descriptor, by the name that it was opened by. */
+  #named(path: string): string {
+    const [, fd, below = ''] = /^\/proc\/self\/fd\/(\d+)(.*)$/.exec(path) ?? [];
+    const opened = fd === undefined ? undefined : this.#open.get(Number(fd));
+    return opened === undefined ? path : `${this.#named(opened)}${below}`;
+  }
+
   count(kind: CallKind): number {
     return this.calls.filter((call) => call.kind === kind).length;
   }
 
   #call<T>(kind: CallKind, path: string, run: () => T, to = ''): T {
-    const call = { n: this.calls.length + 1, kind, path, to };
+    const call = { n: this.calls.length + 1, kind, path: this.#named(path), to };
     this.calls.push(call);
     const code = this.rule(call);
     if (code === undefined) {
@@ -99,6 +106,7 @@ export class FaultyDisk {
       statOpen: (fd) => this.#ofOpen('statOpen', fd, () => real.statOpen(fd)),
       chown: (path, uid, gid) => this.#call('chown', path, () => real.chown(path, uid, gid)),
       sameOverlay: (a, b) => real.sameOverlay(a, b),
+      within: (fd) => real.within(fd),
       isHeldOpen: (path) => real.isHeldOpen(path),
       space: (path) => this.#call('space', path, () => real.space(path)),
       exchange: this.#exchange(),

@@ -139,6 +139,7 @@ export class LosingDisk {
       },
       space: () => 1024 ** 3,
       sameOverlay: () => overlay,
+      within: () => undefined,
       isHeldOpen: () => false,
       syncAll: syncAll ? (fd) => this.#syncAll(fd) : undefined,
       canSyncAll: () => syncAll,

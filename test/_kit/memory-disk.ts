@@ -115,6 +115,7 @@ export function createMemoryDisk({ exchange = false } = {}): Disk & {
     },
     space: () => 1024 ** 3,
     sameOverlay: () => false,
+    within: () => undefined,
     isHeldOpen: () => false,
     /** Only tests make links. */
     link: (target, path) => fs.symlinkSync(target, path),
