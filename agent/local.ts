@@ -33,22 +33,34 @@ export type LocalOptions = {
 /** Who stands in markers where no token says it. */
 const BY = 'local';
 
-/** Keeps the process alive: a command that waits for a lock has nothing else to do. */
-const patientClock: Clock = {
-  now: Date.now,
-  after(millis, call) {
-    const timer = setTimeout(call, millis);
-    return () => clearTimeout(timer);
-  },
-};
+/** Keeps the process alive until it is stopped: a command that waits for a lock has nothing else to do. */
+function patientClock(): Clock & { stop: () => void } {
+  const timers = new Set<NodeJS.Timeout>();
+  return {
+    now: Date.now,
+    after(millis, call) {
+      const timer = setTimeout(() => {
+        timers.delete(timer);
+        call();
+      }, millis);
+      timers.add(timer);
+      return () => {
+        timers.delete(timer);
+        clearTimeout(timer);
+      };
+    },
+    stop: () => timers.forEach((timer) => clearTimeout(timer)),
+  };
+}
 
 /** @throws Fault INVALID_PARAMS, READ_ONLY, NO_SPACE, INTERNAL if the root cannot be worked on. */
 export function openLocal({ flags, env, workerFile, complain }: LocalOptions): Local {
   const config = readWorkConfig(flags, env);
   process.umask(0o022);
+  const clock = patientClock();
   const workshop = openWorkshop(config, {
     workerFile,
-    clock: patientClock,
+    clock,
     tell: () => undefined,
     complain: (fault) => complain(fault),
   });
@@ -62,6 +74,8 @@ export function openLocal({ flags, env, workerFile, complain }: LocalOptions): L
     close: async () => {
       await workshop.drain();
       await workshop.close();
+      // What is forgotten after a while need not be waited for.
+      clock.stop();
     },
   };
 }

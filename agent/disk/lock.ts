@@ -11,6 +11,9 @@ import { linuxCalls } from './linux.ts';
 import { errorCode } from './port.ts';
 
 type Owner = Intent['owner'];
+/** The system call, or why it cannot be had. */
+type Calls = Flock | string;
+type Flock = { tryLock: (fd: number) => boolean };
 
 /** Gives a lock back. */
 export type Release = () => void;
@@ -28,8 +31,10 @@ export type Locks = {
 };
 
 /** @param directory where the lock files are; it is there. @param owner who this process is. */
-export function createLocks(directory: string, owner: Owner): Locks {
-  return canFlock(directory) ? flockLocks(directory, owner) : recordLocks(directory, owner);
+export function createLocks(directory: string, owner: Owner, calls: Calls = linuxCalls()): Locks {
+  return typeof calls !== 'string' && canFlock(directory, calls)
+    ? flockLocks(directory, owner, calls)
+    : recordLocks(directory, owner);
 }
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = fs.constants;
@@ -47,11 +52,7 @@ const NO_FLOCK: ReadonlySet<string | undefined> = new Set([
 ]);
 
 /** Some file systems have no flock, and some say yes to everybody: a second descriptor must be told no. */
-function canFlock(directory: string): boolean {
-  const calls = linuxCalls();
-  if (typeof calls === 'string') {
-    return false;
-  }
+function canFlock(directory: string, calls: Flock): boolean {
   const path = lockFile(directory, `.probe-${process.pid}-${Math.random().toString(36).slice(2)}`);
   const fds: number[] = [];
   try {
@@ -73,15 +74,14 @@ function canFlock(directory: string): boolean {
   }
 }
 
-function flockLocks(directory: string, owner: Owner): Locks {
+function flockLocks(directory: string, owner: Owner, calls: Flock): Locks {
   const tryLock = (name: string): Release | undefined => {
-    const calls = linuxCalls();
     const path = lockFile(directory, name);
     for (;;) {
       const fd = fs.openSync(path, LOCK_FLAGS, 0o644);
       let taken = false;
       try {
-        if (typeof calls === 'string' || !calls.tryLock(fd)) {
+        if (!calls.tryLock(fd)) {
           return undefined;
         }
         // Nobody of ours deletes lock files; whoever did it has let two have a lock of one name.
@@ -89,7 +89,7 @@ function flockLocks(directory: string, owner: Owner): Locks {
         taken = there !== undefined && there.ino === fs.fstatSync(fd).ino;
         if (taken) {
           sayOwner(path, owner);
-          return () => fs.closeSync(fd);
+          return closeOnce(fd);
         }
       } finally {
         if (!taken) {
@@ -102,6 +102,17 @@ function flockLocks(directory: string, owner: Owner): Locks {
     kind: 'flock',
     tryLock,
     holderOf: (name) => inWords(readOwner(lockFile(directory, name))),
+  };
+}
+
+/** The number of a closed descriptor is soon another file's. */
+function closeOnce(fd: number): Release {
+  let open = true;
+  return () => {
+    if (open) {
+      open = false;
+      fs.closeSync(fd);
+    }
   };
 }
 
@@ -233,7 +244,9 @@ export function startTimeOf(pid: number | 'self'): string {
 
 function readOwner(path: string): Owner | undefined {
   try {
-    return intentSchema.shape.owner.parse(JSON.parse(fs.readFileSync(path, 'utf8')));
+    // A longer line of an earlier holder may stick out behind the first.
+    const [line = ''] = fs.readFileSync(path, 'utf8').split('\n');
+    return intentSchema.shape.owner.parse(JSON.parse(line));
   } catch {
     return undefined;
   }

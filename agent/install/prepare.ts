@@ -39,9 +39,20 @@ function make(disk: Disk, path: string, mode: number): boolean {
     });
   }
   if (stat === undefined) {
-    disk.mkdir(path, mode);
+    makeOne(disk, path, mode);
   }
   return stat === undefined;
+}
+
+/** Another process may prepare the same root just now. */
+function makeOne(disk: Disk, path: string, mode: number): void {
+  try {
+    disk.mkdir(path, mode);
+  } catch (error) {
+    if (errorCode(error) !== 'EEXIST') {
+      throw error;
+    }
+  }
 }
 
 function makeAll(disk: Disk, path: string): void {
@@ -53,13 +64,7 @@ function makeAll(disk: Disk, path: string): void {
     throw new Fault('INTERNAL', `"${path}" is not a directory`);
   }
   makeAll(disk, dirname(path));
-  try {
-    disk.mkdir(path, 0o755);
-  } catch (error) {
-    if (errorCode(error) !== 'EEXIST') {
-      throw error;
-    }
-  }
+  makeOne(disk, path, 0o755);
   // What is installed below a root that is not durable itself is not durable.
   syncDirectory(disk, dirname(path));
 }

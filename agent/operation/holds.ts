@@ -7,9 +7,16 @@ import { Fault } from '../../shared/fault.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import type { Locks, Release } from '../disk/lock.ts';
 import type { Clock } from './clock.ts';
-import { deferred } from './deferred.ts';
+import { type Deferred, deferred } from './deferred.ts';
 
-type Entry = { holders: number; ready: Promise<Release> };
+type Entry = {
+  holders: number;
+  ready: Promise<Release>;
+  /** Known once somebody here has the lock. */
+  release: Release | undefined;
+  /** Of one that shares with nobody: resolves when it has ended. */
+  alone: Deferred<void> | undefined;
+};
 
 export type HoldsOptions = {
   locks: Locks;
@@ -34,30 +41,29 @@ export class Holds {
   /**
    * Waits until this process may work on the plugin.
    *
-   * @returns gives it back; to be called once.
+   * @returns gives it back.
    * @throws Fault LOCKED if another process has it for too long; READ_ONLY, NO_SPACE, INTERNAL if no lock can be made.
    */
   async hold(plugin: string): Promise<Release> {
-    const entry = this.#entries.get(plugin) ?? this.#enter(plugin, this.#wait(plugin));
+    let entry = this.#entries.get(plugin);
+    while (entry?.alone !== undefined) {
+      await entry.alone.promise;
+      entry = this.#entries.get(plugin);
+    }
+    entry ??= this.#enter(plugin, this.#wait(plugin));
     entry.holders += 1;
     try {
-      await entry.ready;
+      entry.release = await entry.ready;
     } catch (error) {
       this.#leave(plugin, entry);
       throw diskFault(error, `Locking "${plugin}"`);
     }
-    let given = false;
-    return () => {
-      if (!given) {
-        given = true;
-        this.#leave(plugin, entry);
-      }
-    };
+    return this.#releaseOf(plugin, entry);
   }
 
   /**
    * As {@link hold} does, but only if nobody works on the plugin, here or elsewhere; else undefined, at once. It is not
-   * shared: who comes meanwhile waits until it is given back.
+   * shared: who holds meanwhile waits for its end, for recovery would take a fresh slot for what a crash has left.
    */
   async tryHold(plugin: string): Promise<Release | undefined> {
     if (this.#entries.has(plugin)) {
@@ -72,26 +78,40 @@ export class Holds {
     if (release === undefined) {
       return undefined;
     }
-    const over = deferred<Release>();
-    const entry = this.#enter(plugin, over.promise);
+    const entry = this.#enter(plugin, Promise.resolve(release));
     entry.holders += 1;
-    return () => {
-      over.resolve(release);
-      this.#leave(plugin, entry);
-    };
+    entry.release = release;
+    entry.alone = deferred<void>();
+    return this.#releaseOf(plugin, entry);
   }
 
   #enter(plugin: string, ready: Promise<Release>): Entry {
-    const entry = { holders: 0, ready };
+    const entry: Entry = { holders: 0, ready, release: undefined, alone: undefined };
     this.#entries.set(plugin, entry);
     return entry;
   }
 
+  #releaseOf(plugin: string, entry: Entry): Release {
+    let given = false;
+    return () => {
+      if (!given) {
+        given = true;
+        this.#leave(plugin, entry);
+      }
+    };
+  }
+
+  /** The lock is free when this returns: whoever asks next must not find it taken. */
   #leave(plugin: string, entry: Entry): void {
     entry.holders -= 1;
     if (entry.holders === 0) {
       this.#entries.delete(plugin);
-      entry.ready.then((release) => release()).catch(() => undefined);
+      try {
+        entry.release?.();
+      } catch {
+        // A disk that takes no more changes keeps the record until this process ends.
+      }
+      entry.alone?.resolve();
     }
   }
 

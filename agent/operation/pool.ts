@@ -143,6 +143,10 @@ export class Pool {
   }
 
   #rest(thread: Thread): void {
+    if (this.#closed) {
+      // It is being ended: unref would let the process end before whoever waits for that.
+      return;
+    }
     const next = this.#waiting.shift();
     if (next !== undefined) {
       next.resolve(thread);

@@ -1,5 +1,5 @@
 /** The built program as people run it: real processes, a scratch directory, nothing left behind. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -21,6 +21,16 @@ export const addressOf = ({ url }: Program): { host: string; port: number } => (
 
 export type Ended = { code: number | null; stdout: string; stderr: string };
 type Env = Record<string, string>;
+
+/** What a process says, and how it ends. */
+export async function endOf(child: ChildProcessWithoutNullStreams): Promise<Ended> {
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, stdout, stderr };
+}
 
 /** A scratch directory with an agent on its `root`, as far as a test starts one. */
 export class Program {
@@ -72,15 +82,15 @@ export class Program {
   }
 
   /** Runs a command to its end; with the agent's token, unless `env` says otherwise. */
-  async run(words: readonly string[], env: Env = {}, input = ''): Promise<Ended> {
-    const child = this.#spawn(words, { AIRLOCK_TOKEN: this.token, ...env });
-    let stdout = '';
-    let stderr = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  run(words: readonly string[], env: Env = {}, input = ''): Promise<Ended> {
+    const child = this.start(words, env);
     child.stdin.end(input);
-    const [code] = (await once(child, 'close')) as [number | null];
-    return { code, stdout, stderr };
+    return endOf(child);
+  }
+
+  /** Starts a command as {@link run} does, and does not wait; it is killed when this is closed. */
+  start(words: readonly string[], env: Env = {}): ChildProcessWithoutNullStreams {
+    return this.#spawn(words, { AIRLOCK_TOKEN: this.token, ...env });
   }
 
   /** Runs a command against the agent, and reads the JSON that it prints. */
@@ -113,7 +123,7 @@ export class Program {
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  #spawn(words: readonly string[], env: Env, under: readonly string[] = []) {
+  #spawn(words: readonly string[], env: Env, under: readonly string[] = []): ChildProcessWithoutNullStreams {
     const [command = '', ...rest] = [...under, process.execPath, this.program, ...words];
     const child = spawn(command, rest, {
       cwd: this.folder,

@@ -117,4 +117,16 @@ describe('preparing a root', () => {
     chmodSync(base, 0o555);
     expect((await faultOf(() => prepare(join(base, 'plugins')))).message).toContain('EACCES');
   });
+
+  // Was a bug: of two processes that began on a fresh root at the same moment the slower one failed with EEXIST.
+  it('goes on where another process makes the same directory just before', () => {
+    const root = join(makeBase(), 'plugins');
+    const mkdir: Disk['mkdir'] = (path, mode) => {
+      nodeDisk.mkdir(path, mode);
+      nodeDisk.mkdir(path, mode);
+    };
+    prepare(root, { ...nodeDisk, mkdir });
+    prepare(root);
+    expect(statSync(join(root, '.locks')).isDirectory()).toBe(true);
+  });
 });

@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
 
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import { askPool } from '../../agent/operation/ask.ts';
 import { deferred } from '../../agent/operation/deferred.ts';
@@ -273,5 +274,27 @@ describe('the end of a pool', () => {
     expect((await faultOf(lease(pool))).code).toBe('DRAINING');
     pool.warm();
     await pool.close();
+  });
+});
+
+describe('a pool that is closed while a task ends', () => {
+  // Was a bug: the thread was let go of as an idle one, and a command ended before it with exit code 13.
+  it('keeps the process alive until its threads have ended', async () => {
+    const pool = makePool(1);
+    const unref = vi.spyOn(Worker.prototype, 'unref');
+    onTestFinished(() => unref.mockRestore());
+    const said: string[] = [];
+    const closed = deferred<void>();
+    const engine = await pool.lease({
+      message: ({ kind }) => {
+        said.push(kind);
+        if (kind === 'got') pool.close().then(closed.resolve, closed.reject);
+      },
+      crash: () => said.push('crash'),
+    });
+    engine.say({ kind: 'get', plugin: 'lint' });
+    await closed.promise;
+    expect(said).toContain('got');
+    expect(unref).not.toHaveBeenCalled();
   });
 });

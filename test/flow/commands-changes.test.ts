@@ -1,0 +1,205 @@
+/** Commands that change a plugin, through an agent and without one: the same answers either way. */
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { describe, expect, it, vi } from 'vitest';
+
+import type { Uninstalled } from '../../client/index.ts';
+import { installedSchema, uninstalledSchema } from '../../shared/methods.ts';
+import { endOf } from '../_kit/program.ts';
+import { WAYS, makeScene, settled, versions } from '../_kit/two-ways.ts';
+import { litterIn } from '../_kit/versions.ts';
+
+vi.setConfig({ testTimeout: 120_000 });
+
+describe.each(WAYS)('airlock rollback, %s', (way) => {
+  it('brings the version before back, and from there the other one', async () => {
+    const scene = await makeScene(way);
+    const by = way === 'on the root' ? 'local' : 'token';
+    const back = installedSchema.parse(await scene.said(['rollback', 'lint']));
+    const expected = { status: 'rolled-back', pluginVersion: '1.0.1', by, replaced: scene.ids[1], files: 6 };
+    expect(back).toMatchObject({ ...expected, reload: { action: 'restart', restarting: true } });
+    expect(await scene.live()).toEqual({ kind: 'version', number: 1 });
+    const forth = await scene.said(['rollback', 'lint', '--no-restart']);
+    expect(forth).toMatchObject({
+      pluginVersion: '1.0.2',
+      replaced: back.installId,
+      reload: { restarting: false },
+    });
+    expect(await scene.live()).toEqual({ kind: 'version', number: 2 });
+    await settled(scene);
+  });
+
+  it('gives the same operation the same answer, and another question under its id a CONFLICT', async () => {
+    const scene = await makeScene(way);
+    const first = await scene.said(['rollback', 'lint', '--operation', 'operation-1']);
+    expect(await scene.said(['rollback', 'lint', '--operation', 'operation-1'])).toEqual(first);
+    expect(await scene.live()).toEqual({ kind: 'version', number: 1 });
+    for (const words of [
+      ['rollback', 'lint', '--force'],
+      ['uninstall', 'lint'],
+    ]) {
+      const error = { code: 'CONFLICT', executed: 'no' };
+      expect(await scene.said([...words, '--operation', 'operation-1'], 1)).toMatchObject({ error });
+    }
+    expect(await scene.live()).toEqual({ kind: 'version', number: 1 });
+  });
+
+  it('takes the version that is named, and says which are kept where that one is not', async () => {
+    const scene = await makeScene(way);
+    const [one = '', two = ''] = scene.ids;
+    const refused = await scene.said(['rollback', 'lint', '--version', two], 1);
+    expect(refused).toMatchObject({
+      error: { code: 'NOT_FOUND', hint: expect.stringContaining(one) as string },
+    });
+    const conflict = await scene.said(['rollback', 'lint', '--expect', one], 1);
+    expect(conflict).toMatchObject({ error: { code: 'CONFLICT' } });
+    expect(await scene.live()).toEqual({ kind: 'version', number: 2 });
+    const back = await scene.said(['rollback', 'lint', '--version', one, '--expect', two]);
+    expect(back).toMatchObject({ pluginVersion: '1.0.1', replaced: two });
+    expect(await scene.live()).toEqual({ kind: 'version', number: 1 });
+  });
+
+  it('keeps what it took away from coming back, unless that is forced', async () => {
+    const scene = await makeScene(way);
+    await scene.said(['rollback', 'lint']);
+    if (way === 'on the root') await scene.program.serve();
+    const file = join(scene.program.folder, '1.tgz');
+    const held = await scene.program.run(['push', file, '--to', scene.program.url, '--json']);
+    expect([held.code, JSON.parse(held.stdout)]).toMatchObject([
+      1,
+      { error: { code: 'HELD', executed: 'no' } },
+    ]);
+    expect(await scene.live()).toEqual({ kind: 'version', number: 1 });
+    expect(await scene.push(1, '--force')).toMatchObject({ status: 'installed' });
+    expect(await scene.live()).toEqual({ kind: 'version', number: 2 });
+  });
+
+  it('of a plugin that is held wants force', async () => {
+    const scene = await makeScene(way);
+    const state = join(scene.program.root, '.state', 'lint.json');
+    await writeFile(state, JSON.stringify({ version: 1, held: 'by the test' }));
+    for (const words of [
+      ['rollback', 'lint'],
+      ['uninstall', 'lint'],
+    ]) {
+      expect(await scene.said(words, 1)).toMatchObject({ error: { code: 'HELD', status: 409 } });
+    }
+    expect(await scene.said(['rollback', 'lint', '--force'])).toMatchObject({ pluginVersion: '1.0.1' });
+    expect(await scene.said(['uninstall', 'lint', '--force'])).toMatchObject({ status: 'removed' });
+  });
+
+  it('has nothing to bring back where nothing is kept', async () => {
+    const scene = await makeScene(way, [0]);
+    for (const name of ['lint', 'nobody']) {
+      expect(await scene.said(['rollback', name], 1)).toMatchObject({ error: { code: 'NOT_FOUND' } });
+    }
+    expect(await scene.live()).toEqual({ kind: 'version', number: 1 });
+    await settled(scene);
+  });
+});
+
+describe.each(WAYS)('airlock uninstall, %s', (way) => {
+  it('removes a plugin once, and a rollback brings it back', async () => {
+    const scene = await makeScene(way, [0]);
+    const asked = ['uninstall', 'lint', '--operation', 'operation-1'];
+    const first: Uninstalled = uninstalledSchema.parse(await scene.said(asked));
+    expect(first).toMatchObject({
+      plugin: 'lint',
+      status: 'removed',
+      installId: scene.ids[0],
+      purged: false,
+      reload: { kind: 'cold', action: 'restart', restarting: true },
+    });
+    expect(await scene.live()).toEqual({ kind: 'absent' });
+    expect(await scene.said(asked)).toEqual(first);
+    expect(await scene.said(['uninstall', 'lint'])).toMatchObject({
+      status: 'absent',
+      installId: null,
+      reload: { kind: 'identical', action: 'none', restarting: false },
+    });
+    expect(await scene.said(['rollback', 'lint'])).toMatchObject({ status: 'rolled-back', replaced: null });
+    expect(await scene.live()).toEqual({ kind: 'version', number: 1 });
+    expect(await scene.said(asked)).toEqual(first);
+    expect(await scene.live()).toEqual({ kind: 'version', number: 1 });
+    await settled(scene);
+  });
+
+  it('leaves what the plugin has written for itself, unless it is to be purged', async () => {
+    const scene = await makeScene(way, [0]);
+    const data = join(scene.program.root, '..', 'plugin-data');
+    for (const name of ['lint', 'other']) {
+      await mkdir(join(data, name), { recursive: true });
+      await writeFile(join(data, name, 'notes'), 'notes');
+    }
+    await scene.said(['uninstall', 'lint']);
+    expect((await readdir(data)).toSorted()).toEqual(['lint', 'other']);
+    await scene.said(['rollback', 'lint']);
+    expect(await scene.said(['uninstall', 'lint', '--purge', '--no-restart'])).toMatchObject({
+      status: 'removed',
+      purged: true,
+      reload: { restarting: false },
+    });
+    expect(await readdir(data)).toEqual(['other']);
+    expect(await readFile(join(data, 'other', 'notes'), 'utf8')).toBe('notes');
+  });
+
+  it('refuses while something else is live than expected', async () => {
+    const scene = await makeScene(way);
+    const [one = '', two = ''] = scene.ids;
+    expect(await scene.said(['uninstall', 'lint', '--expect', one], 1)).toMatchObject({
+      error: { code: 'CONFLICT' },
+    });
+    expect(await scene.live()).toEqual({ kind: 'version', number: 2 });
+    expect(await scene.said(['uninstall', 'lint', '--expect', two])).toMatchObject({ installId: two });
+  });
+});
+
+describe('a change that is interrupted', () => {
+  it('by SIGTERM to the agent is made whole or not at all, and the next agent goes on', async () => {
+    const scene = await makeScene('through an agent');
+    const words = ['rollback', 'lint', '--operation', 'operation-1', '--to', scene.program.url, '--json'];
+    const ended = endOf(scene.program.start(words));
+    await vi.waitFor(() =>
+      expect(scene.program.log.some(({ event }) => event === 'install.rolled-back')).toBe(true),
+    );
+    expect(await scene.program.stop()).toBe(0);
+    const { code, stdout } = await ended;
+    expect([code, JSON.parse(stdout)]).toMatchObject([0, { status: 'rolled-back' }]);
+    expect(await litterIn(scene.program.root, 'lint', versions)).toEqual([]);
+    await scene.program.serve();
+    const again = ['rollback', 'lint', '--operation', 'operation-1'];
+    expect(await scene.program.json(again)).toEqual(JSON.parse(stdout));
+    expect(await scene.live()).toEqual({ kind: 'version', number: 1 });
+  });
+
+  it.each(['SIGTERM', 'SIGINT', 'SIGKILL'] as const)(
+    'by %s to the command leaves a whole version',
+    async (signal) => {
+      const scene = await makeScene('on the root');
+      const child = scene.program.start([
+        'rollback',
+        'lint',
+        '--operation',
+        'operation-1',
+        '--root',
+        scene.program.root,
+      ]);
+      const ended = endOf(child);
+      await vi
+        .waitFor(async () => expect(await readdir(join(scene.program.root, '.staging'))).not.toEqual([]), {
+          interval: 1,
+        })
+        .catch(() => undefined);
+      child.kill(signal);
+      await ended;
+      const found = await scene.live();
+      expect(found.kind).toBe('version');
+      expect(await scene.said(['recover'])).toMatchObject({ failed: { total: 0 }, busy: { total: 0 } });
+      await settled(scene);
+      const answer = await scene.said(['rollback', 'lint', '--operation', 'operation-1']);
+      expect(answer).toMatchObject({ status: 'rolled-back' });
+      expect((await scene.live()).kind).toBe('version');
+    },
+  );
+});

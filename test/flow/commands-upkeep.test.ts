@@ -1,0 +1,149 @@
+/** Commands that keep house, through an agent and without one; bad words; what people see. */
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+
+import { recoveryResultSchema, statusSchema, sweptSchema } from '../../shared/upkeep.ts';
+import { Program } from '../_kit/program.ts';
+import { WAYS, inProcess, makeScene, settled } from '../_kit/two-ways.ts';
+
+vi.setConfig({ testTimeout: 120_000 });
+
+describe.each(WAYS)('airlock recover, sweep and status, %s', (way) => {
+  it('find nothing to do on a tidy root, and say so in their own shapes', async () => {
+    const scene = await makeScene(way);
+    const nothing = { items: [], total: 0 };
+    expect(recoveryResultSchema.parse(await scene.said(['recover']))).toEqual({
+      recovered: nothing,
+      busy: nothing,
+      failed: nothing,
+    });
+    expect(sweptSchema.parse(await scene.said(['sweep']))).toMatchObject({
+      snapshots: nothing,
+      failed: nothing,
+    });
+    const status = await scene.said(['status']);
+    const root = { root: scene.program.root, operations: nothing, plugins: { admitted: 1, refused: 0 } };
+    expect(status).toMatchObject({ ...root, troubles: nothing });
+    if (way === 'on the root') {
+      const own = statusSchema.omit({ agent: true, workspace: true, bootId: true, startedAt: true });
+      expect(own.strict().parse(status)).toEqual(status);
+    } else {
+      expect(statusSchema.strict().parse(status)).toMatchObject({ workspace: null });
+    }
+  });
+
+  it('clear away what a crash has left, and an empty marker becomes a full one', async () => {
+    const scene = await makeScene(way);
+    const { root } = scene.program;
+    const stamp = '20260101T000000000Z-9f86d081';
+    const slot = join(root, '.staging', `lint.${stamp}`);
+    await mkdir(slot);
+    await writeFile(join(slot, 'half'), 'half');
+    const row = { plugin: 'lint', stamp };
+    expect(await scene.said(['recover'])).toMatchObject({ recovered: { items: [row], total: 1 } });
+    expect(await scene.said(['recover', 'lint'])).toMatchObject({ recovered: { total: 0 } });
+    await mkdir(slot);
+    await mkdir(join(root, 'touched'));
+    await writeFile(join(root, 'touched', 'plugin.yaml'), 'name: touched\nversion: 1.0.0\n');
+    await writeFile(join(root, 'touched', '.complete'), '');
+    expect(await scene.said(['sweep'])).toMatchObject({
+      recovered: { items: [row], total: 1 },
+      adopted: { items: ['touched'], total: 1 },
+      failed: { total: 0 },
+    });
+    expect(await readFile(join(root, 'touched', '.complete'), 'utf8')).toContain('"installId"');
+    await settled(scene);
+  });
+
+  it('show a trouble with exit code 1, until an install resolves it', async () => {
+    const scene = await makeScene(way);
+    const trouble = {
+      at: '2026-05-08T14:15:30.123Z',
+      operationId: 'operation-0',
+      what: 'It broke',
+      todo: 'Mend it',
+    };
+    await writeFile(join(scene.program.root, '.state', 'lint.json'), JSON.stringify({ version: 1, trouble }));
+    for (let again = 0; again < 2; again += 1) {
+      expect(await scene.said(['status'], 1)).toMatchObject({
+        troubles: { items: [{ plugin: 'lint', ...trouble }], total: 1 },
+      });
+      await scene.said(['sweep']);
+    }
+    if (way === 'on the root') await scene.program.serve();
+    await scene.push(0);
+    await vi.waitFor(async () =>
+      expect(await scene.program.json(['status'])).toMatchObject({ troubles: { total: 0 } }),
+    );
+    if (way === 'on the root') await scene.program.stop();
+    expect(await scene.said(['status'])).toMatchObject({ troubles: { total: 0 } });
+  });
+
+  it('refuse what is no name, no id and no root', async () => {
+    const scene = await makeScene(way, [0]);
+    const bad = ['../lint', 'Lint', '.agent', 'a..b', 'x'.repeat(129), '-'];
+    const wrong = bad.flatMap((name) => ['rollback', 'uninstall', 'recover'].map((word) => [word, name]));
+    wrong.push(
+      ['rollback', 'lint', '--version', 'yesterday'],
+      ['rollback', 'lint', '--operation', '../x'],
+      ['uninstall', 'lint', '--expect', 'none'],
+      ['rollback'],
+      ['status', 'lint'],
+      ['sweep', '--forc'],
+    );
+    for (const words of wrong) {
+      const { code, text } = await inProcess([...words, ...scene.target, '--json']);
+      expect([words, code]).toEqual([words, 2]);
+      expect(text).toContain('"code":"INVALID_PARAMS"');
+      expect(text).toContain('what to do:');
+    }
+    expect(await scene.live()).toEqual({ kind: 'version', number: 1 });
+  });
+});
+
+it.each(['rollback lint', 'uninstall lint', 'recover', 'sweep', 'status'])(
+  'airlock %s makes no root that is not there',
+  async (words) => {
+    const program = await Program.open();
+    onTestFinished(() => program.close());
+    const { code, stdout } = await program.run([...words.split(' '), '--root', program.root, '--json']);
+    expect([code, JSON.parse(stdout)]).toMatchObject([1, { error: { code: 'NOT_FOUND' } }]);
+    expect(await readdir(program.folder)).toEqual([]);
+  },
+);
+
+describe('on a terminal', () => {
+  it('every command ends with a clear line', async () => {
+    const scene = await makeScene('on the root');
+    const { root } = scene.program;
+    const shown = async (...words: string[]): Promise<string> => {
+      const { code, text } = await inProcess([...words, '--root', root]);
+      return `${code} ${text}`;
+    };
+    expect(await shown('rollback', 'lint')).toMatch(
+      /^0 rolled back {2}lint 1\.0\.1 is live again \(6 files, .*restart\)\n$/,
+    );
+    expect(await shown('uninstall', 'lint')).toMatch(/^0 removed {2}lint is gone \(it was .*\)\n$/);
+    expect(await shown('uninstall', 'lint')).toBe('0 absent  There is no lint here\n');
+    expect(await shown('recover')).toBe('0 Nothing was left half-way\n');
+    expect(await shown('sweep')).toMatch(/\nswept {6}removed |^0 swept {6}removed /);
+    expect(await shown('status')).toMatch(/Nothing is left to you\n$/);
+    const trouble = {
+      at: '2026-05-08T14:15:30.123Z',
+      operationId: 'operation-0',
+      what: 'It\u001B[2J broke',
+      todo: 'Mend it',
+    };
+    await writeFile(join(root, '.state', 'lint.json'), JSON.stringify({ version: 1, trouble }));
+    const troubled = await shown('status');
+    expect(troubled).toMatch(/^1 .*\n {2}what to do: Mend it\n1 plugin left to you\n$/s);
+    expect(troubled).not.toContain('\u001B');
+    await mkdir(join(scene.program.folder, 'image'));
+    await writeFile(join(scene.program.folder, 'image', 'bad.tgz'), 'bad');
+    expect(await shown('boot', join(scene.program.folder, 'image'))).toMatch(
+      /^1 failed .*\n1 bundle: 0 installed, 0 left as they are, 1 failed\n$/,
+    );
+  });
+});

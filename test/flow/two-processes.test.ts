@@ -1,0 +1,229 @@
+/** Several processes on one root: they wait for each other, and one that is killed keeps nobody back. */
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ChildProcessWithoutNullStreams } from 'node:child_process';
+
+import { type TestContext, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+
+import { linuxCalls } from '../../agent/disk/linux.ts';
+import { type Opened, beginOf, sendUpTo } from '../_kit/bundle.ts';
+import { makeImage, statusesOf } from '../_kit/image.ts';
+import { LockHolder, buildHolder } from '../_kit/lock-holder.ts';
+import { mutilate } from '../_kit/mutilated.ts';
+import { Program, addressOf, endOf, program as built } from '../_kit/program.ts';
+import { type Version, judge, litterIn, versionOf } from '../_kit/versions.ts';
+import { Wire } from '../_kit/wire.ts';
+
+type Kind = 'flock' | 'record';
+
+// Some of these run twenty processes, one after another.
+vi.setConfig({ testTimeout: 120_000 });
+
+let one: Version;
+let two: Version;
+/** Takes so long that it can be stopped in the middle. */
+let huge: Version;
+let other: Version;
+beforeAll(() => {
+  one = versionOf('lint', 1);
+  two = versionOf('lint', 2);
+  huge = versionOf('lint', 3, { files: 3000, large: 8_000_000 });
+  other = versionOf('other', 1);
+});
+
+/** A program on a root of its own that locks in this way. */
+async function open(ctx: TestContext, kind: Kind): Promise<Program> {
+  const calls = linuxCalls();
+  if (kind === 'flock' && typeof calls === 'string') ctx.skip(calls);
+  const without = kind === 'record' ? await mutilate({}, false) : undefined;
+  onTestFinished(() => without?.close());
+  const program = await Program.open(without?.file ?? built);
+  onTestFinished(() => program.close());
+  return program;
+}
+
+const live = (program: Program, plugin: string): Promise<unknown> =>
+  judge(program.root, plugin, plugin === 'lint' ? [one, two, huge] : [other]);
+const litter = (program: Program): Promise<string[]> => litterIn(program.root, 'lint', [one, two, huge]);
+const boot = (program: Program, directory: string): ChildProcessWithoutNullStreams =>
+  program.start(['boot', directory, '--root', program.root]);
+/** Opens an upload and sends half of it: the agent has the plugin until it ends. */
+async function halfAnUpload(program: Program, version: Version): Promise<Wire> {
+  const wire = await Wire.start(addressOf(program), { token: program.token });
+  const params = beginOf(version.plugin, version.bundle);
+  const begun: Opened = await wire.request('install.begin', params);
+  await sendUpTo(wire, begun, version.bundle.bytes, Math.floor(version.bundle.size / 2));
+  return wire;
+}
+
+/** Boots a bundle, and stops the process while it is at work on it. */
+async function bootStopped(program: Program): Promise<ChildProcessWithoutNullStreams> {
+  const child = boot(program, await makeImage(program, { lint: huge }));
+  const staging = join(program.root, '.staging');
+  await vi.waitFor(
+    async () => {
+      const slot = existsSync(staging) && (await readdir(staging)).find((name) => !name.endsWith('.json'));
+      expect(slot).toBeTypeOf('string');
+    },
+    { timeout: 20_000, interval: 1 },
+  );
+  child.kill('SIGSTOP');
+  expect([child.exitCode, existsSync(join(program.root, 'lint'))]).toEqual([null, false]);
+  return child;
+}
+
+async function kill(child: ChildProcessWithoutNullStreams): Promise<void> {
+  const exit = once(child, 'exit');
+  child.kill('SIGKILL');
+  await exit;
+}
+
+const there = (program: Program, plugin: string): Promise<void> =>
+  vi.waitFor(() => expect(existsSync(join(program.root, plugin))).toBe(true), { timeout: 20_000 });
+
+describe.each<Kind>(['flock', 'record'])('an agent and a boot-install on one root (%s)', (kind) => {
+  it('wait for each other: the agent is killed while it receives, and boot goes on', async (ctx) => {
+    const program = await open(ctx, kind);
+    await program.serve();
+    await halfAnUpload(program, one);
+    const child = boot(program, await makeImage(program, { 'a-other': other, 'b-lint': two }));
+    const ended = endOf(child);
+    // It takes them by name, so it comes to the one that is being worked on when the other is there.
+    await there(program, 'other');
+    expect([await live(program, 'lint'), child.exitCode]).toEqual([{ kind: 'absent' }, null]);
+    await program.kill();
+    const result = await ended;
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(statusesOf(result)).toEqual([
+      ['other', 'installed'],
+      ['lint', 'installed'],
+    ]);
+    expect(await live(program, 'lint')).toEqual({ kind: 'version', number: 2 });
+    expect(await litter(program)).toEqual([]);
+  });
+
+  it('wait for each other: boot is killed while it installs, and the agent goes on', async (ctx) => {
+    const program = await open(ctx, kind);
+    const child = await bootStopped(program);
+    await program.serve();
+    expect(program.log).toContainEqual(
+      expect.objectContaining({ msg: 'another process works on these: not recovered', plugins: ['lint'] }),
+    );
+    const bundle = join(program.folder, 'two.tgz');
+    await writeFile(bundle, two.bundle.bytes);
+    const pushing = program.start(['push', bundle, '--to', program.url, '--json']);
+    const ended = endOf(pushing);
+    expect(await program.json(['sweep'])).toMatchObject({ busy: { items: ['lint'], total: 1 } });
+    expect([await live(program, 'lint'), pushing.exitCode]).toEqual([{ kind: 'absent' }, null]);
+    await kill(child);
+    const result = await ended;
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(result.stdout)).toMatchObject({ status: 'installed', plugin: 'lint', replaced: null });
+    expect(await live(program, 'lint')).toEqual({ kind: 'version', number: 2 });
+    expect(await program.json(['recover'])).toMatchObject({ busy: { total: 0 }, failed: { total: 0 } });
+    expect(await litter(program)).toEqual([]);
+  });
+
+  it('go on side by side where nobody is killed', async (ctx) => {
+    const program = await open(ctx, kind);
+    const child = await bootStopped(program);
+    const ended = endOf(child);
+    await program.serve();
+    const directory = join(program.folder, 'other.tgz');
+    await writeFile(directory, other.bundle.bytes);
+    expect(await program.json(['push', directory])).toMatchObject({ status: 'installed' });
+    child.kill('SIGCONT');
+    expect(statusesOf(await ended)).toEqual([['lint', 'installed']]);
+    expect([await live(program, 'lint'), await live(program, 'other')]).toMatchObject([
+      { number: 3 },
+      { number: 1 },
+    ]);
+    expect(await program.json(['status'])).toMatchObject({
+      locks: kind,
+      plugins: { admitted: 2, refused: 0 },
+    });
+    expect(await litter(program)).toEqual([]);
+  });
+
+  it('are refused the root if they are two agents, and the second may have it when the first is killed', async (ctx) => {
+    const program = await open(ctx, kind);
+    await program.serve();
+    const env = { AIRLOCK_ROOT: program.root, AIRLOCK_LISTEN: '127.0.0.1:0' };
+    const refused = await program.run(['agent'], env);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain('(LOCKED)');
+    expect(refused.stderr).toContain(`Another agent works on "${program.root}"`);
+    expect(refused.stderr).toContain(`what to do: End process ${program.agent?.pid} of `);
+    expect(refused.stdout).not.toContain('listening');
+    expect(await program.json(['list'])).toEqual([]);
+    await program.kill();
+    await program.serve();
+    expect(await program.json(['status'])).toMatchObject({ root: program.root });
+    expect(await program.stop()).toBe(0);
+    await program.serve();
+    expect(await program.json(['status'])).toMatchObject({ root: program.root });
+  });
+
+  it('say LOCKED after the wait that they were given, and the house-keeping says what was busy', async (ctx) => {
+    const program = await open(ctx, kind);
+    const patience = { AIRLOCK_LOCK_SECONDS: '1' };
+    await program.serve(patience);
+    const bundle = join(program.folder, 'one.tgz');
+    await writeFile(bundle, one.bundle.bytes);
+    await program.json(['push', bundle]);
+    await writeFile(bundle, two.bundle.bytes);
+    const file = await buildHolder(program.folder);
+    const { holder, said } = await LockHolder.start(file, join(program.root, '.locks'), kind, 'lint');
+    expect(said).toBe('taken');
+    const ways = [
+      ['--to', program.url],
+      ['--root', program.root],
+    ];
+    const asked = [['push', bundle, ...(ways[0] ?? [])]].concat(
+      ways.flatMap((way) => [
+        ['rollback', 'lint', ...way],
+        ['uninstall', 'lint', ...way],
+      ]),
+    );
+    for (const words of asked) {
+      const { code, stdout } = await program.run([...words, '--json'], patience);
+      const error = { code: 'LOCKED', status: 423, retry: 'later', executed: 'no' };
+      expect([words, code, JSON.parse(stdout)]).toMatchObject([words, 1, { error }]);
+      expect(stdout).toContain(`Wait for process ${holder.pid} of `);
+    }
+    for (const way of ways) {
+      for (const words of [['sweep'], ['recover', 'lint']]) {
+        const { code, stdout } = await program.run([...words, ...way], patience);
+        expect([code, JSON.parse(stdout)]).toMatchObject([
+          0,
+          { busy: { items: ['lint'], total: 1 }, failed: { total: 0 } },
+        ]);
+      }
+    }
+    const directory = await makeImage(program, { 'a-lint': two, 'b-other': other });
+    const booted = await program.run(['boot', directory, '--root', program.root], patience);
+    expect(booted.code).toBe(1);
+    expect(JSON.parse(booted.stdout)).toMatchObject([
+      { plugin: 'lint', status: 'failed', error: { code: 'LOCKED' } },
+      { plugin: 'other', status: 'installed' },
+    ]);
+    expect(await live(program, 'lint')).toEqual({ kind: 'version', number: 1 });
+    await holder.kill();
+    expect(await program.json(['push', bundle])).toMatchObject({ status: 'installed' });
+    expect(await litter(program)).toEqual([]);
+  });
+
+  it('may begin at once on a root that is not there yet', async (ctx) => {
+    const program = await open(ctx, kind);
+    const directory = await makeImage(program, { other });
+    const all = [1, 2, 3].map(() => endOf(boot(program, directory)));
+    const ended = await Promise.all(all);
+    expect(ended.map(({ code, stderr }) => [code, stderr])).toEqual([1, 2, 3].map(() => [0, '']));
+    const said = ended.map(({ stdout }) => (JSON.parse(stdout) as { status: string }[])[0]?.status);
+    expect(said.filter((status) => status === 'installed')).toHaveLength(1);
+    expect(said.filter((status) => status === 'kept')).toHaveLength(2);
+    expect(await live(program, 'other')).toEqual({ kind: 'version', number: 1 });
+  });
+});
