@@ -14,8 +14,8 @@ import { nodeDisk } from './disk/node-disk.ts';
 import type { Ground } from './install/ground.ts';
 import { prepareRoot } from './install/prepare.ts';
 import { type RootProbe, probeRoot } from './install/probe.ts';
-import { removeLitter, unfinishedPlugins } from './install/recover.ts';
-import { isVolatileElsewhere, noteVolatile, settleVolatile } from './install/volatile.ts';
+import { removeLitter, unfinishedPlugins } from './install/unfinished.ts';
+import { noteVolatile, settleVolatile } from './install/volatile.ts';
 import { askPool } from './operation/ask.ts';
 import { Care } from './operation/care.ts';
 import { Changes } from './operation/changes.ts';
@@ -113,7 +113,7 @@ export function openWorkshop(config: WorkConfig, { workerFile, clock, tell, comp
   const locks = createLocks(layout.locks, owner);
   const { root, policy, durability } = config;
   // A note of another boot stays until who serves the root has compared what that boot has left.
-  if (durability === 'none' && !isVolatileElsewhere(ground)) {
+  if (durability === 'none') {
     noteVolatile(ground);
   }
   const data: EngineData = { kind: ENGINE, root, policy, durability, owner };

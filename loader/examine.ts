@@ -11,6 +11,7 @@ import type { Plugin, Verdict } from './plugin.ts';
 import { type Facts, isSame, lookAt, readFacts } from './probe/facts.ts';
 import type { Settings } from './settings.ts';
 import { verify } from './verify.ts';
+import { isVolatileElsewhere } from './volatile.ts';
 
 /**
  * An update that swaps the directory while it is read means reading again. A busy machine may lose that race often; but so
@@ -76,7 +77,7 @@ function refused({ layout, name }: Subject, reason: RefusalReason, detail: strin
 function judgeNothing(subject: Subject, entry: 'symlink' | 'other'): Verdict {
   const { name, disabled, settings, layout } = subject;
   const judgement = judge(
-    { name, entry, disabled, marker: { kind: 'absent' }, manifest: undefined },
+    { name, entry, disabled, marker: { kind: 'absent' }, manifest: undefined, volatile: false },
     settings.policy,
   );
   return judgement.admitted
@@ -89,12 +90,15 @@ type Judged = { verdict: Verdict; sources: Sources | undefined };
 /** The verdict holds only if the directory is still the same afterwards. */
 async function judgeDirectory(subject: Subject, stats: BigIntStats, facts: Facts): Promise<Judged> {
   const { settings, layout, name, disabled } = subject;
+  const { reading } = facts.marker;
+  const isEmpty = reading.kind === 'text' && reading.text === '';
   const found: Found = {
     name,
     entry: 'directory',
-    marker: facts.marker.reading,
+    marker: reading,
     manifest: facts.manifest && { file: facts.manifest.file, reading: facts.manifest.found.reading },
     disabled,
+    volatile: isEmpty && (await isVolatileElsewhere(layout)),
   };
   const judgement = judge(found, settings.policy);
   if (!judgement.admitted) {
@@ -111,7 +115,8 @@ async function judgeDirectory(subject: Subject, stats: BigIntStats, facts: Facts
   const plugin = freeze(describe(subject, judgement, contents, generation, warnings));
   return {
     verdict: { kind: 'admitted', plugin },
-    sources: settings.verify === 'marker' ? sourcesOf(live, stats, facts, contents) : undefined,
+    // Whether an empty marker counts depends on more than these.
+    sources: settings.verify === 'marker' && !isEmpty ? sourcesOf(live, stats, facts, contents) : undefined,
   };
 }
 

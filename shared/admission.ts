@@ -39,6 +39,8 @@ export type Found = {
   /** The first manifest file that is there; undefined where none is. */
   manifest: { file: ManifestFile; reading: FileReading } | undefined;
   disabled: boolean;
+  /** The root was written without syncs before the machine was restarted: files may be empty, a marker too. */
+  volatile: boolean;
 };
 
 export type Policy = {
@@ -144,7 +146,7 @@ type Marking = {
   warnings: string[];
 };
 
-function judgeMarker({ name, marker: reading }: Found, policy: Policy): Marking | Refused {
+function judgeMarker({ name, marker: reading, volatile }: Found, policy: Policy): Marking | Refused {
   if (reading.kind === 'unreadable') {
     return refuse(name, 'unreadable', `Its marker cannot be read: ${reading.why}`);
   }
@@ -158,6 +160,9 @@ function judgeMarker({ name, marker: reading }: Found, policy: Policy): Marking 
   const marker = readMarker(reading.text);
   switch (marker.kind) {
     case 'empty':
+      if (volatile) {
+        return refuseVolatile(name);
+      }
       return { level: 'unverified', marker: undefined, installId: undefined, warnings: [] };
     case 'invalid':
       return refuse(name, 'marker-invalid', `Its .complete is not a marker: ${marker.why}`);
@@ -174,6 +179,16 @@ function judgeMarker({ name, marker: reading }: Found, policy: Policy): Marking 
       return marker satisfies never;
   }
 }
+
+/** After a restart without syncs an empty marker may be a full one that was lost. */
+const refuseVolatile = (name: string): Refused => ({
+  ...refuse(
+    name,
+    'marker-invalid',
+    'Its .complete is empty, and nobody can say who emptied it: the root was written without syncs, and the machine was restarted since',
+  ),
+  hint: `Start the agent, which finds out what was lost; then install "${name}" again, or, if you know that it is whole: touch ${name}/.complete`,
+});
 
 function judgeManifest({ name, manifest }: Found, policy: Policy): Manifest | Refused | undefined {
   if (manifest === undefined || manifest.reading.kind === 'absent') {

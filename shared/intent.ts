@@ -37,8 +37,8 @@ export const intentSchema = z.object({
     startTime: z.string(),
   }),
   trouble: z.string().optional(),
-  /** Of a rollback: the marker that its tree had, as it goes back to where it came from. */
-  marker: z.string().optional(),
+  /** Of a rollback: the marker that its tree has where it comes from, null for none. Absent until it gets another. */
+  marker: z.string().nullable().optional(),
   /** What is remembered if the swap stands, so that the same operation is not done twice. */
   memory: z.object({ question: z.string(), answer: z.unknown() }).optional(),
 });

@@ -10,7 +10,7 @@ import { type HashedTree, hashTree } from './hash-tree.ts';
 import { inspect } from './inspect.ts';
 import { lookAtLive, takeSlot } from './slot.ts';
 import { syncTree } from './sync-tree.ts';
-import { isVolatileElsewhere } from './volatile.ts';
+import { isVolatileElsewhere } from './volatility.ts';
 
 /** Who stands in the marker of a tree that was adopted by itself. */
 const BY = 'airlock';

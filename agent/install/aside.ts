@@ -24,6 +24,17 @@ export function clearLive({ disk, layout }: Ground, live: string): void {
   syncDirectory(disk, layout.root);
 }
 
+/** A version that goes home is the one that it was. */
+function giveMarkerBack({ disk, layout }: Ground, slot: string, intent: Intent | undefined): void {
+  const path = join(slot, MARKER);
+  if (typeof intent?.marker === 'string') {
+    putText(disk, layout.staging, intent.plugin, path, intent.marker);
+  } else if (intent?.marker === null && disk.stat(path) !== undefined) {
+    disk.unlink(path);
+    syncDirectory(disk, slot);
+  }
+}
+
 /**
  * Empties a slot whose tree is not to go live: a rollback's holds a snapshot, which goes back to where it came from; any
  * other goes.
@@ -33,9 +44,7 @@ export function discardTree(ground: Ground, slot: string, intent: Intent | undef
   const source = intent?.op === 'rollback' ? intent.source : null;
   const home = intent === undefined || source === null ? undefined : layout.snapshot(intent.plugin, source);
   if (home !== undefined && disk.stat(home) === undefined) {
-    if (intent?.marker !== undefined) {
-      putText(disk, layout.staging, intent.plugin, join(slot, MARKER), intent.marker);
-    }
+    giveMarkerBack(ground, slot, intent);
     renameDurably(ground, slot, home);
   } else {
     trash(ground, slot);

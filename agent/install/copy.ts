@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 
-import { Fault } from '../../shared/fault.ts';
+import { Fault, toFault } from '../../shared/fault.ts';
 import { removeTree, syncDirectory } from '../disk/record.ts';
 import { clearLive, trash } from './aside.ts';
 import type { Ground } from './ground.ts';
@@ -27,16 +27,21 @@ export function copyAway(ground: Ground, papers: Papers, moves: Move[]): void {
   removeTree(disk, growing);
   try {
     copyTree(ground, live, growing);
-    renameDurably(ground, growing, snapshot);
   } catch (error) {
-    removeTree(disk, growing);
+    attempt(ground, 'Removing a copy that is not whole', () => removeTree(disk, growing));
     throw error;
   }
   moves.push({
     what: 'the live version to its snapshot, by a copy',
-    undo: () => disk.stat(snapshot) !== undefined && trash(ground, snapshot),
+    undo: () => {
+      removeTree(disk, growing);
+      if (disk.stat(snapshot) !== undefined) {
+        trash(ground, snapshot);
+      }
+    },
     durable: () => syncDirectory(disk, layout.previous),
   });
+  renameDurably(ground, growing, snapshot);
   amend(ground, papers, { clearing: true });
   moves.push({
     what: 'the live version out of its place',
@@ -49,6 +54,14 @@ export function copyAway(ground: Ground, papers: Papers, moves: Move[]): void {
     durable: () => settle(ground, snapshot, live),
   });
   clearLive(ground, live);
+}
+
+function attempt(ground: Ground, doing: string, run: () => void): void {
+  try {
+    run();
+  } catch (error) {
+    ground.complain(toFault(error, doing));
+  }
 }
 
 /** Copies files and directories with their modes and owners, durably; the name of the copy itself is the caller's to sync. */

@@ -9,6 +9,7 @@ import { MARKER_MAX_BYTES } from '../../shared/marker.ts';
 import { parseSlotName } from '../../shared/name.ts';
 import { readText } from '../disk/record.ts';
 import type { Ground } from './ground.ts';
+import { isVolatileElsewhere } from './volatility.ts';
 
 const INTENT_MAX_BYTES = 1024 * 1024;
 /** The moment between two renames is short; whoever asks in it waits so many milliseconds at a time, so often. */
@@ -45,10 +46,11 @@ function identityOf({ disk, layout }: Ground, name: string): string {
   return stat === undefined ? '' : `${stat.dev} ${stat.ino}`;
 }
 
-function lookOnce({ disk, layout }: Ground, name: string, disabled: boolean): Found {
+function lookOnce(ground: Ground, name: string, disabled: boolean): Found {
+  const { disk, layout } = ground;
   const live = layout.live(name);
   const nothing: FileReading = { kind: 'absent' };
-  const found = { name, marker: nothing, manifest: undefined, disabled };
+  const found = { name, marker: nothing, manifest: undefined, disabled, volatile: false };
   const stat = disk.stat(live);
   if (stat === undefined) {
     return { ...found, entry: 'absent' };
@@ -57,13 +59,15 @@ function lookOnce({ disk, layout }: Ground, name: string, disabled: boolean): Fo
     return { ...found, entry: stat.kind === 'symlink' ? 'symlink' : 'other' };
   }
   const marker = readText(disk, join(live, MARKER), MARKER_MAX_BYTES);
+  const isEmpty = marker.kind === 'text' && marker.text === '';
+  const volatile = isEmpty && isVolatileElsewhere(ground);
   for (const file of MANIFEST_FILES) {
     const reading = readText(disk, join(live, file), MANIFEST_MAX_BYTES);
     if (reading.kind !== 'absent') {
-      return { ...found, entry: 'directory', marker, manifest: { file, reading } };
+      return { ...found, entry: 'directory', marker, volatile, manifest: { file, reading } };
     }
   }
-  return { ...found, entry: 'directory', marker };
+  return { ...found, entry: 'directory', marker, volatile };
 }
 
 /** Something was live when an operation began, and its swap leaves the name empty for a moment. */

@@ -2,66 +2,39 @@
  * Carries out the recovery table for one plugin: looks, decides, acts, looks again, until there is nothing left to do.
  * A crash in between is one more state of the same table. The plugin's lock is the caller's to hold.
  */
-import { join } from 'node:path';
-
 import { toFault } from '../../shared/fault.ts';
 import { type Intent, intentSchema } from '../../shared/intent.ts';
-import { MARKER } from '../../shared/layout.ts';
-import { MARKER_MAX_BYTES, type MarkerReading, readMarker } from '../../shared/marker.ts';
-import { isPluginName, parseSlotName } from '../../shared/name.ts';
 import { treeDigest } from '../../shared/tree.ts';
 import type { Recovered } from '../../shared/upkeep.ts';
-import { readText, removeTree, syncDirectory, temporaryOf } from '../disk/record.ts';
+import { diskFault } from '../disk/disk-fault.ts';
+import { readText, removeTree, syncDirectory } from '../disk/record.ts';
 import { clearLive, discardTree, trash } from './aside.ts';
 import type { Ground } from './ground.ts';
 import { hashTree } from './hash-tree.ts';
 import { stateOf } from './inspect.ts';
+import { unmarkLost } from './lost.ts';
+import { markerAt } from './marker-at.ts';
 import { exchangeDurably, renameDurably } from './move.ts';
-import { type Action, type Facts, type TreeKind, decide } from './recovery-table.ts';
+import { ATTEMPTS_MAX, type Action, type Facts, type TreeKind, decide } from './recovery-table.ts';
 import { dropIntent, writeIntent } from './slot.ts';
 import { moveOne, noteTrouble } from './notes.ts';
 import { rememberStanding } from './standing.ts';
+import { removeLitter, stampsOf, unfinishedPlugins } from './unfinished.ts';
+import { isVolatileElsewhere } from './volatility.ts';
 
 const INTENT_MAX_BYTES = 1024 * 1024;
 /** No path through the table is longer; a disk that lies must not keep recovery busy for ever. */
 const ACTIONS_MAX = 20;
 
-/** The plugins of which something is in staging, or half removed. */
-export function unfinishedPlugins({ disk, layout }: Pick<Ground, 'disk' | 'layout'>): string[] {
-  const names = [
-    ...disk.list(layout.staging).map(({ name }) => stagingName(name)?.plugin ?? temporaryOf(name) ?? ''),
-    ...leftoversIn({ disk, layout }).map(({ plugin }) => plugin),
-  ];
-  return [...new Set(names)].filter(isPluginName).toSorted();
-}
-
-/** Snapshots that were being made or removed. */
-const leftoversIn = ({ disk, layout }: Pick<Ground, 'disk' | 'layout'>): { plugin: string; path: string }[] =>
-  disk
-    .list(layout.previous)
-    .filter(({ name }) => /\.(?:trash|old)$/.test(name))
-    .flatMap(({ name }) => {
-      const slot = stagingName(name);
-      return slot === undefined ? [] : { plugin: slot.plugin, path: join(layout.previous, name) };
-    });
-
-/** A staging entry's plugin and stamp: of a slot, an intent, or what is left of a removed slot. */
-function stagingName(entry: string): { plugin: string; stamp: string } | undefined {
-  return parseSlotName(entry.replace(/(?:\.json|\.trash|\.old)$/, ''));
-}
-
 /** Recovers one plugin: all stamps of it, the newest last. Throws what the disk throws; asked again it goes on. */
 function recoverPlugin(ground: Ground, plugin: string): Recovered[] {
-  const { disk, layout } = ground;
   settleAll(ground);
   removeLitter(ground, plugin);
-  const stamps = new Set(
-    disk
-      .list(layout.staging)
-      .flatMap(({ name }) => stagingName(name) ?? [])
-      .flatMap((slot) => (slot.plugin === plugin ? slot.stamp : [])),
-  );
-  return [...stamps].toSorted().map((stamp) => recoverStamp(ground, plugin, stamp));
+  const recovered = stampsOf(ground, plugin).map((stamp) => recoverStamp(ground, plugin, stamp));
+  if (isVolatileElsewhere(ground) && recovered.every(({ held }) => held === undefined)) {
+    unmarkLost(ground, plugin);
+  }
+  return recovered;
 }
 
 /**
@@ -168,49 +141,53 @@ function lookAt(ground: Ground, plugin: string, stamp: string, attempts: number)
   const intent = typeof found === 'string' ? found : { ...found, attempts };
   const liveKind = kindOf(ground, live, stamp);
   const slotKind = kindOf(ground, slot, stamp);
-  const slotMarker = slotKind === 'other' ? markerOf(ground, slot) : undefined;
+  const slotMarker = slotKind === 'other' ? markerAt(ground, slot) : undefined;
   const places = paths.flatMap((path) => {
     const stat = disk.stat(path);
     return stat === undefined ? [] : `${stat.dev} ${stat.ino}`;
   });
-  const isGood = (kind: TreeKind, path: string): boolean =>
+  const isLast = attempts >= ATTEMPTS_MAX;
+  const isGood = (kind: TreeKind, path: string, giveUp: boolean): boolean =>
     kind === 'new' &&
     typeof intent !== 'string' &&
     intent.tree !== null &&
-    digestOf(ground, path) === intent.tree;
+    hasDigest(ground, path, intent.tree, giveUp);
   return {
     intent,
     live: liveKind,
     slot: slotKind,
-    slotIsWhole: slotMarker?.kind === 'full' && slotMarker.marker.plugin === plugin,
+    slotIsWhole: slotMarker?.plugin === plugin,
     snapshot: disk.stat(snapshot) !== undefined,
-    liveIsGood: isGood(liveKind, live),
-    slotIsGood: isGood(slotKind, slot),
+    liveIsGood: isGood(liveKind, live, isLast),
+    slotIsGood: isGood(slotKind, slot, true),
     canExchange: disk.exchange !== undefined,
     aliased: new Set(places).size !== places.length,
   };
 }
 
 function kindOf(ground: Ground, path: string, stamp: string): TreeKind {
-  if (ground.disk.stat(path) === undefined) {
+  const stat = ground.disk.stat(path);
+  if (stat === undefined) {
     return 'absent';
   }
-  const marker = markerOf(ground, path);
-  return marker?.kind === 'full' && marker.marker.installId === stamp ? 'new' : 'other';
+  return stat.kind === 'directory' && markerAt(ground, path)?.installId === stamp ? 'new' : 'other';
 }
 
-function markerOf({ disk }: Ground, path: string): MarkerReading | undefined {
-  const reading = readText(disk, join(path, MARKER), MARKER_MAX_BYTES);
-  return reading.kind === 'text' ? readMarker(reading.text) : undefined;
-}
-
-/** A tree that cannot be read whole is not good; what is wrong with it shows when it is used. */
-function digestOf(ground: Ground, path: string): string | undefined {
+/**
+ * Whether a tree has a digest. An error of the disk that goes by must not take back what is live and may have been
+ * acknowledged: then it is thrown and recovery is tried again.
+ *
+ * @param giveUp a tree that cannot be read is a bad one: in a slot, which nobody was told of, or at the last attempt.
+ */
+function hasDigest(ground: Ground, path: string, tree: string, giveUp: boolean): boolean {
   try {
     const { files, others } = hashTree(ground, path);
-    return others.length === 0 ? treeDigest(files) : undefined;
-  } catch {
-    return undefined;
+    return others.length === 0 && treeDigest(files) === tree;
+  } catch (error) {
+    if (giveUp) {
+      return false;
+    }
+    throw error;
   }
 }
 
@@ -228,11 +205,8 @@ function act(ground: Ground, plugin: string, stamp: string, action: Action): voi
     case 'slot-to-trash':
       return trash(ground, slot);
     case 'discard-slot':
-      // A snapshot that was to come back may carry the marker of this stamp by now: then the receipt is its own.
-      if (typeof intent === 'string' || intent.op !== 'rollback') {
-        removeTree(ground.disk, layout.receipt(plugin, stamp));
-      }
-      return discardTree(ground, slot, typeof intent === 'string' ? undefined : intent);
+      discardTree(ground, slot, typeof intent === 'string' ? undefined : intent);
+      return removeTree(ground.disk, layout.receipt(plugin, stamp));
     case 'snapshot-to-trash':
       return trash(ground, snapshot);
     case 'slot-to-live':
@@ -267,14 +241,18 @@ function act(ground: Ground, plugin: string, stamp: string, action: Action): voi
  * Recovers a plugin, or, before anybody works, every one with something in staging, each on its own: one that fails is
  * complained of and does not keep the others back.
  *
- * @throws what the disk throws, for the one plugin that is named.
+ * @throws Fault if the one plugin that is named, or what there is to recover, cannot be worked on.
  */
 export function recover(ground: Ground, plugin: string | undefined): Recovered[] {
-  return plugin === undefined
-    ? unfinishedPlugins(ground).flatMap((name) =>
-        attempt(ground, `Recovering "${name}"`, [], () => recoverPlugin(ground, name)),
-      )
-    : recoverPlugin(ground, plugin);
+  try {
+    return plugin === undefined
+      ? unfinishedPlugins(ground).flatMap((name) =>
+          attempt(ground, `Recovering "${name}"`, [], () => recoverPlugin(ground, name)),
+        )
+      : recoverPlugin(ground, plugin);
+  } catch (error) {
+    throw diskFault(error, plugin === undefined ? 'Looking for unfinished work' : `Recovering "${plugin}"`);
+  }
 }
 
 function attempt<T>(ground: Ground, doing: string, otherwise: T, run: () => T): T {
@@ -283,21 +261,5 @@ function attempt<T>(ground: Ground, doing: string, otherwise: T, run: () => T): 
   } catch (error) {
     ground.complain(toFault(error, doing));
     return otherwise;
-  }
-}
-
-/**
- * Row 0 for what belongs to no unfinished stamp: snapshots that were being removed, records that got no name.
- *
- * @param plugin '' for the root's own records, which only who serves the root writes.
- */
-export function removeLitter({ disk, layout }: Ground, plugin: string): void {
-  const records = disk
-    .list(layout.staging)
-    .filter(({ name }) => temporaryOf(name) === plugin)
-    .map(({ name }) => join(layout.staging, name));
-  const snapshots = leftoversIn({ disk, layout }).filter((left) => left.plugin === plugin);
-  for (const path of [...records, ...snapshots.map((left) => left.path)]) {
-    removeTree(disk, path);
   }
 }

@@ -2,30 +2,33 @@
  * A version that was displaced comes back: its snapshot is moved into a slot, gets a fresh marker, and takes the place of
  * what is live, as in an install. What had to go is remembered, so that nobody delivers it again unasked.
  */
+import { join } from 'node:path';
+
 import { cut } from '../../shared/cut.ts';
 import { Fault, toFault } from '../../shared/fault.ts';
 import { MARKER } from '../../shared/layout.ts';
-import { type Marker, writeMarker } from '../../shared/marker.ts';
+import { MARKER_MAX_BYTES, type Marker, writeMarker } from '../../shared/marker.ts';
 import { type Installed, type RollbackParams, installedSchema } from '../../shared/methods.ts';
 import type { Receipt } from '../../shared/receipt.ts';
 import { reloadFor } from '../../shared/reload.ts';
 import { compareTrees, treeDigest } from '../../shared/tree.ts';
 import { diskFault } from '../disk/disk-fault.ts';
-import { putRecord, putText, syncDirectory } from '../disk/record.ts';
+import { putRecord, putText, readText, syncDirectory } from '../disk/record.ts';
 import { tidy } from './collect.ts';
 import { finish } from './finish.ts';
 import type { Ground } from './ground.ts';
 import { type HashedTree, hashTree } from './hash-tree.ts';
 import { inspect, receiptOf } from './inspect.ts';
+import { markerAt } from './marker-at.ts';
 import { questionOf, recall, remember } from './memory.ts';
 import { type Move, renameDurably } from './move.ts';
 import { type Papers, amend, newIntent, readyChanges } from './papers.ts';
 import { refuseUnwanted } from './preflight.ts';
 import { lookAtLive, takeSlot, writeIntent } from './slot.ts';
-import { markerAt, snapshotsOf } from './snapshots.ts';
+import { snapshotsOf } from './snapshots.ts';
 import { swap } from './swap.ts';
 import { syncTree } from './sync-tree.ts';
-import { noteRefused } from './notes.ts';
+import { forgetRefused, noteRefused } from './notes.ts';
 import { undo } from './undo.ts';
 import { verifyLive } from './verify.ts';
 
@@ -37,6 +40,14 @@ import { verifyLive } from './verify.ts';
  * @throws Fault NOT_FOUND, HELD, CONFLICT, SWAP_FAILED, ROLLBACK_FAILED, NO_SPACE, READ_ONLY
  */
 export function rollback(ground: Ground, params: RollbackParams, by: string): Change<Installed> {
+  try {
+    return roll(ground, params, by);
+  } catch (error) {
+    throw diskFault(error, `Rolling back "${params.plugin}"`);
+  }
+}
+
+function roll(ground: Ground, params: RollbackParams, by: string): Change<Installed> {
   const question = questionOf({ ...params, op: 'rollback' });
   const before = recall(ground, params.operationId, question, installedSchema);
   if (before !== undefined) {
@@ -48,6 +59,7 @@ export function rollback(ground: Ground, params: RollbackParams, by: string): Ch
   const moves: Move[] = [];
   try {
     const { marker, answer } = bringBack(ground, params, by, papers, moves, question);
+    forgetRefused(ground, papers.intent);
     noteRefused(ground, params.plugin, marker);
     try {
       remember(ground, params.operationId, question, answer);
@@ -126,6 +138,7 @@ function bringBack(
   refuseStrange(plugin, found);
   const replaced = from?.installId ?? null;
   const before = replaced === null ? undefined : receiptOf(ground, plugin, replaced)?.list;
+  const said = readText(ground.disk, join(slot, MARKER), MARKER_MAX_BYTES);
   const old = markerAt(ground, slot);
   const warnings = warningsOf(ground, plugin, old, found);
   const marker = freshMarker(ground, papers, old, found, by);
@@ -134,7 +147,7 @@ function bringBack(
   const answer = installedSchema.parse({ ...marker, status: 'rolled-back', reload, warnings: cut(warnings) });
   amend(ground, papers, {
     ...readyChanges(ground, from, { ...marker, files: found.files }),
-    ...(old === undefined ? {} : { marker: writeMarker(old) }),
+    marker: said.kind === 'text' ? said.text : null,
     memory: { question, answer },
   });
   sealAgain(ground, slot, marker, found);

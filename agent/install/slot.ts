@@ -1,14 +1,12 @@
 /** Taking a slot: a fresh directory in staging under a new stamp, and the intent that says what it is for. */
-import { Fault } from '../../shared/fault.ts';
 import type { Intent } from '../../shared/intent.ts';
-import { readMarker, MARKER_MAX_BYTES } from '../../shared/marker.ts';
-import { MARKER } from '../../shared/layout.ts';
 import { makeStamp, parseSlotName, stampMillis } from '../../shared/name.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { errorCode } from '../disk/port.ts';
-import { putRecord, readText, removeTree, syncDirectory } from '../disk/record.ts';
+import { putRecord, removeTree, syncDirectory } from '../disk/record.ts';
 import { discardTree } from './aside.ts';
 import type { Ground } from './ground.ts';
+import { readMarkerAt } from './marker-at.ts';
 
 /**
  * Looks at the marker of what is live; null if there is nothing at all.
@@ -19,21 +17,12 @@ export const lookAtLive = (ground: Ground, plugin: string): Intent['from'] =>
   lookAtTree(ground, ground.layout.live(plugin));
 
 /** As {@link lookAtLive} does, of any tree. */
-export function lookAtTree({ disk }: Ground, tree: string): Intent['from'] {
-  const stat = disk.stat(tree);
+export function lookAtTree(ground: Ground, tree: string): Intent['from'] {
+  const stat = ground.disk.stat(tree);
   if (stat === undefined) {
     return null;
   }
-  const reading =
-    stat.kind === 'directory'
-      ? readText(disk, `${tree}/${MARKER}`, MARKER_MAX_BYTES)
-      : { kind: 'absent' as const };
-  if (reading.kind === 'unreadable' && /^E[A-Z]+$/.test(reading.why)) {
-    throw new Fault('INTERNAL', `The marker of "${tree}" cannot be read: ${reading.why}`, {
-      hint: `Check owner and permissions of ${tree}, or move it away`,
-    });
-  }
-  const marker = reading.kind === 'text' ? readMarker(reading.text) : undefined;
+  const marker = stat.kind === 'directory' ? readMarkerAt(ground, tree) : undefined;
   switch (marker?.kind) {
     case 'full':
       return { installId: marker.marker.installId, kind: 'marked' };
@@ -118,9 +107,6 @@ export function discardSlot(ground: Ground, plugin: string, stamp: string, inten
   if (disk.stat(slot) !== undefined) {
     discardTree(ground, slot, intent);
   }
-  // A snapshot that was to come back may carry the marker of this stamp by now: then the receipt is its own.
-  if (intent?.op !== 'rollback') {
-    removeTree(disk, layout.receipt(plugin, stamp));
-  }
+  removeTree(disk, layout.receipt(plugin, stamp));
   dropIntent(ground, plugin, stamp);
 }

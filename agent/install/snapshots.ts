@@ -1,9 +1,6 @@
 /** The versions that were displaced and are kept: which there are, in which order, and how one goes. */
-import { join } from 'node:path';
-
-import { MARKER } from '../../shared/layout.ts';
+import { Fault } from '../../shared/fault.ts';
 import { loadedSchema } from '../../shared/loaded.ts';
-import { MARKER_MAX_BYTES, type Marker, readMarker } from '../../shared/marker.ts';
 import { parseSlotName } from '../../shared/name.ts';
 import { compareTrees } from '../../shared/tree.ts';
 import { readText, removeTree } from '../disk/record.ts';
@@ -11,6 +8,7 @@ import { trash } from './aside.ts';
 import type { Ground } from './ground.ts';
 import { hashTree } from './hash-tree.ts';
 import { receiptOf } from './inspect.ts';
+import { installIdAt } from './marker-at.ts';
 
 /**
  * The stamps of a plugin's snapshots: what live displaced, what that had displaced, and so on; then whatever is not on the
@@ -25,25 +23,18 @@ export function snapshotsOf(ground: Ground, plugin: string): string[] {
     .map(({ stamp }) => stamp);
   const left = new Set(stamps);
   const chain: string[] = [];
-  let next = markerAt(ground, layout.live(plugin))?.installId;
+  let next = installIdAt(ground, layout.live(plugin));
   while (next !== undefined && left.delete(next)) {
     chain.push(next);
-    next = markerAt(ground, layout.snapshot(plugin, next))?.installId;
+    next = installIdAt(ground, layout.snapshot(plugin, next));
   }
   return [...chain, ...[...left].toSorted().toReversed()];
 }
 
-/** The full marker of a tree; undefined if it has none. */
-export function markerAt({ disk }: Ground, directory: string): Marker | undefined {
-  const reading = readText(disk, join(directory, MARKER), MARKER_MAX_BYTES);
-  const marker = reading.kind === 'text' ? readMarker(reading.text) : undefined;
-  return marker?.kind === 'full' ? marker.marker : undefined;
-}
-
 /** Whether every file of a snapshot is as it was installed; without a receipt nobody can say so. */
 export function isAsInstalled(ground: Ground, plugin: string, directory: string): boolean {
-  const marker = markerAt(ground, directory);
-  const receipt = marker === undefined ? undefined : receiptOf(ground, plugin, marker.installId);
+  const installId = installIdAt(ground, directory);
+  const receipt = installId === undefined ? undefined : receiptOf(ground, plugin, installId);
   if (receipt === undefined) {
     return false;
   }
@@ -54,14 +45,20 @@ export function isAsInstalled(ground: Ground, plugin: string, directory: string)
 
 const LOADED_MAX_BYTES = 64 * 1024;
 
-/** The generation that the runtime says it has loaded; undefined if it has said nothing that can be read. */
+/**
+ * The generation that the runtime says it has loaded; undefined if it has said nothing that makes sense.
+ *
+ * @throws Fault INTERNAL if the disk does not let it be read: what is loaded is never collected.
+ */
 export function loadedGeneration({ disk, layout }: Ground, plugin: string): string | undefined {
   const reading = readText(disk, layout.loadedOf(plugin), LOADED_MAX_BYTES);
+  if (reading.kind === 'unreadable') {
+    throw new Fault('INTERNAL', `What is loaded of "${plugin}" cannot be read: ${reading.why}`, {
+      hint: `Check owner and permissions of ${layout.loadedOf(plugin)}, or remove it`,
+    });
+  }
   if (reading.kind === 'absent') {
     return undefined;
-  }
-  if (reading.kind === 'unreadable') {
-    throw new Error(`What the runtime has loaded of "${plugin}" cannot be read: ${reading.why}`);
   }
   try {
     return loadedSchema.parse(JSON.parse(reading.text)).generation;
@@ -79,7 +76,7 @@ export function loadedGeneration({ disk, layout }: Ground, plugin: string): stri
 export function removeSnapshot(ground: Ground, plugin: string, stamp: string): boolean {
   const { disk, layout } = ground;
   const snapshot = layout.snapshot(plugin, stamp);
-  const installId = markerAt(ground, snapshot)?.installId;
+  const installId = installIdAt(ground, snapshot);
   if (
     !isAsInstalled(ground, plugin, snapshot) ||
     loadedGeneration(ground, plugin) === installId ||

@@ -5,7 +5,7 @@ import { installedSchema } from '../../shared/methods.ts';
 import type { Ground } from './ground.ts';
 import { remember } from './memory.ts';
 import { noteRefused } from './notes.ts';
-import { markerAt } from './snapshots.ts';
+import { markerAt } from './marker-at.ts';
 
 /** What a killed agent did not come to: who asks again must get this answer, and not have it done again. */
 export function rememberStanding(ground: Ground, { op, plugin, operationId, memory }: Intent): void {

@@ -7,9 +7,10 @@ import { removeTree } from '../disk/record.ts';
 import { adoptTouched } from './adopt.ts';
 import { collect } from './collect.ts';
 import type { Ground } from './ground.ts';
-import { unfinishedPlugins } from './recover.ts';
+import { installIdAt } from './marker-at.ts';
+import { unfinishedPlugins } from './unfinished.ts';
 import { lookAtLive, lookAtTree } from './slot.ts';
-import { loadedGeneration, markerAt, removeSnapshot, snapshotsOf } from './snapshots.ts';
+import { loadedGeneration, removeSnapshot, snapshotsOf } from './snapshots.ts';
 
 /** Finished operations are remembered for a day. */
 const REMEMBERED_MILLIS = 24 * 60 * 60 * 1000;
@@ -80,7 +81,7 @@ function collectReceipts(ground: Ground, plugin: string): string[] {
     ...snapshotsOf(ground, plugin).map(
       (stamp) => lookAtTree(ground, layout.snapshot(plugin, stamp))?.installId,
     ),
-    ...staged.flatMap(({ stamp }) => [stamp, markerAt(ground, layout.slot(plugin, stamp))?.installId]),
+    ...staged.flatMap(({ stamp }) => [stamp, installIdAt(ground, layout.slot(plugin, stamp))]),
   ]);
   const orphans = disk
     .list(layout.receipts)

@@ -22,6 +22,14 @@ import { undo } from './undo.ts';
  * @throws Fault HELD, CONFLICT, SWAP_FAILED, ROLLBACK_FAILED, NO_SPACE, READ_ONLY
  */
 export function uninstall(ground: Ground, params: UninstallParams, by: string): Change<Uninstalled> {
+  try {
+    return takeAway(ground, params, by);
+  } catch (error) {
+    throw diskFault(error, `Removing "${params.plugin}"`);
+  }
+}
+
+function takeAway(ground: Ground, params: UninstallParams, by: string): Change<Uninstalled> {
   const question = questionOf({ ...params, op: 'uninstall' });
   const before = recall(ground, params.operationId, question, uninstalledSchema);
   if (before !== undefined) {

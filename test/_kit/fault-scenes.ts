@@ -29,6 +29,7 @@ export const DISKS: Record<string, OnDisk> = {
     }
   },
   'the memory disk': (run) => run(createMemoryDisk(), '/plugins'),
+  'the memory disk with an exchange': (run) => run(createMemoryDisk({ exchange: true }), '/plugins'),
 };
 
 /** A top directory, directories in directories, an executable, a link and an ignored file: all that staging does. */
@@ -43,6 +44,9 @@ const bundle = (version: string): Buffer =>
     ),
   );
 
+/** What is live before, oldest first. */
+export const BUNDLES = [bundle('1'), bundle('2')] as const;
+
 /** What every scene installs. */
 export const NEW = bundle('3');
 
@@ -51,8 +55,8 @@ export const SCENES: Record<string, (room: Room) => Promise<void>> = {
   'a first install': async () => {},
   // After two versions, so that the house-keeping has one to remove.
   'an update': async (room) => {
-    await deliver(room, bundle('1'));
-    await deliver(room, bundle('2'));
+    await deliver(room, BUNDLES[0]);
+    await deliver(room, BUNDLES[1]);
   },
   'the replacing of what was half-copied': async ({ ground: { disk, layout } }) => {
     disk.mkdir(layout.live('lint'), 0o755);

@@ -7,7 +7,7 @@ import { stateOf, getPlugin } from '../../agent/install/inspect.ts';
 import { Install } from '../../agent/install/install.ts';
 import { recover } from '../../agent/install/recover.ts';
 import { rollback } from '../../agent/install/rollback.ts';
-import { markerAt } from '../../agent/install/snapshots.ts';
+import { markerAt } from '../../agent/install/marker-at.ts';
 import { sweepPlugin } from '../../agent/install/sweep.ts';
 import { perform } from '../../agent/worker/perform.ts';
 import { FaultyDisk } from '../_kit/faulty-disk.ts';

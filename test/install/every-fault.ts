@@ -1,9 +1,12 @@
 /** What must be true of an install of which one call on the disk has failed, whichever it was. */
 import { describe, expect, it } from 'vitest';
 
+import type { Disk } from '../../agent/disk/port.ts';
 import { verifyPlugin } from '../../agent/install/inspect.ts';
 import { Fault } from '../../shared/fault.ts';
 import { DISKS, NEW, type OnDisk, type Run, SCENES, part, runScene, sweep } from '../_kit/fault-scenes.ts';
+import { CHANGES, sweepChange } from '../_kit/change-scenes.ts';
+import { canaryBroke, promisesHeld } from '../_kit/family.ts';
 import { type Rule, failOnce, never } from '../_kit/faulty-disk.ts';
 import { deliver, namesIn } from '../_kit/install-room.ts';
 
@@ -31,24 +34,81 @@ export function describeFaults(disk: keyof typeof DISKS, turns: 'each' | 'in tur
   const ways = CODES.map((code) => ({ name: code, codes: [code] }));
   const inTurn = [{ name: 'each code in turn', codes: CODES }];
   describe.each(Object.keys(SCENES))(`on ${disk}, %s of which any one call fails`, (scene) => {
-    it.each(turns === 'each' ? ways : inTurn)(
+    it.for(turns === 'each' ? ways : inTurn)(
       'with $name leaves the old version or the new one, whole, and no litter',
-      async ({ codes }) => {
+      async ({ codes }, ctx) => {
         const good = await on((port, root) => runScene(scene, port, root, never));
         expect([good.answer?.status, good.litter]).toEqual(['installed', []]);
         const littering = new Set<string>();
+        const broken: string[] = [];
         const ruleOf = (n: number): Rule => failOnce(n, codes[n % codes.length] ?? 'EIO');
         const points = await sweep(on, scene, ruleOf, async (run, what) => {
-          await checkRun(run, good);
+          try {
+            await checkRun(run, good);
+          } catch (error) {
+            broken.push(`${scene}, ${what}: ${error instanceof Error ? error.message : String(error)}`);
+          }
           if (run.litter.length > 0) {
             littering.add(what);
           }
         });
+        promisesHeld(ctx, 'a', points, broken);
         expect(points).toBeGreaterThan(POINTS[scene] ?? Infinity);
         expect([...littering].filter((what) => !MAY_LITTER.test(what))).toEqual([]);
         expect([...littering]).toContain('unlink .staging/lint.S.json');
       },
     );
+  });
+}
+
+/**
+ * The same for rollbacks, removals, recoveries and copies: the promises are checked at once and again after a recovery.
+ *
+ * @param turns as above.
+ */
+export function describeChangeFaults(disk: keyof typeof DISKS, turns: 'each' | 'in turn'): void {
+  const on = DISKS[disk] as OnDisk;
+  describe(`on ${disk}, any one call fails once`, () => {
+    it.for(Object.keys(CHANGES))('during %s', async (name, ctx) => {
+      const all = turns === 'each' ? CODES.map((code) => [code]) : [CODES];
+      const broken: string[] = [];
+      let tried = 0;
+      for (const codes of all) {
+        const swept = await sweepChange(on, name, (n) => failOnce(n, codes[n % codes.length] ?? 'EIO'));
+        tried += swept.tried;
+        broken.push(...swept.broken.map((what) => `${codes.join(' or ')}: ${what}`));
+      }
+      promisesHeld(ctx, 'a', tried, broken);
+    });
+  });
+}
+
+/** A disk on which nothing goes back: no live version to its slot, no snapshot to the live place. */
+function withoutWayBack(disk: Disk, root: string): Disk {
+  const live = `${root}/lint`;
+  return {
+    ...disk,
+    rename: (from, to) => {
+      const isBack =
+        (from === live && to.includes('/.staging/')) || (to === live && from.includes('/.previous/'));
+      if (!isBack) disk.rename(from, to);
+    },
+  };
+}
+
+/** Shows that the sweeps would see it if a swap that failed were not taken back. */
+export function describeFaultCanary(disk: keyof typeof DISKS): void {
+  const on = DISKS[disk] as OnDisk;
+  it(`on ${disk}, promises break where nothing is taken back`, async (ctx) => {
+    const broken: string[] = [];
+    let tried = 0;
+    for (const name of ['a rollback', 'a removal']) {
+      const without: OnDisk = (run) => on((port, root) => run(withoutWayBack(port, root), root));
+      const swept = await sweepChange(without, name, (n) => failOnce(n, 'EIO'));
+      tried += swept.tried;
+      broken.push(...swept.broken);
+    }
+    canaryBroke(ctx, 'a', 'the way back of a swap', tried, broken);
   });
 }
 

@@ -1,3 +1,4 @@
-import { describeFaults } from './every-fault.ts';
+import { describeChangeFaults, describeFaults } from './every-fault.ts';
 
 describeFaults('the real disk', 'in turn');
+describeChangeFaults('the real disk', 'in turn');

@@ -12,6 +12,7 @@ const GOOD: Found = {
   marker: { kind: 'text', text: newer('lint') },
   manifest: { file: 'plugin.yaml', reading: { kind: 'text', text: 'name: lint\nruntimes: [claude-code]' } },
   disabled: false,
+  volatile: false,
 };
 
 const verdict = (changes: Partial<Found>, policy: Partial<Policy> = {}): string => {
@@ -32,6 +33,9 @@ test('what is whole and well described is verified', () => {
 
 test.each<[string, Partial<Found>, Partial<Policy>]>([
   ['unverified', { marker: { kind: 'text', text: '' } }, {}],
+  ['marker-invalid', { marker: { kind: 'text', text: '' }, volatile: true }, {}],
+  ['marker-invalid', { marker: { kind: 'text', text: '' }, volatile: true }, { mode: 'warn' }],
+  ['verified', { volatile: true }, {}],
   ['unmarked', { marker: { kind: 'absent' } }, { mode: 'warn' }],
   ['no-marker', { marker: { kind: 'absent' } }, {}],
   ['marker-invalid', { marker: { kind: 'text', text: ' ' } }, { mode: 'warn' }],
@@ -95,6 +99,7 @@ test('whatever is found, the judgement is made, and without a whole marker nothi
       nil: undefined,
     }),
     disabled: fc.boolean(),
+    volatile: fc.boolean(),
   });
   const policy = fc.record<Policy>({
     mode: fc.constantFrom('enforce', 'warn'),
