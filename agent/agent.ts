@@ -8,14 +8,13 @@ import { CLOSE, PROTOCOL, WIRE } from '../shared/rpc.ts';
 import type { Swept } from '../shared/upkeep.ts';
 import { bootInstall } from './boot.ts';
 import type { AgentConfig } from './config.ts';
+import { listenOr, openDoor } from './door.ts';
 import type { Log } from './log.ts';
 import { systemClock } from './operation/clock.ts';
 import type { Desk } from './session/desk.ts';
-import { type Listening, listen } from './session/listen.ts';
 import { Outbox } from './session/outbox.ts';
 import { Session } from './session/session.ts';
 import { statusOf } from './status.ts';
-import { Tokens } from './tokens.ts';
 import { type Workshop, openWorkshop } from './workshop.ts';
 
 const DRAIN_MILLIS = 20_000;
@@ -23,6 +22,7 @@ const SWEEP_MILLIS = 60 * 60 * 1000;
 
 /** An agent that runs. */
 export type Agent = {
+  /** The path, where it listens on a Unix socket; its port is 0 then. */
   host: string;
   port: number;
   bootId: string;
@@ -42,9 +42,7 @@ export async function startAgent(
   version: string,
   log: Log,
 ): Promise<Agent> {
-  const tokens = new Tokens(config.token, config.tokenFile, (fault) =>
-    log.warn({ err: fault }, fault.message),
-  );
+  const door = openDoor(config, log);
   const outbox = new Outbox(randomUUID(), Date.now);
   const tell = (event: EventBody): void => {
     log.info({ event: event.type, ...event.data }, 'event');
@@ -75,12 +73,12 @@ export async function startAgent(
     await prepare(config, workshop, log).finally(() => clearInterval(awake));
     const desk = deskOf(config, workshop, { version, bootId: outbox.bootId, sweep });
     const server = await listenOr(config, {
-      ...config.listen,
-      authenticate: (header) => tokens.authenticate(header),
+      ...door.options,
       session: (socket, caller, child) => new Session(socket, caller, desk, outbox, child),
       log,
     });
     const { host, port } = server;
+    const watching = door.watch(server);
     const timer = setInterval(() => {
       sweep().catch((error: unknown) => complain(toFault(error, 'Sweeping'), undefined));
     }, SWEEP_MILLIS);
@@ -94,6 +92,7 @@ export async function startAgent(
         log.info('draining');
         outbox.publish({ type: 'draining', data: {} });
         clearInterval(timer);
+        watching();
         server.stop();
         await atMost(DRAIN_MILLIS * 0.8, workshop.drain());
         await server.close(CLOSE.draining, 'draining', DRAIN_MILLIS * 0.1);
@@ -186,21 +185,6 @@ const countsOf = (swept: Swept): Extract<EventBody, { type: 'sweep.done' }>['dat
   busy: swept.busy.total,
   failed: swept.failed.total,
 });
-
-async function listenOr(
-  { listen: { host, port } }: AgentConfig,
-  options: Parameters<typeof listen>[0],
-): Promise<Listening> {
-  try {
-    return await listen(options);
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new Fault('INVALID_PARAMS', `Listening on ${host}:${port} failed: ${why}`, {
-      cause: error,
-      hint: 'Set AIRLOCK_LISTEN to an address of this machine and a port that is free',
-    });
-  }
-}
 
 function helloOf({ workspace, runtime, policy }: AgentConfig, version: string, bootId: string): Hello {
   const { frameBytes, windowBytes, requestsInFlight, streamsInFlight } = WIRE;

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 
 import { type Settings, TOKEN_VARIABLE, readSettings } from '../shared/config.ts';
+import { Fault } from '../shared/fault.ts';
 import type { Durability, InstallPolicy } from './install/ground.ts';
 import type { Patience } from './operation/around.ts';
 
@@ -15,7 +16,10 @@ export type WorkConfig = {
 
 /** What an agent is started with; all of it is checked. */
 export type AgentConfig = WorkConfig & {
-  listen: { host: string; port: number };
+  listen: { host: string; port: number } | { path: string };
+  tls: { cert: string; key: string; clientCa: string | undefined } | undefined;
+  allowOrigin: string[];
+  allowHost: string[];
   token: string | undefined;
   tokenFile: string | undefined;
   workspace: string | undefined;
@@ -50,6 +54,11 @@ export const WORK_SETTINGS = [
 export const AGENT_SETTINGS = [
   ...WORK_SETTINGS,
   'listen',
+  'tlsCert',
+  'tlsKey',
+  'tlsClientCa',
+  'allowOrigin',
+  'allowHost',
   'tokenFile',
   'workspace',
   'bootFrom',
@@ -64,6 +73,9 @@ export function readAgentConfig(flags: Texts, env: Texts): AgentConfig {
   return {
     ...workConfigOf(read),
     listen: read.listen,
+    tls: tlsOf(read),
+    allowOrigin: read.allowOrigin.map((origin) => origin.toLowerCase()),
+    allowHost: read.allowHost,
     token: env[TOKEN_VARIABLE],
     tokenFile: read.tokenFile,
     workspace: read.workspace,
@@ -71,6 +83,24 @@ export function readAgentConfig(flags: Texts, env: Texts): AgentConfig {
     logLevel: read.logLevel,
     bootFrom: read.bootFrom === undefined ? undefined : resolve(read.bootFrom),
   };
+}
+
+function tlsOf(read: Settings<'listen' | 'tlsCert' | 'tlsKey' | 'tlsClientCa'>): AgentConfig['tls'] {
+  const { listen, tlsCert: cert, tlsKey: key, tlsClientCa: clientCa } = read;
+  if (cert === undefined && key === undefined && clientCa === undefined) {
+    return undefined;
+  }
+  if (cert === undefined || key === undefined) {
+    throw new Fault('INVALID_PARAMS', 'TLS needs both a certificate and its key', {
+      hint: 'Set AIRLOCK_TLS_CERT and AIRLOCK_TLS_KEY',
+    });
+  }
+  if ('path' in listen) {
+    throw new Fault('INVALID_PARAMS', 'A Unix socket does not speak TLS', {
+      hint: 'Leave out the settings of TLS, or listen on host:port',
+    });
+  }
+  return { cert, key, clientCa };
 }
 
 /** @throws Fault INVALID_PARAMS that names every bad value. */

@@ -1,61 +1,77 @@
 /** The tokens that are valid now: from the variable, and from the file, which is read again when it changes. */
-import { readFileSync, statSync } from 'node:fs';
+import { timingSafeEqual } from 'node:crypto';
 
 import { Fault, toFault } from '../shared/fault.ts';
-import { type Caller, type Token, authenticate, tokenFromVariable, tokensFromFile } from './session/auth.ts';
+import { ChangingFiles } from './changing-files.ts';
+import { type Known, type Token, authenticate, tokenFromVariable, tokensFromFile } from './session/auth.ts';
 
 export class Tokens {
   readonly #fixed: Token[];
-  readonly #file: string | undefined;
+  readonly #file: ChangingFiles | undefined;
   readonly #complain: (fault: Fault) => void;
   #fromFile: Token[] = [];
-  #seen = '';
+  #complaint = '';
 
   /**
-   * @param complain hears of a file that cannot be read any more; the tokens before stay valid then.
-   * @throws Fault INVALID_PARAMS if there is no token, for nobody could ever get in, or one is malformed.
+   * @param complain hears, once, of a file that cannot be read any more; the tokens before stay valid then.
+   * @param required whether nobody could ever get in without a token.
+   * @throws Fault INVALID_PARAMS if there is none though one is required, or one is malformed.
    */
-  constructor(variable: string | undefined, file: string | undefined, complain: (fault: Fault) => void) {
+  constructor(
+    variable: string | undefined,
+    file: string | undefined,
+    complain: (fault: Fault) => void,
+    required = true,
+  ) {
     this.#fixed = variable === undefined || variable === '' ? [] : [tokenFromVariable(variable)];
-    this.#file = file;
+    this.#file = file === undefined ? undefined : new ChangingFiles('token file', [file]);
     this.#complain = complain;
-    if (file !== undefined) {
-      this.#read(file);
-    }
-    if (this.#fixed.length + this.#fromFile.length === 0) {
+    this.#read();
+    if (required && this.#all.length === 0) {
       throw new Fault('INVALID_PARAMS', 'No token is configured, and the agent serves nobody without one', {
-        hint: 'Make one with "airlock token" and set AIRLOCK_TOKEN or AIRLOCK_TOKEN_FILE',
+        hint:
+          'Make one with "airlock token" and set AIRLOCK_TOKEN or AIRLOCK_TOKEN_FILE; ' +
+          'only a Unix socket (AIRLOCK_LISTEN=unix:/path) needs none',
       });
     }
   }
 
   /** Who bears this `Authorization` header; undefined for nobody known. */
-  authenticate(header: string | undefined): Caller | undefined {
-    if (this.#file !== undefined) {
-      try {
-        this.#read(this.#file);
-      } catch (error) {
-        this.#complain(toFault(error, 'Reading the token file'));
-      }
-    }
-    return authenticate(header, [...this.#fixed, ...this.#fromFile]);
+  authenticate(header: string | undefined): Known | undefined {
+    this.refresh();
+    const token = authenticate(header, this.#all);
+    return token === undefined
+      ? undefined
+      : { caller: { scope: token.scope, label: token.label }, isValid: () => this.#isValid(token) };
   }
 
-  #read(file: string): void {
-    let text: string;
+  /** Looks at the file again. */
+  refresh(): void {
     try {
-      const { mtimeMs, size, ino } = statSync(file);
-      const seen = `${mtimeMs} ${size} ${ino}`;
-      if (seen === this.#seen) {
-        return;
-      }
-      text = readFileSync(file, 'utf8');
-      this.#seen = seen;
+      this.#read();
+      this.#complaint = '';
     } catch (error) {
-      throw new Fault('INVALID_PARAMS', `The token file "${file}" cannot be read: ${String(error)}`, {
-        cause: error,
-      });
+      const fault = toFault(error, 'Reading the token file');
+      if (fault.message !== this.#complaint) {
+        this.#complaint = fault.message;
+        this.#complain(fault);
+      }
     }
-    this.#fromFile = tokensFromFile(text);
+  }
+
+  get #all(): Token[] {
+    return [...this.#fixed, ...this.#fromFile];
+  }
+
+  /** A token whose scope has changed is another one. */
+  #isValid({ digest, scope }: Token): boolean {
+    return this.#all.some((token) => token.scope === scope && timingSafeEqual(token.digest, digest));
+  }
+
+  #read(): void {
+    const [bytes] = this.#file?.read() ?? [];
+    if (bytes !== undefined) {
+      this.#fromFile = tokensFromFile(bytes.toString('utf8'));
+    }
   }
 }

@@ -25,6 +25,7 @@ import { Lanes } from './operation/lane.ts';
 import { Looks } from './operation/looks.ts';
 import { Operations } from './operation/operations.ts';
 import { Pool } from './operation/pool.ts';
+import { Turns } from './operation/turns.ts';
 import { ENGINE, type EngineData } from './worker/messages.ts';
 
 /** Most installs at once; more wait for their turn. */
@@ -134,7 +135,15 @@ export function openWorkshop(config: WorkConfig, { workerFile, clock, tell, comp
   const holds = new Holds({ locks, clock, wait: config.patience.lock, recover });
   const lanes = new Lanes();
   const changes = new Changes(ask, holds, lanes);
-  const around = { pool: installs, lanes, holds, clock, patience: config.patience, tell, complain };
+  const around = {
+    pool: new Turns(installs, clock),
+    lanes,
+    holds,
+    clock,
+    patience: config.patience,
+    tell,
+    complain,
+  };
   const operations = new Operations(around, looks);
   return {
     locks,

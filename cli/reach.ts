@@ -1,13 +1,13 @@
 /** How a command comes to a session: the URL, the token, and no more. */
 import { readFile } from 'node:fs/promises';
 
-import { type Session, openSession } from '../client/index.ts';
-import { TOKEN_VARIABLE, readSettings } from '../shared/config.ts';
+import { type Session, type TlsOptions, openSession } from '../client/index.ts';
+import { type SettingName, TOKEN_VARIABLE, flagOf, readSettings } from '../shared/config.ts';
 import { Fault } from '../shared/fault.ts';
 import type { Context } from './command.ts';
 
 /** The settings of every command that speaks to an agent. */
-export const REACH_SETTINGS = ['to', 'tokenFile'] as const;
+export const REACH_SETTINGS = ['to', 'tokenFile', 'ca', 'cert', 'key'] as const;
 
 /** The URL of the agent that is meant; undefined if none is named. */
 export function urlOf({ given, env }: Context): string | undefined {
@@ -19,11 +19,33 @@ export async function openFor(context: Context): Promise<Session> {
   const url = urlOf(context);
   if (url === undefined) {
     throw new Fault('INVALID_PARAMS', 'No agent is named', {
-      hint: 'Add --to ws://host:7423, or set AIRLOCK_URL',
+      hint: 'Add --to ws://host:7423, wss://host:7423 or ws+unix:/path, or set AIRLOCK_URL',
     });
   }
   const token = await tokenOf(context);
-  return openSession({ url, token, client: `airlock ${context.version}`, signal: context.signal });
+  const { signal } = context;
+  return openSession({ url, token, tls: await tlsOf(context), client: `airlock ${context.version}`, signal });
+}
+
+/** The certificates of the settings. */
+async function tlsOf({ given, env }: Context): Promise<TlsOptions> {
+  const { ca, cert, key } = readSettings(['ca', 'cert', 'key'], given.settings, env);
+  return {
+    ca: await readNamed('ca', ca),
+    cert: await readNamed('cert', cert),
+    key: await readNamed('key', key),
+  };
+}
+
+async function readNamed(name: SettingName, file: string | undefined): Promise<Buffer | undefined> {
+  try {
+    return file === undefined ? undefined : await readFile(file);
+  } catch (error) {
+    throw new Fault('INVALID_PARAMS', `The file "${file}" cannot be read: ${(error as Error).message}`, {
+      cause: error,
+      hint: `Name a file that you may read with ${flagOf(name)}`,
+    });
+  }
 }
 
 /** The token of the environment, else the first line of the token file that may write, else its first line. */

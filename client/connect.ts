@@ -13,7 +13,7 @@ import { createSocket, type TlsOptions, unreachable, upgraded } from './upgrade.
 const CONNECT_MILLIS = 10_000;
 
 export type ConnectOptions = {
-  /** `ws://host:port` or `wss://host:port`; without a path it is `/v1/connect`. */
+  /** `ws://host:port` or `wss://host:port`, whose path is `/v1/connect` if it has none; or `ws+unix:/path`. */
   url: string;
   /** Sent in the `Authorization` header; never part of the URL, never in an error. */
   token?: string | undefined;

@@ -3,9 +3,14 @@ import { Fault } from '../shared/fault.ts';
 import { CONNECT_PATH } from '../shared/rpc.ts';
 
 /** A checked address. `label` is what messages may show: never a user name, a query or a token. */
-export type Target = { href: string; label: string };
+export type Target = {
+  href: string;
+  label: string;
+  /** The path of a Unix socket that is connected to, whatever the host of `href`. */
+  socketPath?: string | undefined;
+};
 
-const HINT = 'Give it as ws://host:port or wss://host:port, and the token apart from it';
+const HINT = 'Give it as ws://host:port, wss://host:port or ws+unix:/path, and the token apart from it';
 
 /**
  * Reads an address; without a path it gets `/v1/connect`.
@@ -13,6 +18,9 @@ const HINT = 'Give it as ws://host:port or wss://host:port, and the token apart 
  * @throws Fault INVALID_PARAMS. What was given is not quoted where it could hold a secret.
  */
 export function readTarget(text: string): Target {
+  if (text.startsWith('ws+unix:')) {
+    return readSocketPath(text);
+  }
   let url: URL;
   try {
     url = new URL(text);
@@ -34,4 +42,13 @@ export function readTarget(text: string): Target {
     url.pathname = CONNECT_PATH;
   }
   return { href: url.href, label };
+}
+
+/** Behind `ws+unix:` or `ws+unix://` stands the path as it is: nothing in it is decoded. */
+function readSocketPath(text: string): Target {
+  const socketPath = text.slice('ws+unix:'.length).replace(/^\/\/(?=\/)/, '');
+  if (!/^\/(?!\/)[^\0]+$/.test(socketPath)) {
+    throw new Fault('INVALID_PARAMS', 'The address of the agent holds no absolute path', { hint: HINT });
+  }
+  return { href: `ws://localhost${CONNECT_PATH}`, label: `ws+unix:${socketPath}`, socketPath };
 }

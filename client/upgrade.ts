@@ -1,5 +1,6 @@
 /** The upgrade to a WebSocket, and what each refusal of it means. */
 import type { IncomingMessage } from 'node:http';
+import { createConnection } from 'node:net';
 
 import { WebSocket } from 'ws';
 
@@ -26,8 +27,10 @@ export function createSocket(target: Target, token: string | undefined, tls: Tls
     });
   }
   const given = Object.entries(tls).filter(([, value]) => value !== undefined);
+  const { socketPath } = target;
   return new WebSocket(target.href, [PROTOCOL], {
     ...Object.fromEntries(given),
+    ...(socketPath === undefined ? {} : { createConnection: () => createConnection(socketPath) }),
     followRedirects: false,
     perMessageDeflate: false,
     maxPayload: WIRE.frameBytes,
@@ -77,7 +80,15 @@ function socketFault(label: string, error: Error & { code?: unknown; errors?: un
   if (code.startsWith('HPE_') || /subprotocol|Sec-WebSocket|Upgrade header/.test(error.message)) {
     return noAgent(label, error.message, error);
   }
-  return unreachable(label, error.message === '' ? code : error.message, error);
+  const fault = unreachable(label, error.message === '' ? code : error.message, error);
+  if (/CERT|SELF_SIGNED|ISSUER|VERIFY/.test(code)) {
+    const { message, cause } = fault;
+    return new Fault('UNREACHABLE', message, {
+      cause,
+      hint: 'Name the authority of its certificate (--ca), and the certificate that it asks for (--cert, --key)',
+    });
+  }
+  return fault;
 }
 
 const REFUSALS: Readonly<Record<number, readonly [FaultCode, string, string | undefined]>> = {

@@ -34,17 +34,39 @@ const list: z.ZodType<string[], string> = z.string().transform((text) =>
 );
 
 /** `host:port`; an IPv6 host stands in brackets; port 0 lets the system choose. */
-const address = z
+const port = z
   .string()
   .regex(
     /^(?:\[[0-9a-fA-F:]+\]|[^:[\]\s]+):\d{1,5}$/,
-    'must be host:port, such as 127.0.0.1:7423 or [::1]:7423',
+    'must be host:port, such as 127.0.0.1:7423 or [::1]:7423, or unix:/path',
   )
   .transform((text) => {
     const colon = text.lastIndexOf(':');
     return { host: text.slice(0, colon).replaceAll(/[[\]]/g, ''), port: Number(text.slice(colon + 1)) };
   })
-  .refine(({ port }) => port <= 65_535, 'has a port beyond 65535');
+  .refine((to) => to.port <= 65_535, 'has a port beyond 65535');
+
+/** The system takes no more than 107 bytes, of which some are for the place in which the socket is made. */
+const SOCKET_PATH_BYTES = 90;
+const socketPath = z
+  .string()
+  .regex(/^unix:\/[^\0]*[^\0/]$/, 'must be unix:/path, with an absolute path')
+  .refine(
+    (text) => new TextEncoder().encode(text.slice(5)).length <= SOCKET_PATH_BYTES,
+    `has a path of more than ${SOCKET_PATH_BYTES} bytes`,
+  )
+  .transform((text) => ({ path: text.slice(5) }));
+
+/** An address to listen on. */
+type ListenAddress = { host: string; port: number } | { path: string };
+const address: z.ZodType<ListenAddress, string> = z.string().transform((text, context): ListenAddress => {
+  const parsed = (text.startsWith('unix:') ? socketPath : port).safeParse(text);
+  if (parsed.success) {
+    return parsed.data;
+  }
+  context.addIssue(parsed.error.issues[0]?.message ?? 'is not valid');
+  return z.NEVER;
+});
 
 const owner = z
   .string()
@@ -62,7 +84,22 @@ export const settings = {
     '/configs/plugins',
     'the directory that holds the plugins',
   ),
-  listen: setting('AIRLOCK_LISTEN', address, '127.0.0.1:7423', 'host:port on which the agent listens'),
+  listen: setting(
+    'AIRLOCK_LISTEN',
+    address,
+    '127.0.0.1:7423',
+    'host:port, or unix:/path, on which the agent listens',
+  ),
+  tlsCert: file('AIRLOCK_TLS_CERT', 'PEM file with the certificate of the agent, which then speaks TLS'),
+  tlsKey: file('AIRLOCK_TLS_KEY', 'PEM file with the key of that certificate'),
+  tlsClientCa: file('AIRLOCK_TLS_CLIENT_CA', 'PEM file: clients must show a certificate that it has signed'),
+  allowOrigin: setting('AIRLOCK_ALLOW_ORIGIN', list, '', 'origins of browsers that are served'),
+  allowHost: setting(
+    'AIRLOCK_ALLOW_HOST',
+    list,
+    '',
+    'more names in the Host header that are served; on the loopback its own names always are',
+  ),
   tokenFile: setting(
     'AIRLOCK_TOKEN_FILE',
     z.string().min(1),
@@ -150,10 +187,13 @@ export const settings = {
   ),
   to: setting(
     'AIRLOCK_URL',
-    z.string().regex(/^wss?:\/\//, 'must begin with ws:// or wss://'),
+    z.string().regex(/^(?:wss?:\/\/|ws\+unix:\/)/, 'must begin with ws://, wss:// or ws+unix:/'),
     undefined,
-    'URL of an agent, such as ws://127.0.0.1:7423',
+    'URL of an agent, such as ws://127.0.0.1:7423 or ws+unix:/run/airlock.sock',
   ),
+  ca: file('AIRLOCK_CA', 'PEM file with the authority that the certificate of the agent is checked against'),
+  cert: file('AIRLOCK_CERT', 'PEM file with the certificate that the agent is shown'),
+  key: file('AIRLOCK_KEY', 'PEM file with the key of that certificate'),
 } as const;
 
 /** The environment variable of a token; there is no flag, for arguments are seen by everybody on the machine. */
@@ -168,6 +208,10 @@ function setting<T, D extends string | undefined>(
   help: string,
 ): Setting<T, D> {
   return { env, schema, fallback, help };
+}
+
+function file(env: string, help: string): Setting<string, undefined> {
+  return setting(env, z.string().regex(/^[^\r\n]+$/, 'must be the path of a file'), undefined, help);
 }
 
 export type SettingName = keyof typeof settings;
@@ -199,7 +243,9 @@ export function readSettings<K extends SettingName>(
     const parsed = text === undefined ? undefined : schema.safeParse(text);
     if (parsed?.success === false) {
       const origin = flag === undefined ? variable : flagOf(name);
-      wrong.push(`${origin} is "${text ?? ''}" but ${parsed.error.issues[0]?.message ?? 'is not valid'}`);
+      // Keys and addresses with tokens are pasted into the wrong place: what looks like one is not repeated.
+      const shown = /^[^\r\n?@]{0,100}$/.test(text ?? '') ? `is "${text ?? ''}" but` : 'is set, but';
+      wrong.push(`${origin} ${shown} ${parsed.error.issues[0]?.message ?? 'is not valid'}`);
     }
     values[name] = parsed?.data;
   }

@@ -4,7 +4,7 @@ import type { Fault } from '../../shared/fault.ts';
 import type { Clock } from './clock.ts';
 import type { Holds } from './holds.ts';
 import type { Lanes } from './lane.ts';
-import type { Pool } from './pool.ts';
+import type { Leasing } from './turns.ts';
 
 /** The stream of a connection on which the bytes come in. */
 export type Link = {
@@ -19,7 +19,7 @@ export type Link = {
 export type Patience = { stall: number; resume: number; deadline: number; lock: number };
 
 export type Surroundings = {
-  pool: Pick<Pool, 'lease'>;
+  pool: Leasing;
   lanes: Lanes;
   holds: Pick<Holds, 'hold'>;
   clock: Clock;

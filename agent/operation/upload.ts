@@ -9,6 +9,7 @@ import { type FromEngine, isAnswer } from '../worker/messages.ts';
 import type { Link, Surroundings } from './around.ts';
 import { discard } from './ask.ts';
 import { deferred } from './deferred.ts';
+import { Batch } from './batch.ts';
 import { Intake, isHopeless } from './intake.ts';
 import type { Engine } from './pool.ts';
 import { Timers } from './timers.ts';
@@ -26,6 +27,7 @@ export class Upload {
   readonly #done = deferred<void>();
   readonly #timers: Timers<'stall' | 'resume' | 'deadline'>;
   readonly #intake: Intake;
+  readonly #batch = new Batch((bytes) => this.#engine?.say({ kind: 'data', bytes }, [bytes.buffer]));
   #engine: Engine | undefined;
   #stage: Stage = 'opening';
   #failed = false;
@@ -53,6 +55,16 @@ export class Upload {
     return this.#stage === 'opening' || this.#stage === 'receiving';
   }
 
+  get received(): number {
+    return this.#intake.received;
+  }
+
+  /** It is the client's turn: to connect, to send or to commit. */
+  get awaitsClient(): boolean {
+    const { mayCome, fin } = this.#intake;
+    return this.#stage === 'receiving' && (this.#link === undefined || mayCome || fin);
+  }
+
   /** Resolves when bytes may come, or with the answer if none are needed. */
   get opened(): Promise<Installed | undefined> {
     return this.#opened.promise;
@@ -61,17 +73,14 @@ export class Upload {
   /** Gets the plugin's lock and a thread, and asks it; {@link opened} tells what came of it. */
   async start(): Promise<void> {
     const { pool, patience, holds } = this.#around;
-    if (this.#stage !== 'opening') {
-      this.#over();
-      return;
-    }
+    if (this.#stage !== 'opening') return this.#over();
     this.#arm('deadline', patience.deadline, 'The install took too long');
     try {
       this.#release = await holds.hold(this.params.plugin);
-      const engine = await pool.lease({
-        message: (message) => this.#hear(message),
-        crash: (fault) => this.#crashed(fault),
-      });
+      const engine = await pool.lease(
+        { message: (message) => this.#hear(message), crash: (fault) => this.#crashed(fault) },
+        this,
+      );
       if (this.#stage === 'opening') {
         this.#engine = engine;
         engine.say({ kind: 'begin', params: this.params, by: this.#by });
@@ -114,18 +123,13 @@ export class Upload {
 
   /** Takes bytes in. A sender that breaks the rules of the stream fails its upload. */
   accept(offset: number, data: Uint8Array, fin: boolean): void {
-    if (this.#stage !== 'receiving') {
-      return;
-    }
+    if (this.#stage !== 'receiving') return;
     const wrong = this.#intake.accept(offset, data.length, fin);
     if (wrong !== undefined) {
       this.#end(wrong);
       return;
     }
-    if (data.length > 0) {
-      const bytes = new Uint8Array(data);
-      this.#engine?.say({ kind: 'data', bytes }, [bytes.buffer]);
-    }
+    this.#batch.add(data);
     if (data.length > 0 || fin) {
       this.#expectBytes();
     }
@@ -166,6 +170,7 @@ export class Upload {
   async #install(): Promise<void> {
     this.#stage = 'committed';
     this.#timers.stop('resume');
+    this.#batch.flush();
     this.#engine?.say({ kind: 'commit' });
     await this.#around.lanes.run(this.params.plugin, async () => {
       await this.#validated.promise;
@@ -226,6 +231,7 @@ export class Upload {
   }
 
   #takenIn({ offset, fault }: FromEngine & { kind: 'taken' }): void {
+    this.#batch.taken();
     this.#intake.take(offset);
     if (fault !== undefined && isHopeless(fault.code)) {
       this.#end(Fault.from(fault));

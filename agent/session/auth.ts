@@ -8,6 +8,8 @@ export type Scope = 'read' | 'write';
 export type Token = { digest: Buffer; scope: Scope; label: string };
 /** Who is on the other side of a connection. */
 export type Caller = { scope: Scope; label: string };
+/** A caller who was let in, and whether he still would be. */
+export type Known = { caller: Caller; isValid(): boolean };
 
 const TOKEN_MIN_LENGTH = 32;
 const digestOf = (token: string): Buffer => createHash('sha256').update(token, 'utf8').digest();
@@ -59,17 +61,17 @@ export function tokensFromFile(text: string): Token[] {
 }
 
 /**
- * Who bears this `Authorization` header; undefined for nobody known. Takes the same time whichever token it is and
+ * The token of this `Authorization` header; undefined if none is known. Takes the same time whichever token it is and
  * however much of one is right: digests are compared, in constant time, all of them.
  */
-export function authenticate(header: string | undefined, tokens: readonly Token[]): Caller | undefined {
+export function authenticate(header: string | undefined, tokens: readonly Token[]): Token | undefined {
   const [, given] = /^Bearer ([\x21-\x7e]+)$/i.exec(header ?? '') ?? [];
   const digest = digestOf(given ?? '');
-  let caller: Caller | undefined;
-  for (const { digest: known, scope, label } of tokens) {
-    if (timingSafeEqual(digest, known)) {
-      caller = { scope, label };
+  let found: Token | undefined;
+  for (const token of tokens) {
+    if (timingSafeEqual(digest, token.digest)) {
+      found = token;
     }
   }
-  return given === undefined ? undefined : caller;
+  return given === undefined ? undefined : found;
 }

@@ -65,7 +65,7 @@ export class Session {
     this.#log = log;
     this.#handlers = {
       'session.start': (params) => this.#start(params),
-      'install.begin': (params) => desk.begin(params, caller.label, (inflow) => this.#openInflow(inflow)),
+      'install.begin': (params) => this.#begin(params),
       'install.commit': ({ operationId }) => desk.commit(operationId),
       'install.abort': ({ operationId }) => Promise.resolve({ aborted: desk.abort(operationId) }),
       'plugin.list': (params) => this.#list(params),
@@ -222,6 +222,12 @@ export class Session {
     });
     this.#outflows.set(this.#streams, outflow);
     return { plugins: first, stream: this.#streams };
+  }
+
+  /** Who has all its streams is told at once, and does not wait for a thread first. */
+  async #begin(params: Params<'install.begin'>): Promise<Result<'install.begin'>> {
+    this.#checkStreams();
+    return this.#desk.begin(params, this.#caller.label, (inflow) => this.#openInflow(inflow));
   }
 
   #openInflow(inflow: Inflow): Stream {

@@ -28,8 +28,8 @@ describe('a bearer', () => {
   const tokens = tokensFromFile(`write ${A} platform\nread ${B} a dashboard\n`);
 
   it('is who bears one of the tokens, with its scope and label', () => {
-    expect(authenticate(`Bearer ${A}`, tokens)).toEqual({ scope: 'write', label: 'platform' });
-    expect(authenticate(`Bearer ${B}`, tokens)).toEqual({ scope: 'read', label: 'a dashboard' });
+    expect(authenticate(`Bearer ${A}`, tokens)).toMatchObject({ scope: 'write', label: 'platform' });
+    expect(authenticate(`Bearer ${B}`, tokens)).toMatchObject({ scope: 'read', label: 'a dashboard' });
     expect(authenticate(`bearer ${A}`, tokens)?.label).toBe('platform');
   });
 
@@ -133,7 +133,7 @@ async function makePlace(text: string): Promise<Place> {
 }
 
 const labelOf = (tokens: Tokens, token: string): string | undefined =>
-  tokens.authenticate(`Bearer ${token}`)?.label;
+  tokens.authenticate(`Bearer ${token}`)?.caller.label;
 
 describe('the token file', () => {
   it('is read again when it is written over, so that tokens rotate without a gap', async () => {
@@ -192,8 +192,8 @@ describe('the token file', () => {
   it('stands beside the variable', async () => {
     const { open } = await makePlace(`read ${B} reader\n`);
     const tokens = open(A);
-    expect(tokens.authenticate(`Bearer ${A}`)).toEqual({ scope: 'write', label: 'token' });
-    expect(tokens.authenticate(`Bearer ${B}`)).toEqual({ scope: 'read', label: 'reader' });
+    expect(tokens.authenticate(`Bearer ${A}`)?.caller).toEqual({ scope: 'write', label: 'token' });
+    expect(tokens.authenticate(`Bearer ${B}`)?.caller).toEqual({ scope: 'read', label: 'reader' });
   });
 
   it('must be there and whole at the start, and some token must be configured', async () => {

@@ -43,10 +43,14 @@ describe('who knocks', () => {
     }
   });
 
-  it('is told 401 for a token in the URL, which is nowhere read', async () => {
+  it('is told 400 for anything behind the path, such as a token, which is nowhere read', async () => {
     const agent = await startTestAgent();
-    expect((await ask(agent, { path: `/v1/connect?token=${TOKEN}` })).status).toBe(401);
-    expect((await ask(agent, { path: '/v1/connect?x=1', headers: bearer() })).status).toBe(101);
+    for (const query of [`token=${TOKEN}`, `access_token=${TOKEN}`, 'x=1', '']) {
+      for (const headers of [{}, bearer()]) {
+        const { status, body } = await ask(agent, { path: `/v1/connect?${query}`, headers });
+        expect([status, body.includes(TOKEN)]).toEqual([400, false]);
+      }
+    }
   });
 
   it('is told 403 if a browser sends it, whatever its token', async () => {

@@ -57,6 +57,21 @@ test.each([
   expect(readSettings(['listen'], { listen: text }, {})).toEqual({ listen: expected });
 });
 
+test('unix:/path is an address too, if it is absolute and short enough for the system', () => {
+  expect(readSettings(['listen'], { listen: 'unix:/run/a b.sock' }, {})).toEqual({
+    listen: { path: '/run/a b.sock' },
+  });
+  for (const listen of ['unix:', 'unix:relative', 'unix:/run/', 'unix:/', `unix:/${'x'.repeat(90)}`]) {
+    expect(fault({ listen }).message).toContain('--listen');
+  }
+});
+
+test('a value that may hold a secret is not repeated', () => {
+  for (const to of ['http://a@host', 'http://host?token=abc', `x\n${'k'.repeat(20)}`, 'x'.repeat(200)]) {
+    expect(fault({ to }).message).not.toContain(to);
+  }
+});
+
 test('lists are cut at commas, owners at the colon', () => {
   expect(readSettings(['ignore', 'owner'], { ignore: ' a, *.b ,,c', owner: '1000:50' }, {})).toEqual({
     ignore: ['a', '*.b', 'c'],
@@ -87,7 +102,7 @@ test.each<[SettingName, string]>([
 test('every bad value is named, with where it came from and what it must be', () => {
   const { message, hint } = fault({ maxPacked: 'huge' }, { AIRLOCK_LISTEN: 'here' });
   expect(message).toBe(
-    'AIRLOCK_LISTEN is "here" but must be host:port, such as 127.0.0.1:7423 or [::1]:7423; ' +
+    'AIRLOCK_LISTEN is "here" but must be host:port, such as 127.0.0.1:7423 or [::1]:7423, or unix:/path; ' +
       '--max-packed is "huge" but must be a number of bytes such as 1048576, 512K, 100M or 2G',
   );
   expect(hint).toContain('--help');
