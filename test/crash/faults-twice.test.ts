@@ -189,7 +189,7 @@ describe('cleaning up that fails itself', () => {
 });
 
 describe('a swap whose second rename fails and cannot be taken back', () => {
-  it.each(Object.keys(DISKS))(
+  it.each(Object.keys(DISKS).filter((name) => !name.includes('exchange')))(
     'carries both errors and leaves word for the operator (on %s)',
     async (name) => {
       await DISKS[name]?.(async (disk, root) => {
