@@ -10,7 +10,7 @@ import type { RefusalReason } from '../../shared/admission.ts';
 import type { Installed } from '../../shared/methods.ts';
 import { FaultyDisk, type Rule } from './faulty-disk.ts';
 import { type Room, deliver, makeRoom, namesIn, photograph, plainDisk, through } from './install-room.ts';
-import { createMemoryDisk } from './memory-disk.ts';
+import { LosingDisk } from './losing-disk.ts';
 import { file, gzip, symlink, tar } from './tar-builder.ts';
 
 /** Without real syncs: what counts is whether the call fails, and thousands of them would take minutes. */
@@ -28,8 +28,8 @@ export const DISKS: Record<string, OnDisk> = {
       rmSync(parent, { recursive: true, force: true });
     }
   },
-  'the memory disk': (run) => run(createMemoryDisk(), '/plugins'),
-  'the memory disk with an exchange': (run) => run(createMemoryDisk({ exchange: true }), '/plugins'),
+  'the memory disk': (run) => run(new LosingDisk().disk, '/plugins'),
+  'the memory disk with an exchange': (run) => run(new LosingDisk({ exchange: true }).disk, '/plugins'),
 };
 
 /** A top directory, directories in directories, an executable, a link and an ignored file: all that staging does. */

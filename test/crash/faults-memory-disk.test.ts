@@ -1,4 +1,4 @@
-import { describeChangeFaults, describeFaultCanary, describeFaults } from '../install/every-fault.ts';
+import { describeFaultCanary, describeFaults } from '../install/every-fault.ts';
 
 describeFaults('the memory disk', 'each');
 describeChangeFaults('the memory disk', 'each');
