@@ -74,6 +74,8 @@ async function untilIdle(agent: Program, enough = (): boolean => false): Promise
     if (litterIn(agent.root).length === 0 || enough() || Date.now() > end) break;
     await sleep(5);
   }
+  // Old versions are collected after the last trace of the operation is gone from staging.
+  await sleep(20);
 }
 
 /** Lets the threads come up and go through their code once, so that only the flow itself is traced. */

@@ -56,10 +56,23 @@ export class Station {
     }
   }
 
-  /** Resolves when nothing is in staging any more: house-keeping goes on after an answer, and clearing away after a refusal. */
+  /**
+   * Resolves when nothing is in staging any more and old versions are collected: house-keeping goes on after an answer, and
+   * clearing away after a refusal.
+   */
   async settled(timeout = 10_000): Promise<void> {
-    const { staging } = layoutOf(this.root);
-    await vi.waitFor(async () => expect(await readdir(staging)).toEqual([]), { timeout, interval: 10 });
+    const { staging, previous, receipts } = layoutOf(this.root);
+    let before = '';
+    await vi.waitFor(
+      async () => {
+        expect(await readdir(staging)).toEqual([]);
+        const now = JSON.stringify([await readdir(previous), await readdir(receipts)]);
+        const same = now === before;
+        before = now;
+        expect(same).toBe(true);
+      },
+      { timeout, interval: 40 },
+    );
   }
 
   /** Installs a version that must go in. */
