@@ -6,11 +6,14 @@ import { Fault, toFault } from '../shared/fault.ts';
 import type { Hello } from '../shared/methods.ts';
 import { CLOSE, PROTOCOL, WIRE } from '../shared/rpc.ts';
 import type { Swept } from '../shared/upkeep.ts';
+import { layoutOf } from '../shared/layout.ts';
 import { bootInstall } from './boot.ts';
 import type { AgentConfig } from './config.ts';
 import { listenOr, openDoor } from './door.ts';
+import { type Hearing, hearLoaded } from './hearing.ts';
 import type { Log } from './log.ts';
 import { systemClock } from './operation/clock.ts';
+import { Restarter } from './restart.ts';
 import type { Desk } from './session/desk.ts';
 import { Outbox } from './session/outbox.ts';
 import { Session } from './session/session.ts';
@@ -47,13 +50,18 @@ export async function startAgent(
   const tell = (event: EventBody): void => {
     log.info({ event: event.type, ...event.data }, 'event');
     outbox.publish(event);
+    if (event.type === 'plugin.changed' && event.data.restarting) {
+      restarter?.want();
+    }
   };
   const complain = (fault: Fault, stack: string | undefined): void => {
     const level = fault.status >= 500 ? 'error' : 'info';
     log[level]({ code: fault.code, stack: fault.status >= 500 ? stack : undefined }, fault.message);
   };
   const workshop = openWorkshop(config, { workerFile, clock: systemClock, tell, complain });
+  const restarter = restarterOf(config, workshop, log);
   const served = workshop.serve();
+  let hearing: Hearing | undefined;
   try {
     if (served === undefined) {
       throw new Fault('LOCKED', `Another agent works on "${config.root}"`, {
@@ -71,6 +79,9 @@ export async function startAgent(
     // Nobody is listened to yet: waiting for a lock alone would let the process end.
     const awake = setInterval(() => undefined, SWEEP_MILLIS);
     await prepare(config, workshop, log).finally(() => clearInterval(awake));
+    const { loaded } = layoutOf(config.root, config.loadedDir);
+    hearing = await hearLoaded(loaded, tell, (fault) => complain(fault, undefined));
+    await restartWhatWaits(workshop, restarter, log);
     const desk = deskOf(config, workshop, { version, bootId: outbox.bootId, sweep });
     const server = await listenOr(config, {
       ...door.options,
@@ -93,8 +104,10 @@ export async function startAgent(
         outbox.publish({ type: 'draining', data: {} });
         clearInterval(timer);
         watching();
+        hearing?.close();
         server.stop();
         await atMost(DRAIN_MILLIS * 0.8, workshop.drain());
+        await atMost(DRAIN_MILLIS * 0.1, restarter?.close() ?? Promise.resolve());
         await server.close(CLOSE.draining, 'draining', DRAIN_MILLIS * 0.1);
         await workshop.close();
         served.release();
@@ -102,6 +115,8 @@ export async function startAgent(
       },
     };
   } catch (error) {
+    hearing?.close();
+    await restarter?.close();
     await workshop.close();
     served?.release();
     throw error;
@@ -114,7 +129,7 @@ function deskOf(
   workshop: Workshop,
   { version, bootId, sweep }: { version: string; bootId: string; sweep: () => Promise<Swept> },
 ): Desk {
-  const { operations, looks, changes, care } = workshop;
+  const { operations, looks, loads, changes, care } = workshop;
   const startedAt = new Date().toISOString();
   return {
     hello: () => helloOf(config, version, bootId),
@@ -124,6 +139,9 @@ function deskOf(
     list: () => looks.list(),
     get: (plugin) => looks.get(plugin),
     verify: (plugin) => looks.verify(plugin),
+    classify: (params) => looks.classify(params),
+    basis: (plugin) => looks.basis(plugin),
+    restarted: (params) => loads.restarted(params),
     rollback: (params, by) => changes.rollback(params, by),
     uninstall: (params, by) => changes.uninstall(params, by),
     recover: (plugin) => care.recover(plugin),
@@ -137,6 +155,34 @@ function deskOf(
     }),
     expectWork: () => workshop.warm(),
   };
+}
+
+/** Without a command of its own the agent restarts nothing: who asks for a change is told what it takes. */
+function restarterOf({ restart }: AgentConfig, { loads }: Workshop, log: Log): Restarter | undefined {
+  return restart === undefined
+    ? undefined
+    : new Restarter({
+        ...restart,
+        clock: systemClock,
+        begin: () => loads.begin(),
+        loaded: (began) => loads.loaded(began, 'restart-command'),
+        log,
+      });
+}
+
+/** A restart that was promised and had not ended well when an agent ended is made up for. */
+async function restartWhatWaits(
+  { looks }: Workshop,
+  restarter: Restarter | undefined,
+  log: Log,
+): Promise<void> {
+  try {
+    if (restarter !== undefined && (await looks.list()).some(({ pending }) => pending?.restarting)) {
+      restarter.want();
+    }
+  } catch (error) {
+    log.error({ err: error }, 'what waits for a restart cannot be listed');
+  }
 }
 
 /** What is done before anybody is let in. Listening depends on none of it. */

@@ -9,6 +9,8 @@ import type { Patience } from './operation/around.ts';
 /** What it takes to work on a root. */
 export type WorkConfig = {
   root: string;
+  /** Where runtimes say what they have loaded, if not below the root. */
+  loadedDir: string | undefined;
   policy: InstallPolicy;
   durability: Durability;
   patience: Patience;
@@ -27,11 +29,14 @@ export type AgentConfig = WorkConfig & {
   logLevel: string;
   /** A directory with bundles that are installed at the start. */
   bootFrom: string | undefined;
+  /** How the agent restarts the runtime after cold changes; undefined: who asks for a change does it. */
+  restart: { command: string; timeout: number; env: Texts } | undefined;
 };
 
 /** The settings of all work on a root, by name: each has a flag and a variable. */
 export const WORK_SETTINGS = [
   'root',
+  'loadedDir',
   'runtime',
   'manifest',
   'ignore',
@@ -62,6 +67,8 @@ export const AGENT_SETTINGS = [
   'tokenFile',
   'workspace',
   'bootFrom',
+  'restartCommand',
+  'restartTimeout',
   'logLevel',
 ] as const;
 
@@ -70,13 +77,18 @@ type Texts = Readonly<Record<string, string | undefined>>;
 /** @throws Fault INVALID_PARAMS that names every bad value. */
 export function readAgentConfig(flags: Texts, env: Texts): AgentConfig {
   const read = readSettings(AGENT_SETTINGS, flags, env);
+  const { [TOKEN_VARIABLE]: token, ...others } = env;
+  const { restartCommand: command, restartTimeout: timeout } = read;
+  const work = workConfigOf(read);
   return {
-    ...workConfigOf(read),
+    ...work,
+    policy: { ...work.policy, restarts: command === undefined ? 'caller' : 'command' },
+    restart: command === undefined ? undefined : { command, timeout, env: others },
     listen: read.listen,
     tls: tlsOf(read),
     allowOrigin: read.allowOrigin.map((origin) => origin.toLowerCase()),
     allowHost: read.allowHost,
-    token: env[TOKEN_VARIABLE],
+    token,
     tokenFile: read.tokenFile,
     workspace: read.workspace,
     runtime: read.runtime,
@@ -111,6 +123,7 @@ function workConfigOf(read: Settings<(typeof WORK_SETTINGS)[number]>): WorkConfi
   const { stall, resume, deadline, lock } = read;
   return {
     root: resolve(read.root),
+    loadedDir: read.loadedDir === undefined ? undefined : resolve(read.loadedDir),
     policy: policyOf(read),
     durability: read.durability,
     patience: { stall, resume, deadline, lock },
@@ -142,6 +155,7 @@ function policyOf(read: PolicySettings): InstallPolicy {
     owner,
     keep,
     keepMillis,
+    restarts: 'caller',
     maxPacked,
     maxUnpacked,
     maxEntries,

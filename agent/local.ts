@@ -1,4 +1,5 @@
 /** Work on a root by a command, without an agent to ask: the same code, under the same locks, in this process. */
+import type { Reload } from '../shared/classify.ts';
 import type { Fault } from '../shared/fault.ts';
 import type { Params, Result } from '../shared/methods.ts';
 import { type Booted, bootInstall } from './boot.ts';
@@ -11,6 +12,7 @@ import { openWorkshop } from './workshop.ts';
 export type Local = {
   rollback(params: Params<'plugin.rollback'>): Promise<Result<'plugin.rollback'>>;
   uninstall(params: Params<'plugin.uninstall'>): Promise<Result<'plugin.uninstall'>>;
+  classify(params: Params<'plugin.classify'>): Promise<Reload>;
   recover(plugin: string | undefined): Promise<Result<'recover'>>;
   sweep(): Promise<Result<'sweep'>>;
   status(): Promise<RootStatus>;
@@ -67,6 +69,7 @@ export function openLocal({ flags, env, workerFile, complain }: LocalOptions): L
   return {
     rollback: (params) => workshop.changes.rollback(params, BY),
     uninstall: (params) => workshop.changes.uninstall(params, BY),
+    classify: (params) => workshop.looks.classify(params),
     recover: (plugin) => workshop.care.recover(plugin),
     sweep: () => workshop.care.sweep(),
     status: () => statusOf(workshop, config),

@@ -22,6 +22,7 @@ import { Changes } from './operation/changes.ts';
 import type { Clock } from './operation/clock.ts';
 import { Holds } from './operation/holds.ts';
 import { Lanes } from './operation/lane.ts';
+import { Loads } from './operation/loads.ts';
 import { Looks } from './operation/looks.ts';
 import { Operations } from './operation/operations.ts';
 import { Pool } from './operation/pool.ts';
@@ -50,6 +51,7 @@ export type Workshop = {
   /** Who serves the root, in words. */
   server(): string | undefined;
   looks: Looks;
+  loads: Loads;
   care: Care;
   changes: Changes;
   operations: Operations;
@@ -94,7 +96,7 @@ type Around = {
  * @throws Fault READ_ONLY, NO_SPACE, INTERNAL if the root cannot be used.
  */
 export function openWorkshop(config: WorkConfig, { workerFile, clock, tell, complain }: Around): Workshop {
-  const layout = layoutOf(config.root);
+  const layout = layoutOf(config.root, config.loadedDir);
   const owner = processIdentity();
   prepareRoot(nodeDisk, layout);
   let ability: RootProbe = {
@@ -112,17 +114,21 @@ export function openWorkshop(config: WorkConfig, { workerFile, clock, tell, comp
     complain: (fault) => complain(fault, fault.stack),
   };
   const locks = createLocks(layout.locks, owner);
-  const { root, policy, durability } = config;
+  const { root, loadedDir, policy, durability } = config;
   // A note of another boot stays until who serves the root has compared what that boot has left.
   if (durability === 'none') {
     noteVolatile(ground);
   }
-  const data: EngineData = { kind: ENGINE, root, policy, durability, owner };
+  const data: EngineData = { kind: ENGINE, root, loadedDir, policy, durability, owner };
   const makePool = (max: number): Pool => new Pool({ file: workerFile, data, max, idleMillis: IDLE_MILLIS });
   const installs = makePool(INSTALL_THREADS);
   const tasks = makePool(TASK_THREADS);
-  const ask = askPool(tasks, { tell, complain });
-  const looks = new Looks(ask);
+  const hear = (event: EventBody): void => {
+    loads.heard(event);
+    tell(event);
+  };
+  const ask = askPool(tasks, { tell: hear, complain });
+  const looks = new Looks(ask, ground.ignore);
   const recover = async (plugin: string): Promise<void> => {
     try {
       if (unfinishedPlugins(ground).includes(plugin)) {
@@ -135,13 +141,14 @@ export function openWorkshop(config: WorkConfig, { workerFile, clock, tell, comp
   const holds = new Holds({ locks, clock, wait: config.patience.lock, recover });
   const lanes = new Lanes();
   const changes = new Changes(ask, holds, lanes);
+  const loads = new Loads(ask, holds, lanes, clock);
   const around = {
     pool: new Turns(installs, clock),
     lanes,
     holds,
     clock,
     patience: config.patience,
-    tell,
+    tell: hear,
     complain,
   };
   const operations = new Operations(around, looks);
@@ -163,6 +170,7 @@ export function openWorkshop(config: WorkConfig, { workerFile, clock, tell, comp
     },
     server: () => locks.holderOf(AGENT_LOCK),
     looks,
+    loads,
     care: new Care(ask, holds),
     changes,
     operations,

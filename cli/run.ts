@@ -10,6 +10,7 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   agent: () => import('./commands/agent.ts'),
   push: () => import('./commands/push.ts'),
   boot: () => import('./commands/boot.ts'),
+  classify: () => import('./commands/classify.ts'),
   list: () => import('./commands/list.ts'),
   verify: () => import('./commands/verify.ts'),
   rollback: () => import('./commands/rollback.ts'),

@@ -12,14 +12,16 @@
  *   await bundle.dispose();
  * }
  */
+export type { Reload } from '../shared/classify.ts';
 export { Fault, type FaultCode, type FaultData, type Violation } from '../shared/fault.ts';
-export type { Hello, Installed, PluginInfo, Reload, Uninstalled, Verification } from '../shared/methods.ts';
+export type { Hello, Installed, PluginInfo, Uninstalled, Verification } from '../shared/methods.ts';
 export { type Bundle, openBundle } from './bundle.ts';
+export { classify } from './classify.ts';
 export { connect, type ConnectOptions, openSession, type Reach } from './connect.ts';
 export type { AgentEvent, Position } from './feed.ts';
 export { install, type InstallOptions } from './install.ts';
 export { listPlugins, verifyPlugins } from './list.ts';
-export { packDirectory, type Packed, type PackOptions } from './pack/pack.ts';
+export { listDirectory, packDirectory, type Listed, type Packed, type PackOptions } from './pack/pack.ts';
 export type { Skipped } from './pack/walk.ts';
 export { newOperationId, push, type PushOptions } from './push.ts';
 export type { Session } from './session.ts';

@@ -23,7 +23,7 @@ export async function listPlugins(
     return plugins.items;
   }
   const all: PluginInfo[] = [];
-  for await (const line of lines(session.receive(stream))) {
+  for await (const line of linesOf(session.receive(stream))) {
     all.push(readPlugin(line));
   }
   return all;
@@ -56,7 +56,7 @@ function readPlugin(line: string): PluginInfo {
 }
 
 /** The lines of a stream of UTF-8; an empty one is let pass. */
-async function* lines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, undefined> {
+export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, undefined> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
   let rest = '';
   for await (const chunk of chunks) {

@@ -1,8 +1,9 @@
 /**
  * The public door of the loader: what a runtime imports to learn which plugins it may load. It reads the disk and
- * nothing else: no network, no archive code, and it never writes.
+ * nothing else: no network, no archive code; it writes nothing but what the runtime reports as loaded.
  */
 import { ask, createGate } from './gate.ts';
+import { writeLoaded } from './loaded.ts';
 import { createMemory } from './memory.ts';
 import type { GateAnswer, Plugin, Scan } from './plugin.ts';
 import { type Reader, createRead } from './read.ts';
@@ -55,6 +56,15 @@ export type Loader = {
    * const skill = await loader.read('lint', (root) => readFile(join(root, 'skills/lint/SKILL.md'), 'utf8'));
    */
   read<T>(plugin: string | Pick<Plugin, 'name'>, reader: Reader<T>): Promise<T>;
+  /**
+   * Reports what the runtime really runs: call it once a plugin is loaded, and again after its skills were read anew. The
+   * agent judges every later change against it. When it resolves, the report survives a power cut.
+   *
+   * @param generation of the plugin that was loaded, as the gate or `read` told it.
+   * @throws (rejects with) Fault INVALID_PARAMS for a name or generation that is none; INTERNAL where it cannot be written.
+   * @example await loader.loaded(plugin, plugin.generation);
+   */
+  loaded(plugin: string | Pick<Plugin, 'name'>, generation: string): Promise<void>;
 };
 
 /**
@@ -72,5 +82,7 @@ export function createLoader(options: LoaderOptions): Loader {
     gate: (name) => ask(gate, settings, name),
     scan: createScan(settings, gate),
     read: createRead(settings, gate),
+    loaded: (plugin, generation) =>
+      writeLoaded(settings, typeof plugin === 'string' ? plugin : plugin.name, generation),
   };
 }

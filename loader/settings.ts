@@ -26,6 +26,8 @@ export type LoaderOptions = {
   readonly manifest?: 'required' | 'optional' | undefined;
   /** Names that are no part of a plugin, beside `*.pyc` and the like; one `*` may lead or trail. */
   readonly ignore?: readonly string[] | undefined;
+  /** Where {@link Loader.loaded} writes: the agent's `AIRLOCK_LOADED_DIR`. Default: `.loaded` below the first root. */
+  readonly loadedDir?: string | undefined;
   /** Once it is aborted, what is under way and what is asked later rejects with its reason. */
   readonly signal?: AbortSignal | undefined;
 };
@@ -67,6 +69,7 @@ const optionsSchema = z.strictObject({
   verify: z.enum(['marker', 'stat', 'digest']).default('marker'),
   manifest: z.enum(['required', 'optional']).default('required'),
   ignore: z.array(z.string().min(1, 'must not be empty')).default([]),
+  loadedDir: path.optional(),
   signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal').optional(),
 });
 
@@ -78,8 +81,9 @@ export function readOptions(options: LoaderOptions, clock: Clock): Settings {
       parsed.error.issues.map((issue) => `${issue.path.join('.') || 'options'}: ${issue.message}`),
     );
   }
-  const { roots, runtime, mode, verify, manifest, ignore, signal } = parsed.data;
-  const [first, ...others] = roots.map((root) => layoutOf(resolve(root)));
+  const { roots, runtime, mode, verify, manifest, ignore, loadedDir, signal } = parsed.data;
+  const loaded = loadedDir === undefined ? undefined : resolve(loadedDir);
+  const [first, ...others] = roots.map((root) => layoutOf(resolve(root), loaded));
   if (first === undefined) {
     throw misuse(['roots: must name at least one directory']);
   }

@@ -100,6 +100,24 @@ export const settings = {
     '',
     'more names in the Host header that are served; on the loopback its own names always are',
   ),
+  loadedDir: setting(
+    'AIRLOCK_LOADED_DIR',
+    z.string().min(1),
+    undefined,
+    'where runtimes say what they have loaded, if not in .loaded below the root',
+  ),
+  restartCommand: setting(
+    'AIRLOCK_RESTART_COMMAND',
+    z.string().min(1),
+    undefined,
+    'shell command that restarts the runtime after cold changes',
+  ),
+  restartTimeout: setting(
+    'AIRLOCK_RESTART_SECONDS',
+    millis,
+    '60',
+    'seconds after which the restart command and its children are killed',
+  ),
   tokenFile: setting(
     'AIRLOCK_TOKEN_FILE',
     z.string().min(1),

@@ -1,6 +1,7 @@
 /** What an agent tells without being asked: numbered events, of which a client that was away gets what it missed. */
 import { z } from 'zod';
 
+import { reloadSchema } from './classify.ts';
 import { faultDataSchema } from './fault.ts';
 
 export const eventTypes = [
@@ -10,6 +11,8 @@ export const eventTypes = [
   'install.complete',
   'install.failed',
   'install.rolled-back',
+  'plugin.changed',
+  'plugin.loaded',
   'plugin.removed',
   'sweep.done',
   'draining',
@@ -53,6 +56,10 @@ export const eventData = {
     refused: z.string().nullable(),
     by: z.string(),
   }),
+  /** What is live is another than before: what that means for the runtime, and which operation it was. */
+  'plugin.changed': reloadSchema.extend({ plugin: z.string(), cause: z.string() }),
+  /** What the runtime has loaded is another than before; null: the plugin is unloaded. */
+  'plugin.loaded': z.object({ plugin: z.string(), generation: z.string().nullable(), cause: z.string() }),
   'plugin.removed': z.object({ ...subject, installId: z.string().nullable(), by: z.string() }),
   'sweep.done': z.object({
     snapshots: z.number(),

@@ -18,6 +18,8 @@ export type Layout = {
   readonly locks: string;
   /** Which boot of the machine wrote here without syncs; absent where nobody did. */
   readonly volatile: string;
+  /** What runtimes say that they have loaded. */
+  readonly loaded: string;
   /** The live directory of a plugin. */
   live(plugin: string): string;
   /** A tree that is being received. */
@@ -36,7 +38,8 @@ export type Layout = {
   data(plugin: string): string;
 };
 
-export function layoutOf(root: string): Layout {
+/** @param loaded another place for what runtimes say that they have loaded. */
+export function layoutOf(root: string, loaded: string = join(root, '.loaded')): Layout {
   const staging = join(root, '.staging');
   const previous = join(root, '.previous');
   const receipts = join(root, '.receipts');
@@ -53,13 +56,14 @@ export function layoutOf(root: string): Layout {
     boot,
     locks: join(root, '.locks'),
     volatile: join(root, '.volatile'),
+    loaded,
     live: (plugin) => join(root, plugin),
     slot: (plugin, stamp) => join(staging, slotName(plugin, stamp)),
     intent: (plugin, stamp) => join(staging, `${slotName(plugin, stamp)}.json`),
     snapshot: (plugin, stamp) => join(previous, slotName(plugin, stamp)),
     receipt: (plugin, stamp) => join(receipts, `${slotName(plugin, stamp)}.json`),
     stateOf: (plugin) => join(state, `${plugin}.json`),
-    loadedOf: (plugin) => join(root, '.loaded', `${plugin}.json`),
+    loadedOf: (plugin) => join(loaded, `${plugin}.json`),
     bootOf: (plugin) => join(boot, `${plugin}.json`),
     operation: (operationId) => join(operations, `${operationId}.json`),
     data: (plugin) => join(root, '..', 'plugin-data', plugin),

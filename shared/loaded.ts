@@ -5,4 +5,18 @@ export const loadedSchema = z.looseObject({
   version: z.literal(1),
   /** The installId, or what stands for it where the marker is empty. */
   generation: z.string().min(1).max(256),
+  /** When that was said. */
+  at: z.iso.datetime().optional(),
+  /** Who has said it, where that is not the runtime itself: the agent, after a restart. */
+  by: z.string().optional(),
 });
+export type Loaded = z.infer<typeof loadedSchema>;
+
+/** Reads the text of such a file; undefined if it is none. */
+export function readLoaded(text: string): Loaded | undefined {
+  try {
+    return loadedSchema.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}

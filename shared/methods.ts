@@ -6,12 +6,15 @@
 import { z } from 'zod';
 
 import { refusalReasons } from './admission.ts';
+import { reloadSchema } from './classify.ts';
 import { faultDataSchema } from './fault.ts';
 import { digestSchema, operationIdSchema, pluginNameSchema, sha256Schema, stampSchema } from './name.ts';
 import { markerSchema } from './marker.ts';
 import { PROTOCOL, cutSchema } from './rpc.ts';
 import { recoveryResultSchema, statusSchema, sweptSchema } from './upkeep.ts';
 import { eventTypes } from './events.ts';
+import { pendingSchema } from './state.ts';
+import { basisSchema, classifyParams, restartedParams, restartedSchema } from './loading.ts';
 
 /** A place in the stream of events: which run of the agent, and how far. */
 export const positionSchema = z.strictObject({ bootId: z.string(), seq: z.number().int().nonnegative() });
@@ -50,17 +53,6 @@ export type Window = z.infer<typeof windowSchema>;
 /** The stream has failed: nothing more is taken in, and the commit will answer with the same error. */
 export const resetSchema = z.object({ stream: z.number().int(), error: faultDataSchema });
 export type Reset = z.infer<typeof resetSchema>;
-
-/** What a change means for the runtime, and whether a restart is on its way. */
-export const reloadSchema = z.object({
-  kind: z.enum(['identical', 'skill-content-only', 'cold']),
-  action: z.enum(['none', 'hot', 'restart']),
-  restarting: z.boolean(),
-  reasons: cutSchema(
-    z.object({ path: z.string(), change: z.enum(['added', 'removed', 'modified']), why: z.string() }),
-  ),
-});
-export type Reload = z.infer<typeof reloadSchema>;
 
 /** The answer to an install: what the marker says, what is to be done about it, what was left out. */
 export const installedSchema = markerSchema.omit({ version: true }).extend({
@@ -155,6 +147,12 @@ export const pluginSchema = z.object({
   description: z.string().optional(),
   /** Something that only an operator can put right: what happened and what to do. */
   trouble: z.object({ what: z.string(), todo: z.string() }).optional(),
+  /** Files that were edited, added or removed in place, as far as sizes, modes and times show; absent: none. */
+  drift: z.number().int().optional(),
+  /** The generation that the runtime says it has loaded. */
+  loaded: z.string().optional(),
+  /** A change that waits for a restart. */
+  pending: pendingSchema.optional(),
   kind: z.string().optional(),
   installId: z.string().optional(),
   bundle: z.string().optional(),
@@ -217,6 +215,9 @@ export const methods = {
   'plugin.verify': { scope: 'read', params: one, result: verificationSchema },
   'plugin.rollback': { scope: 'write', params: rollbackParams, result: installedSchema },
   'plugin.uninstall': { scope: 'write', params: uninstallParams, result: uninstalledSchema },
+  'plugin.classify': { scope: 'read', params: classifyParams, result: z.object({ reload: reloadSchema }) },
+  'plugin.files': { scope: 'read', params: one, result: basisSchema },
+  'runtime.restarted': { scope: 'write', params: restartedParams, result: restartedSchema },
   recover: {
     scope: 'write',
     params: z.strictObject({

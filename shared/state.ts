@@ -1,7 +1,31 @@
 /** `.state/<name>.json`: what is known of a plugin beyond what is live. */
 import { z } from 'zod';
 
-import { digestSchema, operationIdSchema } from './name.ts';
+import { reasonSchema } from './classify.ts';
+import { digestSchema, operationIdSchema, stampSchema } from './name.ts';
+import { cutSchema } from './rpc.ts';
+
+/** A cold change that is live and that the runtime, as far as is known, has not loaded yet. */
+export const pendingSchema = z.object({
+  at: z.iso.datetime(),
+  operationId: operationIdSchema,
+  /** The version that waits to be loaded; null: the plugin is removed, and waits to be unloaded. */
+  installId: stampSchema.nullable(),
+  /** The generation that is taken to be loaded meanwhile; null: none. */
+  against: z.string().nullable(),
+  /** Whether a restart was promised. */
+  restarting: z.boolean(),
+  reasons: cutSchema(reasonSchema),
+});
+export type Pending = z.infer<typeof pendingSchema>;
+
+/**
+ * Whether a change still waits to be loaded: what the runtime has said since it was made ends that.
+ *
+ * @param loaded the generation that the runtime says it has loaded.
+ */
+export const isPending = (pending: Pending | undefined, loaded: string | undefined): pending is Pending =>
+  pending !== undefined && (loaded === undefined || loaded === pending.against);
 
 export const stateSchema = z.looseObject({
   version: z.literal(1),
@@ -17,6 +41,7 @@ export const stateSchema = z.looseObject({
   trouble: z
     .object({ at: z.iso.datetime(), operationId: operationIdSchema, what: z.string(), todo: z.string() })
     .optional(),
+  pending: pendingSchema.optional(),
 });
 export type PluginState = z.infer<typeof stateSchema>;
 

@@ -18,6 +18,8 @@ export type InstallPolicy = {
   keep: number;
   /** Milliseconds after which a snapshot goes though there is room for it. */
   keepMillis: number;
+  /** Who restarts the runtime after a cold change: who asked for it, or the agent with a command of its own. */
+  restarts: 'caller' | 'command';
   maxPacked: number;
   maxUnpacked: number;
   maxEntries: number;

@@ -35,7 +35,7 @@ export function hashTree({ disk, ignore }: Ground, directory: string): HashedTre
   return found;
 }
 
-function hashFile(disk: Disk, path: string, buffer: Buffer): Omit<FileEntry, 'path'> {
+export function hashFile(disk: Disk, path: string, buffer: Buffer): Omit<FileEntry, 'path'> {
   const fd = disk.open(path);
   try {
     const hash = createHash('sha256');

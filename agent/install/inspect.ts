@@ -3,17 +3,17 @@ import { type Judgement, judge, refuse } from '../../shared/admission.ts';
 import { Fault } from '../../shared/fault.ts';
 import type { PluginInfo, Verification } from '../../shared/methods.ts';
 import { isPluginName } from '../../shared/name.ts';
-import { type Receipt, receiptSchema } from '../../shared/receipt.ts';
 import { cut } from '../../shared/cut.ts';
-import { NO_STATE, type PluginState, readState } from '../../shared/state.ts';
 import { compareTrees, treeDigest } from '../../shared/tree.ts';
 import { diskFault } from '../disk/disk-fault.ts';
-import { readText } from '../disk/record.ts';
+import { driftOf } from './drift.ts';
 import type { Ground } from './ground.ts';
 import { hashTree } from './hash-tree.ts';
+import { loadedGeneration, pendingOf } from './loaded.ts';
 import { lookSettled } from './look.ts';
+import { receiptOf, stateOf } from './records.ts';
 
-const RECORD_MAX_BYTES = 64 * 1024 * 1024;
+export { receiptOf, stateOf } from './records.ts';
 
 /** What the gate says of one name; undefined if there is nothing. */
 export function inspect(ground: Ground, name: string): Judgement | undefined {
@@ -29,32 +29,12 @@ export function inspect(ground: Ground, name: string): Judgement | undefined {
 }
 
 const VERIFY_TRIES = 20;
+/** A list hashes no more files than these of a plugin: where more are younger than its install, somebody copied the root. */
+const LISTED_SUSPECTS = 200;
 
 function liveIdOf(ground: Ground, name: string): string | undefined {
   const judgement = inspect(ground, name);
   return judgement?.admitted === true ? judgement.installId : undefined;
-}
-
-/** What is remembered of a plugin; undefined if something is, and cannot be read. */
-export function stateOf({ disk, layout }: Ground, name: string): PluginState | undefined {
-  const reading = readText(disk, layout.stateOf(name), RECORD_MAX_BYTES);
-  if (reading.kind === 'absent') {
-    return NO_STATE;
-  }
-  return reading.kind === 'text' ? readState(reading.text) : undefined;
-}
-
-/** The receipt of an install; undefined if there is none that can be read. */
-export function receiptOf({ disk, layout }: Ground, name: string, installId: string): Receipt | undefined {
-  const reading = readText(disk, layout.receipt(name, installId), RECORD_MAX_BYTES);
-  if (reading.kind !== 'text') {
-    return undefined;
-  }
-  try {
-    return receiptSchema.parse(JSON.parse(reading.text));
-  } catch {
-    return undefined;
-  }
 }
 
 /** The plugins below the root, by name; entries that are no plugin names are not seen. */
@@ -76,12 +56,28 @@ export function listPlugins(ground: Ground): PluginInfo[] {
 export function getPlugin(ground: Ground, name: string): PluginInfo | undefined {
   const judgement = inspect(ground, name);
   const trouble = stateOf(ground, name)?.trouble;
-  if (trouble === undefined) {
-    return judgement === undefined ? undefined : describe(judgement);
+  const pending = pendingOf(ground, name);
+  // What only an operator can put right, or a restart, is shown also where nothing is live.
+  const absent =
+    trouble?.what ?? (pending === undefined ? undefined : 'It is removed, and may still be loaded');
+  if (judgement === undefined && absent === undefined) {
+    return undefined;
   }
-  // What only an operator can put right is shown also where nothing is live.
-  const { what, todo } = trouble;
-  return { ...describe(judgement ?? refuse(name, 'not-a-directory', what)), trouble: { what, todo } };
+  return {
+    ...describe(judgement ?? refuse(name, 'not-a-directory', absent ?? '')),
+    ...(trouble === undefined ? {} : { trouble: { what: trouble.what, todo: trouble.todo } }),
+    ...loading(ground, name, judgement),
+    ...(pending === undefined ? {} : { pending }),
+  };
+}
+
+/** What the runtime says that it has loaded, and how far the files are not those that were installed. */
+function loading(ground: Ground, name: string, judgement: Judgement | undefined): Partial<PluginInfo> {
+  const loaded = loadedGeneration(ground, name);
+  const installId = judgement?.admitted === true ? judgement.installId : undefined;
+  const receipt = installId === undefined ? undefined : receiptOf(ground, name, installId);
+  const drift = receipt === undefined ? 0 : driftOf(ground, name, receipt, LISTED_SUSPECTS).length;
+  return { ...(drift === 0 ? {} : { drift }), ...(loaded === undefined ? {} : { loaded }) };
 }
 
 /** A judgement as it travels. */

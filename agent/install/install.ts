@@ -6,19 +6,18 @@
 import type { InstallStep } from '../../shared/events.ts';
 import { Fault, toFault } from '../../shared/fault.ts';
 import type { Marker } from '../../shared/marker.ts';
+import type { Reload } from '../../shared/classify.ts';
 import { type BeginParams, type Installed, installedSchema } from '../../shared/methods.ts';
-import { reloadFor } from '../../shared/reload.ts';
 import { cut } from '../../shared/cut.ts';
-import type { FileEntry } from '../../shared/tree.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { type Barrier, openBarrier } from './barrier.ts';
 import { tidy } from './collect.ts';
 import { finish } from './finish.ts';
 import type { Ground } from './ground.ts';
-import { receiptOf } from './inspect.ts';
 import { questionOf, recall, remember } from './memory.ts';
 import { type Papers, amend, makeMarker, newIntent, readyChanges } from './papers.ts';
 import { askForRoom, checkBundle, findPresent, refuseUnwanted } from './preflight.ts';
+import { type Outlook, foresee, standing } from './reload.ts';
 import { seal } from './seal.ts';
 import { discardSlot, lookAtLive, takeSlot, writeIntent } from './slot.ts';
 import { Stager } from './stage.ts';
@@ -81,7 +80,8 @@ export class Install {
     refuseUnwanted(this.#ground, this.#params);
     const present = findPresent(this.#ground, this.#params);
     if (present !== undefined) {
-      const answer = this.#answer('present', present, present.list, present.list, []);
+      const reload = standing(this.#ground, plugin, present.installId, present.list);
+      const answer = this.#answer('present', present, reload, []);
       this.#remember(answer);
       return answer;
     }
@@ -167,6 +167,7 @@ export class Install {
     const { stamp } = papers.intent;
     const tree = this.#validated;
     const moves: Move[] = [];
+    let outlook: Outlook | undefined;
     try {
       if (tree === undefined) {
         throw new Fault('INTERNAL', `"${plugin}" was to be installed before it was validated`);
@@ -174,23 +175,29 @@ export class Install {
       refuseUnwanted(ground, { ...this.#params, tree: tree.tree });
       const from = lookAtLive(ground, plugin);
       const replaced = from?.installId ?? null;
-      const before = replaced === null ? undefined : receiptOf(ground, plugin, replaced)?.list;
       const marker = makeMarker(ground, this.#params, this.#by, stamp, tree, replaced);
       this.#step('seal', () => {
         amend(ground, papers, readyChanges(ground, from, tree));
         seal(ground, slot, marker, tree, barrier);
       });
+      const next = { installId: stamp, files: tree.files, directory: slot };
+      const restart = this.#params.restart !== false;
+      outlook = foresee(ground, { plugin, operationId, restart, from, next });
       this.#step('swap', () => swap(ground, papers, moves));
       this.#step('verify', () => verifyLive(ground, marker, tree.files));
       ground.tell({ type: 'install.swapped', data: { operationId, plugin, installId: stamp, replaced } });
-      const answer = this.#answer('installed', marker, before, tree.files, tree.warnings);
+      outlook.settle();
+      const answer = this.#answer('installed', marker, outlook.reload, [
+        ...outlook.warnings,
+        ...tree.warnings,
+      ]);
       this.#remember(answer);
       return answer;
     } catch (error) {
       this.#receiving = undefined;
       this.#attempt('Closing the barrier', barrier.close);
       const code = moves.length > 0 ? 'SWAP_FAILED' : 'INTERNAL';
-      throw undo(ground, papers, moves, diskFault(error, `Installing "${plugin}"`, code));
+      throw undo(ground, papers, moves, diskFault(error, `Installing "${plugin}"`, code), outlook);
     }
   }
 
@@ -232,7 +239,7 @@ export class Install {
   /** The swap stands whether the answer can be remembered or not: asked again without it, the tree is present. */
   #remember(answer: Installed): void {
     this.#attempt('Remembering the answer', () =>
-      remember(this.#ground, this.#params.operationId, questionOf(this.#params), answer),
+      remember(this.#ground, this.#params.operationId, questionOf(this.#params), answer, answer.plugin),
     );
   }
 
@@ -260,15 +267,8 @@ export class Install {
     this.#ground.tell({ type: 'install.progress', data: timed });
   }
 
-  #answer(
-    status: 'installed' | 'present',
-    said: Marker,
-    before: readonly FileEntry[] | undefined,
-    after: readonly FileEntry[],
-    warnings: string[],
-  ): Installed {
-    const { operationId, plugin, restart } = this.#params;
-    const reload = reloadFor(before, after, restart !== false);
+  #answer(status: 'installed' | 'present', said: Marker, reload: Reload, warnings: string[]): Installed {
+    const { operationId, plugin } = this.#params;
     const { installId, pluginVersion: version, by } = said;
     this.#ground.tell({
       type: 'install.complete',

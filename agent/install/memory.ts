@@ -56,15 +56,20 @@ export function sameId(operationId: string): Fault {
   });
 }
 
-/** Remembers an answer; the oldest go when there are too many. Throws what the disk throws. */
+/**
+ * Remembers an answer; the oldest go when there are too many. Throws what the disk throws.
+ *
+ * @param plugin whom it is about; '' for the root.
+ */
 export function remember(
   ground: Ground,
   operationId: string,
   question: string,
-  answer: { plugin: string },
+  answer: object,
+  plugin: string,
 ): void {
   const { disk, layout } = ground;
-  putRecord(disk, layout.staging, answer.plugin, layout.operation(operationId), {
+  putRecord(disk, layout.staging, plugin, layout.operation(operationId), {
     version: 1,
     question,
     answer,

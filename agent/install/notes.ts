@@ -1,9 +1,9 @@
 /** What is written into a plugin's state: what only an operator can put right, and what was rolled back. */
-import { toFault } from '../../shared/fault.ts';
+import { Fault, toFault } from '../../shared/fault.ts';
 import type { Intent } from '../../shared/intent.ts';
 import type { Marker } from '../../shared/marker.ts';
-import { NO_STATE, type PluginState } from '../../shared/state.ts';
-import { putRecord } from '../disk/record.ts';
+import { NO_STATE, type Pending, type PluginState } from '../../shared/state.ts';
+import { putRecord, removeTree, syncDirectory } from '../disk/record.ts';
 import type { Ground } from './ground.ts';
 import { receiptOf, stateOf } from './inspect.ts';
 
@@ -71,6 +71,35 @@ export function forgetRefused(ground: Ground, { plugin, tree }: Pick<Intent, 'pl
       ...state,
       refused: undefined,
     }));
+  }
+}
+
+export const unreadable = ({ layout }: Ground, plugin: string): Fault =>
+  new Fault('INTERNAL', `The state of "${plugin}" cannot be read, so that nothing can be added to it`, {
+    hint: `Look at ${layout.stateOf(plugin)} and correct or remove it`,
+  });
+
+/**
+ * Writes down what waits to be loaded; undefined: nothing does.
+ *
+ * @throws Fault INTERNAL if the state cannot be read; what the disk throws.
+ */
+export function putPending(ground: Ground, plugin: string, pending: Pending | undefined): void {
+  const { layout, disk } = ground;
+  const state = stateOf(ground, plugin);
+  if (state === undefined) {
+    throw unreadable(ground, plugin);
+  }
+  if (state.pending === undefined && pending === undefined) {
+    return;
+  }
+  const { pending: _, ...rest } = state;
+  if (pending !== undefined || Object.keys(rest).length > 1) {
+    const changed = pending === undefined ? rest : { ...rest, pending };
+    putRecord(disk, layout.staging, plugin, layout.stateOf(plugin), changed);
+  } else {
+    removeTree(disk, layout.stateOf(plugin));
+    syncDirectory(disk, layout.state);
   }
 }
 

@@ -10,7 +10,6 @@ import { MARKER } from '../../shared/layout.ts';
 import { MARKER_MAX_BYTES, type Marker, writeMarker } from '../../shared/marker.ts';
 import { type Installed, type RollbackParams, installedSchema } from '../../shared/methods.ts';
 import type { Receipt } from '../../shared/receipt.ts';
-import { reloadFor } from '../../shared/reload.ts';
 import { compareTrees, treeDigest } from '../../shared/tree.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { putRecord, putText, readText, syncDirectory } from '../disk/record.ts';
@@ -29,6 +28,7 @@ import { snapshotsOf } from './snapshots.ts';
 import { swap } from './swap.ts';
 import { syncTree } from './sync-tree.ts';
 import { forgetRefused, noteRefused } from './notes.ts';
+import { type Outlook, foresee } from './reload.ts';
 import { undo } from './undo.ts';
 import { verifyLive } from './verify.ts';
 
@@ -57,19 +57,21 @@ function roll(ground: Ground, params: RollbackParams, by: string): Change<Instal
   const source = chooseSource(ground, params);
   const papers = begin(ground, params, source);
   const moves: Move[] = [];
+  const foreseen: Outlook[] = [];
   try {
-    const { marker, answer } = bringBack(ground, params, by, papers, moves, question);
+    const { marker, answer } = bringBack(ground, params, by, papers, moves, question, foreseen);
     forgetRefused(ground, papers.intent);
     noteRefused(ground, params.plugin, marker);
     try {
-      remember(ground, params.operationId, question, answer);
+      remember(ground, params.operationId, question, answer, params.plugin);
     } catch (error) {
       ground.complain(toFault(error, 'Remembering the answer'));
     }
     return { answer, collect: () => finish(ground, papers, () => tidy(ground, papers)) };
   } catch (error) {
     const code = moves.length > 0 ? 'SWAP_FAILED' : 'INTERNAL';
-    throw undo(ground, papers, moves, diskFault(error, `Rolling back "${params.plugin}"`, code));
+    const fault = diskFault(error, `Rolling back "${params.plugin}"`, code);
+    throw undo(ground, papers, moves, fault, foreseen[0]);
   }
 }
 
@@ -129,6 +131,7 @@ function bringBack(
   papers: Papers,
   moves: Move[],
   question: string,
+  foreseen: Outlook[],
 ): { marker: Marker; answer: Installed } {
   const { layout } = ground;
   const { stamp, source, from, operationId } = papers.intent;
@@ -137,12 +140,15 @@ function bringBack(
   const found = hashTree(ground, slot);
   refuseStrange(plugin, found);
   const replaced = from?.installId ?? null;
-  const before = replaced === null ? undefined : receiptOf(ground, plugin, replaced)?.list;
   const said = readText(ground.disk, join(slot, MARKER), MARKER_MAX_BYTES);
   const old = markerAt(ground, slot);
-  const warnings = warningsOf(ground, plugin, old, found);
+  const kept = warningsOf(ground, plugin, old, found);
   const marker = freshMarker(ground, papers, old, found, by);
-  const reload = reloadFor(before, found.files, restart !== false);
+  const next = { installId: stamp, files: found.files, directory: slot };
+  const outlook = foresee(ground, { plugin, operationId, restart: restart !== false, from, next });
+  foreseen.push(outlook);
+  const { reload } = outlook;
+  const warnings = [...kept, ...outlook.warnings];
   // The whole marker: the schema keeps of it what belongs to an answer.
   const answer = installedSchema.parse({ ...marker, status: 'rolled-back', reload, warnings: cut(warnings) });
   amend(ground, papers, {
@@ -163,6 +169,7 @@ function bringBack(
   const { pluginVersion: version } = marker;
   const data = { operationId, plugin, installId: stamp, version, refused: replaced, by };
   ground.tell({ type: 'install.rolled-back', data });
+  outlook.settle();
   return { marker, answer };
 }
 

@@ -1,14 +1,13 @@
 /** The versions that were displaced and are kept: which there are, in which order, and how one goes. */
-import { Fault } from '../../shared/fault.ts';
-import { loadedSchema } from '../../shared/loaded.ts';
 import { parseSlotName } from '../../shared/name.ts';
 import { compareTrees } from '../../shared/tree.ts';
-import { readText, removeTree } from '../disk/record.ts';
+import { removeTree } from '../disk/record.ts';
 import { trash } from './aside.ts';
 import type { Ground } from './ground.ts';
 import { hashTree } from './hash-tree.ts';
-import { receiptOf } from './inspect.ts';
+import { keptGeneration } from './loaded.ts';
 import { installIdAt } from './marker-at.ts';
+import { receiptOf } from './records.ts';
 
 /**
  * The stamps of a plugin's snapshots: what live displaced, what that had displaced, and so on; then whatever is not on the
@@ -43,33 +42,9 @@ export function isAsInstalled(ground: Ground, plugin: string, directory: string)
   return modified.length + missing.length + unlisted.length + found.others.length === 0;
 }
 
-const LOADED_MAX_BYTES = 64 * 1024;
-
-/**
- * The generation that the runtime says it has loaded; undefined if it has said nothing that makes sense.
- *
- * @throws Fault INTERNAL if the disk does not let it be read: what is loaded is never collected.
- */
-export function loadedGeneration({ disk, layout }: Ground, plugin: string): string | undefined {
-  const reading = readText(disk, layout.loadedOf(plugin), LOADED_MAX_BYTES);
-  if (reading.kind === 'unreadable') {
-    throw new Fault('INTERNAL', `What is loaded of "${plugin}" cannot be read: ${reading.why}`, {
-      hint: `Check owner and permissions of ${layout.loadedOf(plugin)}, or remove it`,
-    });
-  }
-  if (reading.kind === 'absent') {
-    return undefined;
-  }
-  try {
-    return loadedSchema.parse(JSON.parse(reading.text)).generation;
-  } catch {
-    return undefined;
-  }
-}
-
 /**
  * Removes a snapshot and its receipt, unless it is still of use: files in it were edited in place and exist nowhere else,
- * the runtime has loaded it, or a process has it open.
+ * the runtime is taken to have loaded it, or a process has it open.
  *
  * @returns whether it is gone.
  */
@@ -79,7 +54,7 @@ export function removeSnapshot(ground: Ground, plugin: string, stamp: string): b
   const installId = installIdAt(ground, snapshot);
   if (
     !isAsInstalled(ground, plugin, snapshot) ||
-    loadedGeneration(ground, plugin) === installId ||
+    keptGeneration(ground, plugin) === installId ||
     disk.isHeldOpen(snapshot)
   ) {
     return false;

@@ -16,7 +16,7 @@ export function rememberStanding(ground: Ground, { op, plugin, operationId, memo
   }
   noteRefused(ground, plugin, marker);
   try {
-    remember(ground, operationId, memory.question, answer.data);
+    remember(ground, operationId, memory.question, answer.data, plugin);
   } catch (error) {
     ground.complain(toFault(error, 'Remembering the answer'));
   }

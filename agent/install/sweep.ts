@@ -7,10 +7,11 @@ import { removeTree } from '../disk/record.ts';
 import { adoptTouched } from './adopt.ts';
 import { collect } from './collect.ts';
 import type { Ground } from './ground.ts';
+import { keptGeneration } from './loaded.ts';
 import { installIdAt } from './marker-at.ts';
 import { unfinishedPlugins } from './unfinished.ts';
 import { lookAtLive, lookAtTree } from './slot.ts';
-import { loadedGeneration, removeSnapshot, snapshotsOf } from './snapshots.ts';
+import { removeSnapshot, snapshotsOf } from './snapshots.ts';
 
 /** Finished operations are remembered for a day. */
 const REMEMBERED_MILLIS = 24 * 60 * 60 * 1000;
@@ -75,9 +76,9 @@ function collectReceipts(ground: Ground, plugin: string): string[] {
     .list(layout.staging)
     .flatMap(({ name }) => parseSlotName(name.replace(/\.(?:json|trash|old)$/, '')) ?? [])
     .filter((slot) => slot.plugin === plugin);
-  const named = new Set([
+  const named = new Set<string | null | undefined>([
     lookAtLive(ground, plugin)?.installId,
-    loadedGeneration(ground, plugin),
+    keptGeneration(ground, plugin),
     ...snapshotsOf(ground, plugin).map(
       (stamp) => lookAtTree(ground, layout.snapshot(plugin, stamp))?.installId,
     ),

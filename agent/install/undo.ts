@@ -5,16 +5,24 @@ import type { Ground } from './ground.ts';
 import type { Papers } from './papers.ts';
 import { discardSlot, writeIntent } from './slot.ts';
 import type { Move } from './move.ts';
+import type { Outlook } from './reload.ts';
 import { takeBack } from './swap.ts';
 import { moveOne, noteTrouble } from './notes.ts';
 
 /**
  * Takes back the moves of a swap in reverse and removes the slot, so that live is what it was.
  *
+ * @param outlook what was written down of it for the runtime's sake.
  * @returns the fault to answer with: the given one, or ROLLBACK_FAILED that carries both; then the disk is left as it
  *   is, and the plugin's state says what an operator has to do.
  */
-export function undo(ground: Ground, { intent }: Papers, moves: Move[], because: Fault): Fault {
+export function undo(
+  ground: Ground,
+  { intent }: Papers,
+  moves: Move[],
+  because: Fault,
+  outlook?: Pick<Outlook, 'takeBack'>,
+): Fault {
   if (moves.length > 0) {
     try {
       // Recovery must not go forward again where the agent went back.
@@ -30,6 +38,7 @@ export function undo(ground: Ground, { intent }: Papers, moves: Move[], because:
     leaveToOperator(ground, intent, fault);
     return fault;
   }
+  outlook?.takeBack();
   try {
     discardSlot(ground, intent.plugin, intent.stamp, intent);
   } catch (error) {

@@ -1,5 +1,5 @@
 /** A plugin goes: its live version becomes a snapshot, so that it can come back, and nothing is live. */
-import { cut } from '../../shared/cut.ts';
+import { type Reload, reloadOf } from '../../shared/classify.ts';
 import { toFault } from '../../shared/fault.ts';
 import type { Intent } from '../../shared/intent.ts';
 import { type UninstallParams, type Uninstalled, uninstalledSchema } from '../../shared/methods.ts';
@@ -14,6 +14,7 @@ import { refuseUnwanted } from './preflight.ts';
 import type { Change } from './rollback.ts';
 import { discardSlot, lookAtLive, takeSlot, writeIntent } from './slot.ts';
 import { displace } from './swap.ts';
+import { type Outlook, foresee } from './reload.ts';
 import { undo } from './undo.ts';
 
 /**
@@ -37,15 +38,17 @@ function takeAway(ground: Ground, params: UninstallParams, by: string): Change<U
   }
   refuseUnwanted(ground, params);
   const from = lookAtLive(ground, params.plugin);
-  const papers = from === null ? undefined : remove(ground, params, from);
-  const answer = answerOf(params, from, params.purge === true && purge(ground, params.plugin));
+  const { papers, outlook } = from === null ? {} : remove(ground, params, from);
+  const purged = params.purge === true && purge(ground, params.plugin);
+  const answer = answerOf(params, from, purged, outlook?.reload ?? UNTOUCHED);
   if (papers !== undefined) {
     const { operationId, plugin } = params;
     const data = { operationId, plugin, installId: from?.installId ?? null, by };
     ground.tell({ type: 'plugin.removed', data });
+    outlook?.settle();
   }
   try {
-    remember(ground, params.operationId, question, answer);
+    remember(ground, params.operationId, question, answer, params.plugin);
   } catch (error) {
     ground.complain(toFault(error, 'Remembering the answer'));
   }
@@ -55,19 +58,30 @@ function takeAway(ground: Ground, params: UninstallParams, by: string): Change<U
   };
 }
 
-function remove(ground: Ground, { plugin, operationId }: UninstallParams, from: Intent['from']): Papers {
+const UNTOUCHED = reloadOf({ kind: 'identical', reasons: [] }, false);
+
+type Removed = { papers?: Papers; outlook?: Outlook };
+
+function remove(
+  ground: Ground,
+  { plugin, operationId, restart }: UninstallParams,
+  from: Intent['from'],
+): Removed {
   const stamp = takeSlot(ground, plugin, '0'.repeat(64), from);
   const papers: Papers = {
     intent: { ...newIntent(ground, { plugin, operationId, stamp, from }), op: 'remove', path: 'rename' },
   };
   const moves: Move[] = [];
+  let outlook: Outlook | undefined;
   try {
     writeIntent(ground, papers.intent);
+    const next = undefined;
+    outlook = foresee(ground, { plugin, operationId, restart: restart !== false, from, next });
     displace(ground, papers, moves);
-    return papers;
+    return { papers, outlook };
   } catch (error) {
     const code = moves.length > 0 ? 'SWAP_FAILED' : 'INTERNAL';
-    throw undo(ground, papers, moves, diskFault(error, `Removing "${plugin}"`, code));
+    throw undo(ground, papers, moves, diskFault(error, `Removing "${plugin}"`, code), outlook);
   }
 }
 
@@ -87,21 +101,12 @@ function purge(ground: Ground, plugin: string): boolean {
   }
 }
 
-function answerOf({ plugin, restart }: UninstallParams, from: Intent['from'], purged: boolean): Uninstalled {
-  const why = 'the plugin is removed';
-  return {
-    plugin,
-    status: from === null ? 'absent' : 'removed',
-    installId: from?.installId ?? null,
-    purged,
-    reload:
-      from === null
-        ? { kind: 'identical', action: 'none', restarting: false, reasons: cut([]) }
-        : {
-            kind: 'cold',
-            action: 'restart',
-            restarting: restart !== false,
-            reasons: cut([{ path: '', change: 'removed' as const, why }]),
-          },
-  };
+function answerOf(
+  { plugin }: UninstallParams,
+  from: Intent['from'],
+  purged: boolean,
+  reload: Reload,
+): Uninstalled {
+  const status = from === null ? 'absent' : 'removed';
+  return { plugin, status, installId: from?.installId ?? null, purged, reload };
 }

@@ -1,14 +1,20 @@
 /** Questions that change nothing. */
 import { Fault } from '../../shared/fault.ts';
+import { type Basis, type Reload, classifyLoaded, reloadOf } from '../../shared/classify.ts';
+import type { ClassifyParams } from '../../shared/loading.ts';
 import type { Installed, PluginInfo, Verification } from '../../shared/methods.ts';
 import type { Status } from '../../shared/upkeep.ts';
+import type { Ignore } from '../../shared/tree.ts';
 import type { Ask } from './ask.ts';
 
 export class Looks {
   readonly #ask: Ask;
+  readonly #ignore: Ignore | undefined;
 
-  constructor(ask: Ask) {
+  /** @param ignore what is left out of a classification beside the marker. */
+  constructor(ask: Ask, ignore?: Ignore) {
     this.#ask = ask;
+    this.#ignore = ignore;
   }
 
   async list(): Promise<PluginInfo[]> {
@@ -28,6 +34,17 @@ export class Looks {
 
   async verify(plugin: string): Promise<Verification> {
     return (await this.#ask({ kind: 'verify', plugin }, 'verified').answer).verification;
+  }
+
+  /** What is taken to be loaded of a plugin, and which generation that is. */
+  async basis(plugin: string): Promise<{ basis: Basis; generation: string | null }> {
+    return this.#ask({ kind: 'basis', plugin }, 'basis-found').answer;
+  }
+
+  /** What an install of these files would mean for the runtime. */
+  async classify({ plugin, list, hotReload }: ClassifyParams): Promise<Reload> {
+    const { basis } = await this.basis(plugin);
+    return reloadOf(classifyLoaded(basis, list, { hotReload, ignore: this.#ignore }), false);
   }
 
   /** What is left to an operator, of every plugin. */

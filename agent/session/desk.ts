@@ -1,5 +1,7 @@
 /** What a session can ask for: the work, without how it is done. */
+import type { Basis, Reload } from '../../shared/classify.ts';
 import type { Fault } from '../../shared/fault.ts';
+import type { ClassifyParams, Restarted, RestartedParams } from '../../shared/loading.ts';
 import type {
   BeginParams,
   Hello,
@@ -35,6 +37,10 @@ export type Desk = {
   list(): Promise<PluginInfo[]>;
   get(plugin: string): Promise<PluginInfo>;
   verify(plugin: string): Promise<Verification>;
+  classify(params: ClassifyParams): Promise<Reload>;
+  /** What is taken to be loaded of a plugin, and which generation that is. */
+  basis(plugin: string): Promise<{ basis: Basis; generation: string | null }>;
+  restarted(params: RestartedParams): Promise<Restarted>;
   rollback(params: RollbackParams, by: string): Promise<Installed>;
   uninstall(params: UninstallParams, by: string): Promise<Uninstalled>;
   /** @param plugin undefined for all. */

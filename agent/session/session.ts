@@ -11,7 +11,6 @@ import {
   readParams,
   windowSchema,
 } from '../../shared/methods.ts';
-import { cut } from '../../shared/cut.ts';
 import {
   CLOSE,
   RPC_METHOD_NOT_FOUND,
@@ -25,6 +24,7 @@ import type { Log } from '../log.ts';
 import type { Caller } from './auth.ts';
 import type { Desk, Inflow, Stream } from './desk.ts';
 import { startFeed } from './feed.ts';
+import { filesAnswer, listAnswer } from './listing.ts';
 import type { Outbox } from './outbox.ts';
 import { Outflow } from './outflow.ts';
 
@@ -68,11 +68,16 @@ export class Session {
       'install.begin': (params) => this.#begin(params),
       'install.commit': ({ operationId }) => desk.commit(operationId),
       'install.abort': ({ operationId }) => Promise.resolve({ aborted: desk.abort(operationId) }),
-      'plugin.list': (params) => this.#list(params),
+      'plugin.list': async ({ all }) =>
+        listAnswer(await desk.list(), all === true, (values) => this.#pour(values)),
       'plugin.get': ({ plugin }) => desk.get(plugin),
       'plugin.verify': ({ plugin }) => desk.verify(plugin),
       'plugin.rollback': (params) => desk.rollback(params, caller.label),
       'plugin.uninstall': (params) => desk.uninstall(params, caller.label),
+      'plugin.classify': async (params) => ({ reload: await desk.classify(params) }),
+      'plugin.files': async ({ plugin }) =>
+        filesAnswer(plugin, await desk.basis(plugin), (values) => this.#pour(values)),
+      'runtime.restarted': (params) => desk.restarted(params),
       recover: ({ plugin }) => desk.recover(plugin),
       sweep: () => desk.sweep(),
       status: () => desk.status(),
@@ -206,22 +211,18 @@ export class Session {
     return { at: this.#outbox.at, resumed: feed.resumed };
   }
 
-  async #list({ all }: Params<'plugin.list'>): Promise<Result<'plugin.list'>> {
-    const plugins = await this.#desk.list();
-    const first = cut(plugins);
-    if (all !== true || first.items.length === first.total) {
-      return { plugins: first };
-    }
+  /** Opens a stream that brings values as JSON lines. @returns its number. */
+  #pour(values: readonly object[]): number {
     this.#checkStreams();
     this.#streams += 1;
-    const lines = Buffer.from(plugins.map((plugin) => `${JSON.stringify(plugin)}\n`).join(''), 'utf8');
+    const lines = Buffer.from(values.map((value) => `${JSON.stringify(value)}\n`).join(''), 'utf8');
     const outflow = new Outflow(this.#streams, lines, (frame) => {
       if (this.#canSend()) {
         this.#socket.sendBinary(frame);
       }
     });
     this.#outflows.set(this.#streams, outflow);
-    return { plugins: first, stream: this.#streams };
+    return this.#streams;
   }
 
   /** Who has all its streams is told at once, and does not wait for a thread first. */

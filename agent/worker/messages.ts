@@ -1,7 +1,9 @@
 /** What the main thread and an engine thread say to each other. */
+import type { Basis } from '../../shared/classify.ts';
 import type { EventBody } from '../../shared/events.ts';
 import type { FaultData } from '../../shared/fault.ts';
 import type { Intent } from '../../shared/intent.ts';
+import type { Restarted, RestartedParams } from '../../shared/loading.ts';
 import type {
   BeginParams,
   Installed,
@@ -13,6 +15,7 @@ import type {
 } from '../../shared/methods.ts';
 import type { Recovered, Status } from '../../shared/upkeep.ts';
 import type { Durability, InstallPolicy } from '../install/ground.ts';
+import type { LiveVersion } from '../install/reports.ts';
 import type { SweptPlugin } from '../install/sweep.ts';
 
 /** Marks a thread as an engine: the bundle is one file, which looks at this to know what it is to be. */
@@ -22,6 +25,8 @@ export const ENGINE = 'airlock-engine';
 export type EngineData = {
   kind: typeof ENGINE;
   root: string;
+  /** Where runtimes say what they have loaded, if not below the root. */
+  loadedDir: string | undefined;
   policy: InstallPolicy;
   durability: Durability;
   owner: Intent['owner'];
@@ -41,6 +46,15 @@ export type Task =
   | { kind: 'uninstall'; params: UninstallParams; by: string }
   | { kind: 'recall'; operationId: string }
   | { kind: 'troubles' }
+  /** What is taken to be loaded of a plugin. */
+  | { kind: 'basis'; plugin: string }
+  /** Which versions were live at a moment. */
+  | { kind: 'live'; at: number; swaps: Record<string, number> }
+  | { kind: 'loaded'; version: LiveVersion; began: number; cause: string }
+  /** Which plugins wait for a restart. */
+  | { kind: 'pending' }
+  | { kind: 'restart-asked'; params: RestartedParams }
+  | { kind: 'restart-answered'; params: RestartedParams; answer: Restarted }
   | { kind: 'list' }
   | { kind: 'get'; plugin: string }
   | { kind: 'verify'; plugin: string };
@@ -55,6 +69,10 @@ export type Answer =
   | { kind: 'uninstalled'; answer: Uninstalled }
   | { kind: 'recalled'; answer: Installed | undefined }
   | { kind: 'troubled'; troubles: Status['troubles']['items'] }
+  | { kind: 'basis-found'; basis: Basis; generation: string | null }
+  | { kind: 'live-versions'; versions: LiveVersion[] }
+  | { kind: 'noted' }
+  | { kind: 'restart-known'; answer: Restarted | undefined }
   | { kind: 'listed'; plugins: PluginInfo[] }
   | { kind: 'got'; plugin: PluginInfo | undefined }
   | { kind: 'verified'; verification: Verification };

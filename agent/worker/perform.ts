@@ -1,18 +1,23 @@
 /** Every task but an install: one question, one answer, and sometimes house-keeping after it. */
 import { toFault } from '../../shared/fault.ts';
+import { restartedSchema } from '../../shared/loading.ts';
 import { installedSchema } from '../../shared/methods.ts';
 import { adoptTouched } from '../install/adopt.ts';
 import type { Ground } from '../install/ground.ts';
 import { getPlugin, listPlugins, verifyPlugin } from '../install/inspect.ts';
-import { forgetOperations, recall } from '../install/memory.ts';
+import { basisOf, liveDrift, takenGeneration } from '../install/loaded.ts';
+import { forgetOperations, questionOf, recall, remember } from '../install/memory.ts';
 import { recover } from '../install/recover.ts';
+import { liveVersions, noteLoaded, pendingPlugins } from '../install/reports.ts';
 import { unfinishedPlugins } from '../install/unfinished.ts';
 import { rollback } from '../install/rollback.ts';
-import { discardSlot } from '../install/slot.ts';
+import { discardSlot, lookAtLive } from '../install/slot.ts';
 import { forgetBefore, knownPlugins, sweepPlugin } from '../install/sweep.ts';
 import { listTroubles } from '../install/troubles.ts';
 import { uninstall } from '../install/uninstall.ts';
 import type { Answer, Task } from './messages.ts';
+
+const restartOf = (params: object): string => questionOf({ ...params, op: 'restarted' });
 
 /**
  * Performs a task.
@@ -59,6 +64,26 @@ export function perform(ground: Ground, task: Task, answer: (answer: Answer) => 
       });
     case 'troubles':
       return answer({ kind: 'troubled', troubles: listTroubles(ground) });
+    case 'basis': {
+      const live = lookAtLive(ground, task.plugin);
+      const basis = basisOf(ground, task.plugin, live, liveDrift(ground, task.plugin, live));
+      return answer({ kind: 'basis-found', basis, generation: takenGeneration(ground, task.plugin, live) });
+    }
+    case 'live':
+      return answer({ kind: 'live-versions', versions: liveVersions(ground, task.at, task.swaps) });
+    case 'loaded':
+      noteLoaded(ground, task.version, task.began, task.cause);
+      return answer({ kind: 'noted' });
+    case 'pending':
+      return answer({ kind: 'names', plugins: pendingPlugins(ground) });
+    case 'restart-asked': {
+      const { operationId } = task.params;
+      const known = recall(ground, operationId, restartOf(task.params), restartedSchema);
+      return answer({ kind: 'restart-known', answer: known });
+    }
+    case 'restart-answered':
+      remember(ground, task.params.operationId, restartOf(task.params), task.answer, '');
+      return answer({ kind: 'noted' });
     case 'list':
       return answer({ kind: 'listed', plugins: listPlugins(ground) });
     case 'get':

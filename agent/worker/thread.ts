@@ -48,13 +48,13 @@ class Engine {
   #taken = 0;
 
   constructor(
-    { root, policy, owner, durability }: EngineData,
+    { root, loadedDir, policy, owner, durability }: EngineData,
     send: (envelope: Envelope<FromEngine>) => void,
   ) {
     this.#send = send;
     this.#ground = {
       disk: durability === 'full' ? nodeDisk : withoutSyncs(nodeDisk),
-      layout: layoutOf(root),
+      layout: layoutOf(root, loadedDir),
       policy,
       ignore: createIgnore(policy.ignore),
       now: Date.now,

@@ -1,11 +1,14 @@
 /** `airlock list`: what the agent says (`--to`), or what the gate says (`--root`). */
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 
 import { listPlugins } from '../../client/index.ts';
 import { type GateAnswer, type Plugin, type Refusal, createLoader } from '../../loader/index.ts';
 import { readSettings } from '../../shared/config.ts';
 import { Fault } from '../../shared/fault.ts';
+import { type Layout, layoutOf } from '../../shared/layout.ts';
 import type { PluginInfo } from '../../shared/methods.ts';
+import { readLoaded } from '../../shared/loaded.ts';
+import { isPending, readState } from '../../shared/state.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { REACH_SETTINGS, openFor, urlOf } from '../reach.ts';
 import { bytes, plural, safe, table } from '../render.ts';
@@ -15,7 +18,7 @@ export const command: Command = {
   summary: 'show the plugins, admitted and refused, with the reason and what to do',
   positionals: '',
   count: { min: 0, max: 0 },
-  settings: [...REACH_SETTINGS, 'root', 'runtime', 'manifest', 'ignore'],
+  settings: [...REACH_SETTINGS, 'root', 'loadedDir', 'runtime', 'manifest', 'ignore'],
   options: {
     mode: { type: 'string', value: 'enforce|warn', help: 'with --root: warn also admits what has no marker' },
     verify: { type: 'string', value: 'marker|stat|digest', help: 'with --root: how much is compared' },
@@ -68,9 +71,26 @@ async function fromRoot({ given, env, signal, output }: Context): Promise<Plugin
   });
   const { admitted, refused, warnings } = await loader.scan();
   for (const warning of warnings) output.note(`warning: ${warning}`);
-  return [...admitted.map(admittedInfo), ...refused.map(refusedInfo)].toSorted((a, b) =>
-    a.name < b.name ? -1 : 1,
+  const { loadedDir } = readSettings(['loadedDir'], given.settings, env);
+  const infos = [...admitted.map(admittedInfo), ...refused.map(refusedInfo)];
+  const noted = infos.map((info) => withLoading(info, layoutOf(root, loadedDir)));
+  return (await Promise.all(noted)).toSorted((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** What the state says of a restart that is due, and the runtime of what it has loaded; nothing where neither is readable. */
+async function withLoading(info: PluginInfo, layout: Layout): Promise<PluginInfo> {
+  const [state, said] = await Promise.all(
+    [layout.stateOf(info.name), layout.loadedOf(info.name)].map((path) =>
+      readFile(path, 'utf8').catch(() => ''),
+    ),
   );
+  const loaded = readLoaded(said ?? '')?.generation;
+  const pending = readState(state ?? '')?.pending;
+  return {
+    ...info,
+    ...(loaded === undefined ? {} : { loaded }),
+    ...(isPending(pending, loaded) ? { pending } : {}),
+  };
 }
 
 /** A root that is not there has no plugins; asked for by name, it is a mistake. @throws Fault NOT_FOUND */
@@ -134,6 +154,13 @@ function oneOf<T extends string>(
   return found;
 }
 
+function pendingText({ at, reasons: { items, total } }: NonNullable<PluginInfo['pending']>): string {
+  const [first] = items;
+  const which = first === undefined ? '' : `: ${first.path === '' ? '' : `${first.path}: `}${first.why}`;
+  const more = total > 1 ? ` and ${total - 1} more` : '';
+  return safe(`the runtime has not loaded the change of ${at}${which}${more}; it waits for a restart`);
+}
+
 function textOf(plugins: readonly PluginInfo[], { output: { paint } }: Context): string {
   if (plugins.length === 0) {
     return 'There are no plugins';
@@ -158,11 +185,20 @@ function textOf(plugins: readonly PluginInfo[], { output: { paint } }: Context):
       ? []
       : [`${paint('red', name)}: ${safe(trouble.what)}`, `  what to do: ${safe(trouble.todo)}`],
   );
+  const noted = plugins.flatMap(({ name, drift, pending }) => [
+    ...(drift === undefined
+      ? []
+      : [
+          `${paint('yellow', safe(name))}: ${plural(drift, 'file')} edited in place; see "airlock verify ${safe(name)}"`,
+        ]),
+    ...(pending === undefined ? [] : [`${paint('yellow', safe(name))}: ${pendingText(pending)}`]),
+  ]);
   const last = `${plural(plugins.length - refused.length, 'plugin')} admitted, ${refused.length} refused`;
   return [
     table(['NAME', 'VERSION', 'STATUS', 'FILES', 'SIZE', 'INSTALL'], rows, paint),
     ...reasons,
     ...troubled,
+    ...noted,
     last,
   ].join('\n');
 }

@@ -99,6 +99,12 @@ function wishes({ source, pin, expect, links }: Readonly<Record<string, string |
   };
 }
 
+const RELOADS = { none: '', hot: '; only skills changed', restart: '; needs a restart' } as const;
+
+function reloadText({ action, restarting }: Installed['reload']): string {
+  return `${RELOADS[action]}${action === 'restart' && !restarting ? ', which was not wanted' : ''}`;
+}
+
 function sentence(installed: Installed, millis: number, { paint }: Output): string {
   const { status, plugin, pluginVersion, installId, files, bytes: size, reload } = installed;
   const what = `${safe(plugin)} ${safe(pluginVersion)}`;
@@ -106,11 +112,5 @@ function sentence(installed: Installed, millis: number, { paint }: Output): stri
   if (status === 'present') {
     return `${paint('green', 'present')}  ${what} was there already, nothing was sent (${about})`;
   }
-  const restart =
-    reload.action === 'restart'
-      ? reload.restarting
-        ? '; needs a restart'
-        : '; needs a restart, which was not wanted'
-      : '';
-  return `${paint('green', 'installed')}  ${what} (${about}${restart})`;
+  return `${paint('green', 'installed')}  ${what} (${about}${reloadText(reload)})`;
 }

@@ -14,7 +14,7 @@ import type { Bundle } from '../bundle.ts';
 import { archive, joined } from './archive.ts';
 import { createLeftOut, IGNORE_FILE, type LeftOut } from './choice.ts';
 import { findManifest, pluginName } from './plugin-manifest.ts';
-import { type Skipped, walk } from './walk.ts';
+import { type Skipped, type Walked, walk } from './walk.ts';
 
 /** Fixed, for the level is part of the bytes. */
 const GZIP = { level: 6, memLevel: 8, strategy: constants.Z_DEFAULT_STRATEGY };
@@ -60,17 +60,7 @@ export type Packed = Bundle & {
  * @example const bundle = await packDirectory('./plugins/lint');
  */
 export async function packDirectory(directory: string, options: PackOptions = {}): Promise<Packed> {
-  const root = await rootOf(directory);
-  const own = createLeftOut(options.ignore ?? [], await ignorePatterns(root));
-  const { entries, skipped, secrets } = await walk(root, await withoutOut(own, root, options.out));
-  if (options.allowSecrets !== true) refuseSecrets(secrets);
-  const manifest = await findManifest(entries);
-  const isRequired = options.manifest !== 'optional';
-  const plugin = pluginName(
-    manifest,
-    options.name ?? (manifest === undefined ? basename(root) : undefined),
-    isRequired,
-  );
+  const { entries, skipped, manifest, plugin } = await survey(directory, options);
   const list: FileEntry[] = [];
   const target = await openTarget(options);
   try {
@@ -94,6 +84,47 @@ export async function packDirectory(directory: string, options: PackOptions = {}
     await target.discard();
     throw error;
   }
+}
+
+/** What a bundle would hold. */
+export type Listed = Pick<Packed, 'plugin' | 'manifest' | 'skipped'> & {
+  list: FileEntry[];
+  /** What the manifest says of `hot_reload`. */
+  hotReload: boolean | undefined;
+};
+
+/**
+ * Reads and hashes what a bundle of a directory would hold, without making one.
+ *
+ * @throws Fault as `packDirectory`; what looks like a secret is listed.
+ */
+export async function listDirectory(
+  directory: string,
+  options: Pick<PackOptions, 'ignore' | 'manifest' | 'name'> = {},
+): Promise<Listed> {
+  const { entries, skipped, manifest, plugin } = await survey(directory, { ...options, allowSecrets: true });
+  const list: FileEntry[] = [];
+  // The blocks are what the hashes are taken of; nobody else wants them.
+  for await (const _ of archive(entries, (file) => list.push(file)));
+  return { plugin, list, manifest, hotReload: manifest?.hotReload, skipped };
+}
+
+type Survey = Pick<Packed, 'plugin' | 'manifest' | 'skipped'> & { entries: Walked[] };
+
+/** Says what goes into the bundle and how the plugin is called. */
+async function survey(directory: string, options: PackOptions): Promise<Survey> {
+  const root = await rootOf(directory);
+  const own = createLeftOut(options.ignore ?? [], await ignorePatterns(root));
+  const { entries, skipped, secrets } = await walk(root, await withoutOut(own, root, options.out));
+  if (options.allowSecrets !== true) refuseSecrets(secrets);
+  const manifest = await findManifest(entries);
+  const isRequired = options.manifest !== 'optional';
+  const plugin = pluginName(
+    manifest,
+    options.name ?? (manifest === undefined ? basename(root) : undefined),
+    isRequired,
+  );
+  return { entries, skipped, manifest, plugin };
 }
 
 async function rootOf(directory: string): Promise<string> {

@@ -38,6 +38,7 @@ export const POLICY: InstallPolicy = {
   owner: undefined,
   keep: 1,
   keepMillis: 7 * 24 * 60 * 60 * 1000,
+  restarts: 'caller',
   maxPacked: 4 * 1024 * 1024,
   maxUnpacked: 8 * 1024 * 1024,
   maxEntries: 1000,

@@ -53,7 +53,8 @@ describe('an install over the wire', () => {
         name === 'event' ? [event as { seq: number; type: string; data: Record<string, unknown> }] : [],
       );
     expect(before.map(({ seq }) => seq)).toEqual(before.map((_, i) => i + 1));
-    expect(new Set(before.map(({ data }) => data['operationId']))).toEqual(new Set([params.operationId]));
+    const operations = new Set(before.map(({ data }) => data['operationId'] ?? data['cause']));
+    expect(operations).toEqual(new Set([params.operationId]));
     const words = before.map(({ type, data }) =>
       type === 'install.progress' ? `${String(data['step'])}${'millis' in data ? '' : ' …'}` : type,
     );
@@ -67,6 +68,7 @@ describe('an install over the wire', () => {
       'swap',
       'verify',
       'install.swapped',
+      'plugin.changed',
       'install.complete',
     ]);
     expect(before.at(-1)?.data).toMatchObject({ status: 'installed', installId, by: 'token' });

@@ -32,6 +32,7 @@ describe('an install tells', () => {
       'swap.',
       'verify.',
       '= swapped',
+      'plugin.changed',
       '= complete',
       'collect.',
     ]);
@@ -42,7 +43,8 @@ describe('an install tells', () => {
     const { installId, tree } = await deliver(room, BUNDLE, { operationId: 'operation-told' });
     for (const { type, data } of room.events) {
       expect(eventData[type].parse(data)).toEqual(data);
-      expect(data).toMatchObject({ operationId: 'operation-told', plugin: 'lint' });
+      const operation = 'cause' in data ? data.cause : 'operationId' in data && data.operationId;
+      expect({ ...data, operation }).toMatchObject({ operation: 'operation-told', plugin: 'lint' });
     }
     const of = (type: string): unknown => room.events.find((event) => event.type === type)?.data;
     expect(of('install.staged')).toMatchObject({ tree, files: 2 });

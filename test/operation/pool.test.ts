@@ -57,7 +57,7 @@ function makePool(max: number, idleMillis = 60_000): Pool {
   const file = pathToFileURL(join(directory, 'thread.mjs'));
   const pool = new Pool({
     file,
-    data: { kind: ENGINE, root: '/r', policy, owner, durability: 'full' },
+    data: { kind: ENGINE, root: '/r', loadedDir: undefined, policy, owner, durability: 'full' },
     max,
     idleMillis,
   });

@@ -109,6 +109,7 @@ describe('a request', () => {
       ['install.abort', OPERATION],
       ['plugin.rollback', { ...OPERATION, plugin: 'lint' }],
       ['plugin.uninstall', { ...OPERATION, plugin: 'lint' }],
+      ['runtime.restarted', OPERATION],
       ['recover', OPERATION],
       ['sweep', OPERATION],
     ];

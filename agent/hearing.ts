@@ -1,0 +1,53 @@
+/** Hears what runtimes report as loaded, as far as the file system tells of it: the reports count without being heard. */
+import { type FSWatcher, watch } from 'node:fs';
+import { mkdir, readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import type { EventBody } from '../shared/events.ts';
+import { toFault, type Fault } from '../shared/fault.ts';
+import { readLoaded } from '../shared/loaded.ts';
+import { isPluginName } from '../shared/name.ts';
+
+/** Who stands in the events as the cause. */
+const CAUSE = 'runtime';
+
+export type Hearing = { close: () => void };
+
+/**
+ * Tells `plugin.loaded` when a report names another generation than the one before. What the agent writes itself is told by
+ * whoever writes it. Never rejects; where nothing can be heard, that is complained of once.
+ */
+export async function hearLoaded(
+  directory: string,
+  tell: (event: EventBody) => void,
+  complain: (fault: Fault) => void,
+): Promise<Hearing> {
+  const known = new Map<string, string>();
+  const look = async (entry: string): Promise<void> => {
+    const plugin = entry.replace(/\.json$/, '');
+    if (plugin === entry || !isPluginName(plugin)) {
+      return;
+    }
+    const report = readLoaded(await readFile(join(directory, entry), 'utf8').catch(() => ''));
+    if (report === undefined || known.get(plugin) === report.generation) {
+      return;
+    }
+    known.set(plugin, report.generation);
+    if (report.by === undefined) {
+      tell({ type: 'plugin.loaded', data: { plugin, generation: report.generation, cause: CAUSE } });
+    }
+  };
+  let watcher: FSWatcher | undefined;
+  try {
+    await mkdir(directory, { recursive: true });
+    for (const entry of await readdir(directory)) {
+      const report = readLoaded(await readFile(join(directory, entry), 'utf8').catch(() => ''));
+      known.set(entry.replace(/\.json$/, ''), report?.generation ?? '');
+    }
+    watcher = watch(directory, { persistent: false }, (_, entry) => void look(entry ?? ''));
+    watcher.on('error', (error) => complain(toFault(error, 'Watching what the runtime has loaded')));
+  } catch (error) {
+    complain(toFault(error, 'Watching what the runtime has loaded'));
+  }
+  return { close: () => watcher?.close() };
+}

@@ -1,0 +1,120 @@
+/** What a runtime is taken to have loaded: what it says, or, where it has said nothing, what was live before. */
+import type { Basis } from '../../shared/classify.ts';
+import { Fault } from '../../shared/fault.ts';
+import type { Intent } from '../../shared/intent.ts';
+import { type Loaded, readLoaded } from '../../shared/loaded.ts';
+import { type Pending, isPending } from '../../shared/state.ts';
+import { readText } from '../disk/record.ts';
+import { type Drifted, driftOf } from './drift.ts';
+import type { Ground } from './ground.ts';
+import { receiptOf, stateOf } from './records.ts';
+import { lookAtLive } from './slot.ts';
+
+const LOADED_MAX_BYTES = 64 * 1024;
+/** Stands for a version of which nobody can say which one it is. No generation is called so. */
+const UNKNOWN = 'unknown';
+/** Stands for a report that the disk does not let be read. */
+const UNREADABLE = 'unreadable';
+
+/** What the runtime says of a plugin; undefined if it has said nothing. What cannot be read names no version. */
+export function loadedRecord({ disk, layout }: Ground, plugin: string): Loaded | undefined {
+  const reading = readText(disk, layout.loadedOf(plugin), LOADED_MAX_BYTES);
+  if (reading.kind === 'absent') {
+    return undefined;
+  }
+  if (reading.kind === 'unreadable') {
+    return { version: 1, generation: UNREADABLE };
+  }
+  return readLoaded(reading.text) ?? { version: 1, generation: UNKNOWN };
+}
+
+/** The generation that the runtime says it has loaded; undefined if it has said nothing. */
+export const loadedGeneration = (ground: Ground, plugin: string): string | undefined =>
+  loadedRecord(ground, plugin)?.generation;
+
+/** The cold change that waits to be loaded; one that the runtime has said something since waits no more. */
+export function pendingOf(ground: Ground, plugin: string): Pending | undefined {
+  const pending = stateOf(ground, plugin)?.pending;
+  return isPending(pending, loadedGeneration(ground, plugin)) ? pending : undefined;
+}
+
+/** What is known of the loading of a plugin, of one look at its records. */
+export type Loading = {
+  /** False: the state cannot be read, and may hold what is pending. */
+  known: boolean;
+  pending: Pending | undefined;
+  /**
+   * The generation that is taken to be loaded, null for none: what the runtime says; else what was live when the change
+   * that is still pending was made; else what is live.
+   */
+  generation: string | null;
+};
+
+export function loadingOf(ground: Ground, plugin: string, live: Intent['from']): Loading {
+  const state = stateOf(ground, plugin);
+  const loaded = loadedGeneration(ground, plugin);
+  const pending = isPending(state?.pending, loaded) ? state?.pending : undefined;
+  const before = live === null ? null : (live.installId ?? UNKNOWN);
+  const generation = loaded ?? (pending === undefined ? before : pending.against);
+  return { known: state !== undefined, pending, generation };
+}
+
+/** The generation that is taken to be loaded; null for none. */
+export const takenGeneration = (ground: Ground, plugin: string, live: Intent['from']): string | null =>
+  loadingOf(ground, plugin, live).generation;
+
+/**
+ * The generation of which nothing may be collected; null for none.
+ *
+ * @throws Fault INTERNAL if the disk does not let its records be read: what is loaded is never collected.
+ */
+export function keptGeneration(ground: Ground, plugin: string): string | null {
+  const { layout } = ground;
+  const { known, generation } = loadingOf(ground, plugin, lookAtLive(ground, plugin));
+  if (generation === UNREADABLE || !known) {
+    const path = known ? layout.loadedOf(plugin) : layout.stateOf(plugin);
+    throw new Fault('INTERNAL', `What is loaded of "${plugin}" cannot be read`, {
+      hint: `Check content, owner and permissions of ${path}, or remove it`,
+    });
+  }
+  return generation;
+}
+
+/** What was edited in place of what is live; nothing where nobody can say. */
+export function liveDrift(ground: Ground, plugin: string, live: Intent['from']): Drifted[] {
+  const installId = live?.installId ?? undefined;
+  const receipt = installId === undefined ? undefined : receiptOf(ground, plugin, installId);
+  return receipt === undefined ? [] : driftOf(ground, plugin, receipt, Infinity);
+}
+
+/**
+ * What a change is compared with. In doubt it is not known, which makes the change cold.
+ *
+ * @param drift what was edited in place of what is live.
+ */
+export function basisOf(
+  ground: Ground,
+  plugin: string,
+  live: Intent['from'],
+  drift: readonly Drifted[],
+  { known, generation }: Loading = loadingOf(ground, plugin, live),
+): Basis {
+  if (live === null) {
+    return { kind: 'unknown', why: 'no version was live' };
+  }
+  if (!known) {
+    return { kind: 'unknown', why: 'its state cannot be read' };
+  }
+  if (generation === null) {
+    return { kind: 'unknown', why: 'no version is loaded' };
+  }
+  const receipt = receiptOf(ground, plugin, generation);
+  if (receipt === undefined) {
+    return {
+      kind: 'unknown',
+      why: `nobody can say what the files of the loaded version were (${generation})`,
+    };
+  }
+  const edited = generation === live.installId ? drift : [];
+  return { kind: 'tree', list: receipt.list, edited: edited.map(({ path }) => path) };
+}

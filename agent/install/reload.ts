@@ -1,0 +1,134 @@
+/**
+ * What a change of a live plugin means for the runtime, against what that has loaded. A cold change that nobody is known
+ * to restart for is written down before the swap, so that no crash makes a later one look hot.
+ */
+import { type Reload, classifyLoaded, reloadOf } from '../../shared/classify.ts';
+import { firstOf } from '../../shared/cut.ts';
+import { toFault } from '../../shared/fault.ts';
+import type { Intent } from '../../shared/intent.ts';
+import { MANIFEST_MAX_BYTES, readManifest } from '../../shared/manifest.ts';
+import type { Pending } from '../../shared/state.ts';
+import type { FileEntry } from '../../shared/tree.ts';
+import { readText } from '../disk/record.ts';
+import type { Drifted } from './drift.ts';
+import type { Ground } from './ground.ts';
+import { basisOf, liveDrift, loadingOf } from './loaded.ts';
+import { putPending, unreadable } from './notes.ts';
+import { removeLoaded } from './reports.ts';
+
+/** Reasons that are written down; more are counted. */
+const NOTED_MAX = 20;
+
+/** A change that is about to be made. */
+export type Subject = {
+  plugin: string;
+  operationId: string;
+  /** False if the caller wants no restart. */
+  restart: boolean;
+  /** What is live. */
+  from: Intent['from'];
+  /** What takes its place: its stamp, its files, and where they lie now; undefined: nothing. */
+  next: { installId: string; files: readonly FileEntry[]; directory: string } | undefined;
+};
+
+export type Outlook = {
+  reload: Reload;
+  /** Files that were edited in place and go with the version that is displaced. */
+  warnings: string[];
+  /** The change is made: tells of it. Never throws. */
+  settle: () => void;
+  /** The change was not made, and live is what it was. Never throws. */
+  takeBack: () => void;
+};
+
+/** Judges a change before it is made. Throws what the disk throws, if it has to be written down and cannot be. */
+export function foresee(ground: Ground, subject: Subject): Outlook {
+  const { plugin, operationId, restart, from, next } = subject;
+  const loading = loadingOf(ground, plugin, from);
+  const { pending: before, generation: against } = loading;
+  const hotReload = next === undefined ? undefined : hotReloadOf(ground, next.directory);
+  const options = { hotReload, ignore: ground.ignore };
+  const drift = liveDrift(ground, plugin, from);
+  const verdict = classifyLoaded(basisOf(ground, plugin, from, drift, loading), next?.files, options);
+  const reload = reloadOf(verdict, restart);
+  const isLeft = !restart || ground.policy.restarts === 'command' || before !== undefined;
+  const pending: Pending | undefined =
+    reload.action === 'restart' && isLeft
+      ? {
+          at: new Date(ground.now()).toISOString(),
+          operationId,
+          installId: next?.installId ?? null,
+          against,
+          restarting: reload.restarting,
+          reasons: {
+            items: firstOf(verdict.reasons.slice(0, NOTED_MAX)),
+            total: verdict.reasons.length,
+          },
+        }
+      : undefined;
+  const note = (doing: string, to: Pending | undefined): void => {
+    try {
+      putPending(ground, plugin, to);
+    } catch (error) {
+      ground.complain(toFault(error, doing));
+    }
+  };
+  if (pending !== undefined) {
+    if (!loading.known) {
+      throw unreadable(ground, plugin);
+    }
+    try {
+      putPending(ground, plugin, pending);
+    } catch (error) {
+      // It may have got its name all the same.
+      note('Taking back what was pending', before);
+      throw error;
+    }
+  }
+  return {
+    reload,
+    warnings: drift.map(edited),
+    settle: () => {
+      if (pending === undefined && loading.known) {
+        note('Clearing what was pending', undefined);
+      }
+      if (next === undefined) {
+        removeLoaded(ground, plugin);
+      }
+      ground.tell({ type: 'plugin.changed', data: { plugin, ...reload, cause: operationId } });
+    },
+    takeBack: () => {
+      if (pending !== undefined) {
+        note('Taking back what was pending', before);
+      }
+    },
+  };
+}
+
+/** What is still to be done for a version that is live already; nobody restarts for an install that changes nothing. */
+export function standing(
+  ground: Ground,
+  plugin: string,
+  installId: string,
+  files: readonly FileEntry[],
+): Reload {
+  const live = { installId, kind: 'marked' as const };
+  const hotReload = hotReloadOf(ground, ground.layout.live(plugin));
+  const options = { hotReload, ignore: ground.ignore };
+  return reloadOf(classifyLoaded(basisOf(ground, plugin, live, []), files, options), false);
+}
+
+/** What the manifest of a tree says of `hot_reload`; one that cannot be read is taken to forbid it. */
+function hotReloadOf({ disk }: Ground, directory: string): boolean | undefined {
+  const reading = readText(disk, `${directory}/plugin.yaml`, MANIFEST_MAX_BYTES);
+  if (reading.kind === 'absent') {
+    return undefined;
+  }
+  const read = reading.kind === 'text' ? readManifest('plugin.yaml', reading.text) : undefined;
+  return read?.ok === true ? read.manifest.hotReload : false;
+}
+
+const WORDS = { added: 'added', removed: 'removed', modified: 'edited' } as const;
+
+const edited = ({ path, change }: Drifted): string =>
+  `${path}: it was ${WORDS[change]} in place, and what was there is kept in the snapshot`;

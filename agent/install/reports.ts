@@ -1,0 +1,164 @@
+/** What counts as loaded after a restart that somebody has reported, or that the agent has made itself. */
+import { dirname, join } from 'node:path';
+
+import { classifyLoaded } from '../../shared/classify.ts';
+import { toFault } from '../../shared/fault.ts';
+import { isPluginName } from '../../shared/name.ts';
+import { diskFault } from '../disk/disk-fault.ts';
+import { errorCode } from '../disk/port.ts';
+import { removeTree, syncDirectory, writeDurably } from '../disk/record.ts';
+import type { Ground } from './ground.ts';
+import { basisOf, loadedRecord, pendingOf } from './loaded.ts';
+import { putPending } from './notes.ts';
+import { receiptOf, stateOf } from './records.ts';
+import { lookAtLive } from './slot.ts';
+
+/** A plugin and which version of it was live at a moment; null: none. */
+export type LiveVersion = { plugin: string; generation: string | null };
+
+/**
+ * The versions that were live at a moment. A plugin of which that cannot be said is left out: what was taken to be
+ * loaded stays so.
+ *
+ * @param at milliseconds since the epoch. @param swaps when versions became live, by installId, where that is known
+ *   better than from their receipts.
+ */
+export function liveVersions(
+  ground: Ground,
+  at: number,
+  swaps: Readonly<Record<string, number>>,
+): LiveVersion[] {
+  const { disk, layout } = ground;
+  const named = [layout.loaded, layout.state]
+    .filter((directory) => disk.stat(directory) !== undefined)
+    .flatMap((directory) => disk.list(directory).map(({ name }) => name.replace(/\.json$/, '')));
+  const remembered = new Set(named.filter((name) => isConcerned(ground, name)));
+  const live = disk.list(layout.root).map(({ name }) => name);
+  return [...new Set([...live, ...remembered])]
+    .filter(isPluginName)
+    .toSorted()
+    .flatMap((plugin) => {
+      const generation = liveAt(ground, plugin, at, swaps);
+      return generation === undefined ? [] : { plugin, generation };
+    });
+}
+
+const isConcerned = (ground: Ground, plugin: string): boolean =>
+  loadedRecord(ground, plugin) !== undefined || stateOf(ground, plugin)?.pending !== undefined;
+
+/** Undefined if nobody can say. */
+function liveAt(
+  ground: Ground,
+  plugin: string,
+  at: number,
+  swaps: Readonly<Record<string, number>>,
+): string | null | undefined {
+  const live = lookAtLive(ground, plugin);
+  if (live === null) {
+    const pending = stateOf(ground, plugin)?.pending;
+    const isLater = pending?.installId === null && Date.parse(pending.at) > at;
+    return isLater ? undefined : null;
+  }
+  const seen = new Set<string>();
+  let next = live.installId;
+  while (next !== null && !seen.has(next)) {
+    seen.add(next);
+    const receipt = receiptOf(ground, plugin, next);
+    const since = swaps[next] ?? Date.parse(receipt?.installedAt ?? '');
+    if (since <= at) {
+      return next;
+    }
+    if (receipt === undefined) {
+      return undefined;
+    }
+    next = receipt.replaced;
+    if (next === null) {
+      return null;
+    }
+  }
+  return undefined;
+}
+
+/**
+ * Takes a version for loaded since a restart that began at `began` (milliseconds since the epoch); null: the plugin is not
+ * loaded. What the runtime has said itself since then counts more. What waited for that version waits no longer.
+ *
+ * @param cause what is told with it: an operation, or the agent's own restart.
+ * @throws Fault READ_ONLY, NO_SPACE, INTERNAL if it cannot be written down.
+ */
+export function noteLoaded(
+  ground: Ground,
+  { plugin, generation }: LiveVersion,
+  began: number,
+  cause: string,
+): void {
+  const said = loadedRecord(ground, plugin);
+  const isSaidSince = said?.at !== undefined && Date.parse(said.at) >= began;
+  try {
+    if (!isSaidSince && generation === null) {
+      removeTree(ground.disk, ground.layout.loadedOf(plugin));
+    } else if (!isSaidSince && generation !== null) {
+      putLoaded(ground, plugin, generation);
+    }
+    settlePending(ground, plugin, isSaidSince ? said.generation : generation);
+  } catch (error) {
+    throw diskFault(error, `Noting what the runtime has loaded of "${plugin}"`);
+  }
+  if (!isSaidSince && said?.generation !== (generation ?? undefined)) {
+    ground.tell({ type: 'plugin.loaded', data: { plugin, generation, cause } });
+  }
+}
+
+/** Forgets what the runtime has said of a plugin that is removed. Never throws. */
+export function removeLoaded(ground: Ground, plugin: string): void {
+  try {
+    removeTree(ground.disk, ground.layout.loadedOf(plugin));
+  } catch (error) {
+    ground.complain(toFault(error, `Forgetting what the runtime has loaded of "${plugin}"`));
+  }
+}
+
+/** The plugins of which a cold change still waits for a restart. */
+export const pendingPlugins = (ground: Ground): string[] =>
+  ground.disk
+    .list(ground.layout.state)
+    .map(({ name }) => name.replace(/\.json$/, ''))
+    .filter((name) => isPluginName(name) && pendingOf(ground, name) !== undefined)
+    .toSorted();
+
+/** The directory may be another file system than the root, so that the temporary file lies beside what it becomes. */
+function putLoaded({ disk, layout, now }: Ground, plugin: string, generation: string): void {
+  const path = layout.loadedOf(plugin);
+  const temporary = join(layout.loaded, `.${plugin}.agent.tmp`);
+  try {
+    disk.mkdir(layout.loaded, 0o755);
+    syncDirectory(disk, dirname(layout.loaded));
+  } catch (error) {
+    if (errorCode(error) !== 'EEXIST') {
+      throw error;
+    }
+  }
+  removeTree(disk, temporary);
+  const record = { version: 1, generation, at: new Date(now()).toISOString(), by: 'agent' };
+  writeDurably(disk, temporary, `${JSON.stringify(record)}\n`, 0o644);
+  disk.rename(temporary, path);
+  syncDirectory(disk, layout.loaded);
+}
+
+/** What is live may be newer than what was loaded: then it waits on, for its own reasons. */
+function settlePending(ground: Ground, plugin: string, generation: string | null): void {
+  const pending = stateOf(ground, plugin)?.pending;
+  if (pending === undefined) {
+    return;
+  }
+  const live = lookAtLive(ground, plugin);
+  if ((live?.installId ?? null) === generation) {
+    return putPending(ground, plugin, undefined);
+  }
+  const installId = live?.installId ?? undefined;
+  const receipt = installId === undefined ? undefined : receiptOf(ground, plugin, installId);
+  const { kind } = classifyLoaded(basisOf(ground, plugin, live, []), receipt?.list, {
+    ignore: ground.ignore,
+  });
+  putPending(ground, plugin, kind === 'cold' ? { ...pending, against: generation } : undefined);
+}

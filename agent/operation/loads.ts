@@ -1,0 +1,109 @@
+/** What counts as loaded: which versions were live when a restart began, and the notes about it, each in its plugin's lane. */
+import type { EventBody } from '../../shared/events.ts';
+import { cut } from '../../shared/cut.ts';
+import { Fault } from '../../shared/fault.ts';
+import type { Restarted, RestartedParams } from '../../shared/loading.ts';
+import type { LiveVersion } from '../install/reports.ts';
+import type { Ask } from './ask.ts';
+import type { Clock } from './clock.ts';
+import type { Holds } from './holds.ts';
+import type { Lanes } from './lane.ts';
+
+/** The moment at which a restart began (milliseconds since the epoch), and what was live then. */
+export type Began = { at: number; versions: LiveVersion[] };
+
+/** Swaps that are remembered; of older ones the receipt says when they were made. */
+const SWAPS_MAX = 1000;
+/** How far (milliseconds) another's clock may be ahead. */
+const AHEAD_MILLIS = 60_000;
+
+export class Loads {
+  readonly #ask: Ask;
+  readonly #holds: Pick<Holds, 'hold'>;
+  readonly #lanes: Lanes;
+  readonly #clock: Clock;
+  readonly #swaps = new Map<string, number>();
+
+  constructor(ask: Ask, holds: Pick<Holds, 'hold'>, lanes: Lanes, clock: Clock) {
+    this.#ask = ask;
+    this.#holds = holds;
+    this.#lanes = lanes;
+    this.#clock = clock;
+  }
+
+  /** Remembers when versions become live: a receipt is written some time before. */
+  heard({ type, data }: EventBody): void {
+    if (type !== 'install.swapped' && type !== 'install.rolled-back') {
+      return;
+    }
+    this.#swaps.set(data.installId, this.#clock.now());
+    const [oldest] = this.#swaps.keys();
+    if (this.#swaps.size > SWAPS_MAX && oldest !== undefined) {
+      this.#swaps.delete(oldest);
+    }
+  }
+
+  /** What is live now, or was at a moment. */
+  async begin(at = this.#clock.now()): Promise<Began> {
+    const swaps = Object.fromEntries(this.#swaps);
+    const { versions } = await this.#ask({ kind: 'live', at, swaps }, 'live-versions').answer;
+    return { at, versions };
+  }
+
+  /**
+   * Takes what was live when a restart began for loaded. Every plugin is tried.
+   *
+   * @param cause what is told with it.
+   * @throws Fault the first one.
+   */
+  async loaded({ at, versions }: Began, cause: string): Promise<void> {
+    const faults: unknown[] = [];
+    for (const version of versions) {
+      try {
+        const release = await this.#holds.hold(version.plugin);
+        try {
+          await this.#lanes.run(version.plugin, async () => {
+            const { answer, over } = this.#ask({ kind: 'loaded', version, began: at, cause }, 'noted');
+            await answer;
+            await over;
+          });
+        } finally {
+          release();
+        }
+      } catch (error) {
+        faults.push(error);
+      }
+    }
+    if (faults.length > 0) {
+      throw faults[0];
+    }
+  }
+
+  /** Plugins that wait for a restart. */
+  async pending(): Promise<string[]> {
+    return (await this.#ask({ kind: 'pending' }, 'names').answer).plugins;
+  }
+
+  /** @throws Fault INVALID_PARAMS, CONFLICT, LOCKED, READ_ONLY, NO_SPACE */
+  async restarted(params: RestartedParams): Promise<Restarted> {
+    const known = await this.#ask({ kind: 'restart-asked', params }, 'restart-known').answer;
+    if (known.answer !== undefined) {
+      return known.answer;
+    }
+    const at = params.at === undefined ? undefined : Date.parse(params.at);
+    if (at !== undefined && at > this.#clock.now() + AHEAD_MILLIS) {
+      throw new Fault(
+        'INVALID_PARAMS',
+        `The restart is said to have begun at ${params.at}, which is to come`,
+        {
+          hint: "Give the moment by the agent's clock, or leave it out",
+        },
+      );
+    }
+    const began = await this.begin(at);
+    await this.loaded(began, params.operationId);
+    const answer: Restarted = { loaded: cut(began.versions), pending: cut(await this.pending()) };
+    await this.#ask({ kind: 'restart-answered', params, answer }, 'noted').answer;
+    return answer;
+  }
+}

@@ -1,0 +1,28 @@
+/** Answers that are lists: a part of each in a frame, or all of it as JSON lines on a stream. */
+import type { Basis } from '../../shared/classify.ts';
+import { cut } from '../../shared/cut.ts';
+import type { PluginInfo, Result } from '../../shared/methods.ts';
+
+/** Opens a stream that brings values as JSON lines. @returns its number. */
+export type Pour = (values: readonly object[]) => number;
+
+/** @param all whether a list that is longer than an answer holds is wanted whole. */
+export function listAnswer(plugins: readonly PluginInfo[], all: boolean, pour: Pour): Result<'plugin.list'> {
+  const first = cut(plugins);
+  return !all || first.items.length === first.total
+    ? { plugins: first }
+    : { plugins: first, stream: pour(plugins) };
+}
+
+/** What is taken to be loaded: its files, then what was edited in place. */
+export function filesAnswer(
+  plugin: string,
+  { basis, generation }: { basis: Basis; generation: string | null },
+  pour: Pour,
+): Result<'plugin.files'> {
+  if (basis.kind === 'unknown') {
+    return { plugin, kind: basis.kind, why: basis.why, generation };
+  }
+  const edited = basis.edited.map((path) => ({ edited: path }));
+  return { plugin, kind: basis.kind, generation, stream: pour([...basis.list, ...edited]) };
+}

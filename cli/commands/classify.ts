@@ -1,0 +1,57 @@
+/** `airlock classify`: says whether a push would need a restart, and why, before anything is sent. */
+import { type Reload, classify, listDirectory } from '../../client/index.ts';
+import { readSettings } from '../../shared/config.ts';
+import { type Command, type Context, EXIT } from '../command.ts';
+import { safe } from '../render.ts';
+import { CHANGE_SETTINGS, work } from '../work.ts';
+
+/** Reasons that people are shown. */
+const SHOWN_MAX = 20;
+
+export const command: Command = {
+  name: 'classify',
+  summary: 'say whether pushing a directory would need a restart, and why; nothing is sent',
+  positionals: '<dir>',
+  count: { min: 1, max: 1 },
+  settings: CHANGE_SETTINGS,
+  options: {
+    name: { type: 'string', value: 'name', help: 'the plugin, if not the one that the manifest names' },
+  },
+  examples: [
+    'airlock classify ./my-plugin --to ws://127.0.0.1:7423',
+    'airlock classify ./my-plugin --root /configs/plugins --json',
+  ],
+  async run(context) {
+    const { given, env, signal, output } = context;
+    const [directory = ''] = given.positionals;
+    const { ignore, manifest } = readSettings(['ignore', 'manifest'], given.settings, env);
+    const listed = await listDirectory(directory, { name: given.strings['name'], ignore, manifest });
+    const { plugin, list, hotReload } = listed;
+    const reload = await work(context, {
+      remote: (session) => classify(session, listed, { signal }),
+      local: (local) => local.classify({ plugin, list, ...(hotReload === undefined ? {} : { hotReload }) }),
+    });
+    output.result({ plugin, ...reload }, () => textOf(plugin, reload, context));
+    return EXIT.done;
+  },
+};
+
+const WORDS = {
+  none: 'nothing would change',
+  hot: 'only skills would change: no restart is needed',
+  restart: 'the runtime would have to be restarted',
+} as const;
+
+function textOf(plugin: string, { kind, action, reasons }: Reload, { output: { paint } }: Context): string {
+  const lines = reasons.items
+    .slice(0, SHOWN_MAX)
+    .map(
+      ({ path, change, why }) => `  ${change.padEnd(8)}  ${path === '' ? '' : `${safe(path)}: `}${safe(why)}`,
+    );
+  const more = reasons.total - lines.length;
+  return [
+    `${paint(action === 'restart' ? 'yellow' : 'green', kind)}  ${safe(plugin)}: ${WORDS[action]}`,
+    ...lines,
+    ...(more > 0 ? [`  and ${more} more`] : []),
+  ].join('\n');
+}

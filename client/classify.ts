@@ -1,0 +1,56 @@
+/** What an install would mean for the runtime, before a byte of it is sent. */
+import { type Reload, classifyLoaded, reloadOf } from '../shared/classify.ts';
+import { Fault } from '../shared/fault.ts';
+import { CLASSIFY_LIST_MAX } from '../shared/loading.ts';
+import { type FileEntry, fileEntrySchema } from '../shared/tree.ts';
+import { linesOf } from './list.ts';
+import type { Listed } from './pack/pack.ts';
+import type { Session } from './session.ts';
+
+/** What of a listed list fits a frame of a request beside the rest (characters of JSON). */
+const LIST_CHARACTERS = 192 * 1024;
+
+/**
+ * Asks what an install of a listed directory would mean for the runtime. A long list is not sent: then the agent's comes
+ * here and is compared by the same rule.
+ *
+ * @throws Fault as `request`.
+ * @example const { action, reasons } = await classify(session, await listDirectory('./lint'));
+ */
+export async function classify(
+  session: Session,
+  { plugin, list, hotReload }: Pick<Listed, 'plugin' | 'list' | 'hotReload'>,
+  options: { signal?: AbortSignal | undefined; listMax?: number | undefined } = {},
+): Promise<Reload> {
+  const { signal, listMax = CLASSIFY_LIST_MAX } = options;
+  const hot = hotReload === undefined ? {} : { hotReload };
+  if (list.length <= listMax && Buffer.byteLength(JSON.stringify(list)) <= LIST_CHARACTERS) {
+    const params = { plugin, list: [...list], ...hot };
+    return (await session.request('plugin.classify', params, { signal })).reload;
+  }
+  const { kind, why = '', stream } = await session.request('plugin.files', { plugin }, { signal });
+  if (kind === 'unknown' || stream === undefined) {
+    return reloadOf(classifyLoaded({ kind: 'unknown', why }, list), false);
+  }
+  const loaded: FileEntry[] = [];
+  const edited: string[] = [];
+  for await (const line of linesOf(session.receive(stream))) {
+    const read = readLine(line);
+    if (typeof read === 'string') edited.push(read);
+    else loaded.push(read);
+  }
+  return reloadOf(classifyLoaded({ kind: 'tree', list: loaded, edited }, list, hot), false);
+}
+
+/** A file, or the path of one that was edited in place. */
+function readLine(line: string): FileEntry | string {
+  try {
+    const json: unknown = JSON.parse(line);
+    if (typeof json === 'object' && json !== null && 'edited' in json && typeof json.edited === 'string') {
+      return json.edited;
+    }
+    return fileEntrySchema.parse(json);
+  } catch (error) {
+    throw new Fault('INTERNAL', 'A line of the list of files cannot be understood', { cause: error });
+  }
+}

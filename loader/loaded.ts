@@ -1,0 +1,46 @@
+/** What the runtime reports: which version of a plugin it really runs. The only thing that the loader writes. */
+import { randomUUID } from 'node:crypto';
+import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { Fault } from '../shared/fault.ts';
+import { type Loaded, loadedSchema } from '../shared/loaded.ts';
+import { pluginNameSchema } from '../shared/name.ts';
+import type { Settings } from './settings.ts';
+
+/** Writes `.loaded/<name>.json`: a reader finds the old one or the new one, whole, also after a power cut. */
+export async function writeLoaded(settings: Settings, name: string, generation: string): Promise<void> {
+  const [layout] = settings.layouts;
+  const directory = layout.loaded;
+  const at = new Date(settings.clock.now()).toISOString();
+  const record = loadedSchema.safeParse({ version: 1, generation, at } satisfies Loaded);
+  if (!pluginNameSchema.safeParse(name).success || !record.success) {
+    throw new Fault('INVALID_PARAMS', `"${name}" of the generation "${generation}" cannot have been loaded`, {
+      hint: 'Report the name and the generation of an admitted plugin',
+    });
+  }
+  const temporary = join(directory, `.${name}.${randomUUID()}.tmp`);
+  try {
+    await mkdir(directory, { recursive: true });
+    await durably(await open(temporary, 'wx', 0o644), (file) =>
+      file.writeFile(`${JSON.stringify(record.data)}\n`),
+    );
+    await rename(temporary, layout.loadedOf(name));
+    await durably(await open(directory, 'r'), async () => undefined);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw new Fault('INTERNAL', `Reporting that "${name}" is loaded failed: ${(error as Error).message}`, {
+      cause: error,
+      hint: `Let the runtime write to ${directory}, or move it (loadedDir, and AIRLOCK_LOADED_DIR of the agent)`,
+    });
+  }
+}
+
+async function durably(file: FileHandle, write: (file: FileHandle) => Promise<void>): Promise<void> {
+  try {
+    await write(file);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,177 @@
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+
+import { describe, expect, it } from 'vitest';
+
+import { getPlugin, listPlugins, stateOf } from '../../agent/install/inspect.ts';
+import { sweepPlugin } from '../../agent/install/sweep.ts';
+import { SKILL, pendingOf, put, report, version } from '../_kit/hot-and-cold.ts';
+import { type Room, deliver, makeRoom, plainDisk, remove, rollBack } from '../_kit/install-room.ts';
+
+const changes = (room: Room): unknown[] =>
+  room.events.flatMap(({ type, data }) => (type === 'plugin.changed' ? [data] : []));
+
+describe('an update', () => {
+  it('of skills alone is hot, names them, and nobody restarts', async () => {
+    const room = makeRoom();
+    expect((await put(room, version('1', '1'))).reload).toMatchObject({ kind: 'cold', restarting: true });
+    const { reload } = await put(room, version('1', '2'));
+    expect(reload).toMatchObject({ kind: 'skill-content-only', action: 'hot', restarting: false });
+    expect(reload.reasons).toMatchObject({ items: [{ path: SKILL, change: 'modified' }], total: 1 });
+  });
+
+  it('of anything else is cold, and says why', async () => {
+    const room = makeRoom();
+    await put(room, version('1', '1'));
+    const { reload } = await put(room, version('2', '2'));
+    expect(reload).toMatchObject({ kind: 'cold', action: 'restart', restarting: true });
+    expect(reload.reasons.items.map(({ path }) => path)).toEqual(['hooks/run.sh', SKILL]);
+  });
+
+  it('of a plugin that says hot_reload: false is cold', async () => {
+    const room = makeRoom();
+    await put(room, version('1', '1', 'hot_reload: false\n'));
+    const { reload } = await put(room, version('1', '2', 'hot_reload: false\n'));
+    expect(reload.kind).toBe('cold');
+    expect(reload.reasons.items[0]?.why).toContain('hot_reload');
+  });
+
+  it('tells plugin.changed exactly once, with the operation as its cause; so do rollback and uninstall', async () => {
+    const room = makeRoom();
+    await deliver(room, version('1', '1'), { operationId: 'operation-a' });
+    await deliver(room, version('1', '2'), { operationId: 'operation-b' });
+    await deliver(room, version('1', '2'), { operationId: 'operation-c' });
+    rollBack(room, { operationId: 'operation-d' });
+    remove(room, { operationId: 'operation-e', restart: false });
+    remove(room, { operationId: 'operation-f' });
+    expect(changes(room)).toMatchObject([
+      { plugin: 'lint', kind: 'cold', action: 'restart', restarting: true, cause: 'operation-a' },
+      { kind: 'skill-content-only', action: 'hot', cause: 'operation-b' },
+      { kind: 'skill-content-only', action: 'hot', cause: 'operation-d' },
+      { kind: 'cold', action: 'restart', restarting: false, cause: 'operation-e' },
+    ]);
+  });
+});
+
+describe('a cold change whose restart was suppressed', () => {
+  it('stays pending, and a later change of skills alone is cold until the runtime reports the load', async () => {
+    const room = makeRoom();
+    const first = await put(room, version('1', '1'));
+    const second = await put(room, version('2', '1'), false);
+    expect(second.reload).toMatchObject({ kind: 'cold', restarting: false });
+    expect(pendingOf(room)).toMatchObject({
+      installId: second.installId,
+      against: first.installId,
+      restarting: false,
+      reasons: { items: [{ path: 'hooks/run.sh' }], total: 1 },
+    });
+    const third = await put(room, version('2', '2'));
+    expect(third.reload).toMatchObject({ kind: 'cold', action: 'restart', restarting: true });
+    expect(third.reload.reasons.items.map(({ path }) => path)).toEqual(['hooks/run.sh', SKILL]);
+    const fourth = await put(room, version('2', '3'));
+    expect(fourth.reload.kind).toBe('cold');
+    expect(listPlugins(room.ground)[0]?.pending).toBeDefined();
+
+    report(room, fourth.installId);
+    expect(pendingOf(room)).toBeUndefined();
+    const fifth = await put(room, version('2', '4'));
+    expect(fifth.reload).toMatchObject({ kind: 'skill-content-only', action: 'hot' });
+    expect(stateOf(room.ground, 'lint')?.pending).toBeUndefined();
+  });
+
+  it('is over when what is loaded comes back', async () => {
+    const room = makeRoom();
+    await put(room, version('1', '1'));
+    await put(room, version('2', '1'), false);
+    room.clock.now += 1000;
+    expect(rollBack(room).reload).toMatchObject({ kind: 'identical', action: 'none', restarting: false });
+    expect(pendingOf(room)).toBeUndefined();
+    expect(readdirSync(room.layout.state)).toEqual(['lint.json']);
+  });
+
+  it('is over for a change that differs from what is loaded by skills alone', async () => {
+    const room = makeRoom();
+    await put(room, version('1', '1'));
+    await put(room, version('2', '1'), false);
+    expect((await put(room, version('1', '2'))).reload.kind).toBe('skill-content-only');
+    expect(pendingOf(room)).toBeUndefined();
+  });
+
+  it('keeps receipt and snapshot of what is taken to be loaded, whatever is swept', async () => {
+    const room = makeRoom({ keep: 0, keepMillis: 0 });
+    const { installId } = await put(room, version('1', '1'));
+    await put(room, version('2', '1'), false);
+    await put(room, version('3', '1'), false);
+    room.clock.now += 1000;
+    sweepPlugin(room.ground, 'lint');
+    expect(readdirSync(room.layout.receipts)).toContain(`lint.${installId}.json`);
+    expect((await put(room, version('1', '9'))).reload.kind).toBe('skill-content-only');
+  });
+
+  it('is taken back with an install that fails at its swap', async () => {
+    const room = makeRoom();
+    await put(room, version('1', '1'));
+    const broken = {
+      ...plainDisk,
+      rename: (from: string, to: string) => {
+        if (to === room.layout.live('lint') && from.includes('.staging')) {
+          throw Object.assign(new Error('EIO'), { code: 'EIO' });
+        }
+        plainDisk.rename(from, to);
+      },
+    };
+    const failing = { ...room, ground: { ...room.ground, disk: broken } };
+    await expect(put(failing, version('2', '1'), false)).rejects.toThrow('EIO');
+    expect(pendingOf(room)).toBeUndefined();
+    expect((await put(room, version('1', '2'))).reload.kind).toBe('skill-content-only');
+  });
+
+  it('of a plugin that is removed is shown though nothing is live; to install it again is cold', async () => {
+    const room = makeRoom();
+    const { installId } = await put(room, version('1', '1'));
+    report(room, installId);
+    remove(room, { restart: false });
+    expect(getPlugin(room.ground, 'lint')).toMatchObject({
+      status: 'refused',
+      pending: { installId: null, against: installId },
+    });
+    const again = await put(room, version('1', '1'));
+    expect(again.reload.kind).toBe('cold');
+  });
+});
+
+describe('what the runtime has loaded', () => {
+  it('is what a change is compared with, however many versions came between', async () => {
+    const room = makeRoom();
+    report(room, (await put(room, version('1', '1'))).installId);
+    expect((await put(room, version('2', '1'))).reload.kind).toBe('cold');
+    expect((await put(room, version('2', '2'))).reload.kind).toBe('cold');
+    expect((await put(room, version('1', '3'))).reload.kind).toBe('skill-content-only');
+    expect((await put(room, version('1', '1'))).reload.kind).toBe('identical');
+  });
+
+  it('counts also for what is present: the restart that is still due is said, and promised by nobody', async () => {
+    const room = makeRoom();
+    report(room, (await put(room, version('1', '1'))).installId);
+    await put(room, version('2', '1'));
+    const { status, reload } = await put(room, version('2', '1'));
+    expect([status, reload.action, reload.restarting]).toEqual(['present', 'restart', false]);
+  });
+
+  it.each([
+    ['names a version of which there is no receipt', '20260101T000000000Z-00000000'],
+    ['names no version', 'dir-1-2-3'],
+  ])('makes every change cold where it %s', async (_, generation) => {
+    const room = makeRoom();
+    await put(room, version('1', '1'));
+    report(room, generation);
+    expect((await put(room, version('1', '2'))).reload.kind).toBe('cold');
+  });
+
+  it('makes every change cold where it cannot be read', async () => {
+    const room = makeRoom();
+    await put(room, version('1', '1'));
+    mkdirSync(room.layout.loaded, { recursive: true });
+    writeFileSync(room.layout.loadedOf('lint'), '{"version":1,');
+    expect((await put(room, version('1', '2'))).reload.kind).toBe('cold');
+  });
+});
