@@ -176,3 +176,4 @@ for (const [name, parent] of places) {
 }
 await inFolder(os.tmpdir(), scans);
 await inFolder(os.tmpdir(), startAndIdle);
+await import('./watch.mjs');

@@ -14,8 +14,8 @@ export function urlOf({ given, env }: Context): string | undefined {
   return readSettings(['to'], given.settings, env).to;
 }
 
-/** @throws Fault INVALID_PARAMS without a URL; UNREACHABLE, UNAUTHENTICATED … */
-export async function openFor(context: Context): Promise<Session> {
+/** @param events whether to be told them. @throws Fault INVALID_PARAMS without a URL; UNREACHABLE, UNAUTHENTICATED … */
+export async function openFor(context: Context, events?: 'all'): Promise<Session> {
   const url = urlOf(context);
   if (url === undefined) {
     throw new Fault('INVALID_PARAMS', 'No agent is named', {
@@ -24,7 +24,8 @@ export async function openFor(context: Context): Promise<Session> {
   }
   const token = await tokenOf(context);
   const { signal } = context;
-  return openSession({ url, token, tls: await tlsOf(context), client: `airlock ${context.version}`, signal });
+  const tls = await tlsOf(context);
+  return openSession({ url, token, tls, client: `airlock ${context.version}`, events, signal });
 }
 
 /** The certificates of the settings. */

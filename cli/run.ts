@@ -18,6 +18,7 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   recover: () => import('./commands/recover.ts'),
   sweep: () => import('./commands/sweep.ts'),
   status: () => import('./commands/status.ts'),
+  watch: () => import('./commands/watch.ts'),
   pack: () => import('./commands/pack.ts'),
   token: () => import('./commands/token.ts'),
 };

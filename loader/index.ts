@@ -2,6 +2,7 @@
  * The public door of the loader: what a runtime imports to learn which plugins it may load. It reads the disk and
  * nothing else: no network, no archive code; it writes nothing but what the runtime reports as loaded.
  */
+import type { Watch } from '../watch/ports.ts';
 import { ask, createGate } from './gate.ts';
 import { writeLoaded } from './loaded.ts';
 import { createMemory } from './memory.ts';
@@ -9,14 +10,17 @@ import type { GateAnswer, Plugin, Scan } from './plugin.ts';
 import { type Reader, createRead } from './read.ts';
 import { createScan } from './scan.ts';
 import { type LoaderOptions, readOptions, systemClock } from './settings.ts';
+import { type WatchOptions, createLoaderWatch } from './watch.ts';
 
 export type { AdmissionLevel, RefusalReason } from '../shared/admission.ts';
 export { Fault } from '../shared/fault.ts';
 export type { Manifest } from '../shared/manifest.ts';
 export type { Marker } from '../shared/marker.ts';
+export type { Watch, WatchEvent } from '../watch/ports.ts';
 export type { GateAnswer, Plugin, Refusal, Scan, Shadowed } from './plugin.ts';
 export type { Reader } from './read.ts';
 export type { LoaderOptions } from './settings.ts';
+export type { WatchOptions } from './watch.ts';
 
 /** Answers which plugins may be loaded. Keep one for the life of the process: it remembers what has not changed. */
 export type Loader = {
@@ -65,6 +69,21 @@ export type Loader = {
    * @example await loader.loaded(plugin, plugin.generation);
    */
   loaded(plugin: string | Pick<Plugin, 'name'>, generation: string): Promise<void>;
+  /**
+   * Tells what changes in admitted plugins, edits made by hand as well as an agent's swaps: one event for each burst of
+   * changes (250 ms without one), with what it means for a runtime that has loaded what was there before. Await `ready`
+   * before the scan whose plugins are loaded; then no change between the two is missed.
+   *
+   * A cold verdict stays: as long as the runtime has not loaded the change (a new process, or `watch.loaded(name)`),
+   * every later verdict on that plugin counts it in.
+   *
+   * @example
+   * const watch = loader.watch({ notice: console.warn });
+   * await watch.ready;
+   * const { admitted } = await loader.scan();
+   * for await (const { plugin, kind, skills } of watch) if (kind === 'skill-content-only') reload(plugin, skills);
+   */
+  watch(options?: WatchOptions): Watch;
 };
 
 /**
@@ -78,11 +97,22 @@ export type Loader = {
 export function createLoader(options: LoaderOptions): Loader {
   const settings = readOptions(options, systemClock);
   const gate = createGate(settings, createMemory());
+  const watches = new Set<Watch>();
   return {
     gate: (name) => ask(gate, settings, name),
     scan: createScan(settings, gate),
     read: createRead(settings, gate),
-    loaded: (plugin, generation) =>
-      writeLoaded(settings, typeof plugin === 'string' ? plugin : plugin.name, generation),
+    loaded: async (plugin, generation) => {
+      const name = typeof plugin === 'string' ? plugin : plugin.name;
+      await writeLoaded(settings, name, generation);
+      for (const watch of watches) {
+        watch.loaded(name);
+      }
+    },
+    watch: (how = {}) => {
+      const watch = createLoaderWatch(settings, gate, how);
+      watches.add(watch);
+      return watch;
+    },
   };
 }

@@ -44,9 +44,9 @@ export async function verify(settings: Settings, layout: Layout, admitted: Admit
 }
 
 /** A string says why there is none to compare with. */
-async function readReceipt(
+export async function readReceipt(
   layout: Layout,
-  { name, marker }: Admitted,
+  { name, marker }: Pick<Admitted, 'name' | 'marker'>,
   installId: string,
 ): Promise<Receipt | string> {
   const { reading } = await readSmall(layout.receipt(name, installId), RECEIPT_MAX_BYTES);

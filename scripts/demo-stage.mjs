@@ -89,6 +89,24 @@ export class Stage {
     return { child, end, ...(await listening) };
   }
 
+  /**
+   * Starts the runtime of the examples on a root. `until` gives the next of its lines that is looked for.
+   * @param {string} root
+   */
+  async runtime(root) {
+    const script = path.join(repository, 'examples', 'runtime', 'runtime.mjs');
+    const { child, end } = this.start([script, root], cleanEnvironment());
+    const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+    const until = async (isIt) => {
+      for (let line = await lines.next(); line.done !== true; line = await lines.next()) {
+        const event = JSON.parse(line.value);
+        if (isIt(event)) return event;
+      }
+      throw new Error(`The runtime ended early:\n${(await end).stderr}`);
+    };
+    return { child, end, until };
+  }
+
   title(text) {
     this.say(paint('bold', text));
   }

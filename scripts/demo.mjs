@@ -1,7 +1,7 @@
 // `npm run demo`: what Airlock is for, in under a minute, with real processes on a real disk. Every sentence that it
 // prints was checked; what is not as promised ends it with exit code 1. It leaves nothing behind.
 import { createHash } from 'node:crypto';
-import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { Stage, promised, repository } from './demo-stage.mjs';
@@ -148,6 +148,8 @@ async function main() {
   );
   stage.good(`intact: every file has the size, mode and sha256 of its receipt`, verified.millis);
 
+  await editsUnderARuntime(root);
+
   stage.step('The agent is told to stop');
   stage.command(`kill -TERM ${agent.child.pid}`);
   const asked = performance.now();
@@ -155,6 +157,45 @@ async function main() {
   const { code } = await agent.end;
   promised(code === 0, 'the agent ends with exit code 0', { code });
   stage.good('exit code 0', performance.now() - asked);
+}
+
+const ADDED = 'A review that finds nothing says so.';
+
+async function editsUnderARuntime(root) {
+  const folder = path.join(root, NAME);
+  stage.step('A runtime runs; somebody edits a skill in place, then a hook');
+  stage.command('node examples/runtime/runtime.mjs $ROOT');
+  const runtime = await stage.runtime(root);
+  const loaded = await runtime.until(({ event }) => event === 'loaded');
+  await runtime.until(({ event }) => event === 'ready');
+  stage.good(`loaded: ${loaded.plugin}, ${loaded.skills.length} skills, ${loaded.rules.length} rules`);
+
+  stage.command(`echo '${ADDED}' >> $ROOT/${NAME}/skills/review-a-diff/SKILL.md`);
+  const saved = performance.now();
+  await appendFile(path.join(folder, 'skills', 'review-a-diff', 'SKILL.md'), `${ADDED}\n`);
+  const live = await runtime.until(({ event }) => event === 'reloaded' || event === 'needs-restart');
+  promised(
+    live.event === 'reloaded' && live.skills.length === 1 && live.skills[0].lastLine === ADDED,
+    'an edited skill is live without a restart',
+    live,
+  );
+  stage.good(
+    `live without a restart: ${live.skills[0].path}, from saving it to running it`,
+    performance.now() - saved,
+  );
+
+  stage.command(`echo 'exit 0' >> $ROOT/${NAME}/hooks/pre-commit-check.sh`);
+  await appendFile(path.join(folder, 'hooks', 'pre-commit-check.sh'), 'exit 0\n');
+  const cold = await runtime.until(({ event }) => event === 'reloaded' || event === 'needs-restart');
+  promised(
+    cold.event === 'needs-restart' && cold.reasons[0].path === 'hooks/pre-commit-check.sh',
+    'an edited hook asks for a restart',
+    cold,
+  );
+  stage.bad(`needs a restart: ${cold.reasons.map(({ path: file, why }) => `${file} (${why})`).join(', ')}`);
+  runtime.child.stdin.end();
+  const ended = await runtime.end;
+  promised(ended.code === 0, 'the runtime ends well', ended);
 }
 
 async function updatesUnderAReader(root, { one, two }, url, env) {

@@ -66,6 +66,11 @@ const floors: Canary[] = [
   forbidden('client/a.ts', '../agent/agent.ts', '../shared/rpc.ts'),
   forbidden('client/b.ts', '../loader/index.ts', 'ws'),
   forbidden('client/c.ts', '../cli/main.ts'),
+  forbidden('shared/e.ts', '../watch/watch.ts', '../package.json'),
+  forbidden('watch/a.ts', '../loader/index.ts', '../shared/name.ts'),
+  forbidden('watch/b.ts', '../agent/disk/port.ts', 'node:fs/promises'),
+  forbidden('watch/c.ts', 'zod', 'chokidar'),
+  forbidden('loader/d.ts', 'chokidar', '../watch/watch.ts'),
   forbidden('cli/a.ts', '../agent/agent.ts', '../agent/main.ts'),
   forbidden('cli/b.ts', '../agent/install/install.ts', '../loader/index.ts'),
   forbidden('cli/c.ts', '../test/_kit/thing.ts', '../client/index.ts'),
@@ -110,7 +115,7 @@ const habits: Canary[] = [
   },
 ];
 
-const FLOORS = ['shared', 'agent', 'loader', 'client', 'cli'];
+const FLOORS = ['shared', 'watch', 'agent', 'loader', 'client', 'cli'];
 const canaries = [...floors, ...habits];
 const Report = z.object({ diagnostics: z.array(z.object({ code: z.string(), filename: z.string() })) });
 

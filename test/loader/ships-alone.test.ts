@@ -22,6 +22,8 @@ const bundle = (outfile: string): Promise<BuildResult<{ metafile: true }>> =>
     platform: 'node',
     format: 'esm',
     metafile: true,
+    // Needed by who watches, and only then.
+    external: ['chokidar'],
     banner: {
       js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
     },
@@ -34,16 +36,19 @@ async function temporary(): Promise<string> {
   return directory;
 }
 
-test('importing the loader pulls in loader/, shared/, zod and yaml, and nothing else: no ws, tar or pino', async () => {
+test('importing the loader pulls in loader/, shared/, watch/, zod and yaml, and nothing else: no ws, tar or pino', async () => {
   const { metafile } = await bundle(join(await temporary(), 'loader.mjs'));
   const sources = Object.keys(metafile.inputs).map(
     (path) => /^(?:node_modules\/)?[^/]+\//.exec(path)?.[0] ?? path,
   );
   expect(new Set(sources)).toEqual(
-    new Set(['loader/', 'shared/', 'node_modules/zod/', 'node_modules/yaml/']),
+    new Set(['loader/', 'shared/', 'watch/', 'node_modules/zod/', 'node_modules/yaml/']),
   );
   const external = Object.values(metafile.outputs).flatMap(({ imports }) => imports.map(({ path }) => path));
-  expect(external.filter((path) => !isBuiltin(path))).toEqual([]);
+  const packages = Object.values(metafile.outputs).flatMap(({ imports }) =>
+    imports.filter(({ path }) => !isBuiltin(path)).map(({ path, kind }) => ({ path, kind })),
+  );
+  expect(packages).toEqual([{ path: 'chokidar', kind: 'dynamic-import' }]);
   expect(
     external.filter((path) => /\b(?:net|tls|https?|http2|dgram|zlib|child_process)$/.test(path)),
   ).toEqual([]);

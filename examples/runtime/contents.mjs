@@ -1,0 +1,27 @@
+// What this runtime reads of a plugin: the text of its rules, and each skill's description and text.
+import { readFile, readdir } from 'node:fs/promises';
+import path from 'node:path';
+
+/** @param {string} folder @returns {Promise<string[]>} */
+const names = (folder) => readdir(folder).catch(() => []);
+
+/** @param {string} folder the plugin's */
+export async function readRules(folder) {
+  const files = (await names(path.join(folder, 'rules'))).filter((name) => name.endsWith('.md')).toSorted();
+  return Promise.all(
+    files.map(async (name) => ({ name, text: await readFile(path.join(folder, 'rules', name), 'utf8') })),
+  );
+}
+
+/** @param {string} folder the plugin's */
+export async function readSkills(folder) {
+  const skills = (await names(path.join(folder, 'skills'))).toSorted();
+  return Promise.all(skills.map((name) => readSkill(folder, `skills/${name}`)));
+}
+
+/** @param {string} folder the plugin's @param {string} skill its directory, relative */
+export async function readSkill(folder, skill) {
+  const text = await readFile(path.join(folder, skill, 'SKILL.md'), 'utf8');
+  const description = /^description: *(.*)$/m.exec(text)?.[1] ?? '';
+  return { path: skill, description, lastLine: text.trimEnd().split('\n').at(-1) };
+}

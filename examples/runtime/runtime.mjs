@@ -1,0 +1,77 @@
+// A runtime in small: it loads the rules and skills of admitted plugins, loads skills again when they change, and says
+// when only a restart brings a change in. What it runs, it prints: one JSON line for each event.
+//
+//     node examples/runtime/runtime.mjs /configs/plugins
+//
+// It ends when it is told to (SIGTERM, SIGINT) or when its standard input ends.
+import { createLoader } from 'airlock/loader';
+
+import { readRules, readSkill, readSkills } from './contents.mjs';
+
+const root = process.argv[2];
+if (root === undefined) {
+  process.stderr.write('Usage: node runtime.mjs <directory of plugins>\n');
+  process.exit(2);
+}
+
+/** @param {string} event @param {object} more */
+const say = (event, more) => process.stdout.write(`${JSON.stringify({ event, ...more })}\n`);
+
+const loader = createLoader({ roots: [root] });
+
+/** What runs: plugin → what was read of it. */
+const running = new Map();
+
+/** Reads a plugin whole, all of it of one version. */
+async function load({ name }) {
+  const loaded = await loader.read(name, async (folder, { generation }) => ({
+    generation,
+    rules: await readRules(folder),
+    skills: await readSkills(folder),
+  }));
+  running.set(name, loaded);
+  await report(name, loaded.generation);
+  say('loaded', { plugin: name, ...loaded });
+}
+
+/** Reads only the skills that changed. */
+async function reload({ plugin, skills }) {
+  const known = running.get(plugin);
+  const loaded = await loader.read(plugin, async (folder, { generation }) => ({
+    generation,
+    skills: await Promise.all(skills.map((skill) => readSkill(folder, skill))),
+  }));
+  const untouched = known.skills.filter(({ path }) => !skills.includes(path));
+  running.set(plugin, { ...known, generation: loaded.generation, skills: [...untouched, ...loaded.skills] });
+  await report(plugin, loaded.generation);
+  say('reloaded', { plugin, ...loaded });
+}
+
+/** Tells the agent what really runs, where the loader can. */
+async function report(name, generation) {
+  if (typeof loader.loaded === 'function') await loader.loaded(name, generation);
+}
+
+const watch = loader.watch({ notice: (text) => say('notice', { text }) });
+process.once('SIGTERM', () => void watch.close()).once('SIGINT', () => void watch.close());
+process.stdin.resume().once('end', () => void watch.close());
+
+// First watch, then scan: what changes between the two is told.
+await watch.ready;
+const { admitted, refused } = await loader.scan();
+for (const { name, reason, hint } of refused) say('refused', { plugin: name, reason, hint });
+for (const plugin of admitted) await load(plugin);
+say('ready', { plugins: running.size });
+
+for await (const change of watch) {
+  const { plugin, kind, status, reasons, cause, generation } = change;
+  try {
+    if (kind === 'skill-content-only' && running.has(plugin)) await reload(change);
+    else if (kind === 'identical') say('unchanged', { plugin, cause, generation });
+    else say('needs-restart', { plugin, status, cause, reasons });
+  } catch (error) {
+    // It changed again, or was removed: the next event says so.
+    say('failed', { plugin, why: error instanceof Error ? error.message : String(error) });
+  }
+}
+process.exit(0);

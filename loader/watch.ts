@@ -1,0 +1,67 @@
+/** The watcher over the loader's roots: what it watches is what the gate admits. */
+import { basename } from 'node:path';
+
+import type { Layout } from '../shared/layout.ts';
+import { systemEyes } from '../watch/eyes.ts';
+import { pollingEyes } from '../watch/poll.ts';
+import type { Admission, Clock, Eyes, Watch } from '../watch/ports.ts';
+import { createWatch } from '../watch/watch.ts';
+import type { Gate } from './gate.ts';
+import type { Settings } from './settings.ts';
+import { readReceipt } from './verify.ts';
+
+/** How {@link Loader.watch} watches. */
+export type WatchOptions = {
+  /** Look again and again instead of being woken up: for file systems that tell nothing. Default: only where needed. */
+  readonly polling?: boolean | undefined;
+  /** Is told when watching falls back to polling, and why. Default: nobody is. */
+  readonly notice?: ((text: string) => void) | undefined;
+};
+
+const systemTimers: Clock = {
+  now: Date.now,
+  after: (millis, call) => {
+    const timer = setTimeout(call, millis);
+    return () => clearTimeout(timer);
+  },
+};
+
+/** @param parts for tests to replace. */
+export function createLoaderWatch(
+  settings: Settings,
+  gate: Gate,
+  { polling = false, notice = () => undefined }: WatchOptions,
+  parts: { clock?: Clock; eyes?: Eyes } = {},
+): Watch {
+  const { clock = systemTimers, eyes = systemEyes } = parts;
+  const poll = pollingEyes(clock);
+  const layouts = new Map<string, Layout>(settings.layouts.map((layout) => [layout.root, layout]));
+  const watch = createWatch({
+    roots: [...layouts.keys()],
+    admit: async (name) => admissionOf(await gate(name)),
+    installed: async (path, installId) => {
+      const name = basename(path);
+      const layout = layouts.get(path.slice(0, -name.length - 1));
+      const receipt = layout && (await readReceipt(layout, { name, marker: undefined }, installId));
+      return typeof receipt === 'object' ? receipt.list : undefined;
+    },
+    ignore: settings.ignore,
+    clock,
+    eyes: polling ? poll : eyes,
+    polling: poll,
+    notice,
+  });
+  settings.signal?.addEventListener('abort', () => void watch.close(), { once: true });
+  return watch;
+}
+
+function admissionOf({ plugin, refusals: [refusal] }: Awaited<ReturnType<Gate>>): Admission {
+  if (plugin !== undefined) {
+    const { path, generation, marker, manifest } = plugin;
+    const hotReload = manifest?.hotReload;
+    return { status: 'admitted', path, generation, installId: marker?.installId, hotReload };
+  }
+  return refusal === undefined
+    ? { status: 'absent' }
+    : { status: 'refused', why: `${refusal.reason}: ${refusal.detail}` };
+}

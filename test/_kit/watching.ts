@@ -1,0 +1,77 @@
+/** A loader's watcher on a real disk, with real eyes and a clock that the test moves. */
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { onTestFinished } from 'vitest';
+
+import { createGate } from '../../loader/gate.ts';
+import { createMemory } from '../../loader/memory.ts';
+import { type LoaderOptions, readOptions, systemClock } from '../../loader/settings.ts';
+import { type WatchOptions, createLoaderWatch } from '../../loader/watch.ts';
+import type { Layout } from '../../shared/layout.ts';
+import type { Eyes, Watch, WatchEvent } from '../../watch/ports.ts';
+import { FakeClock } from './clock.ts';
+
+const LONG_MILLIS = 10_000;
+
+export type Watching = {
+  watch: Watch;
+  clock: FakeClock;
+  /** All that was told so far. */
+  told: WatchEvent[];
+  notices: string[];
+  /** Lets bursts settle until an event comes; fails after 10 s of real time. */
+  next(): Promise<WatchEvent>;
+  /** Lets everything that is under way be seen and settle, and returns what was told since it was last asked. */
+  rest(): Promise<WatchEvent[]>;
+};
+
+export async function watching(
+  layout: Layout | readonly Layout[],
+  how: WatchOptions & { eyes?: Eyes; loader?: Partial<LoaderOptions> } = {},
+): Promise<Watching> {
+  const roots = [layout].flat().map(({ root }) => root);
+  const settings = readOptions({ ...how.loader, roots }, systemClock);
+  const clock = new FakeClock();
+  const notices: string[] = [];
+  const { eyes, polling } = how;
+  const watch = createLoaderWatch(
+    settings,
+    createGate(settings, createMemory()),
+    { polling, notice: (text) => notices.push(text) },
+    eyes === undefined ? { clock } : { clock, eyes },
+  );
+  onTestFinished(() => watch.close());
+  const told: WatchEvent[] = [];
+  const reading = (async () => {
+    for await (const event of watch) told.push(event);
+  })();
+  reading.catch((error: unknown) => notices.push(String(error)));
+  await watch.ready;
+  let asked = 0;
+  /** Until nothing has been told for a while of real time, with the clock moving on all the while. */
+  const rest = async (): Promise<WatchEvent[]> => {
+    for (let quiet = 0; quiet < 12; quiet += 1) {
+      const before = told.length;
+      await pause(25);
+      clock.advance(polling === true ? 1100 : 300);
+      await pause(25);
+      if (told.length !== before) quiet = 0;
+    }
+    const since = told.slice(asked);
+    asked = told.length;
+    return since;
+  };
+  const next = async (): Promise<WatchEvent> => {
+    for (const end = Date.now() + LONG_MILLIS; Date.now() < end;) {
+      const event = told[asked];
+      if (event !== undefined) {
+        asked += 1;
+        return event;
+      }
+      await pause(20);
+      clock.advance(polling === true ? 1100 : 300);
+    }
+    throw new Error(`No event came; so far: ${JSON.stringify({ told, notices })}`);
+  };
+  return { watch, clock, told, notices, next, rest };
+}

@@ -1,0 +1,105 @@
+/** What lies in one plugin now, and how that differs from what the runtime has loaded. Pure. */
+import { basename, dirname } from 'node:path';
+
+import { type Verdict, type Reason, classify } from '../shared/classify.ts';
+import type { FileEntry } from '../shared/tree.ts';
+import type { Seen } from './look.ts';
+
+const isOdd = (seen: Seen | undefined): seen is Extract<Seen, { odd: string }> =>
+  seen !== undefined && 'odd' in seen;
+
+function isSame(a: Seen | undefined, b: Seen | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  if (isOdd(a) || isOdd(b)) return isOdd(a) && isOdd(b) && a.odd === b.odd;
+  return a.sha256 === b.sha256 && a.mode === b.mode && a.size === b.size;
+}
+
+/** Only the differences are compared, so that one file of ten thousand costs as much as one of ten. */
+export class Ledger {
+  readonly #now = new Map<string, Seen>();
+  /** Of each path that differs: what is loaded; undefined for nothing. */
+  readonly #pending = new Map<string, Seen | undefined>();
+  #hasLoaded = false;
+
+  get(path: string): Seen | undefined {
+    return this.#now.get(path);
+  }
+
+  /** Notes what lies at a path now; says whether that is news. */
+  set(path: string, seen: Seen | undefined): boolean {
+    const before = this.#now.get(path);
+    if (isSame(before, seen)) return false;
+    if (!this.#pending.has(path)) this.#pending.set(path, before);
+    if (isSame(this.#pending.get(path), seen)) this.#pending.delete(path);
+    if (seen === undefined) this.#now.delete(path);
+    else this.#now.set(path, seen);
+    return true;
+  }
+
+  /** Notes all that lies below a directory ('' for the whole tree): what is not among it is gone. */
+  replace(directory: string, seen: readonly Seen[]): boolean {
+    const prefix = directory === '' ? '' : `${directory}/`;
+    const found = new Set(seen.map(({ path }) => path));
+    let news = !found.has(directory) && this.set(directory, undefined);
+    for (const path of this.#now.keys()) {
+      if (path.startsWith(prefix) && !found.has(path)) news = this.set(path, undefined) || news;
+    }
+    for (const one of seen) news = this.set(one.path, one) || news;
+    return news;
+  }
+
+  /** What lies there now is what is loaded. */
+  load(): void {
+    this.#pending.clear();
+    this.#hasLoaded = true;
+  }
+
+  /** The verdict on what lies there now; `isThere` false: nothing that may be loaded does. */
+  judge(isThere: boolean, hotReload: boolean | undefined): Verdict {
+    if (!isThere || !this.#hasLoaded) {
+      return classify(this.#hasLoaded ? [] : undefined, isThere ? [] : undefined);
+    }
+    const before: FileEntry[] = [];
+    const after: FileEntry[] = [];
+    const odd: Reason[] = [];
+    for (const [path, was] of this.#pending) {
+      const is = this.#now.get(path);
+      if (isOdd(was) || isOdd(is)) {
+        const why = isOdd(is) ? is.odd : 'it was no file that could be read before';
+        odd.push({ path, change: change(was, is), why });
+        continue;
+      }
+      if (was !== undefined) before.push(was);
+      if (is !== undefined) after.push(is);
+    }
+    const { kind, reasons } = classify(before, after, hotReload === undefined ? {} : { hotReload });
+    const all = [...reasons, ...odd].toSorted((a, b) => (a.path < b.path ? -1 : 1));
+    return { kind: odd.length > 0 ? 'cold' : kind, reasons: all };
+  }
+
+  /** The directories of the skills in which something differs. */
+  skills(): string[] {
+    const found = new Set<string>();
+    for (const path of this.#pending.keys()) {
+      const skill = this.#skillOf(path);
+      if (skill !== undefined) found.add(skill);
+    }
+    return [...found].toSorted();
+  }
+
+  #skillOf(path: string): string | undefined {
+    let directory = path;
+    while (directory !== '') {
+      const above = dirname(directory);
+      directory = above === '.' ? '' : above;
+      const skill = directory === '' ? 'SKILL.md' : `${directory}/SKILL.md`;
+      if (this.#now.has(skill) || this.#pending.has(skill)) return directory;
+    }
+    return basename(path) === 'SKILL.md' ? '' : undefined;
+  }
+}
+
+function change(was: Seen | undefined, is: Seen | undefined): Reason['change'] {
+  if (was === undefined) return 'added';
+  return is === undefined ? 'removed' : 'modified';
+}

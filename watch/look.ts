@@ -1,0 +1,143 @@
+/** Looks at the files of a live tree: which there are, and their digests. Links are not followed. */
+import { createHash } from 'node:crypto';
+import { type Dirent, type Stats, constants } from 'node:fs';
+import { lstat, open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { type FileEntry, type Ignore, counts, modeOf } from '../shared/tree.ts';
+
+/** A file, or something at a file's place of which nothing can be claimed: a link, a socket, a closed file. */
+export type Seen = FileEntry | { path: string; odd: string };
+
+/** What lies at a path: nothing, a file, or a directory with all files below it. */
+export type Sight = { kind: 'absent' } | { kind: 'file'; seen: Seen } | { kind: 'directory'; seen: Seen[] };
+
+/** Takes the place of reading a file whose digest can be told by its stats. */
+export type Spare = (path: string, stats: Stats) => FileEntry | undefined;
+
+const AT_ONCE = 16;
+const CHUNK_BYTES = 64 * 1024;
+/** A link is not followed, and opening a fifo without a writer does not wait for one. */
+const CAUTIOUSLY = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+const codeOf = (error: unknown): string =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+const isGone = (error: unknown): boolean => ['ENOENT', 'ENOTDIR'].includes(codeOf(error));
+const whyOf = (error: unknown): string =>
+  `it cannot be read (${codeOf(error) || (error instanceof Error ? error.message : String(error))})`;
+
+/** The stats of a path, or undefined if there is nothing. */
+export async function statOf(path: string): Promise<Stats | undefined> {
+  try {
+    return await lstat(path);
+  } catch (error) {
+    if (isGone(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Looks at one path of a tree, '' for all of it. Without `spare` every file is read. */
+export async function lookAt(
+  root: string,
+  path: string,
+  ignore: Ignore,
+  spare: Spare = () => undefined,
+): Promise<Sight> {
+  let stats: Stats | undefined;
+  try {
+    stats = await statOf(join(root, path));
+  } catch (error) {
+    return { kind: 'file', seen: { path, odd: whyOf(error) } };
+  }
+  if (stats === undefined) return { kind: 'absent' };
+  if (stats.isDirectory()) {
+    return ignore(`${path}/`) ? { kind: 'absent' } : lookBelow(root, path, ignore, spare);
+  }
+  if (!counts(path, ignore)) return { kind: 'absent' };
+  const seen = await lookAtFile(root, path, stats, spare);
+  return seen === undefined ? { kind: 'absent' } : { kind: 'file', seen };
+}
+
+async function lookBelow(root: string, top: string, ignore: Ignore, spare: Spare): Promise<Sight> {
+  const seen: Seen[] = [];
+  const work: string[] = [top];
+  let running = 0;
+  // Directories and files share one bounded queue: a directory that is listed adds to it.
+  await new Promise<void>((resolve, reject) => {
+    const next = (): void => {
+      if (work.length === 0 && running === 0) resolve();
+      while (running < AT_ONCE) {
+        const path = work.pop();
+        if (path === undefined) return;
+        running += 1;
+        void one(path)
+          .then(() => {
+            running -= 1;
+            next();
+          })
+          .catch(reject);
+      }
+    };
+    const one = async (path: string): Promise<void> => {
+      if (path === top || path.endsWith('/')) {
+        for (const entry of await list(root, path.replace(/\/$/, ''), seen)) {
+          const isDirectory = entry.isDirectory();
+          const below = `${path === '' || path.endsWith('/') ? path : `${path}/`}${entry.name}`;
+          // The empty last name asks about the directory itself: patterns for files do not apply below it.
+          if (!isDirectory && counts(below, ignore)) work.push(below);
+          if (isDirectory && !ignore(`${below}/`)) work.push(`${below}/`);
+        }
+        return;
+      }
+      const file = await lookAtFile(root, path, undefined, spare);
+      if (file !== undefined) seen.push(file);
+    };
+    next();
+  });
+  return { kind: 'directory', seen };
+}
+
+async function list(root: string, directory: string, seen: Seen[]): Promise<Dirent[]> {
+  try {
+    return await readdir(join(root, directory), { withFileTypes: true });
+  } catch (error) {
+    if (!isGone(error)) seen.push({ path: directory, odd: whyOf(error) });
+    return [];
+  }
+}
+
+async function lookAtFile(
+  root: string,
+  path: string,
+  known: Stats | undefined,
+  spare: Spare,
+): Promise<Seen | undefined> {
+  try {
+    const stats = known ?? (await lstat(join(root, path)));
+    if (!stats.isFile()) return { path, odd: 'it is no regular file' };
+    return spare(path, stats) ?? (await hashFile(root, path));
+  } catch (error) {
+    return isGone(error) ? undefined : { path, odd: whyOf(error) };
+  }
+}
+
+/** With the size and mode that the file has by then. */
+async function hashFile(root: string, path: string): Promise<Seen> {
+  const file = await open(join(root, path), CAUTIOUSLY);
+  try {
+    const stats = await file.stat();
+    if (!stats.isFile()) return { path, odd: 'it is no regular file' };
+    const hash = createHash('sha256');
+    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, stats.size + 1));
+    let size = 0;
+    for (;;) {
+      const { bytesRead } = await file.read(chunk, 0, chunk.length, size);
+      if (bytesRead === 0) break;
+      hash.update(chunk.subarray(0, bytesRead));
+      size += bytesRead;
+    }
+    return { path, size, mode: modeOf(stats.mode), sha256: hash.digest('hex') };
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,79 @@
+/** Eyes that look again and again: for file systems that tell nothing, and where the system's watches are used up. */
+import type { BigIntStats } from 'node:fs';
+import { lstat, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import type { Clock, Eyes } from './ports.ts';
+
+export const POLL_MILLIS = 1000;
+/** Times are as coarse as the kernel's tick: what is younger than this may change again unseen. */
+const RECENT_MILLIS = 100;
+
+type Stamps = Map<string, string>;
+
+export function pollingEyes(clock: Clock): Eyes {
+  return {
+    open(directory, deep, tell) {
+      let closed = false;
+      let cancel = (): void => {};
+      let stamps: Stamps = new Map();
+      const look = async (): Promise<void> => {
+        const before = stamps;
+        stamps = await stampsOf(directory, deep);
+        if (closed) return;
+        for (const [path, stamp] of stamps) {
+          if (stamp === RECENT || before.get(path) !== stamp) tell(path);
+        }
+        for (const path of before.keys()) {
+          if (!stamps.has(path)) tell(path);
+        }
+      };
+      const again = (): void => {
+        cancel = clock.after(POLL_MILLIS, () => void look().then(() => (closed ? undefined : again())));
+      };
+      const ready = (async () => {
+        stamps = await stampsOf(directory, deep);
+        if (!closed) again();
+      })();
+      return {
+        ready,
+        close: () => {
+          closed = true;
+          cancel();
+          return Promise.resolve();
+        },
+      };
+    },
+  };
+}
+
+const RECENT = 'recent';
+
+/** Of every entry; what cannot be looked at has none. Of a directory only which one it is: its entries speak for it. */
+async function stampsOf(top: string, deep: boolean): Promise<Stamps> {
+  const stamps: Stamps = new Map();
+  const young = BigInt(Date.now() - RECENT_MILLIS);
+  const work = [''];
+  for (let directory = work.pop(); directory !== undefined; directory = work.pop()) {
+    const names = await readdir(join(top, directory)).catch(() => []);
+    const here = directory;
+    await Promise.all(
+      names.map(async (name) => {
+        const path = here === '' ? name : `${here}/${name}`;
+        const stats = await lstat(join(top, path), { bigint: true }).catch(() => undefined);
+        if (stats === undefined) return;
+        if (stats.isDirectory() && deep) work.push(path);
+        stamps.set(path, stampOf(stats, young, deep));
+      }),
+    );
+  }
+  return stamps;
+}
+
+function stampOf(stats: BigIntStats, young: bigint, deep: boolean): string {
+  const { dev, ino, ctimeNs, size, mode } = stats;
+  if (stats.isDirectory() && deep) return `${dev}-${ino}`;
+  return !stats.isDirectory() && ctimeNs / 1_000_000n >= young
+    ? RECENT
+    : `${dev}-${ino}-${ctimeNs}-${size}-${mode}`;
+}

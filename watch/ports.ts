@@ -1,0 +1,100 @@
+/** What the watcher needs from whoever uses it, and what it tells. */
+import type { Reason } from '../shared/classify.ts';
+import type { FileEntry, Ignore } from '../shared/tree.ts';
+
+/** Time, for tests to replace. */
+export type Clock = {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Calls once after so many milliseconds, unless cancelled before. */
+  after(millis: number, call: () => void): () => void;
+};
+
+/** What the gate says of a name at one moment. */
+export type Admission =
+  | {
+      status: 'admitted';
+      /** The live directory. */
+      path: string;
+      /** Another one for each version that is put in place. */
+      generation: string;
+      /** Undefined for a version without a full marker. */
+      installId: string | undefined;
+      /** `false`: no change of it is ever hot. */
+      hotReload: boolean | undefined;
+    }
+  | { status: 'refused'; why: string }
+  | { status: 'absent' };
+
+/** Something that is looked at until it is closed. */
+export type Watched = {
+  /** Resolves when no change from now on is missed; rejects where that cannot be had (`ENOSPC`, `EMFILE`, …). */
+  ready: Promise<void>;
+  close(): Promise<void>;
+};
+
+/** Sees that something changed, not what. */
+export type Eyes = {
+  /**
+   * Watches a directory: with `deep` everything below it, else its own entries.
+   *
+   * @param tell is told a relative path with `/`, or undefined where nobody can say which.
+   * @param fail is told once what went wrong after it was ready.
+   */
+  open(
+    directory: string,
+    deep: boolean,
+    tell: (path: string | undefined) => void,
+    fail: (error: unknown) => void,
+  ): Watched;
+};
+
+export type Ports = {
+  roots: readonly string[];
+  /** Judges a name, over all roots. May wait for a swap to end. */
+  admit(name: string): Promise<Admission>;
+  /** The files of a version as they were installed, by its live directory; undefined where nobody knows. */
+  installed(path: string, installId: string): Promise<readonly FileEntry[] | undefined>;
+  ignore: Ignore;
+  clock: Clock;
+  /** Those that the system wakes up. */
+  eyes: Eyes;
+  /** Those that look again and again, where the others cannot be had. */
+  polling: Eyes;
+  /** What people should know: the change to polling, and why. */
+  notice(text: string): void;
+};
+
+/** What a change means for a runtime that has loaded what was there before. One for each burst of changes. */
+export type WatchEvent = {
+  readonly plugin: string;
+  /**
+   * `skill-content-only`: load the named skills again; `cold`: only a restart brings it in; `identical`: what is there
+   * is what is loaded (after a swap to the same files, or when a pending cold change was taken back).
+   */
+  readonly kind: 'identical' | 'skill-content-only' | 'cold';
+  /** Every path that differs from what is loaded, sorted. */
+  readonly reasons: readonly Reason[];
+  /** The directories with a SKILL.md in which something differs, relative, sorted; '' for the plugin's own. */
+  readonly skills: readonly string[];
+  readonly cause: { readonly by: 'edit' } | { readonly by: 'swap'; readonly installId: string };
+  /** What the gate says of it now. */
+  readonly status: 'admitted' | 'refused' | 'absent';
+  /** Why it is refused. */
+  readonly detail: string | undefined;
+  /** Which version lies there now; undefined unless it is admitted. */
+  readonly generation: string | undefined;
+};
+
+export type Watch = AsyncIterable<WatchEvent> & {
+  /** Resolves when no later change is missed: what is loaded after that is what later events are compared with. */
+  readonly ready: Promise<void>;
+  /**
+   * The runtime has loaded what lies there now, also what was cold.
+   *
+   * A hot verdict counts as loaded as soon as it is told.
+   */
+  loaded(plugin: string): void;
+  /** Ends the iteration and lets go of everything. May be called twice. */
+  close(): Promise<void>;
+};

@@ -1,0 +1,95 @@
+/** The eyes on a root: which plugins come, go and are swapped. What begins with a dot is not seen. */
+import { readdir } from 'node:fs/promises';
+
+import { isPluginName } from '../shared/name.ts';
+import { type EyesFor, identityOf } from './nest.ts';
+import type { Clock, Eyes, Watched } from './ports.ts';
+
+/** A root that is not there yet is looked for this often. */
+const ABSENT_MILLIS = 1000;
+
+export class RootWatch {
+  readonly #root: string;
+  readonly #eyes: EyesFor;
+  readonly #clock: Clock;
+  readonly #stir: (name: string | undefined) => void;
+  #watched: Watched | undefined;
+  #identity: string | undefined;
+  #stale = false;
+  #cancel = (): void => {};
+  #closed = false;
+
+  constructor(root: string, eyes: EyesFor, clock: Clock, stir: (name: string | undefined) => void) {
+    this.#root = root;
+    this.#eyes = eyes;
+    this.#clock = clock;
+    this.#stir = stir;
+  }
+
+  reopen(): void {
+    this.#stale = true;
+  }
+
+  /** Sees to it that the root is watched; returns the names in it if that is new, else nothing. */
+  async settle(): Promise<string[]> {
+    // A link to a root is a root.
+    const identity = await identityOf(`${this.#root}/.`);
+    if (identity === this.#identity && identity !== undefined && !this.#stale) return [];
+    await this.#release();
+    if (identity === undefined) {
+      this.#await();
+      return [];
+    }
+    this.#identity = identity;
+    this.#stale = false;
+    try {
+      await this.#open(this.#eyes.current());
+    } catch (error) {
+      const changed = this.#eyes.failed(error);
+      await this.#release();
+      this.#identity = identity;
+      await this.#open(changed ? this.#eyes.current() : this.#eyes.polling);
+    }
+    const names = await readdir(this.#root).catch(() => []);
+    return names.filter(isPluginName);
+  }
+
+  async #open(eyes: Eyes): Promise<void> {
+    const tell = (name: string | undefined): void => {
+      if (name === undefined) this.#stale = true;
+      if (name?.startsWith('.') !== true) this.#stir(name);
+    };
+    const fail = (error: unknown): void => {
+      this.#eyes.failed(error);
+      this.#stale = true;
+      this.#stir(undefined);
+    };
+    this.#watched = eyes.open(this.#root, false, tell, fail);
+    await this.#watched.ready;
+  }
+
+  #await(): void {
+    this.#cancel();
+    if (this.#closed) return;
+    this.#cancel = this.#clock.after(ABSENT_MILLIS, () => {
+      void identityOf(`${this.#root}/.`).then((identity) => {
+        // Nobody is called so: it makes the root be looked at.
+        if (identity === undefined) this.#await();
+        else this.#stir('-');
+      });
+    });
+  }
+
+  async #release(): Promise<void> {
+    const watched = this.#watched;
+    this.#watched = undefined;
+    this.#identity = undefined;
+    await watched?.close();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancel();
+    await this.#release();
+  }
+}

@@ -1,0 +1,217 @@
+/**
+ * The watcher: what people change by hand in live plugins, and what an agent swaps, as one verdict for each burst.
+ *
+ * Events of the file system only say where to look. What lies there is then read, so that it does not matter how an
+ * editor saves, and that many events cost no more than one.
+ */
+import { statfs } from 'node:fs/promises';
+
+import { Fault } from '../shared/fault.ts';
+import { isPluginName } from '../shared/name.ts';
+import type { EyesFor } from './nest.ts';
+import type { Ports, Watch, WatchEvent } from './ports.ts';
+import { Queue } from './queue.ts';
+import { RootWatch } from './root-watch.ts';
+import { Subject } from './subject.ts';
+
+/** Changes of one plugin that are no further apart are one burst. */
+export const SETTLE_MILLIS = 250;
+/** A plugin that never stands still is judged all the same, this often. */
+export const SETTLE_MAX_MILLIS = 5000;
+/** The system drops events from 16,384 in its queue on: long before that many in a second nothing of it is believed. */
+const FLOOD = 4096;
+/** Plugins that are looked at for the first time at once. */
+const AT_ONCE = 8;
+
+/** The system has no more watches, or none at all. */
+const LIMITS: Readonly<Record<string, string>> = {
+  ENOSPC: 'raise fs.inotify.max_user_watches',
+  EMFILE: 'raise fs.inotify.max_user_instances, or the limit of open files',
+  ENFILE: 'raise the limit of open files',
+  ENOMEM: 'give it more memory',
+  ENOSYS: 'this system has no file events',
+};
+/** NFS, SMB, CIFS, SMB2, 9p, FUSE, vboxsf, Ceph: changes made elsewhere wake nobody here. */
+const WITHOUT_EVENTS: ReadonlySet<number> = new Set([
+  0x69_69, 0x51_7b, 0xff_53_4d_42, 0xfe_53_4d_42, 0x01_02_19_97, 0x65_73_55_46, 0x78_6f_4b_4a, 0x00_c3_6a_40,
+]);
+
+type Burst = { subject: Subject; since: number; cancel: () => void };
+
+export function createWatch(ports: Ports): Watch {
+  const watcher = new Watcher(ports);
+  return {
+    ready: watcher.ready,
+    loaded: (plugin) => watcher.loaded(plugin),
+    close: () => watcher.close(),
+    [Symbol.asyncIterator]: () => watcher.events(),
+  };
+}
+
+class Watcher {
+  readonly ready: Promise<void>;
+  readonly #ports: Ports;
+  readonly #subjects = new Map<string, Subject>();
+  readonly #bursts = new Map<string, Burst>();
+  readonly #queue = new Queue<WatchEvent>();
+  readonly #roots: readonly RootWatch[];
+  readonly #eyes: EyesFor;
+  #polls = false;
+  /** One thing after another: what is looked at, and in which order, is never a matter of luck. */
+  #lane: Promise<unknown> = Promise.resolve();
+  #closing: Promise<void> | undefined;
+  #flood = { since: 0, count: 0 };
+  /** The eyes alone do not keep the process alive. */
+  readonly #alive = setInterval(() => {}, 2 ** 30);
+
+  constructor(ports: Ports) {
+    this.#ports = ports;
+    this.#eyes = {
+      current: () => (this.#polls ? ports.polling : ports.eyes),
+      polling: ports.polling,
+      failed: (error) => this.#failed(error),
+    };
+    this.#roots = ports.roots.map(
+      (root) => new RootWatch(root, this.#eyes, ports.clock, (name) => this.#stir(name)),
+    );
+    this.ready = this.#lane = this.#begin();
+    this.ready.catch((error: unknown) => this.#broken(error));
+  }
+
+  async #begin(): Promise<void> {
+    for (const root of this.#ports.roots) {
+      const type = await statfs(root).then(
+        (stats) => stats.type >>> 0,
+        () => 0,
+      );
+      if (WITHOUT_EVENTS.has(type)) {
+        this.#poll(`"${root}" lies on a file system that does not tell all changes`);
+      }
+    }
+    const names = new Set<string>();
+    for (const root of this.#roots) for (const name of await root.settle()) names.add(name);
+    const queue = [...names].values();
+    const worker = async (): Promise<void> => {
+      for (const name of queue) {
+        if (this.#closing !== undefined) return;
+        const subject = this.#subject(name);
+        await subject.settle(this.#eyes, () => this.#stir(name));
+        subject.load();
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  }
+
+  events(): AsyncGenerator<WatchEvent, void, undefined> {
+    const queue = this.#queue;
+    const close = (): Promise<void> => this.close();
+    return (async function* () {
+      try {
+        yield* queue.values();
+      } finally {
+        await close();
+      }
+    })();
+  }
+
+  loaded(plugin: string): void {
+    this.#subjects.get(plugin)?.load();
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      clearInterval(this.#alive);
+      for (const { cancel } of this.#bursts.values()) cancel();
+      this.#bursts.clear();
+      this.#queue.end();
+      await this.#lane.catch(() => undefined);
+      for (const root of this.#roots) await root.close();
+      for (const subject of this.#subjects.values()) await subject.close();
+    })();
+    return this.#closing;
+  }
+
+  #subject(name: string): Subject {
+    const known = this.#subjects.get(name) ?? new Subject(name, this.#ports);
+    this.#subjects.set(name, known);
+    return known;
+  }
+
+  /** Something changed in a plugin, or (undefined) nobody knows in which. */
+  #stir(name: string | undefined): void {
+    if (this.#closing !== undefined) return;
+    if (this.#isFlood() || name === undefined) {
+      for (const [each, { nests }] of this.#subjects) {
+        for (const nest of nests) nest.doubt();
+        this.#wait(each);
+      }
+    }
+    if (name !== undefined) this.#wait(name);
+  }
+
+  #wait(name: string): void {
+    const { clock } = this.#ports;
+    const burst = this.#bursts.get(name);
+    burst?.cancel();
+    const now = clock.now();
+    const since = burst?.since ?? now;
+    const millis = Math.max(0, Math.min(SETTLE_MILLIS, since + SETTLE_MAX_MILLIS - now));
+    const cancel = clock.after(millis, () => {
+      this.#bursts.delete(name);
+      this.#lane = this.#lane.then(() => this.#settle(name)).catch((error: unknown) => this.#broken(error));
+    });
+    this.#bursts.set(name, { subject: this.#subject(name), since, cancel });
+  }
+
+  async #settle(name: string): Promise<void> {
+    if (this.#closing !== undefined) return;
+    for (const root of this.#roots) {
+      for (const other of await root.settle()) {
+        if (other !== name) this.#wait(other);
+      }
+    }
+    const subject = this.#subject(name);
+    const event = await subject.settle(this.#eyes, () => this.#stir(name));
+    if (event !== undefined) this.#queue.put(event);
+    if (!isPluginName(name)) this.#subjects.delete(name);
+  }
+
+  #isFlood(): boolean {
+    const now = this.#ports.clock.now();
+    if (now - this.#flood.since >= 1000) this.#flood = { since: now, count: 0 };
+    this.#flood.count += 1;
+    return this.#flood.count % FLOOD === 0;
+  }
+
+  /** Whether the current eyes are others now. */
+  #failed(error: unknown): boolean {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    const why = error instanceof Error ? error.message : String(error);
+    const limit = LIMITS[code];
+    if (limit === undefined) {
+      if (!this.#polls) this.#ports.notice(`A directory cannot be watched and is polled instead: ${why}`);
+      return this.#polls;
+    }
+    this.#poll(`the system's limit of file watches is reached (${why}): ${limit}`);
+    return true;
+  }
+
+  /** Looks again and again from now on, everywhere. */
+  #poll(why: string): void {
+    if (this.#polls) return;
+    this.#polls = true;
+    this.#ports.notice(`Watching falls back to polling: ${why}`);
+    for (const root of this.#roots) root.reopen();
+    for (const [name, { nests }] of this.#subjects) {
+      for (const nest of nests) nest.reopen();
+      if (this.#closing === undefined) this.#wait(name);
+    }
+  }
+
+  #broken(error: unknown): void {
+    this.#queue.end(
+      error instanceof Error ? error : new Fault('INTERNAL', 'The watcher broke', { cause: error }),
+    );
+    void this.close();
+  }
+}
