@@ -12,6 +12,7 @@ import type { AgentConfig } from './config.ts';
 import { listenOr, openDoor } from './door.ts';
 import { type Hearing, hearLoaded } from './hearing.ts';
 import type { Log } from './log.ts';
+import { readable } from './install/unpack.ts';
 import { systemClock } from './operation/clock.ts';
 import { Restarter } from './restart.ts';
 import type { Desk } from './session/desk.ts';
@@ -240,7 +241,7 @@ function helloOf({ workspace, runtime, policy }: AgentConfig, version: string, b
     runtime: runtime ?? null,
     bootId,
     protocol: PROTOCOL,
-    capabilities: ['gzip', 'resume'],
+    capabilities: [...readable(), 'resume'],
     limits: {
       frameBytes,
       windowBytes,

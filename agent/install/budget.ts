@@ -1,5 +1,5 @@
 /** What one archive may cost, counted by what really comes: what its headers declare is only the earlier refusal. */
-import { Fault } from '../../shared/fault.ts';
+import { Fault, type FaultCode } from '../../shared/fault.ts';
 import type { InstallPolicy } from './ground.ts';
 
 /** Headers, padding and what follows the end: so much is granted per entry that may come, and once. */
@@ -22,9 +22,7 @@ export class Budget {
     this.entries += 1;
     const { maxEntries } = this.#policy;
     if (this.entries > maxEntries) {
-      throw new Fault('LIMIT_ENTRIES', `The archive holds more than ${maxEntries} entries`, {
-        hint: 'Leave out what the plugin does not need; the owner can raise AIRLOCK_MAX_ENTRIES',
-      });
+      throw limit(95, 'LIMIT_ENTRIES', `The archive holds more than ${maxEntries} entries`, 'ENTRIES');
     }
   }
 
@@ -49,9 +47,14 @@ export class Budget {
   #refuseBeyond(bytes: number): void {
     const { maxUnpacked } = this.#policy;
     if (bytes > maxUnpacked) {
-      throw new Fault('LIMIT_UNPACKED', `The archive unpacks to more than ${maxUnpacked} bytes`, {
-        hint: 'Leave out what the plugin does not need; the owner can raise AIRLOCK_MAX_UNPACKED',
-      });
+      throw limit(94, 'LIMIT_UNPACKED', `The archive unpacks to more than ${maxUnpacked} bytes`, 'UNPACKED');
     }
   }
+}
+
+function limit(rule: number, code: FaultCode, what: string, setting: string): Fault {
+  return new Fault(code, what, {
+    hint: `Leave out what the plugin does not need; the owner can raise AIRLOCK_MAX_${setting}`,
+    violations: [{ path: '', rule, code, what }],
+  });
 }

@@ -2,6 +2,7 @@
  * What an archive may call its entries. Pure: takes the name as the archive has it, returns the clean relative path
  * or every rule that it breaks. Nothing is written before its path has passed here.
  */
+import type { FaultCode } from '../../shared/fault.ts';
 import { RESERVED } from '../../shared/layout.ts';
 
 const SEGMENT_BYTES = 255;
@@ -115,6 +116,19 @@ const RULES: Rule[] = [
   },
 ];
 
+/** The code with which a broken rule is refused: the numbers are grouped by it. Limits say their own. */
+export function codeOfRule(rule: number): FaultCode {
+  const groups: [last: number, code: FaultCode][] = [
+    [24, 'ARCHIVE_PATH'],
+    [31, 'ARCHIVE_COLLISION'],
+    [54, 'ARCHIVE_TYPE'],
+    [62, 'ARCHIVE_METADATA'],
+    [77, 'ARCHIVE_AMBIGUOUS'],
+    [92, 'ARCHIVE_CORRUPT'],
+  ];
+  return groups.find(([last]) => rule <= last)?.[1] ?? 'LIMIT_ENTRIES';
+}
+
 /** A rule that is broken: its number and what is wrong. */
 export type Break = { rule: number; what: string };
 export type Checked = { ok: true; path: string } | { ok: false; breaks: Break[] };
@@ -131,6 +145,9 @@ export function checkPath(raw: string, directory: boolean, maxDepth: number): Ch
   return breaks.length === 0 ? { ok: true, path: segments.join('/') } : { ok: false, breaks };
 }
 
+/** What may be one name elsewhere. */
+const keyOf = (path: string): string => path.normalize('NFC').toLowerCase();
+
 type Claim = { path: string; kind: 'file' | 'directory'; raw: string };
 
 /** Who claims which place: finds entries that would land on each other here or on another file system. */
@@ -139,6 +156,11 @@ export class Claims {
   readonly #directories = new Set<string>();
   /** Directories that something lies in. */
   readonly #filled = new Set<string>();
+
+  /** Whether something claims exactly this path. */
+  has(path: string): boolean {
+    return this.#places.get(keyOf(path))?.path === path;
+  }
 
   /**
    * Claims a place and all directories above it; answers what is wrong with that, if anything.
@@ -155,7 +177,7 @@ export class Claims {
           : trouble;
       }
     }
-    const key = path.normalize('NFC').toLowerCase();
+    const key = keyOf(path);
     const other = this.#places.get(key);
     if (other === undefined) {
       this.#places.set(key, { path, kind, raw });

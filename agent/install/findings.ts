@@ -25,11 +25,23 @@ export class Findings {
     }
   }
 
+  /** A fault for something else, which names these violations too. */
+  added(fault: Fault): Fault {
+    if (this.none) {
+      return fault;
+    }
+    const { code, message, hint, cause, retry, executed } = fault;
+    const violations = [...fault.violations, ...this.#violations];
+    const total = fault.violationsTotal + this.#count;
+    return new Fault(code, message, { hint, cause, retry, executed, violations, total });
+  }
+
   /** The refusal of the whole archive. */
   fault(): Fault {
     const [first] = this.#violations;
     const many = this.#count === 1 ? 'one violation' : `${this.#count} violations`;
-    const detail = `The archive is refused for ${many}, first "${first?.path ?? ''}": ${first?.what ?? ''}`;
+    const where = first === undefined || first.path === '' ? '' : `"${first.path}": `;
+    const detail = `The archive is refused for ${many}, first ${where}${first?.what ?? ''}`;
     return new Fault(this.#first ?? 'ARCHIVE_CORRUPT', detail, {
       hint: 'Correct what is listed and pack it again; "airlock pack" leaves out what cannot be installed',
       violations: this.#violations,

@@ -97,8 +97,13 @@ export class Install {
       },
     };
     const stager = new Stager(this.#ground, slot, this.#params.links ?? 'skip', barrier.perFile);
-    const unpacker = new Unpacker((plain) => stager.write(plain), this.#ground.policy.maxRatio);
+    const unpacker = new Unpacker(
+      (plain) => stager.write(plain),
+      this.#ground.policy.maxRatio,
+      () => stager.ended,
+    );
     this.#receiving = { papers, slot, stager, unpacker, barrier, begun: performance.now(), told: 0 };
+    stager.begin();
     writeIntent(this.#ground, papers.intent);
     this.#tellProgress('receive');
     return stamp;
@@ -125,7 +130,8 @@ export class Install {
 
   /** The first thing that went wrong with the bytes so far; the upload need not go on where `LIMIT_*` or the disk. */
   get failure(): Fault | undefined {
-    return this.#receiving?.unpacker.failure;
+    const failure = this.#receiving?.unpacker.failure;
+    return failure === undefined ? undefined : this.#receiving?.stager.blame(failure);
   }
 
   /**
@@ -141,7 +147,7 @@ export class Install {
       this.#tellProgress('receive', performance.now() - begun);
       checkBundle(this.#params, unpacker.received, sha256);
       if (unpacker.failure !== undefined) {
-        throw unpacker.failure;
+        throw stager.blame(unpacker.failure);
       }
       const staged = stager.end();
       this.#tellProgress('stage', stager.millis);

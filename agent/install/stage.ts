@@ -1,17 +1,18 @@
 /** The second step: entries of the tar become files of the slot. Regular files and directories; nothing else lands. */
 import { type Hash, createHash } from 'node:crypto';
 
-import { Parser, type ReadEntry } from 'tar';
-
+import { Fault } from '../../shared/fault.ts';
 import { MARKER } from '../../shared/layout.ts';
 import { type FileEntry, modeOf } from '../../shared/tree.ts';
-import { Blocks, paxTrouble } from './blocks.ts';
 import { Budget } from './budget.ts';
-import { Claims, checkPath, parentOf, parentsOf } from './entry.ts';
-import { Findings, escape } from './findings.ts';
+import { Claims, checkPath, codeOfRule, parentOf, parentsOf } from './entry.ts';
+import { Findings } from './findings.ts';
 import type { Ground } from './ground.ts';
+import { Links } from './links.ts';
+import { Remarks, checkMetadata } from './metadata.ts';
 import { whyRefused } from './refused-types.ts';
-import { corrupt } from './unpack.ts';
+import type { TarEntry } from './tar-entry.ts';
+import { TarReader } from './tar-reader.ts';
 
 /** What lies in a slot once the archive has been read to its end. Paths are relative to the slot. */
 export type Staged = {
@@ -31,38 +32,38 @@ type Open = { path: string; fd: number; hash: Hash; size: number; mode: FileEntr
 export class Stager {
   readonly #ground: Ground;
   readonly #slot: string;
-  readonly #links: 'skip' | 'refuse';
+  /** Which directory the slot is. */
+  #ino: number | undefined;
+  readonly #refuseLinks: boolean;
   readonly #perFile: boolean;
-  readonly #parser: Parser;
+  readonly #reader: TarReader;
   readonly #claims = new Claims();
-  readonly #linked = new Set<string>();
+  readonly #links = new Links();
+  readonly #remarks: Remarks;
   readonly #made = new Set<string>();
   readonly #findings = new Findings();
   readonly #staged: Staged = { files: [], directories: [], skipped: [], warnings: [] };
   readonly #budget: Budget;
-  readonly #blocks = new Blocks();
-  #ended = false;
   #open: Open | undefined;
-  /** Thrown inside a callback of the parser, which might swallow it: kept, and thrown again by {@link write}. */
-  #thrown: Error | undefined;
 
   constructor(ground: Ground, slot: string, links: 'skip' | 'refuse', perFile: boolean) {
     this.#perFile = perFile;
     this.#ground = ground;
     this.#slot = slot;
-    this.#links = links;
+    this.#refuseLinks = links === 'refuse';
     this.#budget = new Budget(ground.policy);
-    // The bytes are plain already: the parser must not look for a compression of its own.
-    this.#parser = new Parser({ zstd: false, brotli: false, strict: false, maxDecompressionRatio: Infinity });
-    this.#parser.on('entry', (entry: ReadEntry) => this.#guard(() => this.#entry(entry)));
-    this.#parser.on('ignoredEntry', (entry: ReadEntry) => this.#guard(() => this.#ignored(entry)));
-    this.#parser.on('warn', (code: string, message: unknown) =>
-      this.#guard(() => this.#warned(code, String(message))),
-    );
-    this.#parser.on('meta', (text: string) => this.#guard(() => this.#meta(text)));
-    this.#parser.on('eof', () => {
-      this.#ended = true;
+    this.#remarks = new Remarks(ground.policy.owner);
+    this.#reader = new TarReader({
+      entry: (entry) => this.#entry(entry),
+      data: (bytes) => this.#data(bytes),
+      end: () => this.#close(),
+      finding: (path, rule, what) => this.#findings.note(path, rule, codeOfRule(rule), what),
     });
+  }
+
+  /** Remembers which directory the slot is: before the first byte, for nothing is written into any other. */
+  begin(): void {
+    this.#ino = this.#ground.disk.stat(this.#slot)?.ino;
   }
 
   /** Time spent parsing and writing, in milliseconds: most of it while bytes still come in. */
@@ -72,20 +73,17 @@ export class Stager {
     return this.#budget.entries;
   }
 
-  /** @throws Fault LIMIT_*, ARCHIVE_CORRUPT, NO_SPACE, or the error of a failed call on the disk. */
+  /** Whether the mark has come with which the archive ends. */
+  get ended(): boolean {
+    return this.#reader.ended;
+  }
+
+  /** @throws Fault LIMIT_*, NO_SPACE, or the error of a failed call on the disk. */
   write(plain: Buffer): void {
     const start = performance.now();
-    this.#guard(() => {
-      this.#budget.plain(plain.length);
-      if (!this.#ended) {
-        this.#parser.write(this.#blocks.push(plain));
-      } else if (plain.some((byte) => byte !== 0)) {
-        // The parser would keep whatever follows in memory.
-        throw corrupt('it goes on after its end-of-archive mark');
-      }
-    });
+    this.#budget.plain(plain.length);
+    this.#reader.write(plain);
     this.millis += performance.now() - start;
-    this.#rethrow();
   }
 
   /**
@@ -94,18 +92,23 @@ export class Stager {
    * @throws Fault ARCHIVE_* with every violation that was found.
    */
   end(): Staged {
-    this.#guard(() => this.#parser.end(this.#blocks.rest()));
-    this.#rethrow();
+    this.#reader.end();
+    if (this.#refuseLinks) {
+      for (const { path, rule, what } of this.#links.breaks((target) => this.#claims.has(target))) {
+        this.#findings.note(path, rule, 'ARCHIVE_TYPE', what);
+      }
+    }
     if (!this.#findings.none) {
       throw this.#findings.fault();
     }
-    if (!this.#ended) {
-      throw corrupt('it stops without an end-of-archive mark');
-    }
-    if (this.entries === 0) {
-      throw corrupt('it is empty');
-    }
+    this.#refuseReplaced();
+    this.#staged.warnings.push(...this.#remarks.warnings);
     return this.#staged;
+  }
+
+  /** A fault that ended the reading, together with every violation that was found until then. */
+  blame(fault: Fault): Fault {
+    return this.#findings.added(fault);
   }
 
   /** Closes what is open. The slot itself is the caller's to remove. */
@@ -117,71 +120,37 @@ export class Stager {
     }
   }
 
-  /** After the first thing that was thrown nothing more is done, though the parser goes on to the end of its piece. */
-  #guard(run: () => void): void {
-    try {
-      if (this.#thrown === undefined) {
-        run();
+  #entry(entry: TarEntry): void {
+    this.#budget.entry();
+    this.#budget.declare(entry.size);
+    this.#remarks.note(entry);
+    for (const { rule, what, code } of checkMetadata(entry)) {
+      this.#findings.note(entry.path, rule, code, what);
+    }
+    switch (entry.kind) {
+      case 'file':
+        return this.#file(entry);
+      case 'directory':
+        return this.#directory(entry);
+      case 'symlink':
+      case 'hardlink':
+        return this.#link(entry);
+      case 'other': {
+        const [rule, what] = whyRefused(entry.type);
+        return this.#findings.note(entry.path, rule, 'ARCHIVE_TYPE', what);
       }
-    } catch (error) {
-      this.#thrown ??= error instanceof Error ? error : new Error(String(error));
-    }
-  }
-
-  #rethrow(): void {
-    if (this.#thrown !== undefined) {
-      throw this.#thrown;
-    }
-  }
-
-  #warned(code: string, message: string): void {
-    if (code === 'TAR_ENTRY_INFO') {
-      return;
-    }
-    throw corrupt(message.replace(/^Error: /, ''));
-  }
-
-  #meta(text: string): void {
-    const trouble = paxTrouble(text);
-    if (trouble !== undefined) {
-      this.#findings.note(trouble.path, trouble.rule, trouble.code, trouble.what);
-    }
-  }
-
-  /** The parser passes over what it does not know; Airlock refuses it. */
-  #ignored(entry: ReadEntry): void {
-    this.#budget.entry();
-    this.#refuseType(entry);
-  }
-
-  #refuseType(entry: ReadEntry): void {
-    const [rule, what] = whyRefused(entry.type);
-    this.#findings.note(entry.path, rule, 'ARCHIVE_TYPE', what);
-  }
-
-  #entry(entry: ReadEntry): void {
-    this.#budget.entry();
-    if (entry.type === 'File' || entry.type === 'OldFile') {
-      this.#file(entry);
-    } else if (entry.type === 'Directory') {
-      this.#directory(entry);
-    } else if (entry.type === 'SymbolicLink' || entry.type === 'Link') {
-      this.#link(entry);
-    } else {
-      this.#refuseType(entry);
-    }
-    if (this.#open === undefined) {
-      entry.resume();
+      default:
+        return entry.kind satisfies never;
     }
   }
 
   /** The clean path of an entry that has a place in the tree, or undefined if it is refused or left out. */
-  #place(entry: ReadEntry, kind: 'file' | 'directory'): string | undefined {
-    const path = this.#checked(entry.path, kind);
+  #place(entry: TarEntry, kind: 'file' | 'directory'): string | undefined {
+    const path = this.#checked(entry, kind);
     if (path === undefined || path === '') {
       return undefined;
     }
-    const throughLink = parentsOf(path).find((parent) => this.#linked.has(parent));
+    const throughLink = parentsOf(path).find((parent) => this.#links.has(parent));
     if (throughLink !== undefined) {
       this.#findings.note(path, 38, 'ARCHIVE_TYPE', `it leads through the link "${throughLink}"`);
       return undefined;
@@ -204,13 +173,15 @@ export class Stager {
     return path;
   }
 
-  #checked(raw: string, kind: 'file' | 'directory'): string | undefined {
-    const checked = checkPath(raw, kind === 'directory', this.#ground.policy.maxDepth);
+  #checked({ path, prefix }: TarEntry, kind: 'file' | 'directory'): string | undefined {
+    const checked = checkPath(path, kind === 'directory', this.#ground.policy.maxDepth);
     if (checked.ok) {
       return checked.path;
     }
+    const climbs = prefix.split('/').includes('..');
     for (const { rule, what } of checked.breaks) {
-      this.#findings.note(raw, rule, 'ARCHIVE_PATH', what);
+      const said = rule <= 3 && climbs ? 11 : rule;
+      this.#findings.note(path, said, 'ARCHIVE_PATH', what);
     }
     return undefined;
   }
@@ -219,10 +190,20 @@ export class Stager {
     this.#staged.warnings.push(text);
   }
 
-  #directory(entry: ReadEntry): void {
+  #directory(entry: TarEntry): void {
     const path = this.#place(entry, 'directory');
     if (path !== undefined && this.#findings.none) {
       this.#make(path, true);
+    }
+  }
+
+  /** Nobody but the agent may touch its slot: what has been put in its place may lead anywhere. */
+  #refuseReplaced(): void {
+    const stat = this.#ground.disk.stat(this.#slot);
+    if (stat?.kind !== 'directory' || stat.ino !== this.#ino) {
+      throw new Fault('INTERNAL', `The staging directory ${this.#slot} was replaced meanwhile`, {
+        hint: "See who else writes below .staging: it is the agent's alone",
+      });
     }
   }
 
@@ -233,46 +214,33 @@ export class Stager {
     }
     this.#make(parentOf(path), false);
     if (!named) this.#budget.entry();
+    this.#refuseReplaced();
     this.#ground.disk.mkdir(`${this.#slot}/${path}`, 0o755);
     this.#made.add(path);
     this.#staged.directories.push(path);
   }
 
-  #link(entry: ReadEntry): void {
-    if (this.#links === 'refuse') {
-      const target = escape((entry.linkpath ?? '').slice(0, 300));
-      const rule = entry.type === 'Link' ? 41 : 34;
-      this.#findings.note(
-        entry.path,
-        rule,
-        'ARCHIVE_TYPE',
-        `it is a link to "${target}", and links are refused`,
-      );
-    }
+  #link(entry: TarEntry): void {
     const path = this.#place(entry, 'file');
+    if (path !== undefined || this.#refuseLinks) {
+      this.#links.add(path ?? entry.path, { target: entry.target, hard: entry.kind === 'hardlink' });
+    }
     if (path !== undefined) {
-      this.#linked.add(path);
       this.#staged.skipped.push(path);
       this.#warn(`${path} is left out: it is a link, and the agent makes none`);
     }
   }
 
-  #file(entry: ReadEntry): void {
-    const bits = entry.mode ?? 0o644;
-    if ((bits & 0o6000) !== 0) {
-      this.#findings.note(entry.path, 55, 'ARCHIVE_METADATA', 'it is setuid or setgid');
-    }
-    this.#budget.declare(entry.size);
+  #file(entry: TarEntry): void {
     const path = this.#place(entry, 'file');
     if (path === undefined || !this.#findings.none) {
       return;
     }
     this.#make(parentOf(path), false);
-    const mode = modeOf(bits);
+    const mode = modeOf(entry.mode);
+    this.#refuseReplaced();
     const fd = this.#ground.disk.create(`${this.#slot}/${path}`, mode === '755' ? 0o755 : 0o644);
     this.#open = { path, fd, hash: createHash('sha256'), size: 0, mode };
-    entry.on('data', (chunk: Buffer) => this.#guard(() => this.#data(chunk)));
-    entry.on('end', () => this.#guard(() => this.#close()));
   }
 
   #data(chunk: Buffer): void {

@@ -19,6 +19,8 @@ export type AgentOptions = {
   root?: string;
   env?: Record<string, string>;
   patience?: Partial<Patience>;
+  /** Who ends it; without it, the test does. */
+  whenDone?: (end: () => Promise<void>) => void;
 };
 
 export type TestAgent = Agent & { layout: Layout };
@@ -40,6 +42,6 @@ export async function startTestAgent(options: AgentOptions = {}): Promise<TestAg
   const agent = await startAgent({ ...config, patience }, workerFile, '0.0.0-test', createLog('silent'));
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => (closing ??= agent.close());
-  onTestFinished(close);
+  (options.whenDone ?? onTestFinished)(close);
   return { ...agent, close, layout: layoutOf(root) };
 }

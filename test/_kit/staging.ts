@@ -41,6 +41,7 @@ export function stage(
   let staged: Staged | undefined;
   let error: unknown;
   try {
+    stager.begin();
     for (let at = 0; at < bytes.length; at += pieceBytes) {
       stager.write(bytes.subarray(at, at + pieceBytes));
     }

@@ -33,8 +33,8 @@ export type Fields = Partial<Record<Field, string | number | Buffer>>;
 
 const DEFAULTS: Fields = {
   mode: 0o644,
-  uid: 1000,
-  gid: 1000,
+  uid: 0,
+  gid: 0,
   size: 0,
   mtime: 1_700_000_000,
   type: '0',

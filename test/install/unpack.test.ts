@@ -62,7 +62,7 @@ describe('unpacking refuses', () => {
 
   it.each([
     ['a zip', Buffer.from('504b030414000000', 'hex'), /zip.*airlock pack/],
-    ['zstd', Buffer.from('28b52ffd04000000', 'hex'), /zstd.*gzip/],
+    ['xz', Buffer.from('fd377a585a000000', 'hex'), /xz.*gzip/],
   ])('%s, and says how to pack', async (_what, bytes, why) => {
     expect(await refusal([bytes, TEXT])).toMatch(why);
   });
