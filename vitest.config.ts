@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     // Killed processes, power cuts and container images take minutes: they have their own commands.
-    exclude: [...configDefaults.exclude, 'test/crash/**', 'test/image/**'],
+    exclude: [...configDefaults.exclude, 'test/crash/**', 'test/image/**', 'test/fuzz/**'],
     globalSetup: ['./test/_kit/build-worker.ts'],
     pool: 'forks',
     testTimeout: 30_000,

@@ -35,7 +35,7 @@ const short = (most: number): typeof text =>
 const versionText = short(VERSION_MAX);
 
 const fields = {
-  name: short(NAME_MAX),
+  name: short(NAME_MAX).refine((value) => value !== '', 'must not be empty'),
   version: versionText.nullish().transform((value) => value ?? '0.0.0'),
   // Long ones are cut, not refused: nothing hangs on how they end.
   description: text.nullish().transform((value) => (value ?? '').slice(0, DESCRIPTION_MAX)),

@@ -1,5 +1,6 @@
 import type { Reporter, TestModule } from 'vitest/node';
 
+import type { Fuzzed } from './fuzz.ts';
 import { type Counted, FAMILIES, type FamilyLetter } from './family.ts';
 
 interface Counts {
@@ -46,7 +47,15 @@ export default class ClosingLine implements Reporter {
       }
       for (const test of module.children.allTests()) {
         const result = test.result();
-        counted.push(...(test.meta().counted ?? []));
+        const meta = test.meta();
+        counted.push(...(meta.counted ?? []));
+        const fuzzed: Fuzzed | undefined = meta.fuzzed;
+        if (fuzzed !== undefined) {
+          const { what, cases, findings, seed } = fuzzed;
+          lines.push(
+            `fuzz, ${what}: ${cases.toLocaleString('en')} cases, ${findings} findings (seed ${seed})`,
+          );
+        }
         if (result.state === 'passed') counts.passed += 1;
         else if (result.state === 'failed') counts.failed += 1;
         else {

@@ -145,6 +145,13 @@ export class Fortress {
       await sleep(10);
     }
     expect(left()).toEqual([]);
+    // Old versions are collected after the intent is gone: until two looks are the same.
+    let before = '';
+    for (let now = ''; now !== before || now === '';) {
+      before = now;
+      await sleep(30);
+      now = JSON.stringify(await this.look().catch(() => ''));
+    }
   }
 
   /** The whole tree around the root and in it, but for locks and directories that come and go in it. */
