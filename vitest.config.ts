@@ -7,6 +7,8 @@ export default defineConfig({
     exclude: [...configDefaults.exclude, 'test/crash/**', 'test/image/**', 'test/fuzz/**'],
     globalSetup: ['./test/_kit/build-worker.ts'],
     pool: 'forks',
+    // Many tests wait for real time, sockets and processes: more of them than there are cores keep those busy.
+    maxWorkers: 4,
     testTimeout: 30_000,
     hookTimeout: 30_000,
     reporters: ['default', './test/_kit/closing-line.ts'],

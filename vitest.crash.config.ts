@@ -5,5 +5,5 @@ import base from './vitest.config.ts';
 /** The heavy suites: every call fails, processes are killed. */
 export default mergeConfig(
   { ...base, test: { ...base.test, include: [], exclude: [] } },
-  defineConfig({ test: { include: ['test/crash/**/*.test.ts'], testTimeout: 120_000 } }),
+  defineConfig({ test: { include: ['test/crash/**/*.test.ts'], testTimeout: 120_000, maxWorkers: 3 } }),
 );
