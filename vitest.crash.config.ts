@@ -2,8 +2,8 @@ import { defineConfig, mergeConfig } from 'vitest/config';
 
 import base from './vitest.config.ts';
 
-/** The heavy suites: every call fails, processes are killed. */
+/** The heavy suites: every call fails, processes are killed. They are busy, so no more at a time than there are cores. */
 export default mergeConfig(
   { ...base, test: { ...base.test, include: [], exclude: [] } },
-  defineConfig({ test: { include: ['test/crash/**/*.test.ts'], testTimeout: 120_000, maxWorkers: 3 } }),
+  defineConfig({ test: { include: ['test/crash/**/*.test.ts'], testTimeout: 120_000, maxWorkers: 2 } }),
 );
