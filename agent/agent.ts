@@ -3,22 +3,21 @@ import { randomUUID } from 'node:crypto';
 
 import type { EventBody } from '../shared/events.ts';
 import { Fault, toFault } from '../shared/fault.ts';
-import type { Hello } from '../shared/methods.ts';
-import { CLOSE, PROTOCOL, WIRE } from '../shared/rpc.ts';
-import type { Swept } from '../shared/upkeep.ts';
+import { CLOSE } from '../shared/rpc.ts';
+import type { Swept, WatchStatus } from '../shared/upkeep.ts';
 import { layoutOf } from '../shared/layout.ts';
+import { createIgnore } from '../shared/tree.ts';
 import { bootInstall } from './boot.ts';
 import type { AgentConfig } from './config.ts';
 import { listenOr, openDoor } from './door.ts';
 import { type Hearing, hearLoaded } from './hearing.ts';
 import type { Log } from './log.ts';
-import { readable } from './install/unpack.ts';
 import { systemClock } from './operation/clock.ts';
 import { Restarter } from './restart.ts';
-import type { Desk } from './session/desk.ts';
+import { deskOf } from './serving.ts';
 import { Outbox } from './session/outbox.ts';
 import { Session } from './session/session.ts';
-import { statusOf } from './status.ts';
+import { type Watching, type WatchingOptions, watchPlugins } from './watching.ts';
 import { type Workshop, openWorkshop } from './workshop.ts';
 
 const DRAIN_MILLIS = 20_000;
@@ -51,6 +50,7 @@ export async function startAgent(
   const tell = (event: EventBody): void => {
     log.info({ event: event.type, ...event.data }, 'event');
     outbox.publish(event);
+    watching?.heard(event);
     if (event.type === 'plugin.changed' && event.data.restarting) {
       restarter?.want();
     }
@@ -63,6 +63,7 @@ export async function startAgent(
   const restarter = restarterOf(config, workshop, log);
   const served = workshop.serve();
   let hearing: Hearing | undefined;
+  let watching: Watching | undefined;
   try {
     if (served === undefined) {
       throw new Fault('LOCKED', `Another agent works on "${config.root}"`, {
@@ -81,16 +82,19 @@ export async function startAgent(
     const awake = setInterval(() => undefined, SWEEP_MILLIS);
     await prepare(config, workshop, log).finally(() => clearInterval(awake));
     const { loaded } = layoutOf(config.root, config.loadedDir);
-    hearing = await hearLoaded(loaded, tell, (fault) => complain(fault, undefined));
+    const reported = (plugin: string): void => watching?.loaded(plugin);
+    hearing = await hearLoaded(loaded, tell, (fault) => complain(fault, undefined), reported);
     await restartWhatWaits(workshop, restarter, log);
-    const desk = deskOf(config, workshop, { version, bootId: outbox.bootId, sweep });
+    const watch = (): WatchStatus => watching?.status() ?? { mode: 'off', notices: [] };
+    const desk = deskOf(config, workshop, { version, bootId: outbox.bootId, sweep, watch });
     const server = await listenOr(config, {
       ...door.options,
       session: (socket, caller, child) => new Session(socket, caller, desk, outbox, child),
       log,
     });
     const { host, port } = server;
-    const watching = door.watch(server);
+    const changing = door.watch(server);
+    watching = startWatching(config, workshop, { tell, log });
     const timer = setInterval(() => {
       sweep().catch((error: unknown) => complain(toFault(error, 'Sweeping'), undefined));
     }, SWEEP_MILLIS);
@@ -104,8 +108,9 @@ export async function startAgent(
         log.info('draining');
         outbox.publish({ type: 'draining', data: {} });
         clearInterval(timer);
-        watching();
+        changing();
         hearing?.close();
+        await watching?.close();
         server.stop();
         await atMost(DRAIN_MILLIS * 0.8, workshop.drain());
         await atMost(DRAIN_MILLIS * 0.1, restarter?.close() ?? Promise.resolve());
@@ -117,6 +122,7 @@ export async function startAgent(
     };
   } catch (error) {
     hearing?.close();
+    await watching?.close();
     await restarter?.close();
     await workshop.close();
     served?.release();
@@ -124,38 +130,24 @@ export async function startAgent(
   }
 }
 
-/** What sessions can ask for, from what the workshop does. */
-function deskOf(
-  config: AgentConfig,
+/** Edits by hand are seen from here on. */
+function startWatching(
+  { watch, root, policy }: AgentConfig,
   workshop: Workshop,
-  { version, bootId, sweep }: { version: string; bootId: string; sweep: () => Promise<Swept> },
-): Desk {
-  const { operations, looks, loads, changes, care } = workshop;
-  const startedAt = new Date().toISOString();
-  return {
-    hello: () => helloOf(config, version, bootId),
-    begin: (params, by, link) => operations.begin(params, by, link),
-    commit: (operationId) => operations.commit(operationId),
-    abort: (operationId) => operations.abort(operationId),
-    list: () => looks.list(),
-    get: (plugin) => looks.get(plugin),
-    verify: (plugin) => looks.verify(plugin),
-    classify: (params) => looks.classify(params),
-    basis: (plugin) => looks.basis(plugin),
-    restarted: (params) => loads.restarted(params),
-    rollback: (params, by) => changes.rollback(params, by),
-    uninstall: (params, by) => changes.uninstall(params, by),
-    recover: (plugin) => care.recover(plugin),
-    sweep,
-    status: async () => ({
-      agent: version,
-      workspace: config.workspace ?? null,
-      bootId,
-      startedAt,
-      ...(await statusOf(workshop, config)),
-    }),
-    expectWork: () => workshop.warm(),
-  };
+  around: Pick<WatchingOptions, 'tell' | 'log'>,
+): Watching | undefined {
+  const ignore = createIgnore(policy.ignore);
+  return watch === 'off'
+    ? undefined
+    : watchPlugins({
+        ...around,
+        root,
+        ignore,
+        looks: workshop.looks,
+        turn: (plugin, task) => workshop.turn(plugin, task),
+        clock: systemClock,
+        polling: watch === 'polling',
+      });
 }
 
 /** Without a command of its own the agent restarts nothing: who asks for a change is told what it takes. */
@@ -232,27 +224,6 @@ const countsOf = (swept: Swept): Extract<EventBody, { type: 'sweep.done' }>['dat
   busy: swept.busy.total,
   failed: swept.failed.total,
 });
-
-function helloOf({ workspace, runtime, policy }: AgentConfig, version: string, bootId: string): Hello {
-  const { frameBytes, windowBytes, requestsInFlight, streamsInFlight } = WIRE;
-  return {
-    agent: version,
-    workspace: workspace ?? null,
-    runtime: runtime ?? null,
-    bootId,
-    protocol: PROTOCOL,
-    capabilities: [...readable(), 'resume'],
-    limits: {
-      frameBytes,
-      windowBytes,
-      requestsInFlight,
-      streamsInFlight,
-      packedBytes: policy.maxPacked,
-      unpackedBytes: policy.maxUnpacked,
-      entries: policy.maxEntries,
-    },
-  };
-}
 
 async function atMost(millis: number, work: Promise<void>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;

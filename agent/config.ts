@@ -27,6 +27,8 @@ export type AgentConfig = WorkConfig & {
   workspace: string | undefined;
   runtime: string | undefined;
   logLevel: string;
+  /** Whether edits by hand are told, and how they are seen. */
+  watch: 'on' | 'polling' | 'off';
   /** A directory with bundles that are installed at the start. */
   bootFrom: string | undefined;
   /** How the agent restarts the runtime after cold changes; undefined: who asks for a change does it. */
@@ -69,6 +71,7 @@ export const AGENT_SETTINGS = [
   'bootFrom',
   'restartCommand',
   'restartTimeout',
+  'watch',
   'logLevel',
 ] as const;
 
@@ -93,6 +96,7 @@ export function readAgentConfig(flags: Texts, env: Texts): AgentConfig {
     workspace: read.workspace,
     runtime: read.runtime,
     logLevel: read.logLevel,
+    watch: read.watch,
     bootFrom: read.bootFrom === undefined ? undefined : resolve(read.bootFrom),
   };
 }

@@ -16,11 +16,14 @@ export type Hearing = { close: () => void };
 /**
  * Tells `plugin.loaded` when a report names another generation than the one before. What the agent writes itself is told by
  * whoever writes it. Never rejects; where nothing can be heard, that is complained of once.
+ *
+ * @param reported is called after every report, also of the same generation again.
  */
 export async function hearLoaded(
   directory: string,
   tell: (event: EventBody) => void,
   complain: (fault: Fault) => void,
+  reported: (plugin: string) => void,
 ): Promise<Hearing> {
   const known = new Map<string, string>();
   const look = async (entry: string): Promise<void> => {
@@ -29,6 +32,7 @@ export async function hearLoaded(
       return;
     }
     const report = readLoaded(await readFile(join(directory, entry), 'utf8').catch(() => ''));
+    reported(plugin);
     if (report === undefined || known.get(plugin) === report.generation) {
       return;
     }

@@ -5,7 +5,7 @@ import type { WorkConfig } from './config.ts';
 import type { Workshop } from './workshop.ts';
 
 /** The part of a status that an agent and a command without one have in common. */
-export type RootStatus = Omit<Status, 'agent' | 'workspace' | 'bootId' | 'startedAt'>;
+export type RootStatus = Omit<Status, 'agent' | 'workspace' | 'bootId' | 'startedAt' | 'watch'>;
 
 export async function statusOf(workshop: Workshop, { root, durability }: WorkConfig): Promise<RootStatus> {
   const { locks, looks, operations, changes } = workshop;

@@ -57,6 +57,8 @@ export type Workshop = {
   operations: Operations;
   /** Takes the right to work on a plugin; see {@link Holds.hold}. */
   hold(plugin: string): Promise<Release>;
+  /** Runs a task after all that is being done to a plugin, and before what is done to it later. */
+  turn(plugin: string, task: () => Promise<void>): Promise<void>;
   /** Starts a thread ahead of the first install. */
   warm(): void;
   /** Gives up what is not sealed, and waits for the rest. */
@@ -175,6 +177,7 @@ export function openWorkshop(config: WorkConfig, { workerFile, clock, tell, comp
     changes,
     operations,
     hold: (plugin) => holds.hold(plugin),
+    turn: (plugin, task) => lanes.run(plugin, task),
     warm: () => installs.warm(),
     drain: async () => {
       await Promise.all([operations.drain(), changes.drain()]);

@@ -118,6 +118,12 @@ export const settings = {
     '60',
     'seconds after which the restart command and its children are killed',
   ),
+  watch: setting(
+    'AIRLOCK_WATCH',
+    z.enum(['on', 'polling', 'off']),
+    'on',
+    'whether edits by hand are told: on, polling (for file systems that tell nothing), off',
+  ),
   tokenFile: setting(
     'AIRLOCK_TOKEN_FILE',
     z.string().min(1),

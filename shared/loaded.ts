@@ -5,7 +5,7 @@ export const loadedSchema = z.looseObject({
   version: z.literal(1),
   /** The installId, or what stands for it where the marker is empty. */
   generation: z.string().min(1).max(256),
-  /** When that was said. */
+  /** When that was said, or, of a restart, when it began: later edits are not loaded. */
   at: z.iso.datetime().optional(),
   /** Who has said it, where that is not the runtime itself: the agent, after a restart. */
   by: z.string().optional(),

@@ -33,6 +33,14 @@ export const recoveryResultSchema = z.object({
 });
 export type RecoveryResult = z.infer<typeof recoveryResultSchema>;
 
+/** Whether edits by hand are seen; the last things that hindered it. */
+export const watchStatusSchema = z.object({
+  /** `failed`: it ended, and is started again in a while. */
+  mode: z.enum(['off', 'starting', 'on', 'failed']),
+  notices: z.array(z.string()),
+});
+export type WatchStatus = z.infer<typeof watchStatusSchema>;
+
 /** How the agent is, and what only an operator can put right. */
 export const statusSchema = z.object({
   agent: z.string(),
@@ -46,6 +54,7 @@ export const statusSchema = z.object({
   locks: z.enum(['flock', 'record']),
   /** Operations under way, by plugin and id. */
   operations: cutSchema(z.object({ plugin: z.string(), operationId: z.string() })),
+  watch: watchStatusSchema,
   plugins: z.object({ admitted: z.number().int(), refused: z.number().int() }),
   troubles: cutSchema(
     z.object({

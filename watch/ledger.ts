@@ -48,10 +48,40 @@ export class Ledger {
     return news;
   }
 
-  /** What lies there now is what is loaded. */
-  load(): void {
+  /** Whether just these files lie there now. */
+  holds(files: readonly FileEntry[]): boolean {
+    return files.length === this.#now.size && files.every((file) => isSame(this.#now.get(file.path), file));
+  }
+
+  /** What is loaded: these files, or what lies there now. */
+  load(files?: readonly FileEntry[]): void {
     this.#pending.clear();
     this.#hasLoaded = true;
+    if (files === undefined) return;
+    const loaded = new Map(files.map((file) => [file.path, file]));
+    for (const [path, is] of this.#now) {
+      const was = loaded.get(path);
+      if (!isSame(was, is)) this.#pending.set(path, was);
+    }
+    for (const file of files) {
+      if (!this.#now.has(file.path)) this.#pending.set(file.path, file);
+    }
+  }
+
+  /** Nobody knows what is loaded. */
+  unload(): void {
+    this.#pending.clear();
+    this.#hasLoaded = false;
+  }
+
+  /** The paths at which something else lies than what is loaded. */
+  differing(): string[] {
+    return [...this.#pending.keys()];
+  }
+
+  /** What lies at a path now is loaded, whatever else is. */
+  accept(path: string): void {
+    this.#pending.delete(path);
   }
 
   /** The verdict on what lies there now; `isThere` false: nothing that may be loaded does. */

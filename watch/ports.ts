@@ -26,6 +26,14 @@ export type Admission =
   | { status: 'refused'; why: string }
   | { status: 'absent' };
 
+/** What is known elsewhere of what the runtime has loaded. */
+export type Known = {
+  /** Another one whenever something else is known. */
+  stamp: string;
+  /** What lies there now; nobody knows what; or these files, and what lay there unchanged since `at` (milliseconds). */
+  loaded: 'live' | 'unknown' | { files: readonly FileEntry[]; at: number | undefined };
+};
+
 /** Something that is looked at until it is closed. */
 export type Watched = {
   /** Resolves when no change from now on is missed; rejects where that cannot be had (`ENOSPC`, `EMFILE`, …). */
@@ -55,6 +63,11 @@ export type Ports = {
   admit(name: string): Promise<Admission>;
   /** The files of a version as they were installed, by its live directory; undefined where nobody knows. */
   installed(path: string, installId: string): Promise<readonly FileEntry[] | undefined>;
+  /**
+   * What is known of the loading of a plugin whose version of that generation lies there. Without it the runtime has loaded
+   * what lay there when the watch began, and what it was told of or said since.
+   */
+  loaded?(name: string, generation: string): Promise<Known>;
   ignore: Ignore;
   clock: Clock;
   /** Those that the system wakes up. */
@@ -90,7 +103,8 @@ export type Watch = AsyncIterable<WatchEvent> & {
   /** Resolves when no later change is missed: what is loaded after that is what later events are compared with. */
   readonly ready: Promise<void>;
   /**
-   * The runtime has loaded what lies there now, also what was cold.
+   * The runtime has loaded what lies there now, also what was cold, or, where what is loaded is known elsewhere: that has
+   * changed.
    *
    * A hot verdict counts as loaded as soon as it is told.
    */

@@ -1,12 +1,19 @@
-/** Values that are put in at one end and iterated at the other. */
+/** Values that are put in at one end and iterated at the other; of each key there waits at most one. */
 export class Queue<T> {
-  readonly #values: T[] = [];
+  readonly #merge: (before: T, after: T) => T;
+  readonly #values = new Map<string, T>();
   readonly #waiting = new Set<() => void>();
   #end: { error: Error | undefined } | undefined;
 
-  put(value: T): void {
+  /** @param merge makes one of a value that waits and one that is put in with the same key. */
+  constructor(merge: (before: T, after: T) => T) {
+    this.#merge = merge;
+  }
+
+  put(key: string, value: T): void {
     if (this.#end !== undefined) return;
-    this.#values.push(value);
+    const before = this.#values.get(key);
+    this.#values.set(key, before === undefined ? value : this.#merge(before, value));
     this.#wake();
   }
 
@@ -19,8 +26,10 @@ export class Queue<T> {
   /** Several iterations share the values: each is handed out once. */
   async *values(): AsyncGenerator<T, void, undefined> {
     for (;;) {
-      const value = this.#values.shift();
-      if (value !== undefined) {
+      const [first] = this.#values;
+      if (first !== undefined) {
+        const [key, value] = first;
+        this.#values.delete(key);
         yield value;
       } else if (this.#end !== undefined) {
         if (this.#end.error !== undefined) throw this.#end.error;

@@ -1,13 +1,13 @@
 /** One plugin under watch: what is known of it, and the verdict when its changes have settled. */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { MARKER } from '../shared/layout.ts';
 import { isPluginName } from '../shared/name.ts';
-import { type FileEntry, modeOf } from '../shared/tree.ts';
+import { type FileEntry, counts, modeOf } from '../shared/tree.ts';
 import { Ledger } from './ledger.ts';
 import { type Spare, lookAt, statOf } from './look.ts';
 import { type EyesFor, Nest } from './nest.ts';
-import type { Admission, Ports, WatchEvent } from './ports.ts';
+import type { Admission, Known, Ports, WatchEvent } from './ports.ts';
 
 type Admitted = Extract<Admission, { status: 'admitted' }>;
 
@@ -22,9 +22,15 @@ export class Subject {
   readonly nests: readonly Nest[];
   readonly #ports: Ports;
   readonly #ledger = new Ledger();
-  #wasThere = false;
-  #installId: string | undefined;
+  /** What the gate has admitted at last. */
+  #admitted: Admitted | undefined;
+  /** The generation whose files the ledger has. */
   #generation: string | undefined;
+  #installId: string | undefined;
+  /** Of a generation that is looked at for the first time: its files as they were installed. */
+  #installed: readonly FileEntry[] | undefined;
+  /** What was last known elsewhere of what is loaded. */
+  #stamp: string | undefined;
 
   constructor(name: string, ports: Ports) {
     this.name = name;
@@ -37,8 +43,29 @@ export class Subject {
     this.#ledger.load();
   }
 
-  /** Looks at what has changed and judges it; undefined where there is nothing to tell. */
-  async settle(eyes: EyesFor, stir: () => void): Promise<WatchEvent | undefined> {
+  /** Takes over what is known elsewhere of what is loaded, and returns it if that is news. */
+  async learn(): Promise<Known['loaded'] | undefined> {
+    if (this.#admitted === undefined) return undefined;
+    const { path: root, generation } = this.#admitted;
+    const known = await this.#ports.loaded?.(this.name, generation);
+    if (known === undefined || known.stamp === this.#stamp) return undefined;
+    const { stamp, loaded } = known;
+    this.#stamp = stamp;
+    if (loaded === 'unknown') {
+      this.#ledger.unload();
+    } else if (loaded === 'live') {
+      this.#ledger.load();
+    } else {
+      this.#ledger.load(loaded.files);
+      for (const path of loaded.at === undefined ? [] : this.#ledger.differing()) {
+        if (await isSince(root, path, loaded.at ?? 0)) this.#ledger.accept(path);
+      }
+    }
+    return loaded;
+  }
+
+  /** Looks at what has changed and judges it; nothing where there is nothing to tell. */
+  async settle(eyes: EyesFor, stir: () => void): Promise<WatchEvent[]> {
     let news = false;
     let admission: Admission = { status: 'absent' };
     for (let i = 0; i < LOOKS; i++) {
@@ -52,11 +79,13 @@ export class Subject {
       news = looked.news || news;
       if (!looked.again && (await nest.isSame())) break;
     }
-    return this.#judge(admission, news);
+    const events = await this.#judge(admission, news);
+    this.#installed = undefined;
+    return events;
   }
 
   async #look(admission: Admitted, nest: Nest): Promise<{ news: boolean; again: boolean }> {
-    const { path: root, generation } = admission;
+    const { path: root, generation, installId } = admission;
     const { ignore } = this.#ports;
     let paths = nest.take();
     if (generation !== this.#generation) paths = undefined;
@@ -79,40 +108,45 @@ export class Subject {
       }
       return { news, again: nest.isStale };
     }
-    const sight = await lookAt(root, '', ignore, await this.#spare(admission));
+    const isNew = generation !== this.#generation;
+    const list = isNew && installId !== undefined ? await this.#ports.installed(root, installId) : undefined;
+    if (isNew) this.#installed = list?.filter((file) => counts(file.path, ignore));
+    const known = isNew ? fileOf(this.#installed) : this.#seenFile;
+    const sight = await lookAt(root, '', ignore, await spareOf(root, known));
+    const news = this.#ledger.replace('', sight.kind === 'directory' ? sight.seen : []);
     this.#generation = generation;
-    return { news: this.#ledger.replace('', sight.kind === 'directory' ? sight.seen : []), again: false };
+    return { news, again: false };
   }
 
-  /**
-   * The marker is the last file of an install: what has not changed since is as its receipt says, or as it was when it
-   * was last read. Every change of a file, its mode or its name sets its ctime, which nobody can set.
-   */
-  async #spare({ path: root, generation, installId }: Admitted): Promise<Spare> {
-    const sealed = (await statOf(join(root, MARKER)).catch(() => undefined))?.ctimeMs ?? 0;
-    let known = (path: string): FileEntry | undefined => {
-      const seen = this.#ledger.get(path);
-      return seen === undefined || 'odd' in seen ? undefined : seen;
-    };
-    if (generation !== this.#generation) {
-      const list = installId === undefined ? undefined : await this.#ports.installed(root, installId);
-      const files = new Map(list?.map((file) => [file.path, file]));
-      known = (path) => files.get(path);
-    }
-    return (path, stats) => {
-      const file = stats.ctimeMs < sealed - TICK_MILLIS ? known(path) : undefined;
-      return file?.size === stats.size && file.mode === modeOf(stats.mode) ? file : undefined;
-    };
-  }
+  readonly #seenFile = (path: string): FileEntry | undefined => {
+    const seen = this.#ledger.get(path);
+    return seen === undefined || 'odd' in seen ? undefined : seen;
+  };
 
-  #judge(admission: Admission, news: boolean): WatchEvent | undefined {
+  async #judge(admission: Admission, news: boolean): Promise<WatchEvent[]> {
     const isThere = admission.status === 'admitted';
-    const turned = isThere !== this.#wasThere;
-    this.#wasThere = isThere;
+    const turned = isThere !== (this.#admitted !== undefined);
+    this.#admitted = isThere ? admission : undefined;
     const installId = isThere ? admission.installId : undefined;
     const swapped = installId !== undefined && installId !== this.#installId;
-    this.#installId = installId ?? this.#installId;
-    if (!turned && !(isThere && (news || swapped))) return undefined;
+    if (isThere || admission.status === 'absent') this.#installId = installId;
+    if (!turned && !(isThere && (news || swapped))) return [];
+    if (!swapped) {
+      await this.learn();
+      return [this.#tell(admission, { by: 'edit' })];
+    }
+    // What a swap means is judged by what was loaded when it was made.
+    const swap = this.#tell(admission, { by: 'swap', installId });
+    const learnt = await this.learn();
+    const installed = this.#installed;
+    if (learnt === undefined || installed === undefined || this.#ledger.holds(installed)) return [swap];
+    // Edited at once: whoever told of the swap knows nothing of that.
+    if (learnt === 'live') this.#ledger.load(installed);
+    return [swap, this.#tell(admission, { by: 'edit' })];
+  }
+
+  #tell(admission: Admission, cause: WatchEvent['cause']): WatchEvent {
+    const isThere = admission.status === 'admitted';
     const { kind, reasons } = this.#ledger.judge(isThere, isThere ? admission.hotReload : undefined);
     const skills = this.#ledger.skills();
     if (kind !== 'cold') this.#ledger.load();
@@ -121,7 +155,7 @@ export class Subject {
       kind,
       reasons,
       skills,
-      cause: swapped ? { by: 'swap', installId } : { by: 'edit' },
+      cause,
       status: admission.status,
       detail: admission.status === 'refused' ? admission.why : undefined,
       generation: isThere ? admission.generation : undefined,
@@ -131,4 +165,36 @@ export class Subject {
   async close(): Promise<void> {
     for (const nest of this.nests) await nest.close();
   }
+}
+
+function fileOf(list: readonly FileEntry[] | undefined): (path: string) => FileEntry | undefined {
+  const files = new Map(list?.map((file) => [file.path, file]));
+  return (path) => files.get(path);
+}
+
+/**
+ * The marker is the last file of an install: what has not changed since is as its receipt says, or as it was when it
+ * was last read. Every change of a file, its mode or its name sets its ctime, which nobody can set.
+ */
+async function spareOf(root: string, known: (path: string) => FileEntry | undefined): Promise<Spare> {
+  const sealed = (await statOf(join(root, MARKER)).catch(() => undefined))?.ctimeMs ?? 0;
+  return (path, stats) => {
+    const file = stats.ctimeMs < sealed - TICK_MILLIS ? known(path) : undefined;
+    return file?.size === stats.size && file.mode === modeOf(stats.mode) ? file : undefined;
+  };
+}
+
+/**
+ * Whether what lies at a path, or that nothing does, has been so since a moment (milliseconds since the epoch): a file can
+ * also come or go with a directory above it.
+ */
+async function isSince(root: string, path: string, at: number): Promise<boolean> {
+  let isThere = false;
+  for (let below = path; below !== '.' || !isThere; below = dirname(below)) {
+    const stats = await statOf(join(root, below)).catch(() => undefined);
+    if (stats !== undefined && stats.ctimeMs > at - TICK_MILLIS) return false;
+    isThere ||= stats !== undefined;
+    if (below === '.') break;
+  }
+  return true;
 }

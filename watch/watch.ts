@@ -11,6 +11,7 @@ import { isPluginName } from '../shared/name.ts';
 import type { EyesFor } from './nest.ts';
 import type { Ports, Watch, WatchEvent } from './ports.ts';
 import { Queue } from './queue.ts';
+import { coalesceAll } from './coalesce.ts';
 import { RootWatch } from './root-watch.ts';
 import { Subject } from './subject.ts';
 
@@ -53,7 +54,7 @@ class Watcher {
   readonly #ports: Ports;
   readonly #subjects = new Map<string, Subject>();
   readonly #bursts = new Map<string, Burst>();
-  readonly #queue = new Queue<WatchEvent>();
+  readonly #queue = new Queue<readonly WatchEvent[]>(coalesceAll);
   readonly #roots: readonly RootWatch[];
   readonly #eyes: EyesFor;
   #polls = false;
@@ -96,7 +97,8 @@ class Watcher {
         if (this.#closing !== undefined) return;
         const subject = this.#subject(name);
         await subject.settle(this.#eyes, () => this.#stir(name));
-        subject.load();
+        if (this.#ports.loaded === undefined) subject.load();
+        else await subject.learn();
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
@@ -107,7 +109,7 @@ class Watcher {
     const close = (): Promise<void> => this.close();
     return (async function* () {
       try {
-        yield* queue.values();
+        for await (const events of queue.values()) yield* events;
       } finally {
         await close();
       }
@@ -115,7 +117,12 @@ class Watcher {
   }
 
   loaded(plugin: string): void {
-    this.#subjects.get(plugin)?.load();
+    const subject = this.#subjects.get(plugin);
+    if (this.#ports.loaded === undefined) {
+      subject?.load();
+      return;
+    }
+    this.#lane = this.#lane.then(() => subject?.learn()).catch((error: unknown) => this.#broken(error));
   }
 
   close(): Promise<void> {
@@ -171,8 +178,8 @@ class Watcher {
       }
     }
     const subject = this.#subject(name);
-    const event = await subject.settle(this.#eyes, () => this.#stir(name));
-    if (event !== undefined) this.#queue.put(event);
+    const events = await subject.settle(this.#eyes, () => this.#stir(name));
+    if (events.length > 0) this.#queue.put(name, events);
     if (!isPluginName(name)) this.#subjects.delete(name);
   }
 

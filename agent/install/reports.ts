@@ -98,7 +98,7 @@ export function noteLoaded(
     if (!isSaidSince && generation === null) {
       removeTree(ground.disk, ground.layout.loadedOf(plugin));
     } else if (!isSaidSince && generation !== null) {
-      putLoaded(ground, plugin, generation);
+      putLoaded(ground, plugin, generation, began);
     }
     settlePending(ground, plugin, isSaidSince ? said.generation : generation);
   } catch (error) {
@@ -127,7 +127,7 @@ export const pendingPlugins = (ground: Ground): string[] =>
     .toSorted();
 
 /** The directory may be another file system than the root, so that the temporary file lies beside what it becomes. */
-function putLoaded({ disk, layout, now }: Ground, plugin: string, generation: string): void {
+function putLoaded({ disk, layout }: Ground, plugin: string, generation: string, began: number): void {
   const path = layout.loadedOf(plugin);
   const temporary = join(layout.loaded, `.${plugin}.agent.tmp`);
   try {
@@ -139,7 +139,7 @@ function putLoaded({ disk, layout, now }: Ground, plugin: string, generation: st
     }
   }
   removeTree(disk, temporary);
-  const record = { version: 1, generation, at: new Date(now()).toISOString(), by: 'agent' };
+  const record = { version: 1, generation, at: new Date(began).toISOString(), by: 'agent' };
   writeDurably(disk, temporary, `${JSON.stringify(record)}\n`, 0o644);
   disk.rename(temporary, path);
   syncDirectory(disk, layout.loaded);

@@ -4,7 +4,8 @@ import { type Basis, type Reload, classifyLoaded, reloadOf } from '../../shared/
 import type { ClassifyParams } from '../../shared/loading.ts';
 import type { Installed, PluginInfo, Verification } from '../../shared/methods.ts';
 import type { Status } from '../../shared/upkeep.ts';
-import type { Ignore } from '../../shared/tree.ts';
+import type { FileEntry, Ignore } from '../../shared/tree.ts';
+import type { Admission, Known } from '../../watch/ports.ts';
 import type { Ask } from './ask.ts';
 
 export class Looks {
@@ -39,6 +40,21 @@ export class Looks {
   /** What is taken to be loaded of a plugin, and which generation that is. */
   async basis(plugin: string): Promise<{ basis: Basis; generation: string | null }> {
     return this.#ask({ kind: 'basis', plugin }, 'basis-found').answer;
+  }
+
+  /** What the gate says of a name. */
+  async admission(plugin: string): Promise<Admission> {
+    return (await this.#ask({ kind: 'admission', plugin }, 'admission-found').answer).admission;
+  }
+
+  /** The files of a version as they were installed; undefined where nobody knows. */
+  async installedFiles(plugin: string, installId: string): Promise<readonly FileEntry[] | undefined> {
+    return (await this.#ask({ kind: 'installed-files', plugin, installId }, 'files-found').answer).files;
+  }
+
+  /** What is known to be loaded of a plugin whose version of that generation is live. */
+  async knownLoaded(plugin: string, generation: string): Promise<Known> {
+    return (await this.#ask({ kind: 'known-loaded', plugin, generation }, 'known-found').answer).known;
   }
 
   /** What an install of these files would mean for the runtime. */

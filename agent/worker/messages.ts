@@ -13,6 +13,8 @@ import type {
   UninstallParams,
   Verification,
 } from '../../shared/methods.ts';
+import type { FileEntry } from '../../shared/tree.ts';
+import type { Admission, Known } from '../../watch/ports.ts';
 import type { Recovered, Status } from '../../shared/upkeep.ts';
 import type { Durability, InstallPolicy } from '../install/ground.ts';
 import type { LiveVersion } from '../install/reports.ts';
@@ -48,6 +50,10 @@ export type Task =
   | { kind: 'troubles' }
   /** What is taken to be loaded of a plugin. */
   | { kind: 'basis'; plugin: string }
+  /** What a watcher asks. */
+  | { kind: 'admission'; plugin: string }
+  | { kind: 'installed-files'; plugin: string; installId: string }
+  | { kind: 'known-loaded'; plugin: string; generation: string }
   /** Which versions were live at a moment. */
   | { kind: 'live'; at: number; swaps: Record<string, number> }
   | { kind: 'loaded'; version: LiveVersion; began: number; cause: string }
@@ -70,6 +76,9 @@ export type Answer =
   | { kind: 'recalled'; answer: Installed | undefined }
   | { kind: 'troubled'; troubles: Status['troubles']['items'] }
   | { kind: 'basis-found'; basis: Basis; generation: string | null }
+  | { kind: 'admission-found'; admission: Admission }
+  | { kind: 'files-found'; files: FileEntry[] | undefined }
+  | { kind: 'known-found'; known: Known }
   | { kind: 'live-versions'; versions: LiveVersion[] }
   | { kind: 'noted' }
   | { kind: 'restart-known'; answer: Restarted | undefined }

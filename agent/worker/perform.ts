@@ -8,6 +8,7 @@ import { getPlugin, listPlugins, verifyPlugin } from '../install/inspect.ts';
 import { basisOf, liveDrift, takenGeneration } from '../install/loaded.ts';
 import { forgetOperations, questionOf, recall, remember } from '../install/memory.ts';
 import { recover } from '../install/recover.ts';
+import { receiptOf } from '../install/records.ts';
 import { liveVersions, noteLoaded, pendingPlugins } from '../install/reports.ts';
 import { unfinishedPlugins } from '../install/unfinished.ts';
 import { rollback } from '../install/rollback.ts';
@@ -15,6 +16,7 @@ import { discardSlot, lookAtLive } from '../install/slot.ts';
 import { forgetBefore, knownPlugins, sweepPlugin } from '../install/sweep.ts';
 import { listTroubles } from '../install/troubles.ts';
 import { uninstall } from '../install/uninstall.ts';
+import { admissionOf, knownOf } from '../install/watched.ts';
 import type { Answer, Task } from './messages.ts';
 
 const restartOf = (params: object): string => questionOf({ ...params, op: 'restarted' });
@@ -69,6 +71,14 @@ export function perform(ground: Ground, task: Task, answer: (answer: Answer) => 
       const basis = basisOf(ground, task.plugin, live, liveDrift(ground, task.plugin, live));
       return answer({ kind: 'basis-found', basis, generation: takenGeneration(ground, task.plugin, live) });
     }
+    case 'admission':
+      return answer({ kind: 'admission-found', admission: admissionOf(ground, task.plugin) });
+    case 'installed-files': {
+      const receipt = receiptOf(ground, task.plugin, task.installId);
+      return answer({ kind: 'files-found', files: receipt?.list });
+    }
+    case 'known-loaded':
+      return answer({ kind: 'known-found', known: knownOf(ground, task.plugin, task.generation) });
     case 'live':
       return answer({ kind: 'live-versions', versions: liveVersions(ground, task.at, task.swaps) });
     case 'loaded':

@@ -1,0 +1,58 @@
+/** What a watcher asks of a plugin: what the gate says, and what is known to be loaded. */
+import { toFault } from '../../shared/fault.ts';
+import { counts } from '../../shared/tree.ts';
+import type { Admission, Known } from '../../watch/ports.ts';
+import type { Ground } from './ground.ts';
+import { inspect } from './inspect.ts';
+import { loadedRecord, loadingOf } from './loaded.ts';
+import { receiptOf } from './records.ts';
+import { lookAtLive } from './slot.ts';
+
+/** What the gate says of a name. Never throws: what cannot be read is refused. */
+export function admissionOf(ground: Ground, name: string): Admission {
+  try {
+    const path = ground.layout.live(name);
+    const judgement = inspect(ground, name);
+    if (judgement === undefined) {
+      return { status: 'absent' };
+    }
+    if (!judgement.admitted) {
+      return { status: 'refused', why: `${judgement.reason}: ${judgement.detail}` };
+    }
+    const { installId, manifest } = judgement;
+    const stat = installId === undefined ? ground.disk.stat(path) : undefined;
+    const generation = installId ?? `dir-${stat?.dev}-${stat?.ino}`;
+    return { status: 'admitted', path, generation, installId, hotReload: manifest?.hotReload };
+  } catch (error) {
+    return { status: 'refused', why: `unreadable: ${toFault(error, `Reading "${name}"`).message}` };
+  }
+}
+
+/**
+ * What is known to be loaded of a plugin whose version of that generation is live.
+ *
+ * Where nothing was ever reported and nothing is pending, what lies there is what is loaded, as far as anybody can say; so it
+ * is for a version of which nobody knows the files.
+ */
+export function knownOf(ground: Ground, name: string, generation: string): Known {
+  const live = lookAtLive(ground, name);
+  const said = loadedRecord(ground, name);
+  const { known, pending, generation: taken } = loadingOf(ground, name, live);
+  const stamp = JSON.stringify([generation, known, taken, pending?.operationId, said?.generation, said?.at]);
+  if (!known) {
+    return { stamp, loaded: 'unknown' };
+  }
+  const isLive = taken !== null && (taken === generation || live?.installId === null);
+  if (isLive && said === undefined) {
+    return { stamp, loaded: 'live' };
+  }
+  const files = taken === null ? undefined : receiptOf(ground, name, taken)?.list;
+  if (files === undefined) {
+    return { stamp, loaded: isLive ? 'live' : 'unknown' };
+  }
+  const at = isLive && said?.at !== undefined ? Date.parse(said.at) : undefined;
+  return {
+    stamp,
+    loaded: { files: files.filter(({ path }) => counts(path, ground.ignore)), at },
+  };
+}

@@ -1,0 +1,159 @@
+/**
+ * The watcher over the agent's root: tells what no operation of this agent has told already. What takes long is asked of
+ * the engine threads.
+ */
+import { basename } from 'node:path';
+
+import { reloadOf } from '../shared/classify.ts';
+import type { EventBody } from '../shared/events.ts';
+import { toFault } from '../shared/fault.ts';
+import type { Ignore } from '../shared/tree.ts';
+import type { WatchStatus } from '../shared/upkeep.ts';
+import { systemEyes } from '../watch/eyes.ts';
+import { pollingEyes } from '../watch/poll.ts';
+import type { Ports, Watch, WatchEvent } from '../watch/ports.ts';
+import { createWatch } from '../watch/watch.ts';
+import type { Log } from './log.ts';
+import type { Clock } from './operation/clock.ts';
+import type { Looks } from './operation/looks.ts';
+
+/** A watcher that broke is started again after so long (milliseconds), each time twice as long, up to the last. */
+const AGAIN_MILLIS = { first: 1000, most: 60_000 };
+/** What went wrong is remembered so often. */
+const NOTICES_MAX = 10;
+/** Own swaps of one plugin that are remembered until the watcher has seen them. */
+const OWN_MAX = 100;
+
+export type Watching = {
+  /** Hears what the agent itself tells: its own swaps are told by their operations. */
+  heard(event: EventBody): void;
+  /** What the runtime has loaded of a plugin may be another version now. */
+  loaded(plugin: string): void;
+  status(): WatchStatus;
+  close(): Promise<void>;
+};
+
+export type WatchingOptions = {
+  root: string;
+  ignore: Ignore;
+  /** Look again and again instead of being woken up. */
+  polling: boolean;
+  looks: Pick<Looks, 'admission' | 'installedFiles' | 'knownLoaded'>;
+  /** Runs a task when what the agent itself is doing to a plugin is over, and told. */
+  turn: (plugin: string, task: () => Promise<void>) => Promise<void>;
+  tell: (event: EventBody) => void;
+  clock: Clock;
+  log: Pick<Log, 'info' | 'warn' | 'error'>;
+};
+
+/** Begins to watch. */
+export function watchPlugins(options: WatchingOptions): Watching {
+  const { root, looks, turn, tell, clock, log } = options;
+  const own = new OwnSwaps();
+  const notices: string[] = [];
+  let mode: WatchStatus['mode'] = 'starting';
+  let watch: Watch | undefined;
+  let cancel = (): void => {};
+  let patience = AGAIN_MILLIS.first;
+  let closed = false;
+
+  const note = (text: string): void => {
+    notices.push(text);
+    notices.splice(0, notices.length - NOTICES_MAX);
+  };
+  const poll = pollingEyes(clock);
+  const ports: Ports = {
+    roots: [root],
+    admit: (name) => looks.admission(name),
+    installed: (path, installId) => looks.installedFiles(basename(path), installId),
+    loaded: (name, generation) => looks.knownLoaded(name, generation),
+    ignore: options.ignore,
+    clock,
+    eyes: options.polling ? poll : systemEyes,
+    polling: poll,
+    notice: (text) => {
+      note(text);
+      log.warn(text);
+    },
+  };
+  const take = async ({ plugin, cause, status, kind, reasons }: WatchEvent): Promise<void> => {
+    const live = cause.by === 'swap' ? cause.installId : undefined;
+    const isOwn = (live !== undefined || status === 'absent') && own.take(plugin, live ?? null);
+    if (closed || isOwn) {
+      return;
+    }
+    // Nobody is known to restart for an edit: a plugin that writes into its own tree would restart its runtime for ever.
+    const reload = reloadOf({ kind, reasons: [...reasons] }, false);
+    tell({ type: 'plugin.changed', data: { plugin, ...reload, cause: cause.by } });
+  };
+  const run = async (): Promise<void> => {
+    watch = createWatch(ports);
+    await watch.ready;
+    mode = 'on';
+    patience = AGAIN_MILLIS.first;
+    log.info({ root }, 'watching');
+    for await (const event of watch) {
+      // Not waited for: another plugin may be busy for long.
+      turn(event.plugin, () => take(event)).catch((error: unknown) => {
+        log.error({ err: error }, 'a change cannot be told');
+      });
+    }
+  };
+  const start = (): void => {
+    run().catch((error: unknown) => {
+      if (closed) {
+        return;
+      }
+      mode = 'failed';
+      note(`The watcher broke (${toFault(error, 'Watching').message}) and is started again`);
+      log.error({ err: error }, 'the watcher broke: edits by hand are not told until it runs again');
+      cancel = clock.after(patience, start);
+      patience = Math.min(patience * 2, AGAIN_MILLIS.most);
+    });
+  };
+  start();
+  return {
+    heard: (event) => own.heard(event),
+    loaded: (plugin) => watch?.loaded(plugin),
+    status: () => ({ mode, notices: [...notices] }),
+    close: async () => {
+      closed = true;
+      cancel();
+      await watch?.close();
+    },
+  };
+}
+
+/** What the agent itself has made live, in order, until the watcher has seen it. */
+class OwnSwaps {
+  readonly #made = new Map<string, (string | null)[]>();
+
+  heard({ type, data }: EventBody): void {
+    if (type === 'install.swapped' || type === 'install.rolled-back') {
+      this.#note(data.plugin, data.installId);
+    } else if (type === 'plugin.removed') {
+      this.#note(data.plugin, null);
+    }
+  }
+
+  /** Whether the agent has made this live (null: nothing). Of several in one burst the watcher sees only the last. */
+  take(plugin: string, installId: string | null): boolean {
+    const made = this.#made.get(plugin) ?? [];
+    const index = made.indexOf(installId);
+    if (index === -1) {
+      return false;
+    }
+    made.splice(0, index + 1);
+    if (made.length === 0) {
+      this.#made.delete(plugin);
+    }
+    return true;
+  }
+
+  #note(plugin: string, installId: string | null): void {
+    const made = this.#made.get(plugin) ?? [];
+    made.push(installId);
+    made.splice(0, made.length - OWN_MAX);
+    this.#made.set(plugin, made);
+  }
+}
