@@ -1,20 +1,28 @@
 /** Work on a root by a command, without an agent to ask: the same code, under the same locks, in this process. */
+import { join, resolve } from 'node:path';
+
 import type { Reload } from '../shared/classify.ts';
 import type { Fault } from '../shared/fault.ts';
+import { layoutOf } from '../shared/layout.ts';
 import type { Params, Result } from '../shared/methods.ts';
+import { createIgnore } from '../shared/tree.ts';
 import { type Booted, bootInstall } from './boot.ts';
 import { readWorkConfig } from './config.ts';
+import { nodeDisk } from './disk/node-disk.ts';
+import { errorCode } from './disk/port.ts';
+import type { Drifted } from './install/drift.ts';
+import { listedDrift } from './install/inspect.ts';
 import type { Clock } from './operation/clock.ts';
 import { type RootStatus, statusOf } from './status.ts';
 import { openWorkshop } from './workshop.ts';
 
+/** The changes that a command can make by itself, by the methods that ask an agent for them. */
+export type LocalChange = 'plugin.rollback' | 'plugin.uninstall' | 'runtime.restarted' | 'recover' | 'sweep';
+
 /** What a command can do by itself. */
 export type Local = {
-  rollback(params: Params<'plugin.rollback'>): Promise<Result<'plugin.rollback'>>;
-  uninstall(params: Params<'plugin.uninstall'>): Promise<Result<'plugin.uninstall'>>;
+  changes: { readonly [M in LocalChange]: (params: Params<M>) => Promise<Result<M>> };
   classify(params: Params<'plugin.classify'>): Promise<Reload>;
-  recover(plugin: string | undefined): Promise<Result<'recover'>>;
-  sweep(): Promise<Result<'sweep'>>;
   status(): Promise<RootStatus>;
   /** Installs what is new among the bundles of a directory. */
   boot(directory: string): Promise<Booted[]>;
@@ -67,11 +75,14 @@ export function openLocal({ flags, env, workerFile, complain }: LocalOptions): L
     complain: (fault) => complain(fault),
   });
   return {
-    rollback: (params) => workshop.changes.rollback(params, BY),
-    uninstall: (params) => workshop.changes.uninstall(params, BY),
+    changes: {
+      'plugin.rollback': (params) => workshop.changes.rollback(params, BY),
+      'plugin.uninstall': (params) => workshop.changes.uninstall(params, BY),
+      'runtime.restarted': (params) => workshop.loads.restarted(params),
+      recover: ({ plugin }) => workshop.care.recover(plugin),
+      sweep: () => workshop.care.sweep(),
+    },
     classify: (params) => workshop.looks.classify(params),
-    recover: (plugin) => workshop.care.recover(plugin),
-    sweep: () => workshop.care.sweep(),
     status: () => statusOf(workshop, config),
     boot: (directory) => bootInstall(workshop, config.root, directory),
     close: async () => {
@@ -81,4 +92,35 @@ export function openLocal({ flags, env, workerFile, complain }: LocalOptions): L
       clock.stop();
     },
   };
+}
+
+/** What the system says to whoever may not read something. */
+const DENIED: ReadonlySet<string | undefined> = new Set(['EACCES', 'EPERM']);
+
+/**
+ * How many files of a plugin are not those that were installed, as an agent's list says it. For whoever may only read:
+ * makes nothing, and does not count what cannot be read.
+ *
+ * @param place the root, and what more is left out. @param installId the version that is live.
+ */
+export function countDrift(
+  { root, ignore }: { root: string; ignore: readonly string[] },
+  plugin: string,
+  installId: string,
+): number {
+  const layout = layoutOf(resolve(root));
+  const sight = { disk: nodeDisk, layout, ignore: createIgnore(ignore) };
+  const isCertain = ({ path, change }: Drifted): boolean => {
+    const file = join(layout.live(plugin), path);
+    try {
+      if (change === 'removed') {
+        return nodeDisk.stat(file) === undefined;
+      }
+      nodeDisk.close(nodeDisk.open(file));
+      return true;
+    } catch (error) {
+      return !DENIED.has(errorCode(error));
+    }
+  };
+  return listedDrift(sight, plugin, installId).filter(isCertain).length;
 }

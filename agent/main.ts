@@ -5,7 +5,7 @@ import { createLog } from './log.ts';
 
 export type { Booted } from './boot.ts';
 export { AGENT_SETTINGS, WORK_SETTINGS } from './config.ts';
-export { type Local, openLocal } from './local.ts';
+export { type Local, type LocalChange, countDrift, openLocal } from './local.ts';
 export type { RootStatus } from './status.ts';
 
 export type RunOptions = {

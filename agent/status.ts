@@ -1,5 +1,6 @@
 /** What a root says of itself: how it is worked on, what is under way, what is left to an operator. */
 import { cut } from '../shared/cut.ts';
+import type { PluginInfo } from '../shared/methods.ts';
 import type { Status } from '../shared/upkeep.ts';
 import type { WorkConfig } from './config.ts';
 import type { Workshop } from './workshop.ts';
@@ -10,7 +11,8 @@ export type RootStatus = Omit<Status, 'agent' | 'workspace' | 'bootId' | 'starte
 export async function statusOf(workshop: Workshop, { root, durability }: WorkConfig): Promise<RootStatus> {
   const { locks, looks, operations, changes } = workshop;
   const [plugins, troubles] = await Promise.all([looks.list(), looks.troubles()]);
-  const admitted = plugins.filter(({ status }) => status === 'admitted').length;
+  const count = (wanted: PluginInfo['status']): number =>
+    plugins.filter(({ status }) => status === wanted).length;
   const { exchange, syncAll } = workshop.ability();
   const syncs = syncAll ? 'syncfs' : 'fsync';
   return {
@@ -19,7 +21,7 @@ export async function statusOf(workshop: Workshop, { root, durability }: WorkCon
     durability: durability === 'none' ? 'none' : syncs,
     locks: locks.kind,
     operations: cut([...operations.running, ...changes.running]),
-    plugins: { admitted, refused: plugins.length - admitted },
+    plugins: { admitted: count('admitted'), refused: count('refused') },
     troubles: cut(troubles),
   };
 }

@@ -25,6 +25,8 @@ export type Given = {
 };
 
 export type Context = {
+  /** The command's name. */
+  name: string;
   given: Given;
   env: Readonly<Record<string, string | undefined>>;
   output: Output;

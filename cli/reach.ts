@@ -1,7 +1,7 @@
-/** How a command comes to a session: the URL, the token, and no more. */
-import { readFile } from 'node:fs/promises';
+/** How a command comes to a session: the URL, the token, and no more; or to a root. */
+import { readFile, stat } from 'node:fs/promises';
 
-import { type Session, type TlsOptions, openSession } from '../client/index.ts';
+import { type ConnectOptions, type Session, type TlsOptions, openSession } from '../client/index.ts';
 import { type SettingName, TOKEN_VARIABLE, flagOf, readSettings } from '../shared/config.ts';
 import { Fault } from '../shared/fault.ts';
 import type { Context } from './command.ts';
@@ -14,8 +14,39 @@ export function urlOf({ given, env }: Context): string | undefined {
   return readSettings(['to'], given.settings, env).to;
 }
 
-/** @param events whether to be told them. @throws Fault INVALID_PARAMS without a URL; UNREACHABLE, UNAUTHENTICATED … */
-export async function openFor(context: Context, events?: 'all'): Promise<Session> {
+/** `--to` or `--root`, if one is given; else the agent of the environment, if there is one; else the root. */
+export function usesAgent(context: Context): boolean {
+  const { to, root } = context.given.settings;
+  if (to !== undefined && root !== undefined) {
+    throw new Fault('INVALID_PARAMS', '--to asks an agent, --root reads the disk: both were given', {
+      hint: 'Leave one of them out',
+    });
+  }
+  return to !== undefined || (root === undefined && urlOf(context) !== undefined);
+}
+
+/** A root that is not there has no plugins; asked for by name, it is a mistake. @throws Fault NOT_FOUND */
+export async function mustBeThere(root: string): Promise<void> {
+  try {
+    await stat(root);
+  } catch (error) {
+    throw new Fault('NOT_FOUND', `The root "${root}" cannot be read: ${(error as Error).message}`, {
+      cause: error,
+      hint: 'Name the directory that holds the plugins with --root',
+    });
+  }
+}
+
+/**
+ * Opens a session. Token and certificates are read anew each time, for they may have been replaced.
+ *
+ * @param more which events to be told, and from where on.
+ * @throws Fault INVALID_PARAMS without a URL; UNREACHABLE, UNAUTHENTICATED …
+ */
+export async function openFor(
+  context: Context,
+  more: Pick<ConnectOptions, 'events' | 'resume' | 'onEvent'> = {},
+): Promise<Session> {
   const url = urlOf(context);
   if (url === undefined) {
     throw new Fault('INVALID_PARAMS', 'No agent is named', {
@@ -25,7 +56,7 @@ export async function openFor(context: Context, events?: 'all'): Promise<Session
   const token = await tokenOf(context);
   const { signal } = context;
   const tls = await tlsOf(context);
-  return openSession({ url, token, tls, client: `airlock ${context.version}`, events, signal });
+  return openSession({ ...more, url, token, tls, client: `airlock ${context.version}`, signal });
 }
 
 /** The certificates of the settings. */

@@ -1,6 +1,7 @@
 /** Values as text for people. Everything that a stranger may have named is made safe to print. */
 import { styleText } from 'node:util';
 
+import type { Reason } from '../shared/classify.ts';
 import type { Fault } from '../shared/fault.ts';
 
 export type Paint = (style: 'bold' | 'dim' | 'green' | 'yellow' | 'red' | 'cyan', text: string) => string;
@@ -14,6 +15,10 @@ export const painter =
 /** A stranger's text without control and direction characters, which could rewrite the terminal. */
 export const safe = (text: string): string =>
   text.replaceAll(/[\p{Cc}\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069]/gu, '\u{FFFD}');
+
+/** Why a change needs a restart, or what it changes: of a path, or of the whole plugin. */
+export const reasonText = ({ path, why }: Pick<Reason, 'path' | 'why'>): string =>
+  path === '' ? why : `${path}: ${why}`;
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 

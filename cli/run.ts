@@ -15,6 +15,7 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   verify: () => import('./commands/verify.ts'),
   rollback: () => import('./commands/rollback.ts'),
   uninstall: () => import('./commands/uninstall.ts'),
+  restarted: () => import('./commands/restarted.ts'),
   recover: () => import('./commands/recover.ts'),
   sweep: () => import('./commands/sweep.ts'),
   status: () => import('./commands/status.ts'),
@@ -65,7 +66,7 @@ export async function run(around: Surroundings): Promise<number> {
       output.text(helpOf(command, output.paint));
       return EXIT.done;
     }
-    return await command.run({ given, env, output, version, self, signal });
+    return await command.run({ name, given, env, output, version, self, signal });
   } catch (thrown) {
     const fault = toFault(thrown, 'The command');
     output.fault(fault, json);

@@ -1,21 +1,26 @@
 /** Commands that change a root: through an agent where one is named, else here, under the same locks. */
-import { type Local, WORK_SETTINGS, openLocal } from '../agent/main.ts';
+import { type Local, type LocalChange, WORK_SETTINGS, openLocal } from '../agent/main.ts';
 import { type Session, newOperationId } from '../client/index.ts';
 import { readSettings } from '../shared/config.ts';
-import { pluginNameSchema } from '../shared/name.ts';
 import { Fault } from '../shared/fault.ts';
+import { type Result, readParams } from '../shared/methods.ts';
+import { pluginNameSchema } from '../shared/name.ts';
 import type { Context, Option } from './command.ts';
-import { mustBeThere, usesAgent } from './commands/list.ts';
-import { REACH_SETTINGS, openFor } from './reach.ts';
+import { REACH_SETTINGS, mustBeThere, openFor, usesAgent } from './reach.ts';
 import { safe } from './render.ts';
 
 /** The settings of every such command. */
 export const CHANGE_SETTINGS = [...REACH_SETTINGS, ...WORK_SETTINGS] as const;
 
+/** The option of every command whose answer is remembered. */
+export const OPERATION_OPTION = {
+  operation: { type: 'string', value: 'id', help: 'the operation id, to ask again safely' },
+} as const satisfies Record<string, Option>;
+
 /** The options of every command that changes one plugin. */
 export const CHANGE_OPTIONS = {
   expect: { type: 'string', value: 'id', help: 'refuse unless this install is live' },
-  operation: { type: 'string', value: 'id', help: 'the operation id, to ask again safely' },
+  ...OPERATION_OPTION,
   force: { type: 'boolean', help: 'also where the plugin is held' },
   'no-restart': { type: 'boolean', help: 'ask for no restart' },
 } as const satisfies Record<string, Option>;
@@ -52,8 +57,31 @@ export async function work<T>(context: Context, { remote, local }: Ways<T>): Pro
   }
 }
 
-type Change = {
-  operationId: string;
+/**
+ * Asks for a change by its method: an agent, or this process.
+ *
+ * @param wanted the parameters but for the operation id, which is given or a new one.
+ * @throws Fault INVALID_PARAMS for parameters that the method does not take; as {@link work} does.
+ */
+export async function change<M extends LocalChange>(
+  context: Context,
+  method: M,
+  wanted: object,
+): Promise<Result<M>> {
+  const { name, given, signal } = context;
+  const operationId = given.strings['operation'] ?? newOperationId();
+  const read = readParams(method, { operationId, ...wanted });
+  if (!read.ok) {
+    throw new Fault('INVALID_PARAMS', read.why, { hint: `See "airlock ${name} --help"` });
+  }
+  const { params } = read;
+  return work<Result<M>>(context, {
+    remote: (session) => session.request(method, params, { signal }),
+    local: ({ changes }) => changes[method](params),
+  });
+}
+
+type PluginChange = {
   plugin: string;
   expect?: { installId: string };
   restart?: boolean;
@@ -61,16 +89,15 @@ type Change = {
 };
 
 /** What a change of one plugin is asked with. @throws Fault INVALID_PARAMS */
-export function changeParams({ given }: Context): Change {
+export function pluginChange({ given }: Context): PluginChange {
   const [plugin = ''] = given.positionals;
-  const { expect, operation } = given.strings;
+  const { expect } = given.strings;
   if (!pluginNameSchema.safeParse(plugin).success) {
     throw new Fault('INVALID_PARAMS', `"${plugin}" is no plugin name`, {
       hint: 'See what there is with "airlock list"',
     });
   }
   return {
-    operationId: operation ?? newOperationId(),
     plugin,
     ...(expect === undefined ? {} : { expect: { installId: expect } }),
     ...(given.booleans['no-restart'] === true ? { restart: false } : {}),

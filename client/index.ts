@@ -19,6 +19,7 @@ export { type Bundle, openBundle } from './bundle.ts';
 export { classify } from './classify.ts';
 export { connect, type ConnectOptions, openSession, type Reach } from './connect.ts';
 export type { AgentEvent, Position } from './feed.ts';
+export { follow, type FollowOptions } from './follow.ts';
 export { install, type InstallOptions } from './install.ts';
 export { listPlugins, verifyPlugins } from './list.ts';
 export { listDirectory, packDirectory, type Listed, type Packed, type PackOptions } from './pack/pack.ts';

@@ -97,6 +97,12 @@ export class Link {
     }
   }
 
+  /** Resolves when the connection is gone, with what that means; never rejects. */
+  async lost(): Promise<Fault> {
+    await this.closed;
+    return this.dismissal ?? this.#break('it was closed');
+  }
+
   request(method: string, params: unknown, signal: AbortSignal | undefined): Promise<unknown> {
     return this.#requests.ask(method, params, signal);
   }

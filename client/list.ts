@@ -35,7 +35,7 @@ export async function verifyPlugins(
   names: readonly string[] | 'all',
   options: { signal?: AbortSignal | undefined } = {},
 ): Promise<Verification[]> {
-  const todo = names === 'all' ? (await listPlugins(session, options)).map(({ name }) => name) : [...names];
+  const todo = names === 'all' ? await liveNames(session, options) : [...names];
   const results = new Map<string, Verification>();
   const queue = todo.values();
   const work = async (): Promise<void> => {
@@ -46,6 +46,10 @@ export async function verifyPlugins(
   await Promise.all(Array.from({ length: VERIFY_AT_ONCE }, work));
   return todo.flatMap((name) => results.get(name) ?? []);
 }
+
+/** Of what is listed as absent there is nothing to verify. */
+const liveNames = async (...asked: Parameters<typeof listPlugins>): Promise<string[]> =>
+  (await listPlugins(...asked)).filter(({ status }) => status !== 'absent').map(({ name }) => name);
 
 function readPlugin(line: string): PluginInfo {
   try {

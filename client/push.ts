@@ -5,6 +5,7 @@ import { Fault, toFault } from '../shared/fault.ts';
 import type { Installed } from '../shared/methods.ts';
 import type { Bundle } from './bundle.ts';
 import { install, type InstallOptions } from './install.ts';
+import { pause } from './pause.ts';
 import { cancelled } from './requests.ts';
 import type { Session } from './session.ts';
 
@@ -102,16 +103,3 @@ const exhausted = (last: Fault, tries: number, begun: boolean): Fault =>
     retry: 'later',
     executed: begun ? 'maybe' : 'no',
   });
-
-function pause(millis: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, millis);
-    signal?.addEventListener('abort', done, { once: true });
-    if (signal?.aborted === true) done();
-  });
-}

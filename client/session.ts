@@ -39,6 +39,11 @@ export class Session {
     return this.#link.closed;
   }
 
+  /** Resolves when the connection is gone, with what that means: UNREACHABLE, or what the agent said; never rejects. */
+  get lost(): Promise<Fault> {
+    return this.#link.lost();
+  }
+
   /**
    * Asks the agent something.
    *

@@ -138,7 +138,8 @@ const one = z.strictObject({ plugin: pluginNameSchema });
 /** One plugin as the agent sees it. */
 export const pluginSchema = z.object({
   name: z.string(),
-  status: z.enum(['admitted', 'refused']),
+  /** `absent`: nothing is live under this name, but it may still be loaded, or something is left to an operator. */
+  status: z.enum(['admitted', 'refused', 'absent']),
   level: z.enum(['verified', 'unverified', 'unmarked']).optional(),
   reason: z.enum(refusalReasons).optional(),
   detail: z.string().optional(),

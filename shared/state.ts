@@ -56,3 +56,39 @@ export function readState(text: string): PluginState | undefined {
     return undefined;
   }
 }
+
+/** What a list says of a plugin beside the gate's answer: what is left to an operator, what is loaded, what waits. */
+export type Notes = {
+  trouble?: { what: string; todo: string };
+  loaded?: string;
+  pending?: Pending;
+};
+
+/**
+ * @param state undefined: it cannot be read. @param loaded the generation that the runtime says it has loaded.
+ */
+export function notesOf(state: PluginState | undefined, loaded: string | undefined): Notes {
+  const { trouble, pending } = state ?? NO_STATE;
+  return {
+    ...(trouble === undefined ? {} : { trouble: { what: trouble.what, todo: trouble.todo } }),
+    ...(loaded === undefined ? {} : { loaded }),
+    ...(isPending(pending, loaded) ? { pending } : {}),
+  };
+}
+
+/** Why a plugin is listed of which nothing is live: what only an operator can put right, or a restart. */
+type Absence = { status: 'absent'; detail: string; hint: string };
+
+/** What a list says of a plugin of which nothing is live; undefined if there is nothing to say. */
+export function absenceOf({ trouble, pending }: Notes): Absence | undefined {
+  if (trouble !== undefined) {
+    return { status: 'absent', detail: trouble.what, hint: trouble.todo };
+  }
+  return pending === undefined
+    ? undefined
+    : {
+        status: 'absent',
+        detail: 'It is removed, and the runtime may still have it loaded',
+        hint: 'Restart the runtime; if it does not report by itself what it has loaded, say so with "airlock restarted"',
+      };
+}

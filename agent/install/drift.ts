@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Receipt } from '../../shared/receipt.ts';
 import { counts, modeOf } from '../../shared/tree.ts';
 import type { Stat } from '../disk/port.ts';
-import type { Ground } from './ground.ts';
+import type { Sight } from './ground.ts';
 import { hashFile } from './hash-tree.ts';
 
 const CHUNK_BYTES = 256 * 1024;
@@ -18,7 +18,7 @@ export type Drifted = { path: string; change: 'added' | 'removed' | 'modified' }
  *
  * @param suspectsMax where more files than these are younger, none of them is read.
  */
-export function driftOf(ground: Ground, plugin: string, receipt: Receipt, suspectsMax: number): Drifted[] {
+export function driftOf(ground: Sight, plugin: string, receipt: Receipt, suspectsMax: number): Drifted[] {
   const live = ground.layout.live(plugin);
   const installed = Date.parse(receipt.installedAt);
   const left = new Map(receipt.list.map((file) => [file.path, file]));
@@ -53,7 +53,7 @@ export function driftOf(ground: Ground, plugin: string, receipt: Receipt, suspec
 }
 
 /** Everything below a directory that counts and is no directory; of what cannot be looked at, nothing. */
-function filesIn({ disk, ignore }: Ground, live: string): { path: string; stat: Stat | undefined }[] {
+function filesIn({ disk, ignore }: Sight, live: string): { path: string; stat: Stat | undefined }[] {
   const found: { path: string; stat: Stat | undefined }[] = [];
   const walk = (below: string): void => {
     for (const { name, kind } of attempt(() => disk.list(join(live, below))) ?? []) {

@@ -44,3 +44,6 @@ export type Ground = {
   /** Where failures go that change nothing for who asked. */
   complain: (fault: Fault) => void;
 };
+
+/** What it takes to look, and to change nothing. */
+export type Sight = Pick<Ground, 'disk' | 'layout' | 'ignore'>;

@@ -4,12 +4,13 @@ import { Fault } from '../../shared/fault.ts';
 import type { PluginInfo, Verification } from '../../shared/methods.ts';
 import { isPluginName } from '../../shared/name.ts';
 import { cut } from '../../shared/cut.ts';
+import { absenceOf, notesOf } from '../../shared/state.ts';
 import { compareTrees, treeDigest } from '../../shared/tree.ts';
 import { diskFault } from '../disk/disk-fault.ts';
-import { driftOf } from './drift.ts';
-import type { Ground } from './ground.ts';
+import { type Drifted, driftOf } from './drift.ts';
+import type { Ground, Sight } from './ground.ts';
 import { hashTree } from './hash-tree.ts';
-import { loadedGeneration, pendingOf } from './loaded.ts';
+import { loadedGeneration } from './loaded.ts';
 import { lookSettled } from './look.ts';
 import { receiptOf, stateOf } from './records.ts';
 
@@ -52,32 +53,23 @@ export function listPlugins(ground: Ground): PluginInfo[] {
   }
 }
 
-/** One plugin; undefined if there is nothing of that name. */
+/** One plugin; undefined if there is nothing to say of that name. */
 export function getPlugin(ground: Ground, name: string): PluginInfo | undefined {
   const judgement = inspect(ground, name);
-  const trouble = stateOf(ground, name)?.trouble;
-  const pending = pendingOf(ground, name);
-  // What only an operator can put right, or a restart, is shown also where nothing is live.
-  const absent =
-    trouble?.what ?? (pending === undefined ? undefined : 'It is removed, and may still be loaded');
-  if (judgement === undefined && absent === undefined) {
-    return undefined;
+  const notes = notesOf(stateOf(ground, name), loadedGeneration(ground, name));
+  if (judgement === undefined) {
+    const absence = absenceOf(notes);
+    return absence === undefined ? undefined : { name, ...absence, ...notes };
   }
-  return {
-    ...describe(judgement ?? refuse(name, 'not-a-directory', absent ?? '')),
-    ...(trouble === undefined ? {} : { trouble: { what: trouble.what, todo: trouble.todo } }),
-    ...loading(ground, name, judgement),
-    ...(pending === undefined ? {} : { pending }),
-  };
+  const installId = judgement.admitted ? judgement.installId : undefined;
+  const drift = installId === undefined ? 0 : listedDrift(ground, name, installId).length;
+  return { ...describe(judgement), ...(drift === 0 ? {} : { drift }), ...notes };
 }
 
-/** What the runtime says that it has loaded, and how far the files are not those that were installed. */
-function loading(ground: Ground, name: string, judgement: Judgement | undefined): Partial<PluginInfo> {
-  const loaded = loadedGeneration(ground, name);
-  const installId = judgement?.admitted === true ? judgement.installId : undefined;
-  const receipt = installId === undefined ? undefined : receiptOf(ground, name, installId);
-  const drift = receipt === undefined ? 0 : driftOf(ground, name, receipt, LISTED_SUSPECTS).length;
-  return { ...(drift === 0 ? {} : { drift }), ...(loaded === undefined ? {} : { loaded }) };
+/** Files that are not those that were installed, as far as a list looks; nothing where nobody can say. */
+export function listedDrift(sight: Sight, name: string, installId: string): Drifted[] {
+  const receipt = receiptOf(sight, name, installId);
+  return receipt === undefined ? [] : driftOf(sight, name, receipt, LISTED_SUSPECTS);
 }
 
 /** A judgement as it travels. */

@@ -2,7 +2,7 @@
 import { type Reload, classify, listDirectory } from '../../client/index.ts';
 import { readSettings } from '../../shared/config.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
-import { safe } from '../render.ts';
+import { reasonText, safe } from '../render.ts';
 import { CHANGE_SETTINGS, work } from '../work.ts';
 
 /** Reasons that people are shown. */
@@ -45,9 +45,7 @@ const WORDS = {
 function textOf(plugin: string, { kind, action, reasons }: Reload, { output: { paint } }: Context): string {
   const lines = reasons.items
     .slice(0, SHOWN_MAX)
-    .map(
-      ({ path, change, why }) => `  ${change.padEnd(8)}  ${path === '' ? '' : `${safe(path)}: `}${safe(why)}`,
-    );
+    .map((reason) => `  ${reason.change.padEnd(8)}  ${safe(reasonText(reason))}`);
   const more = reasons.total - lines.length;
   return [
     `${paint(action === 'restart' ? 'yellow' : 'green', kind)}  ${safe(plugin)}: ${WORDS[action]}`,

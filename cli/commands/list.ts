@@ -1,17 +1,10 @@
 /** `airlock list`: what the agent says (`--to`), or what the gate says (`--root`). */
-import { readFile, stat } from 'node:fs/promises';
-
 import { listPlugins } from '../../client/index.ts';
-import { type GateAnswer, type Plugin, type Refusal, createLoader } from '../../loader/index.ts';
-import { readSettings } from '../../shared/config.ts';
-import { Fault } from '../../shared/fault.ts';
-import { type Layout, layoutOf } from '../../shared/layout.ts';
 import type { PluginInfo } from '../../shared/methods.ts';
-import { readLoaded } from '../../shared/loaded.ts';
-import { isPending, readState } from '../../shared/state.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
-import { REACH_SETTINGS, openFor, urlOf } from '../reach.ts';
-import { bytes, plural, safe, table } from '../render.ts';
+import { REACH_SETTINGS, openFor, usesAgent } from '../reach.ts';
+import { type Paint, bytes, plural, reasonText, safe, table } from '../render.ts';
+import { listRoot } from '../root-list.ts';
 
 export const command: Command = {
   name: 'list',
@@ -26,22 +19,11 @@ export const command: Command = {
   examples: ['airlock list --to ws://127.0.0.1:7423', 'airlock list --root /configs/plugins --json'],
   async run(context) {
     const { output } = context;
-    const plugins = usesAgent(context) ? await fromAgent(context) : await fromRoot(context);
+    const plugins = usesAgent(context) ? await fromAgent(context) : await listRoot(context);
     output.result(plugins, () => textOf(plugins, context));
     return EXIT.done;
   },
 };
-
-/** `--to` or `--root`, if one is given; else the agent of the environment, if there is one; else the root. */
-export function usesAgent(context: Context): boolean {
-  const { to, root } = context.given.settings;
-  if (to !== undefined && root !== undefined) {
-    throw new Fault('INVALID_PARAMS', '--to asks an agent, --root reads the disk: both were given', {
-      hint: 'Leave one of them out',
-    });
-  }
-  return to !== undefined || (root === undefined && urlOf(context) !== undefined);
-}
 
 async function fromAgent(context: Context): Promise<PluginInfo[]> {
   const session = await openFor(context);
@@ -52,111 +34,9 @@ async function fromAgent(context: Context): Promise<PluginInfo[]> {
   }
 }
 
-async function fromRoot({ given, env, signal, output }: Context): Promise<PluginInfo[]> {
-  const { root, runtime, manifest, ignore } = readSettings(
-    ['root', 'runtime', 'manifest', 'ignore'],
-    given.settings,
-    env,
-  );
-  await mustBeThere(root);
-  const { mode, verify } = given.strings;
-  const loader = createLoader({
-    roots: [root],
-    runtime,
-    manifest,
-    ignore,
-    signal,
-    mode: oneOf('mode', mode, ['enforce', 'warn'] as const),
-    verify: oneOf('verify', verify, ['marker', 'stat', 'digest'] as const),
-  });
-  const { admitted, refused, warnings } = await loader.scan();
-  for (const warning of warnings) output.note(`warning: ${warning}`);
-  const { loadedDir } = readSettings(['loadedDir'], given.settings, env);
-  const infos = [...admitted.map(admittedInfo), ...refused.map(refusedInfo)];
-  const noted = infos.map((info) => withLoading(info, layoutOf(root, loadedDir)));
-  return (await Promise.all(noted)).toSorted((a, b) => (a.name < b.name ? -1 : 1));
-}
-
-/** What the state says of a restart that is due, and the runtime of what it has loaded; nothing where neither is readable. */
-async function withLoading(info: PluginInfo, layout: Layout): Promise<PluginInfo> {
-  const [state, said] = await Promise.all(
-    [layout.stateOf(info.name), layout.loadedOf(info.name)].map((path) =>
-      readFile(path, 'utf8').catch(() => ''),
-    ),
-  );
-  const loaded = readLoaded(said ?? '')?.generation;
-  const pending = readState(state ?? '')?.pending;
-  return {
-    ...info,
-    ...(loaded === undefined ? {} : { loaded }),
-    ...(isPending(pending, loaded) ? { pending } : {}),
-  };
-}
-
-/** A root that is not there has no plugins; asked for by name, it is a mistake. @throws Fault NOT_FOUND */
-export async function mustBeThere(root: string): Promise<void> {
-  try {
-    await stat(root);
-  } catch (error) {
-    throw new Fault('NOT_FOUND', `The root "${root}" cannot be read: ${(error as Error).message}`, {
-      cause: error,
-      hint: 'Name the directory that holds the plugins with --root',
-    });
-  }
-}
-
-/** The gate's answer in the shape in which agents tell it. */
-export const gateInfo = (answer: GateAnswer): PluginInfo =>
-  answer.admitted ? admittedInfo(answer.plugin) : refusedInfo(answer);
-
-function admittedInfo({ name, level, marker, manifest, generation }: Plugin): PluginInfo {
-  const base: PluginInfo = { name, status: 'admitted', level, installId: marker?.installId ?? generation };
-  const { version, description, kind } = manifest ?? {};
-  if (marker === undefined) {
-    return { ...base, version, description, kind };
-  }
-  const { bundle, tree, files, bytes: size, installedAt, source, by, replaced } = marker;
-  return {
-    ...base,
-    version,
-    description,
-    kind,
-    bundle,
-    tree,
-    files,
-    bytes: size,
-    installedAt,
-    source,
-    by,
-    replaced,
-  };
-}
-
-const refusedInfo = ({ name, reason, detail, hint }: Refusal): PluginInfo => ({
-  name,
-  status: 'refused',
-  reason,
-  detail,
-  hint,
-});
-
-function oneOf<T extends string>(
-  flag: string,
-  value: string | undefined,
-  allowed: readonly T[],
-): T | undefined {
-  const found = allowed.find((candidate) => candidate === value);
-  if (value !== undefined && found === undefined) {
-    throw new Fault('INVALID_PARAMS', `--${flag} is "${value}" but must be one of ${allowed.join(', ')}`, {
-      hint: 'See "airlock list --help"',
-    });
-  }
-  return found;
-}
-
 function pendingText({ at, reasons: { items, total } }: NonNullable<PluginInfo['pending']>): string {
   const [first] = items;
-  const which = first === undefined ? '' : `: ${first.path === '' ? '' : `${first.path}: `}${first.why}`;
+  const which = first === undefined ? '' : `: ${reasonText(first)}`;
   const more = total > 1 ? ` and ${total - 1} more` : '';
   return safe(`the runtime has not loaded the change of ${at}${which}${more}; it waits for a restart`);
 }
@@ -169,36 +49,44 @@ function textOf(plugins: readonly PluginInfo[], { output: { paint } }: Context):
     ({ name, status, level, reason, version = '', files, bytes: size, installId = '' }) => [
       name,
       version,
-      status === 'admitted' ? (level ?? status) : `refused: ${reason ?? ''}`,
+      status === 'refused' ? `refused: ${reason ?? ''}` : (level ?? status),
       files === undefined ? '' : String(files),
       size === undefined ? '' : bytes(size),
       installId,
     ],
   );
-  const refused = plugins.filter(({ status }) => status === 'refused');
-  const reasons = refused.flatMap(({ name, detail = '', hint = '' }) => [
-    `${paint('yellow', safe(name))}: ${safe(detail)}`,
-    `  what to do: ${safe(hint)}`,
-  ]);
-  const troubled = plugins.flatMap(({ name, trouble }) =>
-    trouble === undefined
-      ? []
-      : [`${paint('red', name)}: ${safe(trouble.what)}`, `  what to do: ${safe(trouble.todo)}`],
+  const count = (wanted: PluginInfo['status']): number =>
+    plugins.filter(({ status }) => status === wanted).length;
+  const absent = count('absent');
+  const last = `${plural(count('admitted'), 'plugin')} admitted, ${count('refused')} refused${absent === 0 ? '' : `, ${absent} absent`}`;
+  const about = [explained, troubled, noted].flatMap((lines) =>
+    plugins.flatMap((info) => lines(info, paint)),
   );
-  const noted = plugins.flatMap(({ name, drift, pending }) => [
-    ...(drift === undefined
+  return [table(['NAME', 'VERSION', 'STATUS', 'FILES', 'SIZE', 'INSTALL'], rows, paint), ...about, last].join(
+    '\n',
+  );
+}
+
+/** Why there is nothing of it to be loaded, and what to do; of a trouble, {@link troubled} says it. */
+function explained({ name, status, trouble, detail = '', hint = '' }: PluginInfo, paint: Paint): string[] {
+  return status === 'admitted' || (status === 'absent' && trouble !== undefined)
+    ? []
+    : [`${paint('yellow', safe(name))}: ${safe(detail)}`, `  what to do: ${safe(hint)}`];
+}
+
+function troubled({ name, trouble }: PluginInfo, paint: Paint): string[] {
+  return trouble === undefined
+    ? []
+    : [`${paint('red', safe(name))}: ${safe(trouble.what)}`, `  what to do: ${safe(trouble.todo)}`];
+}
+
+function noted({ name, status, drift, pending, trouble }: PluginInfo, paint: Paint): string[] {
+  const label = paint('yellow', safe(name));
+  const edited =
+    drift === undefined
       ? []
-      : [
-          `${paint('yellow', safe(name))}: ${plural(drift, 'file')} edited in place; see "airlock verify ${safe(name)}"`,
-        ]),
-    ...(pending === undefined ? [] : [`${paint('yellow', safe(name))}: ${pendingText(pending)}`]),
-  ]);
-  const last = `${plural(plugins.length - refused.length, 'plugin')} admitted, ${refused.length} refused`;
-  return [
-    table(['NAME', 'VERSION', 'STATUS', 'FILES', 'SIZE', 'INSTALL'], rows, paint),
-    ...reasons,
-    ...troubled,
-    ...noted,
-    last,
-  ].join('\n');
+      : [`${plural(drift, 'file')} edited in place; see "airlock verify ${safe(name)}"`];
+  const waiting =
+    pending === undefined || (status === 'absent' && trouble === undefined) ? [] : [pendingText(pending)];
+  return [...edited, ...waiting].map((text) => `${label}: ${text}`);
 }

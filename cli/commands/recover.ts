@@ -1,11 +1,8 @@
 /** `airlock recover`: what a crash has left half-way is finished or undone. */
-import { newOperationId } from '../../client/index.ts';
-import { Fault } from '../../shared/fault.ts';
-import { readParams } from '../../shared/methods.ts';
 import type { RecoveryResult } from '../../shared/upkeep.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { plural, safe } from '../render.ts';
-import { CHANGE_SETTINGS, work } from '../work.ts';
+import { CHANGE_SETTINGS, change } from '../work.ts';
 
 export const command: Command = {
   name: 'recover',
@@ -17,16 +14,7 @@ export const command: Command = {
   examples: ['airlock recover --root /configs/plugins', 'airlock recover my-plugin --to ws://127.0.0.1:7423'],
   async run(context) {
     const [plugin] = context.given.positionals;
-    const operationId = newOperationId();
-    const read = readParams('recover', { operationId, ...(plugin === undefined ? {} : { plugin }) });
-    if (!read.ok) {
-      throw new Fault('INVALID_PARAMS', read.why, { hint: 'See "airlock recover --help"' });
-    }
-    const { params } = read;
-    const result = await work(context, {
-      remote: (session) => session.request('recover', params, { signal: context.signal }),
-      local: (local) => local.recover(plugin),
-    });
+    const result = await change(context, 'recover', plugin === undefined ? {} : { plugin });
     context.output.result(result, () => textOf(result, context));
     const held = result.recovered.items.some((one) => one.held !== undefined);
     return held || result.failed.total > 0 ? EXIT.failed : EXIT.done;

@@ -1,10 +1,8 @@
 /** `airlock rollback`: the version before comes back. */
 import type { Installed } from '../../client/index.ts';
-import { readParams } from '../../shared/methods.ts';
-import { Fault } from '../../shared/fault.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { plural, safe } from '../render.ts';
-import { CHANGE_OPTIONS, CHANGE_SETTINGS, changeParams, work } from '../work.ts';
+import { CHANGE_OPTIONS, CHANGE_SETTINGS, change, pluginChange } from '../work.ts';
 
 export const command: Command = {
   name: 'rollback',
@@ -23,16 +21,8 @@ export const command: Command = {
   ],
   async run(context) {
     const { version } = context.given.strings;
-    const wanted = { ...changeParams(context), ...(version === undefined ? {} : { to: version }) };
-    const read = readParams('plugin.rollback', wanted);
-    if (!read.ok) {
-      throw new Fault('INVALID_PARAMS', read.why, { hint: 'See "airlock rollback --help"' });
-    }
-    const { params } = read;
-    const installed = await work(context, {
-      remote: (session) => session.request('plugin.rollback', params, { signal: context.signal }),
-      local: (local) => local.rollback(params),
-    });
+    const to = version === undefined ? {} : { to: version };
+    const installed = await change(context, 'plugin.rollback', { ...pluginChange(context), ...to });
     for (const warning of installed.warnings.items) context.output.note(`warning: ${safe(warning)}`);
     context.output.result(installed, () => sentence(installed, context));
     return EXIT.done;

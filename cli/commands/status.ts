@@ -1,10 +1,11 @@
 /** `airlock status`: how a root is worked on, what is under way, and what only an operator can put right. */
 import type { RootStatus } from '../../agent/main.ts';
+import type { WatchStatus } from '../../shared/upkeep.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { plural, safe } from '../render.ts';
 import { CHANGE_SETTINGS, work } from '../work.ts';
 
-type Shown = RootStatus & { agent?: string };
+type Shown = RootStatus & { agent?: string; watch?: WatchStatus };
 
 export const command: Command = {
   name: 'status',
@@ -32,13 +33,29 @@ const DURABILITY = {
 };
 const LOCKS = { flock: 'flock', record: 'records of who holds what' };
 
+const WATCHES = {
+  off: 'edits by hand are not told (AIRLOCK_WATCH)',
+  starting: 'begins to',
+  on: 'edits by hand are told',
+  failed: 'NOT watched: it broke, and is tried again',
+};
+
+const watchLines = (watch: Shown['watch']): string[] =>
+  watch === undefined
+    ? []
+    : [
+        `  watch       ${WATCHES[watch.mode]}`,
+        ...watch.notices.map((notice) => `              ${safe(notice)}`),
+      ];
+
 function textOf(status: Shown, { output: { paint } }: Context): string {
-  const { root, agent, swap, durability, locks, operations, plugins, troubles } = status;
+  const { root, agent, swap, durability, locks, watch, operations, plugins, troubles } = status;
   return [
     `${paint('bold', safe(root))}${agent === undefined ? '' : ` served by an agent ${safe(agent)}`}`,
     `  swaps       ${SWAPS[swap]}`,
     `  durability  ${DURABILITY[durability]}`,
     `  locks       ${LOCKS[locks]}`,
+    ...watchLines(watch),
     `  plugins     ${plugins.admitted} admitted, ${plugins.refused} refused`,
     ...operations.items.map(
       ({ plugin, operationId }) => `  under way   ${safe(plugin)} (${safe(operationId)})`,

@@ -1,9 +1,8 @@
 /** `airlock sweep`: what is no longer needed goes. */
-import { newOperationId } from '../../client/index.ts';
 import type { Swept } from '../../shared/upkeep.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { plural, safe } from '../render.ts';
-import { CHANGE_SETTINGS, work } from '../work.ts';
+import { CHANGE_SETTINGS, change } from '../work.ts';
 
 export const command: Command = {
   name: 'sweep',
@@ -14,11 +13,7 @@ export const command: Command = {
   options: {},
   examples: ['airlock sweep --root /configs/plugins', 'airlock sweep --to ws://127.0.0.1:7423'],
   async run(context) {
-    const operationId = newOperationId();
-    const swept = await work(context, {
-      remote: (session) => session.request('sweep', { operationId }, { signal: context.signal }),
-      local: (local) => local.sweep(),
-    });
+    const swept = await change(context, 'sweep', {});
     context.output.result(swept, () => textOf(swept, context));
     return swept.failed.total === 0 ? EXIT.done : EXIT.failed;
   },

@@ -1,10 +1,8 @@
 /** `airlock uninstall`: a plugin goes; a rollback brings it back while its snapshot is kept. */
 import type { Uninstalled } from '../../client/index.ts';
-import { Fault } from '../../shared/fault.ts';
-import { readParams } from '../../shared/methods.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { safe } from '../render.ts';
-import { CHANGE_OPTIONS, CHANGE_SETTINGS, changeParams, work } from '../work.ts';
+import { CHANGE_OPTIONS, CHANGE_SETTINGS, change, pluginChange } from '../work.ts';
 
 export const command: Command = {
   name: 'uninstall',
@@ -22,15 +20,7 @@ export const command: Command = {
   ],
   async run(context) {
     const purge = context.given.booleans['purge'] === true ? { purge: true } : {};
-    const read = readParams('plugin.uninstall', { ...changeParams(context), ...purge });
-    if (!read.ok) {
-      throw new Fault('INVALID_PARAMS', read.why, { hint: 'See "airlock uninstall --help"' });
-    }
-    const { params } = read;
-    const removed = await work(context, {
-      remote: (session) => session.request('plugin.uninstall', params, { signal: context.signal }),
-      local: (local) => local.uninstall(params),
-    });
+    const removed = await change(context, 'plugin.uninstall', { ...pluginChange(context), ...purge });
     context.output.result(removed, () => sentence(removed, context));
     return EXIT.done;
   },

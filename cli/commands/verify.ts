@@ -3,9 +3,9 @@ import { verifyPlugins } from '../../client/index.ts';
 import { createLoader } from '../../loader/index.ts';
 import { readSettings } from '../../shared/config.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
-import { REACH_SETTINGS, openFor } from '../reach.ts';
+import { REACH_SETTINGS, mustBeThere, openFor, usesAgent } from '../reach.ts';
 import { safe } from '../render.ts';
-import { gateInfo, mustBeThere, usesAgent } from './list.ts';
+import { gateInfo } from '../root-list.ts';
 
 type Line = { plugin: string; verdict: string; detail?: string | undefined; hint?: string | undefined };
 

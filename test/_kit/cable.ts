@@ -67,8 +67,14 @@ export class Cable {
     return new Cable(server, sockets, sent);
   }
 
-  close(): void {
+  /** Cuts what is connected just now; who connects again comes through. */
+  cut(): void {
     for (const socket of this.#sockets) socket.destroy();
+    this.#sockets.clear();
+  }
+
+  close(): void {
+    this.cut();
     this.#server.close();
   }
 }

@@ -22,16 +22,24 @@ describe('requests', () => {
   });
 
   it('keeps at most 64 in flight and loses none', async () => {
+    let seen = 0;
     let open = 0;
     let most = 0;
+    const held: (() => void)[] = [];
+    const release = (): void => {
+      for (const answer of held.splice(0)) answer();
+    };
     await start({
       onRequest: ({ id, params }, to) => {
+        seen += 1;
         open += 1;
         most = Math.max(most, open);
-        setTimeout(() => {
+        held.push(() => {
           open -= 1;
           to.answer(id, plugin(String(params['plugin'])));
-        }, 5);
+        });
+        // A moment later, in which one too many would come.
+        if (held.length === WIRE.requestsInFlight || seen === 200) setTimeout(release, 20);
       },
     });
     const asked = Array.from({ length: 200 }, (_, i) => session.request('plugin.get', { plugin: `p${i}` }));

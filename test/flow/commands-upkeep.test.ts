@@ -91,6 +91,8 @@ describe.each(WAYS)('airlock recover, sweep and status, %s', (way) => {
       ['uninstall', 'lint', '--expect', 'none'],
       ['rollback'],
       ['status', 'lint'],
+      ['restarted', 'lint'],
+      ['restarted', '--operation', '../x'],
       ['sweep', '--forc'],
     );
     for (const words of wrong) {
@@ -103,7 +105,7 @@ describe.each(WAYS)('airlock recover, sweep and status, %s', (way) => {
   });
 });
 
-it.each(['rollback lint', 'uninstall lint', 'recover', 'sweep', 'status'])(
+it.each(['rollback lint', 'uninstall lint', 'restarted', 'recover', 'sweep', 'status'])(
   'airlock %s makes no root that is not there',
   async (words) => {
     const program = await Program.open();

@@ -252,7 +252,7 @@ describe('usage', () => {
     expect(stderr).toContain('airlock token');
   });
 
-  it.each(['agent', 'push', 'list', 'verify', 'pack', 'token'])(
+  it.each(['agent', 'push', 'list', 'verify', 'restarted', 'watch', 'pack', 'token'])(
     '%s --help shows an example',
     async (name) => {
       const { code, stdout } = await program.run([name, '--help']);

@@ -186,7 +186,10 @@ it('what somebody else swaps in, removes or breaks is told as well', async () =>
     complain: () => undefined,
   });
   try {
-    const answer = await local.rollback({ operationId: 'back-from-elsewhere', plugin: 'lint' });
+    const answer = await local.changes['plugin.rollback']({
+      operationId: 'back-from-elsewhere',
+      plugin: 'lint',
+    });
     expect(answer.tree).toBe(first.tree);
   } finally {
     await local.close();

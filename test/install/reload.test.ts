@@ -131,9 +131,12 @@ describe('a cold change whose restart was suppressed', () => {
     report(room, installId);
     remove(room, { restart: false });
     expect(getPlugin(room.ground, 'lint')).toMatchObject({
-      status: 'refused',
+      status: 'absent',
+      detail: 'It is removed, and the runtime may still have it loaded',
+      hint: expect.stringContaining('airlock restarted') as string,
       pending: { installId: null, against: installId },
     });
+    expect(getPlugin(room.ground, 'lint')).not.toHaveProperty('reason');
     const again = await put(room, version('1', '1'));
     expect(again.reload.kind).toBe('cold');
   });

@@ -1,0 +1,70 @@
+/** `airlock restarted`: the runtime was restarted by somebody who tells nobody: what was live then counts as loaded. */
+import { Fault } from '../../shared/fault.ts';
+import type { Restarted } from '../../shared/loading.ts';
+import { type Command, type Context, EXIT } from '../command.ts';
+import { plural, safe } from '../render.ts';
+import { CHANGE_SETTINGS, OPERATION_OPTION, change } from '../work.ts';
+
+export const command: Command = {
+  name: 'restarted',
+  summary: 'say that the runtime was restarted: what was live then counts as loaded',
+  positionals: '',
+  count: { min: 0, max: 0 },
+  settings: CHANGE_SETTINGS,
+  options: {
+    at: {
+      type: 'string',
+      value: 'time',
+      help: 'when the restart began, such as 2026-05-08T14:15:30Z; else now',
+    },
+    ...OPERATION_OPTION,
+  },
+  examples: [
+    'airlock restarted --to ws://127.0.0.1:7423',
+    'airlock restarted --at 2026-05-08T14:15:30Z --root /configs/plugins',
+  ],
+  async run(context) {
+    const { at } = context.given.strings;
+    const wanted = at === undefined ? {} : { at: momentOf(at) };
+    const restarted = await change(context, 'runtime.restarted', wanted);
+    context.output.result(restarted, () => textOf(restarted, context));
+    return EXIT.done;
+  },
+};
+
+/** With a zone, as `date -Is` writes it: a time without one is another elsewhere. */
+const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)$/;
+
+/** @throws Fault INVALID_PARAMS */
+function momentOf(text: string): string {
+  const millis = MOMENT.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(millis)) {
+    throw new Fault('INVALID_PARAMS', `--at is "${text}" but must be a moment such as 2026-05-08T14:15:30Z`, {
+      hint: 'Give date, time and zone, as "date -Is" writes them',
+    });
+  }
+  return new Date(millis).toISOString();
+}
+
+function textOf({ loaded, pending }: Restarted, { output: { paint } }: Context): string {
+  const more = (total: number, shown: number): string[] =>
+    total > shown ? [`  and ${total - shown} more`] : [];
+  const live = loaded.items.filter(({ generation }) => generation !== null).length;
+  const waits =
+    pending.total === 0
+      ? 'nothing waits for another restart'
+      : `${pending.total} still waiting for a restart`;
+  return [
+    ...loaded.items.map(({ plugin, generation }) =>
+      generation === null
+        ? `${paint('dim', 'unloaded')}  ${safe(plugin)}: it was not live then`
+        : `${paint('green', 'loaded')}    ${safe(plugin)} (${safe(generation)})`,
+    ),
+    ...more(loaded.total, loaded.items.length),
+    ...pending.items.map(
+      (plugin) => `${paint('yellow', 'waits')}     ${safe(plugin)}: its last change is not loaded yet`,
+    ),
+    ...more(pending.total, pending.items.length),
+    `${plural(live + loaded.total - loaded.items.length, 'plugin')} loaded; ${waits}`,
+  ].join('\n');
+}

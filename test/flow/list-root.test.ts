@@ -1,0 +1,174 @@
+/** `airlock list --root`: what an agent would say, from the disk alone, also for whoever may only read it. */
+import { appendFile, chmod, cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { type TestContext, expect, it, onTestFinished, vi } from 'vitest';
+
+import type { PluginInfo, Uninstalled } from '../../shared/methods.ts';
+import { needMounts, tmpfsMount } from '../_kit/mounts.ts';
+import { Program, examplePlugin } from '../_kit/program.ts';
+import { snapshotTree } from '../_kit/tree-snapshot.ts';
+import { inProcess } from '../_kit/two-ways.ts';
+
+vi.setConfig({ testTimeout: 120_000 });
+
+const NOBODY = { uid: 65_534, gid: 65_534 };
+const TROUBLE = {
+  at: '2026-05-08T14:15:30.123Z',
+  operationId: 'operation-0',
+  what: 'It\u001B[2J broke',
+  todo: 'Mend it',
+};
+
+/** A root with a bit of everything, made by an agent that has ended; `fromAgent` is the last list that it gave. */
+async function makeRoot(parent?: string): Promise<{ program: Program; fromAgent: PluginInfo[] }> {
+  const program = await Program.open(undefined, parent);
+  onTestFinished(() => program.close());
+  await chmod(program.folder, 0o755);
+  await program.serve({ AIRLOCK_DURABILITY: 'none' });
+  const push = async (name: string, ...words: string[]): Promise<void> => {
+    const source = join(program.folder, 'source', name);
+    await cp(examplePlugin, source, { recursive: true });
+    await writeFile(join(source, 'plugin.yaml'), `name: ${name}\nversion: 1.0.0\n`);
+    await writeFile(join(source, 'text.md'), words.join(' '));
+    await program.json(['push', source, ...words]);
+  };
+  for (const name of ['edited', 'waiting', 'removed', 'whole']) await push(name);
+  await push('waiting', '--no-restart');
+  await program.json(['uninstall', 'removed', '--no-restart']);
+  await appendFile(join(program.root, 'edited', 'text.md'), 'more');
+  await rm(join(program.root, 'edited', 'plugin.yaml'));
+  await writeFile(join(program.root, 'edited', 'plugin.yaml'), 'name: edited\nversion: 1.0.1\n');
+  await writeFile(join(program.root, 'edited', 'new.md'), 'new');
+  const state = JSON.stringify({ version: 1, trouble: TROUBLE });
+  for (const name of ['lost', 'whole']) await writeFile(join(program.root, '.state', `${name}.json`), state);
+  await mkdir(join(program.root, 'half-copied'));
+  const fromAgent = (await program.json(['list'])) as PluginInfo[];
+  return { program, fromAgent };
+}
+
+const byName = (plugins: readonly PluginInfo[]): Record<string, PluginInfo> =>
+  Object.fromEntries(plugins.map((info) => [info.name, info]));
+
+async function listed(program: Program): Promise<PluginInfo[]> {
+  const { code, stdout, stderr } = await program.run(['list', '--root', program.root, '--json']);
+  expect([code, stderr]).toEqual([0, '']);
+  return JSON.parse(stdout) as PluginInfo[];
+}
+
+it('shows what an agent does: edits in place, changes that wait, troubles, and what is absent', async () => {
+  const { program, fromAgent } = await makeRoot();
+  const all = byName(fromAgent);
+  expect(Object.keys(all)).toEqual(['edited', 'half-copied', 'lost', 'removed', 'waiting', 'whole']);
+  expect(all['edited']).toMatchObject({ status: 'admitted', drift: 3 });
+  expect(all['waiting']).toMatchObject({ status: 'admitted', pending: { restarting: false } });
+  const trouble = { what: TROUBLE.what, todo: TROUBLE.todo };
+  expect(all['whole']).toMatchObject({ status: 'admitted', trouble });
+  expect(all['whole']).not.toHaveProperty('drift');
+  expect(all['lost']).toEqual({
+    name: 'lost',
+    status: 'absent',
+    detail: TROUBLE.what,
+    hint: 'Mend it',
+    trouble,
+  });
+  expect(all['removed']).toEqual({
+    name: 'removed',
+    status: 'absent',
+    detail: 'It is removed, and the runtime may still have it loaded',
+    hint: expect.stringContaining('"airlock restarted"') as string,
+    pending: expect.objectContaining({ installId: null }) as unknown,
+  });
+  expect(await listed(program)).toEqual(fromAgent);
+  // What is absent counts as neither, and there is nothing of it to verify.
+  expect(await program.run(['status', '--to', program.url, '--json'])).toMatchObject({
+    code: 1,
+    stdout: expect.stringContaining('"plugins":{"admitted":3,"refused":1}') as string,
+  });
+  const { stdout } = await program.run(['verify', '--to', program.url, '--json']);
+  const verdicts = (JSON.parse(stdout) as { plugin: string }[]).map(({ plugin }) => plugin);
+  expect(verdicts).toEqual(['edited', 'half-copied', 'waiting', 'whole']);
+});
+
+it('says it to people: a status, what to do, and a closing line that counts what is absent apart', async () => {
+  const { program } = await makeRoot();
+  await program.stop();
+  const { code, text } = await inProcess(['list', '--root', program.root]);
+  expect(code).toBe(0);
+  expect(text).toMatch(/\nremoved +absent\n/);
+  expect(text).toMatch(/\nlost +absent\n/);
+  expect(text).toMatch(
+    /\nremoved: It is removed, and .*\n {2}what to do: Restart the runtime; .*"airlock restarted"\n/,
+  );
+  expect(text.split('\nlost: ')).toHaveLength(2);
+  expect(text).toMatch(/\nlost: It\uFFFD\[2J broke\n {2}what to do: Mend it\n/);
+  expect(text).toContain('\nedited: 3 files edited in place; see "airlock verify edited"\n');
+  expect(text).toMatch(/\nwaiting: the runtime has not loaded the change of .*; it waits for a restart\n/);
+  expect(text).toMatch(/\n3 plugins admitted, 1 refused, 2 absent\n$/);
+  for (const name of ['removed', 'lost']) await rm(join(program.root, '.state', `${name}.json`));
+  const { text: without } = await inProcess(['list', '--root', program.root]);
+  expect(without).toMatch(/\n3 plugins admitted, 1 refused\n$/);
+});
+
+it('a version that was removed is listed until the restart is reported', async () => {
+  const { program } = await makeRoot();
+  await program.stop();
+  const gone = async (): Promise<boolean> => !Object.hasOwn(byName(await listed(program)), 'removed');
+  expect(await gone()).toBe(false);
+  const { code } = await program.run(['restarted', '--root', program.root]);
+  expect([code, await gone()]).toEqual([0, true]);
+});
+
+it('works on a root that is mounted read-only, and makes nothing', async (ctx) => {
+  needMounts(ctx, 'tmpfs');
+  const mount = tmpfsMount(64);
+  const { program, fromAgent } = await makeRoot(mount.point);
+  await program.stop();
+  const before = await snapshotTree(program.root);
+  mount.remount('ro');
+  expect(await listed(program)).toEqual(fromAgent);
+  mount.remount('rw');
+  expect(await snapshotTree(program.root)).toEqual(before);
+  const plain = join(program.folder, 'plain');
+  await mkdir(join(plain, 'half-copied'), { recursive: true });
+  const { stdout } = await program.run(['list', '--root', plain, '--json']);
+  expect(JSON.parse(stdout)).toMatchObject([{ name: 'half-copied', reason: 'no-marker' }]);
+  expect(Object.keys(await snapshotTree(plain))).toEqual(['half-copied']);
+});
+
+/** Goes on as a user who may only read; that needs root, and a checkout that all may read. */
+async function asNobody(ctx: Pick<TestContext, 'skip'>, program: Program): Promise<void> {
+  if (process.getuid?.() !== 0) ctx.skip('becoming somebody else needs root');
+  program.as = NOBODY;
+  if ((await program.run(['--version'])).code !== 0) ctx.skip('others cannot run this checkout');
+}
+
+it('works for a user who may only read, and says nothing of what that one may not', async (ctx) => {
+  const { program, fromAgent } = await makeRoot();
+  await program.stop();
+  await asNobody(ctx, program);
+  expect(await listed(program)).toEqual(fromAgent);
+  const { root } = program;
+  // Younger than its install, and not to be read: whether it was edited cannot be said.
+  const file = join(root, 'whole', 'text.md');
+  await writeFile(file, await readFile(file));
+  await chmod(file, 0o600);
+  await chmod(join(root, 'whole', 'rules'), 0o700);
+  const hidden = byName(await listed(program));
+  expect(hidden['whole']).not.toHaveProperty('drift');
+  expect(hidden['edited']).toMatchObject({ drift: 3 });
+  await chmod(join(root, '.receipts'), 0o700);
+  expect(byName(await listed(program))['edited']).not.toHaveProperty('drift');
+  await chmod(join(root, '.state'), 0o700);
+  const blind = byName(await listed(program));
+  expect(Object.keys(blind)).toEqual(['edited', 'half-copied', 'waiting', 'whole']);
+  expect(blind['waiting']).not.toHaveProperty('pending');
+  expect(blind['whole']).not.toHaveProperty('trouble');
+});
+
+it('an uninstall of nothing does not make it appear', async () => {
+  const { program, fromAgent } = await makeRoot();
+  const answer = (await program.json(['uninstall', 'nothing'])) as Uninstalled;
+  expect(answer.status).toBe('absent');
+  expect(await listed(program)).toEqual(fromAgent);
+});
