@@ -39,7 +39,7 @@ export const intentSchema = z.object({
   trouble: z.string().optional(),
   /** Of a rollback: the marker that its tree has where it comes from, null for none. Absent until it gets another. */
   marker: z.string().nullable().optional(),
-  /** What is remembered if the swap stands, so that the same operation is not done twice. */
+  /** What is remembered if the swap stands, so that who asks again has the same answer. */
   memory: z.object({ question: z.string(), answer: z.unknown() }).optional(),
 });
 export type Intent = z.infer<typeof intentSchema>;

@@ -81,8 +81,8 @@ export class Install {
     const present = findPresent(this.#ground, this.#params);
     if (present !== undefined) {
       const reload = standing(this.#ground, plugin, present.installId, present.list);
-      const answer = this.#answer('present', present, reload, []);
-      this.#remember(answer);
+      const answer = answerOf('present', present, reload, []);
+      this.#complete(answer);
       return answer;
     }
     askForRoom(this.#ground, this.#params);
@@ -182,22 +182,21 @@ export class Install {
       const from = lookAtLive(ground, plugin);
       const replaced = from?.installId ?? null;
       const marker = makeMarker(ground, this.#params, this.#by, stamp, tree, replaced);
-      this.#step('seal', () => {
-        amend(ground, papers, readyChanges(ground, from, tree));
-        seal(ground, slot, marker, tree, barrier);
-      });
       const next = { installId: stamp, files: tree.files, directory: slot };
       const restart = this.#params.restart !== false;
       outlook = foresee(ground, { plugin, operationId, restart, from, next });
+      const warnings = [...outlook.warnings, ...tree.warnings];
+      const answer = answerOf('installed', marker, outlook.reload, warnings);
+      const memory = { question: questionOf(this.#params), answer };
+      this.#step('seal', () => {
+        amend(ground, papers, { ...readyChanges(ground, from, tree), memory });
+        seal(ground, slot, marker, tree, barrier);
+      });
       this.#step('swap', () => swap(ground, papers, moves));
       this.#step('verify', () => verifyLive(ground, marker, tree.files));
       ground.tell({ type: 'install.swapped', data: { operationId, plugin, installId: stamp, replaced } });
       outlook.settle();
-      const answer = this.#answer('installed', marker, outlook.reload, [
-        ...outlook.warnings,
-        ...tree.warnings,
-      ]);
-      this.#remember(answer);
+      this.#complete(answer);
       return answer;
     } catch (error) {
       this.#receiving = undefined;
@@ -243,7 +242,18 @@ export class Install {
   }
 
   /** The swap stands whether the answer can be remembered or not: asked again without it, the tree is present. */
-  #remember(answer: Installed): void {
+  #complete(answer: Installed): void {
+    const { operationId, plugin } = this.#params;
+    const { status, installId, pluginVersion: version, by } = answer;
+    const data = {
+      operationId,
+      plugin,
+      status: status === 'present' ? status : 'installed',
+      installId,
+      version,
+      by,
+    } as const;
+    this.#ground.tell({ type: 'install.complete', data });
     this.#attempt('Remembering the answer', () =>
       remember(this.#ground, this.#params.operationId, questionOf(this.#params), answer, answer.plugin),
     );
@@ -272,20 +282,18 @@ export class Install {
     const timed = millis === undefined ? data : { ...data, millis: Math.round(millis * 100) / 100 };
     this.#ground.tell({ type: 'install.progress', data: timed });
   }
-
-  #answer(status: 'installed' | 'present', said: Marker, reload: Reload, warnings: string[]): Installed {
-    const { operationId, plugin } = this.#params;
-    const { installId, pluginVersion: version, by } = said;
-    this.#ground.tell({
-      type: 'install.complete',
-      data: { operationId, plugin, status, installId, version, by },
-    });
-    // A receipt says more than an answer does: the schema keeps what belongs here.
-    return installedSchema.parse({
-      ...said,
-      status,
-      reload,
-      warnings: cut(warnings.map((warning) => warning.slice(0, 600))),
-    });
-  }
 }
+
+/** A receipt says more than an answer does: the schema keeps what belongs here. */
+const answerOf = (
+  status: 'installed' | 'present',
+  said: Marker,
+  reload: Reload,
+  warnings: readonly string[],
+): Installed =>
+  installedSchema.parse({
+    ...said,
+    status,
+    reload,
+    warnings: cut(warnings.map((warning) => warning.slice(0, 600))),
+  });

@@ -224,7 +224,7 @@ function act(ground: Ground, plugin: string, stamp: string, action: Action): voi
     case 'turn-back':
       return typeof intent === 'string' ? undefined : writeIntent(ground, { ...intent, goal: 'back' });
     case 'drop-intent':
-      if (action.row === 8 && typeof intent !== 'string') {
+      if ((action.row === 5 || action.row === 8) && typeof intent !== 'string') {
         rememberStanding(ground, intent);
       }
       syncDirectory(ground.disk, layout.previous);

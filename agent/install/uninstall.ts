@@ -9,7 +9,7 @@ import { finish } from './finish.ts';
 import type { Ground } from './ground.ts';
 import { questionOf, recall, remember } from './memory.ts';
 import type { Move } from './move.ts';
-import { type Papers, newIntent } from './papers.ts';
+import { type Papers, amend, newIntent } from './papers.ts';
 import { refuseUnwanted } from './preflight.ts';
 import type { Change } from './rollback.ts';
 import { discardSlot, lookAtLive, takeSlot, writeIntent } from './slot.ts';
@@ -38,7 +38,7 @@ function takeAway(ground: Ground, params: UninstallParams, by: string): Change<U
   }
   refuseUnwanted(ground, params);
   const from = lookAtLive(ground, params.plugin);
-  const { papers, outlook } = from === null ? {} : remove(ground, params, from);
+  const { papers, outlook } = from === null ? {} : remove(ground, params, from, question);
   const purged = params.purge === true && purge(ground, params.plugin);
   const answer = answerOf(params, from, purged, outlook?.reload ?? UNTOUCHED);
   if (papers !== undefined) {
@@ -62,11 +62,8 @@ const UNTOUCHED = reloadOf({ kind: 'identical', reasons: [] }, false);
 
 type Removed = { papers?: Papers; outlook?: Outlook };
 
-function remove(
-  ground: Ground,
-  { plugin, operationId, restart }: UninstallParams,
-  from: Intent['from'],
-): Removed {
+function remove(ground: Ground, params: UninstallParams, from: Intent['from'], question: string): Removed {
+  const { plugin, operationId, restart, purge: purging } = params;
   const stamp = takeSlot(ground, plugin, '0'.repeat(64), from);
   const papers: Papers = {
     intent: { ...newIntent(ground, { plugin, operationId, stamp, from }), op: 'remove', path: 'rename' },
@@ -77,6 +74,11 @@ function remove(
     writeIntent(ground, papers.intent);
     const next = undefined;
     outlook = foresee(ground, { plugin, operationId, restart: restart !== false, from, next });
+    // What is still to be purged after a crash is purged by who asks again.
+    if (purging !== true) {
+      const answer = answerOf(params, from, false, outlook.reload);
+      amend(ground, papers, { memory: { question, answer } });
+    }
     displace(ground, papers, moves);
     return { papers, outlook };
   } catch (error) {
