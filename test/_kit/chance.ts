@@ -17,3 +17,7 @@ export function chanceOf(...words: (string | number)[]): () => number {
 
 /** A whole number from 0 up to, not including, `below`. */
 export const pick = (chance: () => number, below: number): number => Math.floor(chance() * below);
+
+/** Between two numbers, each order of magnitude as likely as another. */
+export const logUniform = (chance: () => number, from: number, to: number): number =>
+  from * (to / from) ** chance();

@@ -8,7 +8,7 @@ import { describe, it } from 'vitest';
 
 import { promisesHeld } from '../_kit/family.ts';
 import { type Mount, needMounts, overlayMount, tmpfsMount } from '../_kit/mounts.ts';
-import { randomOf } from '../_kit/random.ts';
+import { chanceOf, logUniform } from '../_kit/chance.ts';
 import { Findings, type Outcome, Station } from '../_kit/station.ts';
 import { snapshotTree } from '../_kit/tree-snapshot.ts';
 import { judge, litterIn, versionOf } from '../_kit/versions.ts';
@@ -104,7 +104,7 @@ describe('a plugin that was baked into the image', () => {
   it('is old or new after the agent was killed at any moment of its update', async (ctx) => {
     needMounts(ctx, 'overlay');
     const findings = new Findings();
-    const random = randomOf(KILLS);
+    const chance = chanceOf(KILLS);
     const image = await bake();
     const seen: Record<string, number> = {};
     let [millis, swap] = [0, 0];
@@ -126,10 +126,10 @@ describe('a plugin that was baked into the image', () => {
         await installing;
         [millis, swap] = [performance.now() - begun, performance.now() - (await staged)];
       } else if (n % 3 === 0) {
-        await sleep(random.logUniform(1, millis * 1.2));
+        await sleep(logUniform(chance, 1, millis * 1.2));
       } else {
         await staged;
-        await sleep(random.logUniform(0.5, swap * 1.2));
+        await sleep(logUniform(chance, 0.5, swap * 1.2));
       }
       const acknowledged = answered;
       await station.program.kill();

@@ -14,7 +14,7 @@ import { canaryBroke, promisesHeld } from '../_kit/family.ts';
 import { type LoopKind, type Mount, loopMount, needMounts } from '../_kit/mounts.ts';
 import { cutPower } from '../_kit/power.ts';
 import { Program } from '../_kit/program.ts';
-import { type Random, randomOf } from '../_kit/random.ts';
+import { chanceOf, logUniform, pick } from '../_kit/chance.ts';
 import { Station } from '../_kit/station.ts';
 import { type Found, type Known, type Version, judge, litterIn, versionOf } from '../_kit/versions.ts';
 import { Refusal, Wire } from '../_kit/wire.ts';
@@ -46,7 +46,7 @@ class Rig {
   readonly #program: Program;
   readonly #way: Way;
   readonly #env: Env;
-  readonly #random: Random;
+  readonly #chance: () => number;
   /** What is live of each plugin, by all that was found. */
   readonly #live = new Map<string, number>();
   /** Every version of each plugin that was ever sent. */
@@ -63,7 +63,7 @@ class Rig {
     this.#mount = mount;
     this.#program = program;
     this.#way = way;
-    this.#random = randomOf(seed);
+    this.#chance = chanceOf(seed);
   }
 
   get cuts(): number {
@@ -113,7 +113,7 @@ class Rig {
         if (error instanceof Refusal) refused = error;
       },
     );
-    const moment = moments[this.#random.below(moments.length)];
+    const moment = moments[pick(this.#chance, moments.length)];
     const placed = this.#inode(plugin);
     if (moment === 'staged' || moment === 'swap') {
       const { operationId } = params;
@@ -182,8 +182,8 @@ class Rig {
   /** A plugin that is there, or a fresh name now and then. */
   #choose(): string {
     const names = [...this.#live.keys()];
-    const name = names[this.#random.below(names.length)];
-    if (name !== undefined && this.#random.below(FIRST) > 0) return name;
+    const name = names[pick(this.#chance, names.length)];
+    if (name !== undefined && pick(this.#chance, FIRST) > 0) return name;
     this.#plugins += 1;
     return `plugin-${this.#plugins}`;
   }
@@ -204,13 +204,13 @@ class Rig {
   #lookForSwap(plugin: string, before: number | undefined): void {
     const end = performance.now() + LOOK_MILLIS;
     while (this.#inode(plugin) === before && performance.now() < end);
-    const until = performance.now() + this.#random.logUniform(SWAPPED_MILLIS / 100, SWAPPED_MILLIS);
+    const until = performance.now() + logUniform(this.#chance, SWAPPED_MILLIS / 100, SWAPPED_MILLIS);
     while (performance.now() < until);
   }
 
   /** Log-uniform between two times in milliseconds; the last part is spun, for timers are coarse. */
   async #wait(from: number, to: number): Promise<void> {
-    const until = performance.now() + this.#random.logUniform(from, to);
+    const until = performance.now() + logUniform(this.#chance, from, to);
     const coarse = Math.floor(until - performance.now() - 1);
     if (coarse > 0) await sleep(coarse);
     while (performance.now() < until);

@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 
 import { install, makeRoot, yamlOf } from '../_kit/loader-root.ts';
-import { randomOf } from '../_kit/random.ts';
+import { chanceOf, pick } from '../_kit/chance.ts';
 import { watching } from '../_kit/watching.ts';
 
 const FILES = {
@@ -43,7 +43,8 @@ for (const seed of [1, 2, 3, 4, 5, 6]) {
     await writeFile(join(top, 'cold'), '');
     expect(await next()).toMatchObject({ kind: 'cold' });
 
-    const { below } = randomOf(seed);
+    const chance = chanceOf(seed);
+    const below = (count: number): number => pick(chance, count);
     const places = ['skills/a', 'skills/b', 'skills/b/deep', 'skills/c', 'data/0', 'data/1', 'data/2/new/er'];
     const place = (): string => join(top, places[below(places.length)] ?? '');
     const file = (): string => join(place(), ['SKILL.md', 'f', 'x'][below(3)] ?? '');
