@@ -11,17 +11,26 @@ import { openSession } from '../dist/client.mjs';
 
 export const bundleFile = fileURLToPath(new URL('../dist/airlock.mjs', import.meta.url));
 
-/** Starts an agent on a root and waits until it listens. */
-export async function startAgent(root) {
+const loopFile = new URL('loop.mjs', import.meta.url).href;
+
+/**
+ * Starts an agent on a root and waits until it listens.
+ *
+ * @param keep how many versions it keeps. @param loop a file for how long its event loop was blocked.
+ */
+export async function startAgent(root, { keep = 1, loop } = {}) {
   const token = randomBytes(32).toString('base64url');
   const env = {
     PATH: process.env.PATH,
     AIRLOCK_TOKEN: token,
     AIRLOCK_ROOT: root,
     AIRLOCK_LISTEN: '127.0.0.1:0',
+    AIRLOCK_KEEP: String(keep),
+    ...(loop === undefined ? {} : { BENCH_LOOP: loop }),
   };
+  const watched = loop === undefined ? [] : ['--import', loopFile];
   const begun = performance.now();
-  const child = spawn(process.execPath, [bundleFile, 'agent', '--max-unpacked', '1G'], {
+  const child = spawn(process.execPath, [...watched, bundleFile, 'agent', '--max-unpacked', '1G'], {
     env,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -37,7 +46,7 @@ export async function startAgent(root) {
   const url = `ws://127.0.0.1:${port}`;
   return {
     ready,
-    open: () => openSession({ url, token, client: 'bench', events: [] }),
+    open: (events = []) => openSession({ url, token, client: 'bench', events }),
     /** Resident memory in bytes. */
     memory: async () => {
       const status = await readFile(path.join('/proc', String(child.pid), 'status'), 'utf8');

@@ -31,50 +31,90 @@ const gnuTar = (bundle, to) =>
     await run('sync', ['-f', to]);
   });
 
+const folders = [];
+
 async function inFolder(parent, work) {
   const folder = await mkdtemp(path.join(parent, 'airlock-bench-'));
-  try {
-    await work(folder);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  folders.push(folder);
+  await work(folder);
 }
 
-async function installs(folder, label, source, rounds, bars) {
+/**
+ * Each install beside each extraction, into a place of its own, and nothing is removed until all is measured: for minutes
+ * after a file was removed ext4 does not give its inode away again, and looks at each such one for every new file, so that
+ * whoever removes slows down whoever comes next. What removing costs is told apart, by {@link inARow}.
+ */
+async function installs(folder, label, source, rounds, { bars, row }) {
   const bundle = await packDirectory(source, { out: path.join(folder, `${randomUUID()}.tgz`) });
-  const agent = await startAgent(path.join(folder, 'root'));
-  const session = await agent.open();
-  const scratch = (round, who) => path.join(folder, `${who}-${round}-${randomUUID()}`);
-  const extracted = async (round, who, work) => {
-    const to = scratch(round, who);
-    const time = await work(to);
-    await rm(to, { recursive: true });
-    return time;
-  };
+  const agent = await startAgent(path.join(folder, 'root'), { keep: 1000 });
+  const session = await agent.open(['install.progress']);
+  const place = (who) => path.join(folder, `${who}-${randomUUID()}`);
+  const steps = new Map();
+  let kept = () => {};
+  session.onEvent(({ data: { step, millis } }) => {
+    if (millis === undefined) return;
+    steps.set(step, [...(steps.get(step) ?? []), millis]);
+    if (step === 'collect') kept();
+  });
   try {
-    const push = () => timed(() => install(session, bundle, { operationId: randomUUID(), force: true }));
+    const push = async () => {
+      // What the agent does after its answer is not to slow down the next one.
+      const house = new Promise((resolve) => {
+        kept = resolve;
+      });
+      const time = await timed(() => install(session, bundle, { operationId: randomUUID(), force: true }));
+      await house;
+      return time;
+    };
     await push();
+    await push();
+    steps.clear();
     const medians = await compare(
       {
         airlock: push,
-        'tar -xzf and sync -f': (round) => extracted(round, 'gnu', (to) => gnuTar(bundle.file, to)),
-        'node-tar x and sync -f': (round) =>
-          extracted(round, 'node', (to) =>
-            timed(async () => {
-              await mkdir(to);
-              await tar.x({ file: bundle.file, cwd: to });
-              await run('sync', ['-f', to]);
-            }),
-          ),
+        'tar -xzf and sync -f': () => gnuTar(bundle.file, place('gnu')),
+        'node-tar x and sync -f': () =>
+          timed(async () => {
+            const to = place('node');
+            await mkdir(to);
+            await tar.x({ file: bundle.file, cwd: to });
+            await run('sync', ['-f', to]);
+          }),
       },
       rounds,
     );
     report(`${label}: ${bundle.files} files, ${(bundle.bytes / 1e6).toFixed(1)} MB`, medians, bars);
+    const parts = [...steps].map(([step, millis]) => `${step} ${ms(median(millis))}`);
+    console.log(`  airlock by step: ${parts.join(', ')}`);
+    if (row) await inARow(folder, bundle, rounds, medians.get('airlock'));
   } finally {
     await session.close();
     await agent.stop();
     await bundle.dispose();
   }
+}
+
+/** The same plugin again and again, each asked for as soon as the one before is answered: it waits for its removals. */
+async function inARow(folder, bundle, rounds, alone) {
+  const loop = path.join(folder, 'loop.json');
+  const agent = await startAgent(path.join(folder, 'row'), { loop });
+  const session = await agent.open();
+  const times = [];
+  try {
+    for (let round = 0; round < rounds + 2; round += 1) {
+      times.push(await timed(() => install(session, bundle, { operationId: randomUUID(), force: true })));
+    }
+  } finally {
+    await session.close();
+    await agent.stop();
+  }
+  // The first installs displace nothing that has to go.
+  const each = median(times.slice(2));
+  console.log(
+    `  airlock, one after another, old versions removed: ${ms(each)} = ${(each / alone).toFixed(2)} × the above`,
+  );
+  const { p99 } = JSON.parse(await readFile(loop, 'utf8'));
+  console.log(`  event loop of that agent: blocked for ${ms(p99)} (p99)  (to reach: ≤ 20 ms)`);
 }
 
 async function scans(folder) {
@@ -157,23 +197,27 @@ await promisify(execFile)('tar', ['--version']).catch(() => {
 });
 
 console.log(`Node ${process.version}, ${os.cpus().length} cores, medians of ${ROUNDS} interleaved rounds`);
-for (const [name, parent] of places) {
-  await inFolder(parent, async (folder) => {
-    const small = await makePlugin(path.join(folder, 'small'), 'small', { files: 32, bytes: 180_000 });
-    await installs(folder, `Small plugin on ${name}`, small, ROUNDS * 5, {});
-  });
-  await inFolder(parent, async (folder) => {
-    const big = await makePlugin(path.join(folder, 'big'), 'big', {
-      files: FILES,
-      bytes: FILES * BYTES_PER_FILE,
+try {
+  for (const [name, parent] of places) {
+    await inFolder(parent, async (folder) => {
+      const small = await makePlugin(path.join(folder, 'small'), 'small', { files: 32, bytes: 180_000 });
+      await installs(folder, `Small plugin on ${name}`, small, ROUNDS * 5, { bars: {}, row: false });
     });
-    const bar = name === 'disk' ? 1 : 1.2;
-    await installs(folder, `Big plugin on ${name}`, big, ROUNDS, {
-      'tar -xzf and sync -f': bar,
-      'node-tar x and sync -f': 0.15,
+    await inFolder(parent, async (folder) => {
+      const big = await makePlugin(path.join(folder, 'big'), 'big', {
+        files: FILES,
+        bytes: FILES * BYTES_PER_FILE,
+      });
+      const bar = name === 'disk' ? 1 : 1.2;
+      await installs(folder, `Big plugin on ${name}`, big, ROUNDS, {
+        bars: { 'tar -xzf and sync -f': bar, 'node-tar x and sync -f': 0.15 },
+        row: true,
+      });
     });
-  });
+  }
+  await inFolder(os.tmpdir(), scans);
+  await inFolder(os.tmpdir(), startAndIdle);
+} finally {
+  for (const folder of folders) await rm(folder, { recursive: true, force: true });
 }
-await inFolder(os.tmpdir(), scans);
-await inFolder(os.tmpdir(), startAndIdle);
 await import('./watch.mjs');

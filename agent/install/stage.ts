@@ -32,8 +32,11 @@ type Open = { path: string; fd: number; hash: Hash; size: number; mode: FileEntr
 export class Stager {
   readonly #ground: Ground;
   readonly #slot: string;
-  /** Which directory the slot is. */
+  /** Which directory the slot is, and a descriptor of it while it is written into. */
   #ino: number | undefined;
+  #fd: number | undefined;
+  /** What is written goes below this: a path that whatever is put in the slot's place does not lie on, if there is one. */
+  #base: string | undefined;
   readonly #refuseLinks: boolean;
   readonly #perFile: boolean;
   readonly #reader: TarReader;
@@ -63,7 +66,10 @@ export class Stager {
 
   /** Remembers which directory the slot is: before the first byte, for nothing is written into any other. */
   begin(): void {
-    this.#ino = this.#ground.disk.stat(this.#slot)?.ino;
+    const { disk } = this.#ground;
+    this.#fd = disk.open(this.#slot);
+    this.#ino = disk.statOpen(this.#fd).ino;
+    this.#base = disk.within(this.#fd);
   }
 
   /** Time spent parsing and writing, in milliseconds: most of it while bytes still come in. */
@@ -101,7 +107,8 @@ export class Stager {
     if (!this.#findings.none) {
       throw this.#findings.fault();
     }
-    this.#refuseReplaced();
+    this.#checkSlot();
+    this.#release();
     this.#staged.warnings.push(...this.#remarks.warnings);
     return this.#staged;
   }
@@ -115,8 +122,20 @@ export class Stager {
   stop(): void {
     const open = this.#open;
     this.#open = undefined;
-    if (open !== undefined) {
-      this.#ground.disk.close(open.fd);
+    try {
+      if (open !== undefined) {
+        this.#ground.disk.close(open.fd);
+      }
+    } finally {
+      this.#release();
+    }
+  }
+
+  #release(): void {
+    const fd = this.#fd;
+    this.#fd = undefined;
+    if (fd !== undefined) {
+      this.#ground.disk.close(fd);
     }
   }
 
@@ -198,13 +217,19 @@ export class Stager {
   }
 
   /** Nobody but the agent may touch its slot: what has been put in its place may lead anywhere. */
-  #refuseReplaced(): void {
+  #checkSlot(): void {
     const stat = this.#ground.disk.stat(this.#slot);
     if (stat?.kind !== 'directory' || stat.ino !== this.#ino) {
       throw new Fault('INTERNAL', `The staging directory ${this.#slot} was replaced meanwhile`, {
         hint: "See who else writes below .staging: it is the agent's alone",
       });
     }
+  }
+
+  /** Where an entry is to be made. Without a path that cannot be led astray, the slot is looked at each time. */
+  #placeOf(path: string): string {
+    if (this.#base === undefined) this.#checkSlot();
+    return `${this.#base ?? this.#slot}/${path}`;
   }
 
   /** Makes a directory and those above it; one that no entry names costs as much as one that an entry names. */
@@ -214,8 +239,7 @@ export class Stager {
     }
     this.#make(parentOf(path), false);
     if (!named) this.#budget.entry();
-    this.#refuseReplaced();
-    this.#ground.disk.mkdir(`${this.#slot}/${path}`, 0o755);
+    this.#ground.disk.mkdir(this.#placeOf(path), 0o755);
     this.#made.add(path);
     this.#staged.directories.push(path);
   }
@@ -238,8 +262,7 @@ export class Stager {
     }
     this.#make(parentOf(path), false);
     const mode = modeOf(entry.mode);
-    this.#refuseReplaced();
-    const fd = this.#ground.disk.create(`${this.#slot}/${path}`, mode === '755' ? 0o755 : 0o644);
+    const fd = this.#ground.disk.create(this.#placeOf(path), mode === '755' ? 0o755 : 0o644);
     this.#open = { path, fd, hash: createHash('sha256'), size: 0, mode };
   }
 

@@ -8,7 +8,8 @@ import { diskFault } from '../disk/disk-fault.ts';
 import { errorCode } from '../disk/port.ts';
 
 const RATIO_FREE_BYTES = 1024 * 1024;
-const CHUNK_BYTES = 128 * 1024;
+/** What one message of the upload expands to mostly fits in: each chunk costs a way to another thread and back. */
+const CHUNK_BYTES = 1024 * 1024;
 /** Windows of zstd beyond 8 MiB are refused: each upload would cost that much memory. */
 const ZSTD_WINDOW_LOG = 23;
 
@@ -56,6 +57,8 @@ export class Unpacker {
   #plainBytes = 0;
   /** The first plain bytes, until there are enough to look at. */
   #plainHead: Buffer | undefined = Buffer.alloc(0);
+  /** What the decompressor has given and nobody has looked at. */
+  #chunks: Buffer[] = [];
   /** Bytes of the bundle so far. */
   received = 0;
   /** The first thing that went wrong. */
@@ -68,7 +71,10 @@ export class Unpacker {
     this.#maxRatio = maxRatio;
   }
 
-  /** Resolves when the bytes are taken in; never rejects: see {@link failure}. */
+  /**
+   * Resolves when the bytes are taken in; never rejects: see {@link failure}. The last of what they expand to goes to the
+   * sink a moment later, while the next bytes are decompressed.
+   */
   async write(bytes: Buffer): Promise<void> {
     this.received += bytes.length;
     this.#hash.update(bytes);
@@ -93,6 +99,7 @@ export class Unpacker {
     const decompressor = this.#decompressor;
     if (decompressor !== undefined && this.failure === undefined) {
       await ended(decompressor);
+      this.#passOn();
       // Zeros after its end it leaves unread, and says nothing.
       if (decompressor.bytesWritten < this.received) {
         this.failure ??= corrupt(90, `bytes follow after the end of its ${this.#kind}`);
@@ -104,6 +111,7 @@ export class Unpacker {
 
   /** Frees what the decompressor holds. */
   stop(): void {
+    this.#chunks = [];
     this.#decompressor?.destroy();
   }
 
@@ -133,8 +141,14 @@ export class Unpacker {
   #decompress(kind: Kind, decompressor: Decompressor): void {
     this.#kind = kind;
     this.#decompressor = decompressor;
-    decompressor.on('data', (plain: Buffer) => this.#pass(plain));
+    decompressor.on('data', (plain: Buffer) => {
+      // Not at once: first the decompressor is to go on, in its own thread, and it does so when this returns.
+      if (this.#chunks.push(plain) === 1) {
+        setImmediate(() => this.#passOn());
+      }
+    });
     decompressor.on('error', (error) => {
+      this.#passOn();
       const rule = ruleOf(error, this.#complete());
       this.#fail(corrupt(rule, `${kind} says "${error.message}"`, error));
     });
@@ -154,6 +168,14 @@ export class Unpacker {
         resolve();
       });
     });
+  }
+
+  #passOn(): void {
+    const chunks = this.#chunks;
+    this.#chunks = [];
+    for (const chunk of chunks) {
+      this.#pass(chunk);
+    }
   }
 
   #pass(plain: Buffer): void {

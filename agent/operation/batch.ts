@@ -1,5 +1,8 @@
 /** Bytes on their way to a thread: as many messages as the thread can take, however small the frames are. */
-import { FRAME_DATA_BYTES } from '../../shared/frame.ts';
+import { WIRE } from '../../shared/rpc.ts';
+
+/** A quarter of what may be on its way: the thread always has the next message, and few of them are enough. */
+const MESSAGE_BYTES = WIRE.windowBytes / 4;
 
 /** While the thread is busy, what comes in is gathered to messages of the largest size. */
 export class Batch {
@@ -19,12 +22,12 @@ export class Batch {
       return;
     }
     for (let from = 0; from < data.length;) {
-      this.#gathered ??= new Uint8Array(FRAME_DATA_BYTES);
-      const part = data.subarray(from, from + FRAME_DATA_BYTES - this.#length);
+      this.#gathered ??= new Uint8Array(MESSAGE_BYTES);
+      const part = data.subarray(from, from + MESSAGE_BYTES - this.#length);
       this.#gathered.set(part, this.#length);
       this.#length += part.length;
       from += part.length;
-      if (this.#length === FRAME_DATA_BYTES) {
+      if (this.#length === MESSAGE_BYTES) {
         this.flush();
       }
     }

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 
 import { describe, expect, it } from 'vitest';
@@ -44,6 +45,30 @@ describe('unpacking gives the plain bytes and the sha256 of the packed ones', ()
     const { plain, unpacker } = await unpack(cutUp(packed, size));
     expect(unpacker.failure).toBeUndefined();
     expect(plain.toString()).toBe(`${TEXT.toString()}and more`);
+  });
+});
+
+describe('what a write expands to', () => {
+  it('reaches the sink without another write, and what is wrong with it is told then', async () => {
+    const plain: Buffer[] = [];
+    const unpacker = new Unpacker((bytes) => {
+      plain.push(Buffer.from(bytes));
+      throw new Fault('LIMIT_ENTRIES', 'Too many');
+    }, 200);
+    await unpacker.write(gzip(TEXT));
+    await turn();
+    expect(Buffer.concat(plain).equals(TEXT)).toBe(true);
+    expect(unpacker.failure?.code).toBe('LIMIT_ENTRIES');
+  });
+
+  it('is not all kept until then: the sink has most of it while the write goes on', async () => {
+    let out = 0;
+    const unpacker = new Unpacker((bytes) => void (out += bytes.length), 10_000);
+    const bytes = 64 * 1024 * 1024;
+    await unpacker.write(gzipSync(Buffer.alloc(bytes), { level: 9 }));
+    expect(out).toBeGreaterThan(bytes / 2);
+    await unpacker.end();
+    expect([out, unpacker.failure]).toEqual([bytes, undefined]);
   });
 });
 

@@ -87,7 +87,7 @@ describe('who holds a thread', () => {
 });
 
 describe('a batch', () => {
-  it('hands on every byte in order, one message while the thread is busy, none larger than a frame', () => {
+  it('hands on every byte in order, one message while the thread is busy, none larger than a quarter of the window', () => {
     const said: number[][] = [];
     const batch = new Batch((bytes) => said.push([...bytes]));
     batch.add(Uint8Array.of());
@@ -97,13 +97,13 @@ describe('a batch', () => {
     expect(said).toEqual([[1]]);
     batch.taken();
     expect(said).toEqual([[1], [2, 3, 4, 5, 6, 7, 8, 9]]);
-    batch.add(new Uint8Array(40_000).fill(7));
-    batch.add(new Uint8Array(40_000).fill(8));
+    batch.add(new Uint8Array(140_000).fill(7));
+    batch.add(new Uint8Array(140_000).fill(8));
     batch.flush();
     batch.flush();
-    expect(said.slice(2).map(({ length }) => length)).toEqual([65_536, 14_464]);
-    expect(said[2]?.[39_999]).toBe(7);
-    expect(said[2]?.[40_000]).toBe(8);
+    expect(said.slice(2).map(({ length }) => length)).toEqual([262_144, 17_856]);
+    expect(said[2]?.[139_999]).toBe(7);
+    expect(said[2]?.[140_000]).toBe(8);
   });
 
   it('takes what it is given at once: the buffer may be used again', () => {
