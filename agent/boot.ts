@@ -7,7 +7,7 @@ import { readFile, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { createReadStream } from 'node:fs';
 
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { type Bundle, openBundle } from '../client/bundle.ts';
 import { type FaultData, Fault, toFault } from '../shared/fault.ts';

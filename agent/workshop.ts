@@ -14,6 +14,7 @@ import { nodeDisk } from './disk/node-disk.ts';
 import type { Ground } from './install/ground.ts';
 import { prepareRoot } from './install/prepare.ts';
 import { type RootProbe, probeRoot } from './install/probe.ts';
+import { knownPlugins } from './install/sweep.ts';
 import { removeLitter, unfinishedPlugins } from './install/unfinished.ts';
 import { noteVolatile, settleVolatile } from './install/volatile.ts';
 import { askPool } from './operation/ask.ts';
@@ -173,7 +174,11 @@ export function openWorkshop(config: WorkConfig, { workerFile, clock, tell, comp
     server: () => locks.holderOf(AGENT_LOCK),
     looks,
     loads,
-    care: new Care(ask, holds),
+    care: new Care(ask, holds, {
+      unfinished: () => unfinishedPlugins(ground),
+      known: () => knownPlugins(ground),
+      answers: () => nodeDisk.list(layout.operations).length,
+    }),
     changes,
     operations,
     hold: (plugin) => holds.hold(plugin),

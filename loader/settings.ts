@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { z } from 'zod';
+import * as z from 'zod';
 
 import type { Policy } from '../shared/admission.ts';
 import { Fault } from '../shared/fault.ts';

@@ -1,7 +1,7 @@
 /** Which plugins are disabled on purpose. */
 import { readdir } from 'node:fs/promises';
 
-import { z } from 'zod';
+import * as z from 'zod';
 
 import type { Layout } from '../shared/layout.ts';
 import { readSmall } from './probe/file.ts';

@@ -1,5 +1,5 @@
 /** Whether a running runtime can take a change up (hot) or has to be restarted (cold). Pure and total. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { cut } from './cut.ts';
 import { cutSchema } from './rpc.ts';

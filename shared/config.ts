@@ -2,7 +2,7 @@
  * The one table of settings: a flag over an `AIRLOCK_*` variable over a default. Pure; whoever starts the process
  * hands in its flags and environment.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { Fault } from './fault.ts';
 

@@ -1,5 +1,5 @@
 /** What an agent tells without being asked: numbered events, of which a client that was away gets what it missed. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { reloadSchema } from './classify.ts';
 import { faultDataSchema } from './fault.ts';

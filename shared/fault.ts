@@ -4,7 +4,7 @@
  * A fault says what was being done, why it failed and what to do about it. On the wire it is the `data` of a
  * JSON-RPC error; `status` is the HTTP status with which a platform would answer for it.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { firstOf } from './cut.ts';
 

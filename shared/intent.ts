@@ -2,7 +2,7 @@
  * `.staging/<name>.<stamp>.json`: what is being done to which plugin, and how far it has come. It is durable before
  * the first rename and goes last, so that after a crash at any instant it tells recovery what to finish or undo.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { digestSchema, operationIdSchema, pluginNameSchema, stampSchema } from './name.ts';
 

@@ -1,5 +1,5 @@
 /** `.loaded/<name>.json`: which version a runtime says that it has loaded. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 export const loadedSchema = z.looseObject({
   version: z.literal(1),

@@ -1,5 +1,5 @@
 /** What is said between agent and platform of what the runtime has loaded, and of what a change would mean. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { operationIdSchema, pluginNameSchema } from './name.ts';
 import { cutSchema } from './rpc.ts';

@@ -1,6 +1,6 @@
 /** The manifest of a plugin, in each of its three kinds: `plugin.yaml`, Claude Code's `plugin.json`, a root `SKILL.md`. */
 import { Lexer, Parser, isMap, isScalar, parseDocument } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** The files that can be a manifest, the first that is there counts. */
 export const MANIFEST_FILES = ['plugin.yaml', '.claude-plugin/plugin.json', 'SKILL.md'] as const;

@@ -1,5 +1,5 @@
 /** `.complete`: its presence in a directory means that the tree is whole. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { digestSchema, pluginNameSchema, stampSchema } from './name.ts';
 

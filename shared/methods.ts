@@ -3,7 +3,7 @@
  * Unknown fields of a request are refused, for an old agent must not overlook an `expect`; those of a result are
  * ignored.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { refusalReasons } from './admission.ts';
 import { reloadSchema } from './classify.ts';

@@ -1,5 +1,5 @@
 /** Names of plugins, stamps of installs, digests: the few words of which everything else is made. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 const NAME = /^[a-z0-9][a-z0-9._-]{0,127}$/;
 const STAMP = /^(\d{8})T(\d{9})Z-([0-9a-f]{8})$/;

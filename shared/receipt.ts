@@ -1,5 +1,5 @@
 /** `.receipts/<name>.<stamp>.json`: the file list of an installed version. Readable by the runtime. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { markerSchema } from './marker.ts';
 import { fileEntrySchema } from './tree.ts';

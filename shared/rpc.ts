@@ -1,5 +1,5 @@
 /** The text frames of `airlock.v1`: JSON-RPC 2.0 with string ids, no batches. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { Fault, faultDataSchema } from './fault.ts';
 

@@ -1,5 +1,5 @@
 /** `.state/<name>.json`: what is known of a plugin beyond what is live. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { reasonSchema } from './classify.ts';
 import { digestSchema, operationIdSchema, stampSchema } from './name.ts';

@@ -1,7 +1,7 @@
 /** A tree as a list of files, its digest, and what does not count in it. */
 import { createHash } from 'node:crypto';
 
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { MARKER } from './layout.ts';
 import { sha256Schema } from './name.ts';

@@ -1,5 +1,5 @@
 /** What an agent says of its house-keeping and of itself. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { faultDataSchema } from './fault.ts';
 import { cutSchema } from './rpc.ts';

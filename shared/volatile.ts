@@ -1,5 +1,5 @@
 /** `.volatile`: what lies in a root was written without syncs, during the boot of the machine that is named there. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 import type { FileReading } from './admission.ts';
 

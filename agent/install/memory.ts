@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { Fault } from '../../shared/fault.ts';
 import { putRecord, readText, removeTree } from '../disk/record.ts';

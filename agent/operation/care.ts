@@ -2,17 +2,30 @@
 import { cut } from '../../shared/cut.ts';
 import { type FaultData, toFault } from '../../shared/fault.ts';
 import type { Recovered, RecoveryResult, Swept } from '../../shared/upkeep.ts';
+import { diskFault } from '../disk/disk-fault.ts';
 import type { Ask } from './ask.ts';
 import type { Holds } from './holds.ts';
 
 type Failed = { plugin: string; error: FaultData };
 
+/** What there is to look after, by a look at names alone: where there is nothing, no thread is started. */
+export type Stock = {
+  /** The plugins that a crash has left half-way. */
+  unfinished(): string[];
+  /** The plugins of which there is anything. */
+  known(): string[];
+  /** How many answers are remembered. */
+  answers(): number;
+};
+
 export class Care {
   readonly #ask: Ask;
   readonly #holds: Pick<Holds, 'tryHold'>;
+  readonly #stock: Stock;
 
-  constructor(ask: Ask, holds: Pick<Holds, 'tryHold'>) {
+  constructor(ask: Ask, holds: Pick<Holds, 'tryHold'>, stock: Stock) {
     this.#ask = ask;
+    this.#stock = stock;
     this.#holds = holds;
   }
 
@@ -22,7 +35,7 @@ export class Care {
    * @param plugin undefined for every plugin of which there is something.
    */
   async recover(plugin?: string): Promise<RecoveryResult> {
-    const names = plugin === undefined ? await this.#names('unfinished') : [plugin];
+    const names = plugin === undefined ? look(() => this.#stock.unfinished()) : [plugin];
     const recovered: Recovered[] = [];
     const { busy, failed } = await this.#each(names, async (name) => {
       recovered.push(...(await this.#recoverOne(name)));
@@ -32,8 +45,8 @@ export class Care {
 
   /** Removes what is no longer needed and puts right what may be. */
   async sweep(): Promise<Swept> {
-    const unfinished = new Set(await this.#names('unfinished'));
-    const names = [...new Set([...unfinished, ...(await this.#names('known'))])].toSorted();
+    const unfinished = new Set(look(() => this.#stock.unfinished()));
+    const names = [...new Set([...unfinished, ...look(() => this.#stock.known())])].toSorted();
     const recovered: Recovered[] = [];
     const snapshots: string[] = [];
     const receipts: string[] = [];
@@ -47,7 +60,7 @@ export class Care {
       receipts.push(...swept.receipts);
       adopted.push(...(swept.adopted ? [name] : []));
     });
-    const { operations } = await this.#ask({ kind: 'forget' }, 'forgotten').answer;
+    const operations = look(() => this.#stock.answers()) === 0 ? 0 : await this.#forget();
     return {
       recovered: cut(recovered),
       snapshots: cut(snapshots),
@@ -59,12 +72,12 @@ export class Care {
     };
   }
 
-  async #recoverOne(plugin: string): Promise<Recovered[]> {
-    return (await this.#ask({ kind: 'recover', plugin }, 'recovered').answer).recovered;
+  async #forget(): Promise<number> {
+    return (await this.#ask({ kind: 'forget' }, 'forgotten').answer).operations;
   }
 
-  async #names(kind: 'unfinished' | 'known'): Promise<string[]> {
-    return (await this.#ask({ kind }, 'names').answer).plugins;
+  async #recoverOne(plugin: string): Promise<Recovered[]> {
+    return (await this.#ask({ kind: 'recover', plugin }, 'recovered').answer).recovered;
   }
 
   async #each(
@@ -90,5 +103,14 @@ export class Care {
       }
     }
     return { busy, failed };
+  }
+}
+
+/** @throws Fault INTERNAL, if the root cannot be looked at. */
+function look<T>(run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    throw diskFault(error, 'Looking through the root');
   }
 }

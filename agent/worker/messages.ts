@@ -37,10 +37,6 @@ export type EngineData = {
 /** A task that takes one message, and has one answer. */
 export type Task =
   | { kind: 'discard'; plugin: string; stamp: string }
-  /** Which plugins a crash has left half-way. */
-  | { kind: 'unfinished' }
-  /** Which plugins there is anything of. */
-  | { kind: 'known' }
   | { kind: 'recover'; plugin: string }
   | { kind: 'sweep'; plugin: string }
   | { kind: 'forget' }

@@ -10,10 +10,9 @@ import { forgetOperations, questionOf, recall, remember } from '../install/memor
 import { recover } from '../install/recover.ts';
 import { receiptOf } from '../install/records.ts';
 import { liveVersions, noteLoaded, pendingPlugins } from '../install/reports.ts';
-import { unfinishedPlugins } from '../install/unfinished.ts';
 import { rollback } from '../install/rollback.ts';
 import { discardSlot, lookAtLive } from '../install/slot.ts';
-import { forgetBefore, knownPlugins, sweepPlugin } from '../install/sweep.ts';
+import { forgetBefore, sweepPlugin } from '../install/sweep.ts';
 import { listTroubles } from '../install/troubles.ts';
 import { uninstall } from '../install/uninstall.ts';
 import { admissionOf, knownOf } from '../install/watched.ts';
@@ -32,10 +31,6 @@ export function perform(ground: Ground, task: Task, answer: (answer: Answer) => 
     case 'discard':
       discardSlot(ground, task.plugin, task.stamp);
       return answer({ kind: 'discarded' });
-    case 'unfinished':
-      return answer({ kind: 'names', plugins: unfinishedPlugins(ground) });
-    case 'known':
-      return answer({ kind: 'names', plugins: knownPlugins(ground) });
     case 'recover': {
       const recovered = recover(ground, task.plugin);
       try {

@@ -12,7 +12,7 @@ import {
 import os from 'node:os';
 import path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** A linter that reads nothing is also green: each of these plants one thing that must be red, and names its rule. */
 interface Canary {

@@ -18,16 +18,27 @@ type World = {
   failing: Record<string, Fault | 'crash'>;
   /** The lock of these cannot be made. */
   unlockable: string[];
+  /** How many answers are remembered. */
+  answers: number;
+  /** The root cannot be looked at. */
+  unreadable: boolean;
 };
 
 function makeCare(changes: Partial<World> = {}) {
-  const world: World = { unfinished: [], known: [], busy: [], failing: {}, unlockable: [], ...changes };
+  const world: World = {
+    unfinished: [],
+    known: [],
+    busy: [],
+    failing: {},
+    unlockable: [],
+    answers: 5,
+    unreadable: false,
+    ...changes,
+  };
   /** What was done, in its order. */
   const done: string[] = [];
   const held = new Set<string>();
   const answersFor = (plugin: string): Partial<Record<ToEngine['kind'], FromEngine>> => ({
-    unfinished: { kind: 'names', plugins: world.unfinished },
-    known: { kind: 'names', plugins: world.known },
     recover: { kind: 'recovered', recovered: [{ plugin, stamp: STAMP, rows: [4] }] },
     sweep: {
       kind: 'swept',
@@ -64,7 +75,15 @@ function makeCare(changes: Partial<World> = {}) {
     },
   };
   const ask = askPool(pool, { tell: () => undefined, complain: () => undefined });
-  return { care: new Care(ask, holds), done, held };
+  const stock = {
+    unfinished: () => {
+      if (world.unreadable) throw Object.assign(new Error('EACCES: permission denied'), { code: 'EACCES' });
+      return world.unfinished;
+    },
+    known: () => world.known,
+    answers: () => world.answers,
+  };
+  return { care: new Care(ask, holds, stock), done, held };
 }
 
 const items = <T>(...list: T[]): { items: T[]; total: number } => ({ items: list, total: list.length });
@@ -77,7 +96,7 @@ describe('recovery', () => {
       busy: items(),
       failed: items(),
     });
-    expect(done).toEqual(['unfinished', 'recover a (held)', 'recover b (held)']);
+    expect(done).toEqual(['recover a (held)', 'recover b (held)']);
     expect(held.size).toBe(0);
   });
 
@@ -91,7 +110,7 @@ describe('recovery', () => {
     const { care, done } = makeCare({ unfinished: ['a', 'b'], busy: ['a'] });
     expect(await care.recover()).toMatchObject({ busy: items('a'), recovered: { total: 1 } });
     expect(await care.recover('a')).toMatchObject({ busy: items('a'), recovered: items() });
-    expect(done).toEqual(['unfinished', 'recover b (held)']);
+    expect(done).toEqual(['recover b (held)']);
   });
 
   it('lists what failed, also a thread that crashed and a lock that cannot be made, and goes on', async () => {
@@ -118,8 +137,10 @@ describe('recovery', () => {
   });
 
   it('fails where nobody can say what is left', async () => {
-    const { care } = makeCare({ failing: { unfinished: new Fault('INTERNAL', 'Unreadable') } });
-    expect(await faultOf(care.recover())).toMatchObject({ code: 'INTERNAL' });
+    const { care } = makeCare({ unreadable: true });
+    const said = { code: 'INTERNAL', message: expect.stringContaining('EACCES'), hint: expect.any(String) };
+    expect(await faultOf(care.recover())).toMatchObject(said);
+    expect(await faultOf(care.sweep())).toMatchObject(said);
   });
 });
 
@@ -136,8 +157,6 @@ describe('a sweep', () => {
       failed: items(),
     });
     expect(done).toEqual([
-      'unfinished',
-      'known',
       'sweep a (held)',
       'recover gone (held)',
       'sweep gone (held)',
@@ -160,7 +179,7 @@ describe('a sweep', () => {
       snapshots: items('c.one'),
       operations: 3,
     });
-    expect(done).toEqual(['unfinished', 'known', 'recover a (held)', 'sweep c (held)', 'forget']);
+    expect(done).toEqual(['recover a (held)', 'sweep c (held)', 'forget']);
     expect(held.size).toBe(0);
   });
 
