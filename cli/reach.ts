@@ -1,5 +1,5 @@
 /** How a command comes to a session: the URL, the token, and no more; or to a root. */
-import { readFile, stat } from 'node:fs/promises';
+import { opendir, readFile } from 'node:fs/promises';
 
 import { type ConnectOptions, type Session, type TlsOptions, openSession } from '../client/index.ts';
 import { type SettingName, TOKEN_VARIABLE, flagOf, readSettings } from '../shared/config.ts';
@@ -14,25 +14,38 @@ export function urlOf({ given, env }: Context): string | undefined {
   return readSettings(['to'], given.settings, env).to;
 }
 
-/** `--to` or `--root`, if one is given; else the agent of the environment, if there is one; else the root. */
-export function usesAgent(context: Context): boolean {
-  const { to, root } = context.given.settings;
+/**
+ * `--to` or `--root`, if one is given; else the agent of the environment, if there is one; else the root.
+ *
+ * @param rootOnly options of the command that an agent is not asked with.
+ * @throws Fault INVALID_PARAMS for what contradicts itself.
+ */
+export function usesAgent(context: Context, rootOnly: readonly string[] = []): boolean {
+  const { settings, strings, booleans } = context.given;
+  const { to, root } = settings;
   if (to !== undefined && root !== undefined) {
     throw new Fault('INVALID_PARAMS', '--to asks an agent, --root reads the disk: both were given', {
       hint: 'Leave one of them out',
     });
   }
-  return to !== undefined || (root === undefined && urlOf(context) !== undefined);
+  const isAsked = to !== undefined || (root === undefined && urlOf(context) !== undefined);
+  const idle = rootOnly.find((name) => strings[name] !== undefined || booleans[name] === true);
+  if (isAsked && idle !== undefined) {
+    throw new Fault('INVALID_PARAMS', `--${idle} is for the disk, and an agent is asked`, {
+      hint: `Leave --${idle} out, or read the disk with --root`,
+    });
+  }
+  return isAsked;
 }
 
-/** A root that is not there has no plugins; asked for by name, it is a mistake. @throws Fault NOT_FOUND */
+/** A root that cannot be listed has no plugins; asked for by name, it is a mistake. @throws Fault NOT_FOUND */
 export async function mustBeThere(root: string): Promise<void> {
   try {
-    await stat(root);
+    await (await opendir(root)).close();
   } catch (error) {
     throw new Fault('NOT_FOUND', `The root "${root}" cannot be read: ${(error as Error).message}`, {
       cause: error,
-      hint: 'Name the directory that holds the plugins with --root',
+      hint: 'Name a directory that holds plugins, and that you may read, with --root',
     });
   }
 }

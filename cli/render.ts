@@ -1,7 +1,7 @@
 /** Values as text for people. Everything that a stranger may have named is made safe to print. */
 import { styleText } from 'node:util';
 
-import type { Reason } from '../shared/classify.ts';
+import type { Reason, Reload } from '../shared/classify.ts';
 import type { Fault } from '../shared/fault.ts';
 
 export type Paint = (style: 'bold' | 'dim' | 'green' | 'yellow' | 'red' | 'cyan', text: string) => string;
@@ -19,6 +19,19 @@ export const safe = (text: string): string =>
 /** Why a change needs a restart, or what it changes: of a path, or of the whole plugin. */
 export const reasonText = ({ path, why }: Pick<Reason, 'path' | 'why'>): string =>
   path === '' ? why : `${path}: ${why}`;
+
+const RELOADS = { none: '', hot: '; only skills changed', restart: '; needs a restart' } as const;
+
+/** What a change that was made means for the runtime, to be put behind what was done. */
+export const reloadText = ({ action, restarting }: Pick<Reload, 'action' | 'restarting'>): string =>
+  `${RELOADS[action]}${action === 'restart' && !restarting ? ', which was not wanted' : ''}`;
+
+/** Of a change that needs a restart: first what needs it, then the skills that could have been read again. */
+export function tellingFirst(reasons: readonly Reason[]): Reason[] {
+  const isSkill = ({ path, change }: Reason): boolean =>
+    change === 'modified' && /(?:^|\/)SKILL\.md$/.test(path);
+  return [...reasons.filter((reason) => !isSkill(reason)), ...reasons.filter(isSkill)];
+}
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 

@@ -12,6 +12,7 @@ import { isPluginName } from '../shared/name.ts';
 import { type Notes, absenceOf, notesOf, readState } from '../shared/state.ts';
 import type { Context } from './command.ts';
 import { mustBeThere } from './reach.ts';
+import { safe } from './render.ts';
 
 /** In the shape in which agents tell it, by name. @throws Fault NOT_FOUND, INVALID_PARAMS */
 export async function listRoot({ given, env, signal, output }: Context): Promise<PluginInfo[]> {
@@ -32,7 +33,7 @@ export async function listRoot({ given, env, signal, output }: Context): Promise
     verify: oneOf('verify', verify, ['marker', 'stat', 'digest'] as const),
   });
   const { admitted, refused, warnings } = await loader.scan();
-  for (const warning of warnings) output.note(`warning: ${warning}`);
+  for (const warning of warnings) output.note(`warning: ${safe(warning)}`);
   const layout = layoutOf(root, loadedDir);
   const found = [...admitted.map(admittedInfo), ...refused.map(refusedInfo)];
   const drifted: PluginInfo[] = [];

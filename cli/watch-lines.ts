@@ -4,7 +4,7 @@ import { posix } from 'node:path';
 import type { AgentEvent } from '../client/index.ts';
 import type { WatchEvent } from '../loader/index.ts';
 import type { Reason } from '../shared/classify.ts';
-import { type Paint, plural, reasonText, safe } from './render.ts';
+import { type Paint, plural, reasonText, safe, tellingFirst } from './render.ts';
 
 /** Reasons or skills that are named; more are counted. */
 const NAMED_MAX = 3;
@@ -15,11 +15,15 @@ const MEANS: Record<WatchEvent['kind'], { colour: Parameters<Paint>[0]; says: st
   cold: { colour: 'yellow', says: 'needs a restart' },
 };
 
-/** What was no operation of the agent that tells of it. */
-const CAUSES: Readonly<Record<string, string>> = {
-  edit: 'edited in place',
-  swap: 'swapped in beside the agent',
-};
+/** A change without an operation that is known. What is gone nobody has edited. */
+const editText = (reasons: readonly Reason[]): string =>
+  reasons.some(({ path, change }) => path === '' && change === 'removed') ? 'taken away' : 'edited in place';
+
+/** Where a change that an agent tells comes from. */
+function causeText(cause: string, reasons: readonly Reason[]): string {
+  if (cause === 'edit') return editText(reasons);
+  return cause === 'swap' ? 'swapped in beside the agent' : `operation ${cause}`;
+}
 
 /** A change of a plugin, whoever tells of it. */
 type Change = {
@@ -39,7 +43,9 @@ type Change = {
 function changeText({ plugin, kind, beside, cause, reasons, total, skills }: Change, paint: Paint): string {
   const { colour, says } = MEANS[kind];
   const isCold = kind === 'cold';
-  const named = isCold ? reasons.map(reasonText) : skills.map((skill) => (skill === '' ? 'SKILL.md' : skill));
+  const named = isCold
+    ? tellingFirst(reasons).map(reasonText)
+    : skills.map((skill) => (skill === '' ? 'SKILL.md' : skill));
   const left = (isCold ? total : skills.length) - Math.min(NAMED_MAX, named.length);
   const what = [...named.slice(0, NAMED_MAX), ...(left > 0 ? [`and ${left} more`] : [])].join('; ');
   return `${paint('bold', safe(plugin))}  ${paint(colour, says)}${safe(beside)}  ${safe(cause)}${what === '' ? '' : `: ${safe(what)}`}`;
@@ -54,7 +60,7 @@ export function changeLine(event: WatchEvent, paint: Paint): string {
       plugin,
       kind,
       beside: status === 'admitted' ? '' : ` (${status}${why})`,
-      cause: cause.by === 'swap' ? `swapped in by ${cause.installId}` : 'edited in place',
+      cause: cause.by === 'swap' ? `swapped in by ${cause.installId}` : editText(reasons),
       reasons,
       total: reasons.length,
       skills,
@@ -80,14 +86,14 @@ function aboutText(event: AgentEvent, paint: Paint): string {
       plugin,
       kind,
       beside,
-      cause: CAUSES[cause] ?? `operation ${cause}`,
+      cause: causeText(cause, reasons.items),
       reasons: reasons.items,
       skills,
     };
     return `  ${changeText({ ...change, total: reasons.total }, paint)}`;
   }
   if (event.known && event.type === 'snapshot') {
-    return `  ${plural(event.data.plugins.total, 'plugin')}`;
+    return `  ${plural(event.data.plugins.total, 'plugin')}; see "airlock list"`;
   }
   const { plugin, ...rest } =
     typeof event.data === 'object' && event.data !== null ? (event.data as Record<string, unknown>) : {};

@@ -81,17 +81,20 @@ async function patiently(
 export async function ask(gate: Gate, settings: Settings, name: string): Promise<GateAnswer> {
   settings.signal?.throwIfAborted();
   const [first] = settings.layouts;
+  const nothing = (detail: string): GateAnswer => ({
+    ...refuse(name, 'not-a-directory', detail),
+    hint: 'See what there is with "airlock list"',
+    root: first.root,
+  });
   const parsed = pluginNameSchema.safeParse(name);
   if (!parsed.success) {
     const why = parsed.error.issues[0]?.message ?? 'must be a text';
     const detail = `"${name}" is not the name of a plugin: it ${why}`;
-    return { ...refuse(name, 'not-a-directory', detail), root: first.root };
+    return nothing(detail);
   }
   const { plugin, refusals } = await gate(name);
   if (plugin !== undefined) {
     return { admitted: true, plugin, passedOver: refusals };
   }
-  return (
-    refusals[0] ?? { ...refuse(name, 'not-a-directory', 'There is nothing of that name'), root: first.root }
-  );
+  return refusals[0] ?? nothing('There is nothing of that name');
 }

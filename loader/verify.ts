@@ -10,7 +10,7 @@ import type { Settings } from './settings.ts';
 /** Some 400,000 files; more than any install accepts. */
 const RECEIPT_MAX_BYTES = 64 * 1024 * 1024;
 /** More are counted, not named. */
-const NAMED_MAX = 5;
+const NAMED_MAX = 20;
 
 type Admitted = Extract<Judgement, { admitted: true }>;
 

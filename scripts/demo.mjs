@@ -193,7 +193,7 @@ async function editsUnderARuntime(root) {
     cold,
   );
   stage.bad(`needs a restart: ${cold.reasons.map(({ path: file, why }) => `${file} (${why})`).join(', ')}`);
-  runtime.child.stdin.end();
+  runtime.child.kill('SIGTERM');
   const ended = await runtime.end;
   promised(ended.code === 0, 'the runtime ends well', ended);
 }

@@ -2,7 +2,7 @@
 import { type Reload, classify, listDirectory } from '../../client/index.ts';
 import { readSettings } from '../../shared/config.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
-import { reasonText, safe } from '../render.ts';
+import { reasonText, safe, tellingFirst } from '../render.ts';
 import { CHANGE_SETTINGS, work } from '../work.ts';
 
 /** Reasons that people are shown. */
@@ -26,7 +26,11 @@ export const command: Command = {
     const [directory = ''] = given.positionals;
     const { ignore, manifest } = readSettings(['ignore', 'manifest'], given.settings, env);
     const listed = await listDirectory(directory, { name: given.strings['name'], ignore, manifest });
-    const { plugin, list, hotReload } = listed;
+    const { plugin, list, hotReload, skipped, secrets } = listed;
+    for (const { path, why } of skipped) output.note(`${safe(path)} is left out: ${safe(why)}`);
+    for (const path of secrets) {
+      output.note(`${safe(path)} looks like a secret: a push takes it only with --allow-secrets`);
+    }
     const reload = await work(context, {
       remote: (session) => classify(session, listed, { signal }),
       local: (local) => local.classify({ plugin, list, ...(hotReload === undefined ? {} : { hotReload }) }),
@@ -43,7 +47,8 @@ const WORDS = {
 } as const;
 
 function textOf(plugin: string, { kind, action, reasons }: Reload, { output: { paint } }: Context): string {
-  const lines = reasons.items
+  const ordered = action === 'restart' ? tellingFirst(reasons.items) : reasons.items;
+  const lines = ordered
     .slice(0, SHOWN_MAX)
     .map((reason) => `  ${reason.change.padEnd(8)}  ${safe(reasonText(reason))}`);
   const more = reasons.total - lines.length;

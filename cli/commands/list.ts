@@ -3,7 +3,7 @@ import { listPlugins } from '../../client/index.ts';
 import type { PluginInfo } from '../../shared/methods.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { REACH_SETTINGS, openFor, usesAgent } from '../reach.ts';
-import { type Paint, bytes, plural, reasonText, safe, table } from '../render.ts';
+import { type Paint, bytes, plural, reasonText, safe, table, tellingFirst } from '../render.ts';
 import { listRoot } from '../root-list.ts';
 
 export const command: Command = {
@@ -19,7 +19,9 @@ export const command: Command = {
   examples: ['airlock list --to ws://127.0.0.1:7423', 'airlock list --root /configs/plugins --json'],
   async run(context) {
     const { output } = context;
-    const plugins = usesAgent(context) ? await fromAgent(context) : await listRoot(context);
+    const plugins = usesAgent(context, ['mode', 'verify'])
+      ? await fromAgent(context)
+      : await listRoot(context);
     output.result(plugins, () => textOf(plugins, context));
     return EXIT.done;
   },
@@ -35,7 +37,7 @@ async function fromAgent(context: Context): Promise<PluginInfo[]> {
 }
 
 function pendingText({ at, reasons: { items, total } }: NonNullable<PluginInfo['pending']>): string {
-  const [first] = items;
+  const [first] = tellingFirst(items);
   const which = first === undefined ? '' : `: ${reasonText(first)}`;
   const more = total > 1 ? ` and ${total - 1} more` : '';
   return safe(`the runtime has not loaded the change of ${at}${which}${more}; it waits for a restart`);

@@ -14,7 +14,7 @@ import { Fault } from '../../shared/fault.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import type { Output } from '../output.ts';
 import { REACH_SETTINGS, openFor, urlOf } from '../reach.ts';
-import { bytes, duration, plural, safe } from '../render.ts';
+import { bytes, duration, plural, reloadText, safe } from '../render.ts';
 
 export const command: Command = {
   name: 'push',
@@ -99,18 +99,13 @@ function wishes({ source, pin, expect, links }: Readonly<Record<string, string |
   };
 }
 
-const RELOADS = { none: '', hot: '; only skills changed', restart: '; needs a restart' } as const;
-
-function reloadText({ action, restarting }: Installed['reload']): string {
-  return `${RELOADS[action]}${action === 'restart' && !restarting ? ', which was not wanted' : ''}`;
-}
-
 function sentence(installed: Installed, millis: number, { paint }: Output): string {
   const { status, plugin, pluginVersion, installId, files, bytes: size, reload } = installed;
   const what = `${safe(plugin)} ${safe(pluginVersion)}`;
   const about = `${plural(files, 'file')}, ${bytes(size)}, ${installId}, ${duration(millis)}`;
   if (status === 'present') {
-    return `${paint('green', 'present')}  ${what} was there already, nothing was sent (${about})`;
+    const due = reload.action === 'restart' ? '; the runtime still has to be restarted' : '';
+    return `${paint('green', 'present')}  ${what} was there already, nothing was sent (${about}${due})`;
   }
   return `${paint('green', 'installed')}  ${what} (${about}${reloadText(reload)})`;
 }

@@ -1,7 +1,7 @@
 /** `airlock rollback`: the version before comes back. */
 import type { Installed } from '../../client/index.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
-import { plural, safe } from '../render.ts';
+import { plural, reloadText, safe } from '../render.ts';
 import { CHANGE_OPTIONS, CHANGE_SETTINGS, change, pluginChange } from '../work.ts';
 
 export const command: Command = {
@@ -32,6 +32,5 @@ export const command: Command = {
 function sentence(installed: Installed, { output: { paint } }: Context): string {
   const { plugin, pluginVersion, installId, files, replaced, reload } = installed;
   const gone = replaced === null ? '' : `, instead of ${replaced}`;
-  const restart = reload.action === 'restart' && reload.restarting ? '; needs a restart' : '';
-  return `${paint('green', 'rolled back')}  ${safe(plugin)} ${safe(pluginVersion)} is live again (${plural(files, 'file')}, ${installId}${gone}${restart})`;
+  return `${paint('green', 'rolled back')}  ${safe(plugin)} ${safe(pluginVersion)} is live again (${plural(files, 'file')}, ${installId}${gone}${reloadText(reload)})`;
 }

@@ -1,7 +1,7 @@
 /** `airlock uninstall`: a plugin goes; a rollback brings it back while its snapshot is kept. */
 import type { Uninstalled } from '../../client/index.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
-import { safe } from '../render.ts';
+import { reloadText, safe } from '../render.ts';
 import { CHANGE_OPTIONS, CHANGE_SETTINGS, change, pluginChange } from '../work.ts';
 
 export const command: Command = {
@@ -27,12 +27,12 @@ export const command: Command = {
 };
 
 function sentence(
-  { plugin, status, installId, purged }: Uninstalled,
+  { plugin, status, installId, purged, reload }: Uninstalled,
   { output: { paint } }: Context,
 ): string {
   if (status === 'absent') {
     return `${paint('yellow', 'absent')}  There is no ${safe(plugin)} here`;
   }
   const data = purged ? ', and so is its data' : '';
-  return `${paint('green', 'removed')}  ${safe(plugin)} is gone (it was ${installId ?? 'a version without an id'})${data}`;
+  return `${paint('green', 'removed')}  ${safe(plugin)} is gone (it was ${installId ?? 'a version without an id'}${reloadText(reload)})${data}`;
 }

@@ -1,7 +1,8 @@
 /** `airlock verify`: is what lies there what was installed, byte for byte? */
 import { verifyPlugins } from '../../client/index.ts';
-import { createLoader } from '../../loader/index.ts';
+import { type GateAnswer, type Loader, createLoader } from '../../loader/index.ts';
 import { readSettings } from '../../shared/config.ts';
+import { Fault } from '../../shared/fault.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { REACH_SETTINGS, mustBeThere, openFor, usesAgent } from '../reach.ts';
 import { safe } from '../render.ts';
@@ -56,6 +57,9 @@ function differences(found: { modified: Cut; missing: Cut; unlisted: Cut }): str
   return named.length === 0 ? undefined : named.join('; ');
 }
 
+/** As an agent says it; the gate's own hint is to ask this command. */
+const DRIFTED = 'Files were changed in place: install again to bring them back; a snapshot keeps the edits';
+
 /** Without an agent the gate is asked, and told to hash everything. */
 async function fromRoot({ given, env, signal }: Context): Promise<Line[]> {
   const { root, runtime, manifest, ignore } = readSettings(
@@ -73,13 +77,26 @@ async function fromRoot({ given, env, signal }: Context): Promise<Line[]> {
           ...admitted.map((plugin) => gateInfo({ admitted: true, plugin, passedOver: [] })),
           ...refused.map(gateInfo),
         ]
-      : [gateInfo(await loader.gate(name))];
+      : [gateInfo(await one(loader, name))];
   return found.map(({ name: plugin, status, level, reason, detail, hint }) => {
     if (status === 'admitted') {
       return { plugin, verdict: level === 'verified' ? 'intact' : 'unknown' };
     }
-    return { plugin, verdict: reason === 'digest-mismatch' ? 'drifted' : 'refused', detail, hint };
+    return reason === 'digest-mismatch'
+      ? { plugin, verdict: 'drifted', detail, hint: DRIFTED }
+      : { plugin, verdict: 'refused', detail, hint };
   });
+}
+
+/** @throws Fault NOT_FOUND, as an agent answers. */
+async function one(loader: Pick<Loader, 'gate'>, name: string): Promise<GateAnswer> {
+  const answer = await loader.gate(name);
+  if (!answer.admitted && answer.reason === 'not-a-directory') {
+    throw new Fault('NOT_FOUND', `There is no plugin "${name}" here: ${answer.detail}`, {
+      hint: 'See what there is with "airlock list"',
+    });
+  }
+  return answer;
 }
 
 function textOf(lines: readonly Line[], { output: { paint } }: Context): string {

@@ -21,7 +21,7 @@ export const command: Command = {
   },
   examples: ['airlock watch --to ws://127.0.0.1:7423', 'airlock watch --root /configs/plugins --json'],
   async run(context) {
-    await (usesAgent(context) ? watchAgent(context) : watchRoot(context));
+    await (usesAgent(context, ['polling']) ? watchAgent(context) : watchRoot(context));
     return EXIT.done;
   },
 };
@@ -35,7 +35,7 @@ async function watchRoot({ given, env, signal, output }: Context): Promise<void>
   await mustBeThere(root);
   const watch = createLoader({ roots: [root], runtime, manifest, ignore }).watch({
     polling: given.booleans['polling'],
-    notice: (text) => output.note(text),
+    notice: (text) => output.note(safe(text)),
   });
   const stop = (): void => void watch.close();
   signal.addEventListener('abort', stop, { once: true });

@@ -91,25 +91,28 @@ export type Listed = Pick<Packed, 'plugin' | 'manifest' | 'skipped'> & {
   list: FileEntry[];
   /** What the manifest says of `hot_reload`. */
   hotReload: boolean | undefined;
+  /** Paths that look like secrets, which `packDirectory` refuses; they are in the list, too. */
+  secrets: string[];
 };
 
 /**
  * Reads and hashes what a bundle of a directory would hold, without making one.
  *
- * @throws Fault as `packDirectory`; what looks like a secret is listed.
+ * @throws Fault as `packDirectory`, but not for what looks like a secret.
  */
 export async function listDirectory(
   directory: string,
   options: Pick<PackOptions, 'ignore' | 'manifest' | 'name'> = {},
 ): Promise<Listed> {
-  const { entries, skipped, manifest, plugin } = await survey(directory, { ...options, allowSecrets: true });
+  const found = await survey(directory, { ...options, allowSecrets: true });
+  const { entries, skipped, secrets, manifest, plugin } = found;
   const list: FileEntry[] = [];
   // The blocks are what the hashes are taken of; nobody else wants them.
   for await (const _ of archive(entries, (file) => list.push(file)));
-  return { plugin, list, manifest, hotReload: manifest?.hotReload, skipped };
+  return { plugin, list, manifest, hotReload: manifest?.hotReload, skipped, secrets };
 }
 
-type Survey = Pick<Packed, 'plugin' | 'manifest' | 'skipped'> & { entries: Walked[] };
+type Survey = Pick<Packed, 'plugin' | 'manifest' | 'skipped'> & { entries: Walked[]; secrets: string[] };
 
 /** Says what goes into the bundle and how the plugin is called. */
 async function survey(directory: string, options: PackOptions): Promise<Survey> {
@@ -124,7 +127,7 @@ async function survey(directory: string, options: PackOptions): Promise<Survey> 
     options.name ?? (manifest === undefined ? basename(root) : undefined),
     isRequired,
   );
-  return { entries, skipped, manifest, plugin };
+  return { entries, skipped, secrets, manifest, plugin };
 }
 
 async function rootOf(directory: string): Promise<string> {
@@ -138,7 +141,7 @@ async function rootOf(directory: string): Promise<string> {
     });
   }
   throw new Fault('INVALID_PARAMS', `"${directory}" is not a directory`, {
-    hint: 'Name the directory of a plugin',
+    hint: 'Name the directory of a plugin; unpack a bundle first',
   });
 }
 

@@ -2,8 +2,8 @@
 import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 
-/** @param {string} folder @returns {Promise<string[]>} */
-const names = (folder) => readdir(folder).catch(() => []);
+/** @param {string} folder @returns {Promise<string[]>} what is in it, at any depth; nothing if it is not there */
+const names = (folder) => readdir(folder, { recursive: true }).catch(() => []);
 
 /** @param {string} folder the plugin's */
 export async function readRules(folder) {
@@ -15,8 +15,11 @@ export async function readRules(folder) {
 
 /** @param {string} folder the plugin's */
 export async function readSkills(folder) {
-  const skills = (await names(path.join(folder, 'skills'))).toSorted();
-  return Promise.all(skills.map((name) => readSkill(folder, `skills/${name}`)));
+  const files = (await names(path.join(folder, 'skills'))).filter(
+    (name) => path.basename(name) === 'SKILL.md',
+  );
+  const skills = files.map((name) => path.join('skills', path.dirname(name))).toSorted();
+  return Promise.all(skills.map((skill) => readSkill(folder, skill)));
 }
 
 /** @param {string} folder the plugin's @param {string} skill its directory, relative */

@@ -3,7 +3,7 @@
 //
 //     node examples/runtime/runtime.mjs /configs/plugins
 //
-// It ends when it is told to (SIGTERM, SIGINT) or when its standard input ends.
+// It ends when it is told to (SIGTERM, SIGINT).
 import { createLoader } from 'airlock/loader';
 
 import { readRules, readSkill, readSkills } from './contents.mjs';
@@ -47,31 +47,39 @@ async function reload({ plugin, skills }) {
   say('reloaded', { plugin, ...loaded });
 }
 
-/** Tells the agent what really runs, where the loader can. */
+/** Tells the agent what really runs. Where that may not be written it runs all the same, and the agent has to guess. */
 async function report(name, generation) {
-  if (typeof loader.loaded === 'function') await loader.loaded(name, generation);
+  try {
+    await loader.loaded(name, generation);
+  } catch ({ message, hint }) {
+    say('notice', { text: message, hint });
+  }
+}
+
+/** A plugin that cannot be read has changed again, or was removed: the next event says so. */
+async function attempt(plugin, work) {
+  try {
+    await work();
+  } catch (error) {
+    say('failed', { plugin, why: error instanceof Error ? error.message : String(error) });
+  }
 }
 
 const watch = loader.watch({ notice: (text) => say('notice', { text }) });
 process.once('SIGTERM', () => void watch.close()).once('SIGINT', () => void watch.close());
-process.stdin.resume().once('end', () => void watch.close());
 
 // First watch, then scan: what changes between the two is told.
 await watch.ready;
-const { admitted, refused } = await loader.scan();
+const { admitted, refused, warnings } = await loader.scan();
+for (const text of warnings) say('notice', { text });
 for (const { name, reason, hint } of refused) say('refused', { plugin: name, reason, hint });
-for (const plugin of admitted) await load(plugin);
+for (const plugin of admitted) await attempt(plugin.name, () => load(plugin));
 say('ready', { plugins: running.size });
 
 for await (const change of watch) {
   const { plugin, kind, status, reasons, cause, generation } = change;
-  try {
-    if (kind === 'skill-content-only' && running.has(plugin)) await reload(change);
-    else if (kind === 'identical') say('unchanged', { plugin, cause, generation });
-    else say('needs-restart', { plugin, status, cause, reasons });
-  } catch (error) {
-    // It changed again, or was removed: the next event says so.
-    say('failed', { plugin, why: error instanceof Error ? error.message : String(error) });
-  }
+  if (kind === 'skill-content-only' && running.has(plugin)) await attempt(plugin, () => reload(change));
+  else if (kind === 'identical') say('unchanged', { plugin, cause, generation });
+  else say('needs-restart', { plugin, status, cause, reasons });
 }
 process.exit(0);

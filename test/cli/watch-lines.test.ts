@@ -44,6 +44,24 @@ describe('a change that an agent tells', () => {
     );
   });
 
+  it('does not call edited what is gone', () => {
+    const reasons = { items: [{ ...reason('', 'the plugin is removed'), change: 'removed' }], total: 1 };
+    expect(line('plugin.changed', { ...change, cause: 'edit', reasons })).toMatch(
+      / {2}taken away: the plugin is removed$/,
+    );
+    expect(line('plugin.changed', { ...change, reasons })).toMatch(
+      / {2}operation operation-1: the plugin is removed$/,
+    );
+  });
+
+  it('names what needs the restart before skills that could have been read again', () => {
+    const paths = ['a/SKILL.md', 'b/SKILL.md', 'c/SKILL.md', 'run.sh', 'SKILL.md.txt'];
+    const reasons = { items: edited(paths), total: 5 };
+    expect(line('plugin.changed', { ...change, reasons })).toMatch(
+      /: run\.sh: it changed; SKILL\.md\.txt: it changed; a\/SKILL\.md: it changed; and 2 more$/,
+    );
+  });
+
   it('says that it is hot and names the skills, or that nothing changed', () => {
     const hot = { ...change, kind: 'skill-content-only', action: 'hot' };
     const skills = ['skills/a/SKILL.md', 'SKILL.md', 'skills/b/SKILL.md', 'skills/c/SKILL.md'];
@@ -58,8 +76,12 @@ describe('a change that an agent tells', () => {
 });
 
 it('a snapshot says how many plugins there are, and other events their fields', () => {
-  expect(line('snapshot', { plugins: { items: [], total: 1 } })).toBe(`${AT}  snapshot  1 plugin`);
-  expect(line('snapshot', { plugins: { items: [], total: 120 } })).toBe(`${AT}  snapshot  120 plugins`);
+  expect(line('snapshot', { plugins: { items: [], total: 1 } })).toBe(
+    `${AT}  snapshot  1 plugin; see "airlock list"`,
+  );
+  expect(line('snapshot', { plugins: { items: [], total: 120 } })).toBe(
+    `${AT}  snapshot  120 plugins; see "airlock list"`,
+  );
   expect(line('draining', {})).toBe(`${AT}  draining`);
   expect(line('plugin.removed', { operationId: 'o', plugin: 'lint', installId: null, by: 'ci' })).toBe(
     `${AT}  plugin.removed  lint  operationId=o by=ci`,
@@ -83,6 +105,10 @@ it('a change in a root is told in the same words', () => {
   };
   expect(changeLine(event, plain)).toBe(
     'lint  needs a restart (refused, no-marker)  edited in place: a: it changed; b: it changed; c: it changed; and 1 more',
+  );
+  const removed: Reason = { path: '', change: 'removed', why: 'the plugin is removed' };
+  expect(changeLine({ ...event, status: 'absent', detail: undefined, reasons: [removed] }, plain)).toBe(
+    'lint  needs a restart (absent)  taken away: the plugin is removed',
   );
   const hot: WatchEvent = {
     ...event,

@@ -131,7 +131,9 @@ test('airlock watch --to shows what is there after the agent was started anew, a
   const at = { ...env, AIRLOCK_LISTEN: `127.0.0.1:${first.port}` };
   const second = await startTestAgent({ root: first.layout.root, env: at });
   await program.until(program.error, /^Connected again, to the agent/);
-  expect(await person.until(person.out, / snapshot /)).toMatch(/^\S+Z {2}snapshot {2}1 plugin$/);
+  expect(await person.until(person.out, / snapshot /)).toMatch(
+    /^\S+Z {2}snapshot {2}1 plugin; see "airlock list"$/,
+  );
   await deliver(second, '2.0.0');
   await program.until(program.out, /"type":"install.complete".*"version":"2.0.0"/);
   const lines = linesOf(program.out);

@@ -133,7 +133,11 @@ describe('on a terminal', () => {
     expect(await shown('rollback', 'lint')).toMatch(
       /^0 rolled back {2}lint 1\.0\.1 is live again \(6 files, .*restart\)\n$/,
     );
-    expect(await shown('uninstall', 'lint')).toMatch(/^0 removed {2}lint is gone \(it was .*\)\n$/);
+    expect(await shown('uninstall', 'lint', '--no-restart')).toMatch(
+      /^0 removed {2}lint is gone \(it was .*; needs a restart, which was not wanted\)\n$/,
+    );
+    expect(await shown('rollback', 'lint')).toMatch(/^0 rolled back {2}lint .*; needs a restart\)\n$/);
+    expect(await shown('uninstall', 'lint')).toMatch(/^0 removed {2}lint .*; needs a restart\)\n$/);
     expect(await shown('uninstall', 'lint')).toBe('0 absent  There is no lint here\n');
     expect(await shown('recover')).toBe('0 Nothing was left half-way\n');
     expect(await shown('sweep')).toMatch(/\nswept {6}removed |^0 swept {6}removed /);

@@ -1,7 +1,7 @@
-import { cp, readFile, readdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { cp, mkdir, readFile, readdir, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import { classify, listDirectory, openSession } from '../../client/index.ts';
 import { createLoader } from '../../loader/index.ts';
@@ -10,6 +10,7 @@ import type { Restarted } from '../../shared/loading.ts';
 import { TOKEN, scratch, startTestAgent } from '../_kit/agent.ts';
 import { type Bundle, beginOf, pack, push } from '../_kit/bundle.ts';
 import { Program, examplePlugin } from '../_kit/program.ts';
+import { inProcess } from '../_kit/two-ways.ts';
 import { Wire } from '../_kit/wire.ts';
 
 const SKILL = 'skills/one/SKILL.md';
@@ -236,5 +237,53 @@ describe('a dry run', () => {
     } finally {
       await program.close();
     }
+  });
+
+  it('says what a push would leave out or refuse, and first what needs the restart', async () => {
+    const program = await Program.open();
+    onTestFinished(() => program.close());
+    await program.serve();
+    const source = join(program.folder, 'lint');
+    const files = Array.from({ length: 25 }, (_, i) => `skills/s${10 + i}/SKILL.md`);
+    const write = async (text: string): Promise<void> => {
+      for (const file of ['plugin.yaml', 'zone.md', ...files]) {
+        await mkdir(dirname(join(source, file)), { recursive: true });
+        await writeFile(join(source, file), file === 'plugin.yaml' ? 'name: lint\nversion: 1.0.0\n' : text);
+      }
+    };
+    await write('one');
+    await program.json(['push', source]);
+    await program.stop();
+    await write('two');
+    await writeFile(join(source, '.env'), '');
+    await symlink('/nowhere', join(source, 'out'));
+    const { code, text } = await inProcess(['classify', source, '--root', program.root]);
+    expect(code).toBe(0);
+    const lines = text.split('\n');
+    expect(lines.slice(0, 3)).toEqual([
+      'out is left out: the link points at nothing',
+      '.env looks like a secret: a push takes it only with --allow-secrets',
+      'cold  lint: the runtime would have to be restarted',
+    ]);
+    expect(lines.slice(3, 5).join()).toMatch(/ {2}\.env: .* zone\.md: /);
+    expect(lines.at(-2)).toBe('  and 7 more');
+    const bundle = await inProcess(['classify', join(source, 'plugin.yaml'), '--root', program.root]);
+    expect([bundle.code, bundle.text]).toEqual([
+      2,
+      expect.stringContaining('unpack a bundle first') as string,
+    ]);
+  });
+
+  it('a push of what is there already says that its restart is still due', async () => {
+    const program = await Program.open();
+    onTestFinished(() => program.close());
+    await program.serve();
+    const tokens = join(program.folder, 'tokens');
+    await writeFile(tokens, program.token);
+    await program.json(['push', examplePlugin, '--no-restart']);
+    const words = ['push', examplePlugin, '--to', program.url, '--token-file', tokens];
+    expect((await inProcess(words)).text).toMatch(/present .*; the runtime still has to be restarted\)\n$/);
+    await program.json(['restarted']);
+    expect((await inProcess(words)).text).toMatch(/present .* ms\)\n$/);
   });
 });

@@ -1,7 +1,7 @@
 /** The runtime of the examples, as a process of its own, over the built loader. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFile, rename } from 'node:fs/promises';
+import { appendFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
@@ -15,6 +15,7 @@ const FILES = {
   'rules/one.md': 'Rule one',
   'skills/review/SKILL.md': '---\nname: review\ndescription: Reviews\n---\nfirst\n',
   'skills/write/SKILL.md': '---\nname: write\ndescription: Writes\n---\nfirst\n',
+  'skills/README.md': 'no skill',
   'hooks/run.sh': '#!/bin/sh\n',
 };
 
@@ -22,7 +23,8 @@ type Line = { event: string; [key: string]: unknown };
 
 function start(root: string) {
   const child = spawn(process.execPath, [join(repository, 'examples/runtime/runtime.mjs'), root], {
-    stdio: ['pipe', 'pipe', 'pipe'],
+    // As in a container: without an input it runs on all the same.
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
   onTestFinished(() => void child.kill('SIGKILL'));
   let stderr = '';
@@ -69,6 +71,31 @@ test('a runtime runs an edited skill without a restart, asks for one for a hook,
 
   await appendFile(join(layout.live('lint'), 'hooks/run.sh'), 'exit 1\n');
   expect(await next()).toMatchObject({ event: 'needs-restart', reasons: [{ path: 'hooks/run.sh' }] });
-  child.stdin.end();
+  child.kill('SIGTERM');
   expect(await exit).toEqual([0, null]);
+});
+
+test('a runtime that may not report what it has loaded, or whose root is missing, says so and runs', async () => {
+  const layout = await makeRoot();
+  await install(layout, 'lint', FILES);
+  await writeFile(layout.loaded, 'in the way');
+  const first = start(layout.root);
+  expect(await first.next()).toMatchObject({
+    event: 'notice',
+    text: expect.stringMatching(/^Reporting that "lint" is loaded failed/) as string,
+    hint: expect.stringContaining('loadedDir') as string,
+  });
+  expect(await first.next()).toMatchObject({ event: 'loaded', plugin: 'lint' });
+  expect(await first.next()).toEqual({ event: 'ready', plugins: 1 });
+  await appendFile(join(layout.live('lint'), 'skills/review/SKILL.md'), 'second\n');
+  expect(await first.next()).toMatchObject({ event: 'notice' });
+  expect(await first.next()).toMatchObject({ event: 'reloaded', skills: [{ lastLine: 'second' }] });
+
+  await rm(layout.root, { recursive: true });
+  const second = start(layout.root);
+  expect(await second.next()).toMatchObject({
+    event: 'notice',
+    text: `There is no directory "${layout.root}"`,
+  });
+  expect(await second.next()).toEqual({ event: 'ready', plugins: 0 });
 });

@@ -107,11 +107,11 @@ describe.each(['stat', 'digest'] as const)('verify "%s"', (mode) => {
     );
   });
 
-  test('five files are named and the rest counted', async () => {
+  test('twenty files are named and the rest counted', async () => {
     const layout = await installed();
-    const extra = Object.fromEntries(Array.from({ length: 7 }, (_, i) => [`extra-${i}`, '']));
+    const extra = Object.fromEntries(Array.from({ length: 22 }, (_, i) => [`extra-${10 + i}`, '']));
     await writeFiles(layout.live('lint'), extra);
-    expect(reasonOf(await gate(layout, mode))).toMatch(/"extra-4" was not installed and 2 more$/);
+    expect(reasonOf(await gate(layout, mode))).toMatch(/"extra-29" was not installed and 2 more$/);
   });
 
   test('an empty marker is admitted with the warning that there is nothing to compare with', async () => {
