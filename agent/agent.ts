@@ -163,18 +163,18 @@ function restarterOf({ restart }: AgentConfig, { loads }: Workshop, log: Log): R
       });
 }
 
-/** A restart that was promised and had not ended well when an agent ended is made up for. */
+/** A restart that was promised and had not ended well when an agent ended is made up for, once. */
 async function restartWhatWaits(
-  { looks }: Workshop,
+  { loads }: Workshop,
   restarter: Restarter | undefined,
   log: Log,
 ): Promise<void> {
   try {
-    if (restarter !== undefined && (await looks.list()).some(({ pending }) => pending?.restarting)) {
+    if (restarter !== undefined && (await loads.takeUpPromises())) {
       restarter.want();
     }
   } catch (error) {
-    log.error({ err: error }, 'what waits for a restart cannot be listed');
+    log.error({ err: error }, 'what waits for a restart cannot be made up for');
   }
 }
 

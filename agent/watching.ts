@@ -89,7 +89,7 @@ export function watchPlugins(options: WatchingOptions): Watching {
   const run = async (): Promise<void> => {
     watch = createWatch(ports);
     await watch.ready;
-    mode = 'on';
+    mode = options.polling ? 'polling' : 'on';
     patience = AGAIN_MILLIS.first;
     log.info({ root }, 'watching');
     for await (const event of watch) {

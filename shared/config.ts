@@ -33,6 +33,9 @@ const list: z.ZodType<string[], string> = z.string().transform((text) =>
     .filter((item) => item !== ''),
 );
 
+const oneOf = <const T extends string>(names: readonly T[]): z.ZodType<T, string> =>
+  z.enum(names, { error: `must be one of ${names.join(', ')}` });
+
 /** `host:port`; an IPv6 host stands in brackets; port 0 lets the system choose. */
 const port = z
   .string()
@@ -120,7 +123,7 @@ export const settings = {
   ),
   watch: setting(
     'AIRLOCK_WATCH',
-    z.enum(['on', 'polling', 'off']),
+    oneOf(['on', 'polling', 'off']),
     'on',
     'whether edits by hand are told: on, polling (for file systems that tell nothing), off',
   ),
@@ -144,7 +147,7 @@ export const settings = {
   ),
   manifest: setting(
     'AIRLOCK_MANIFEST',
-    z.enum(['required', 'optional']),
+    oneOf(['required', 'optional']),
     'required',
     'whether a plugin must have a manifest',
   ),
@@ -159,7 +162,7 @@ export const settings = {
   ),
   durability: setting(
     'AIRLOCK_DURABILITY',
-    z.enum(['full', 'none']),
+    oneOf(['full', 'none']),
     'full',
     'none leaves out the syncs: for tests and tmpfs, where a power cut takes everything anyway',
   ),
@@ -205,7 +208,7 @@ export const settings = {
   ),
   logLevel: setting(
     'AIRLOCK_LOG_LEVEL',
-    z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+    oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
     'info',
     'what the log holds',
   ),

@@ -36,7 +36,7 @@ export type RecoveryResult = z.infer<typeof recoveryResultSchema>;
 /** Whether edits by hand are seen; the last things that hindered it. */
 export const watchStatusSchema = z.object({
   /** `failed`: it ended, and is started again in a while. */
-  mode: z.enum(['off', 'starting', 'on', 'failed']),
+  mode: z.enum(['off', 'starting', 'on', 'polling', 'failed']),
   notices: z.array(z.string()),
 });
 export type WatchStatus = z.infer<typeof watchStatusSchema>;

@@ -126,6 +126,18 @@ export const pendingPlugins = (ground: Ground): string[] =>
     .filter((name) => isPluginName(name) && pendingOf(ground, name) !== undefined)
     .toSorted();
 
+/** The plugins of which a restart was promised that never ended well. */
+export const promisedPlugins = (ground: Ground): string[] =>
+  pendingPlugins(ground).filter((plugin) => pendingOf(ground, plugin)?.restarting === true);
+
+/** The promised restart is tried once more: after that, nobody is known to restart. Throws what the disk throws. */
+export function noteLastTry(ground: Ground, plugin: string): void {
+  const pending = pendingOf(ground, plugin);
+  if (pending?.restarting === true) {
+    putPending(ground, plugin, { ...pending, restarting: false });
+  }
+}
+
 /** The directory may be another file system than the root, so that the temporary file lies beside what it becomes. */
 function putLoaded({ disk, layout }: Ground, plugin: string, generation: string, began: number): void {
   const path = layout.loadedOf(plugin);

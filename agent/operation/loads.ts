@@ -19,12 +19,12 @@ const AHEAD_MILLIS = 60_000;
 
 export class Loads {
   readonly #ask: Ask;
-  readonly #holds: Pick<Holds, 'hold'>;
+  readonly #holds: Pick<Holds, 'hold' | 'tryHold'>;
   readonly #lanes: Lanes;
   readonly #clock: Clock;
   readonly #swaps = new Map<string, number>();
 
-  constructor(ask: Ask, holds: Pick<Holds, 'hold'>, lanes: Lanes, clock: Clock) {
+  constructor(ask: Ask, holds: Pick<Holds, 'hold' | 'tryHold'>, lanes: Lanes, clock: Clock) {
     this.#ask = ask;
     this.#holds = holds;
     this.#lanes = lanes;
@@ -82,6 +82,23 @@ export class Loads {
   /** Plugins that wait for a restart. */
   async pending(): Promise<string[]> {
     return (await this.#ask({ kind: 'pending' }, 'names').answer).plugins;
+  }
+
+  /**
+   * Whether a restart was promised that never ended well. It is promised no more: a command that ends the agent as well would
+   * else run at each of its starts.
+   */
+  async takeUpPromises(): Promise<boolean> {
+    const { plugins } = await this.#ask({ kind: 'promised' }, 'names').answer;
+    for (const plugin of plugins) {
+      const release = await this.#holds.tryHold(plugin);
+      if (release !== undefined) {
+        await this.#lanes
+          .run(plugin, () => this.#ask({ kind: 'last-try', plugin }, 'noted').answer)
+          .finally(release);
+      }
+    }
+    return plugins.length > 0;
   }
 
   /** @throws Fault INVALID_PARAMS, CONFLICT, LOCKED, READ_ONLY, NO_SPACE */

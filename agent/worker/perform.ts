@@ -9,7 +9,13 @@ import { basisOf, liveDrift, takenGeneration } from '../install/loaded.ts';
 import { forgetOperations, questionOf, recall, remember } from '../install/memory.ts';
 import { recover } from '../install/recover.ts';
 import { receiptOf } from '../install/records.ts';
-import { liveVersions, noteLoaded, pendingPlugins } from '../install/reports.ts';
+import {
+  liveVersions,
+  noteLastTry,
+  noteLoaded,
+  pendingPlugins,
+  promisedPlugins,
+} from '../install/reports.ts';
 import { rollback } from '../install/rollback.ts';
 import { discardSlot, lookAtLive } from '../install/slot.ts';
 import { forgetBefore, sweepPlugin } from '../install/sweep.ts';
@@ -81,6 +87,11 @@ export function perform(ground: Ground, task: Task, answer: (answer: Answer) => 
       return answer({ kind: 'noted' });
     case 'pending':
       return answer({ kind: 'names', plugins: pendingPlugins(ground) });
+    case 'promised':
+      return answer({ kind: 'names', plugins: promisedPlugins(ground) });
+    case 'last-try':
+      noteLastTry(ground, task.plugin);
+      return answer({ kind: 'noted' });
     case 'restart-asked': {
       const { operationId } = task.params;
       const known = recall(ground, operationId, restartOf(task.params), restartedSchema);

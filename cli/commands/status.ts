@@ -37,6 +37,7 @@ const WATCHES = {
   off: 'edits by hand are not told (AIRLOCK_WATCH)',
   starting: 'begins to',
   on: 'edits by hand are told',
+  polling: 'edits by hand are told, by looking again and again (AIRLOCK_WATCH)',
   failed: 'NOT watched: it broke, and is tried again',
 };
 

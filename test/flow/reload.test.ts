@@ -163,6 +163,27 @@ describe('the restart command of an agent', () => {
     await until(async () => expect(await get(again)).toMatchObject({ loaded: installId }));
     expect((await get(again)).pending).toBeUndefined();
   });
+
+  it('that never ends well runs once at the next start, and not at every one', async () => {
+    const folder = await scratch();
+    const runs = (): Promise<string> => readFile(join(folder, 'runs'), 'utf8');
+    const env = { AIRLOCK_RESTART_COMMAND: `echo run >> ${folder}/runs; false` };
+    const first = await startTestAgent({ env });
+    await put(await Wire.start(first), await version('1', '1'));
+    await until(async () => expect(await runs()).toBe('run\n'));
+    await first.close();
+    const { root } = first.layout;
+    const second = await startTestAgent({ root, env });
+    await until(async () => expect(await runs()).toBe('run\nrun\n'));
+    expect((await get(await Wire.start(second))).pending).toMatchObject({ restarting: false });
+    await second.close();
+    const third = await startTestAgent({ root, env });
+    const wire = await Wire.start(third);
+    // The next cold change brings it back: what runs then runs once for both.
+    await put(wire, await version('2', '1'));
+    await until(async () => expect(await runs()).toBe('run\nrun\nrun\n'));
+    expect((await get(wire)).pending).toMatchObject({ restarting: true });
+  });
 });
 
 describe('a dry run', () => {

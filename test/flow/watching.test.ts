@@ -37,7 +37,9 @@ class Place {
     const agent = await startTestAgent({ env, ...(root === undefined ? {} : { root }) });
     const wire = await Wire.start(agent);
     const place = new Place(agent, wire);
-    await place.until(async () => expect((await place.status()).watch.mode).toBe('on'));
+    await place.until(async () =>
+      expect((await place.status()).watch.mode).toBe(env['AIRLOCK_WATCH'] ?? 'on'),
+    );
     return place;
   }
 
