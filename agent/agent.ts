@@ -110,12 +110,14 @@ export async function startAgent(
         clearInterval(timer);
         changing();
         hearing?.close();
-        await watching?.close();
+        const unwatched = watching?.close();
         server.stop();
         await atMost(DRAIN_MILLIS * 0.8, workshop.drain());
         await atMost(DRAIN_MILLIS * 0.1, restarter?.close() ?? Promise.resolve());
         await server.close(CLOSE.draining, 'draining', DRAIN_MILLIS * 0.1);
         await workshop.close();
+        // What it still asks has ended with the threads.
+        await unwatched;
         served.release();
         log.info('closed');
       },

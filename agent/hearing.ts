@@ -1,12 +1,15 @@
 /** Hears what runtimes report as loaded, as far as the file system tells of it: the reports count without being heard. */
 import { type FSWatcher, watch } from 'node:fs';
-import { mkdir, readFile, readdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { EventBody } from '../shared/events.ts';
 import { toFault, type Fault } from '../shared/fault.ts';
-import { readLoaded } from '../shared/loaded.ts';
+import { type Loaded, readLoaded } from '../shared/loaded.ts';
 import { isPluginName } from '../shared/name.ts';
+import { nodeDisk } from './disk/node-disk.ts';
+import { readText } from './disk/record.ts';
+import { LOADED_MAX_BYTES } from './install/loaded.ts';
 
 /** Who stands in the events as the cause. */
 const CAUSE = 'runtime';
@@ -26,12 +29,17 @@ export async function hearLoaded(
   reported: (plugin: string) => void,
 ): Promise<Hearing> {
   const known = new Map<string, string>();
-  const look = async (entry: string): Promise<void> => {
+  // The directory is the runtime's: what lies there may be anything, also endless.
+  const read = (entry: string): Loaded | undefined => {
+    const reading = readText(nodeDisk, join(directory, entry), LOADED_MAX_BYTES);
+    return reading.kind === 'text' ? readLoaded(reading.text) : undefined;
+  };
+  const look = (entry: string): void => {
     const plugin = entry.replace(/\.json$/, '');
     if (plugin === entry || !isPluginName(plugin)) {
       return;
     }
-    const report = readLoaded(await readFile(join(directory, entry), 'utf8').catch(() => ''));
+    const report = read(entry);
     reported(plugin);
     if (report === undefined || known.get(plugin) === report.generation) {
       return;
@@ -45,10 +53,9 @@ export async function hearLoaded(
   try {
     await mkdir(directory, { recursive: true });
     for (const entry of await readdir(directory)) {
-      const report = readLoaded(await readFile(join(directory, entry), 'utf8').catch(() => ''));
-      known.set(entry.replace(/\.json$/, ''), report?.generation ?? '');
+      known.set(entry.replace(/\.json$/, ''), read(entry)?.generation ?? '');
     }
-    watcher = watch(directory, { persistent: false }, (_, entry) => void look(entry ?? ''));
+    watcher = watch(directory, { persistent: false }, (_, entry) => look(entry ?? ''));
     watcher.on('error', (error) => complain(toFault(error, 'Watching what the runtime has loaded')));
   } catch (error) {
     complain(toFault(error, 'Watching what the runtime has loaded'));

@@ -17,7 +17,10 @@ import type { Log } from './log.ts';
 import type { Clock } from './operation/clock.ts';
 import type { Looks } from './operation/looks.ts';
 
-/** A watcher that broke is started again after so long (milliseconds), each time twice as long, up to the last. */
+/**
+ * A watcher that broke is started again after so long (milliseconds), each time twice as long, up to the last; once it has run
+ * for longer than that, it begins with the first again.
+ */
 const AGAIN_MILLIS = { first: 1000, most: 60_000 };
 /** What went wrong is remembered so often. */
 const NOTICES_MAX = 10;
@@ -64,9 +67,12 @@ export function watchPlugins(options: WatchingOptions): Watching {
   const poll = pollingEyes(clock);
   const ports: Ports = {
     roots: [root],
-    admit: (name) => looks.admission(name),
+    admit: (name) => {
+      own.look(name);
+      return looks.admission(name);
+    },
     installed: (path, installId) => looks.installedFiles(basename(path), installId),
-    loaded: (name, generation) => looks.knownLoaded(name, generation),
+    loaded: (name, generation, stamp) => looks.knownLoaded(name, generation, stamp),
     ignore: options.ignore,
     clock,
     eyes: options.polling ? poll : systemEyes,
@@ -76,25 +82,33 @@ export function watchPlugins(options: WatchingOptions): Watching {
       log.warn(text);
     },
   };
-  const take = async ({ plugin, cause, status, kind, reasons }: WatchEvent): Promise<void> => {
+  const take = async ({ plugin, cause, status, kind, reasons }: WatchEvent, seen: number): Promise<void> => {
     const live = cause.by === 'swap' ? cause.installId : undefined;
     const isOwn = (live !== undefined || status === 'absent') && own.take(plugin, live ?? null);
+    own.forget(plugin, seen);
     if (closed || isOwn) {
+      return;
+    }
+    // What was seen before or in the middle of an operation: its own event, told since, says what it all means. In doubt cold.
+    if (own.has(plugin) && cause.by === 'edit' && (status !== 'admitted' || kind !== 'cold')) {
       return;
     }
     // Nobody is known to restart for an edit: a plugin that writes into its own tree would restart its runtime for ever.
     const reload = reloadOf({ kind, reasons: [...reasons] }, false);
     tell({ type: 'plugin.changed', data: { plugin, ...reload, cause: cause.by } });
   };
+  let since: number | undefined;
   const run = async (): Promise<void> => {
+    own.clear();
     watch = createWatch(ports);
     await watch.ready;
     mode = options.polling ? 'polling' : 'on';
-    patience = AGAIN_MILLIS.first;
+    since = clock.now();
     log.info({ root }, 'watching');
     for await (const event of watch) {
+      const seen = own.seen(event.plugin);
       // Not waited for: another plugin may be busy for long.
-      turn(event.plugin, () => take(event)).catch((error: unknown) => {
+      turn(event.plugin, () => take(event, seen)).catch((error: unknown) => {
         log.error({ err: error }, 'a change cannot be told');
       });
     }
@@ -107,6 +121,10 @@ export function watchPlugins(options: WatchingOptions): Watching {
       mode = 'failed';
       note(`The watcher broke (${toFault(error, 'Watching').message}) and is started again`);
       log.error({ err: error }, 'the watcher broke: edits by hand are not told until it runs again');
+      if (since !== undefined && clock.now() - since > AGAIN_MILLIS.most) {
+        patience = AGAIN_MILLIS.first;
+      }
+      since = undefined;
       cancel = clock.after(patience, start);
       patience = Math.min(patience * 2, AGAIN_MILLIS.most);
     });
@@ -119,14 +137,21 @@ export function watchPlugins(options: WatchingOptions): Watching {
     close: async () => {
       closed = true;
       cancel();
-      await watch?.close();
+      await watch
+        ?.close()
+        .catch((error: unknown) => log.error({ err: error }, 'the watcher does not end well'));
     },
   };
 }
 
-/** What the agent itself has made live, in order, until the watcher has seen it. */
+type Made = { installId: string | null; at: number };
+
+/** What the agent itself has made live, in order, until the watcher has seen it. Told after it lay on the disk. */
 class OwnSwaps {
-  readonly #made = new Map<string, (string | null)[]>();
+  readonly #made = new Map<string, Made[]>();
+  /** How many had been told when a plugin was last looked at: those were there to be seen. */
+  readonly #looked = new Map<string, number>();
+  #count = 0;
 
   heard({ type, data }: EventBody): void {
     if (type === 'install.swapped' || type === 'install.rolled-back') {
@@ -136,24 +161,56 @@ class OwnSwaps {
     }
   }
 
+  /** The watcher looks at a plugin. */
+  look(plugin: string): void {
+    if (this.#made.has(plugin)) {
+      this.#looked.set(plugin, this.#count);
+    }
+  }
+
+  /** What had been told when the watcher last looked. */
+  seen(plugin: string): number {
+    return this.#looked.get(plugin) ?? 0;
+  }
+
   /** Whether the agent has made this live (null: nothing). Of several in one burst the watcher sees only the last. */
   take(plugin: string, installId: string | null): boolean {
     const made = this.#made.get(plugin) ?? [];
-    const index = made.indexOf(installId);
-    if (index === -1) {
-      return false;
-    }
-    made.splice(0, index + 1);
-    if (made.length === 0) {
-      this.#made.delete(plugin);
-    }
-    return true;
+    const index = made.findIndex((one) => one.installId === installId);
+    this.#keep(plugin, made.slice(index + 1));
+    return index !== -1;
+  }
+
+  /** Forgets what lay there when the watcher looked: what it has not told by now, it tells no more. */
+  forget(plugin: string, seen: number): void {
+    this.#keep(
+      plugin,
+      (this.#made.get(plugin) ?? []).filter(({ at }) => at > seen),
+    );
+  }
+
+  /** Whether the watcher has not told all of a plugin yet. */
+  has(plugin: string): boolean {
+    return this.#made.has(plugin);
+  }
+
+  clear(): void {
+    this.#made.clear();
+    this.#looked.clear();
   }
 
   #note(plugin: string, installId: string | null): void {
-    const made = this.#made.get(plugin) ?? [];
-    made.push(installId);
-    made.splice(0, made.length - OWN_MAX);
-    this.#made.set(plugin, made);
+    this.#count += 1;
+    const made = [...(this.#made.get(plugin) ?? []), { installId, at: this.#count }];
+    this.#keep(plugin, made.slice(-OWN_MAX));
+  }
+
+  #keep(plugin: string, made: Made[]): void {
+    if (made.length > 0) {
+      this.#made.set(plugin, made);
+    } else {
+      this.#made.delete(plugin);
+      this.#looked.delete(plugin);
+    }
   }
 }

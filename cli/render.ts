@@ -26,13 +26,6 @@ const RELOADS = { none: '', hot: '; only skills changed', restart: '; needs a re
 export const reloadText = ({ action, restarting }: Pick<Reload, 'action' | 'restarting'>): string =>
   `${RELOADS[action]}${action === 'restart' && !restarting ? ', which was not wanted' : ''}`;
 
-/** Of a change that needs a restart: first what needs it, then the skills that could have been read again. */
-export function tellingFirst(reasons: readonly Reason[]): Reason[] {
-  const isSkill = ({ path, change }: Reason): boolean =>
-    change === 'modified' && /(?:^|\/)SKILL\.md$/.test(path);
-  return [...reasons.filter((reason) => !isSkill(reason)), ...reasons.filter(isSkill)];
-}
-
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 
 /** A number of bytes, such as `31.0 KiB`. */

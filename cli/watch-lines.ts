@@ -4,7 +4,7 @@ import { posix } from 'node:path';
 import type { AgentEvent } from '../client/index.ts';
 import type { WatchEvent } from '../loader/index.ts';
 import type { Reason } from '../shared/classify.ts';
-import { type Paint, plural, reasonText, safe, tellingFirst } from './render.ts';
+import { type Paint, plural, reasonText, safe } from './render.ts';
 
 /** Reasons or skills that are named; more are counted. */
 const NAMED_MAX = 3;
@@ -43,9 +43,7 @@ type Change = {
 function changeText({ plugin, kind, beside, cause, reasons, total, skills }: Change, paint: Paint): string {
   const { colour, says } = MEANS[kind];
   const isCold = kind === 'cold';
-  const named = isCold
-    ? tellingFirst(reasons).map(reasonText)
-    : skills.map((skill) => (skill === '' ? 'SKILL.md' : skill));
+  const named = isCold ? reasons.map(reasonText) : skills.map((skill) => (skill === '' ? 'SKILL.md' : skill));
   const left = (isCold ? total : skills.length) - Math.min(NAMED_MAX, named.length);
   const what = [...named.slice(0, NAMED_MAX), ...(left > 0 ? [`and ${left} more`] : [])].join('; ');
   return `${paint('bold', safe(plugin))}  ${paint(colour, says)}${safe(beside)}  ${safe(cause)}${what === '' ? '' : `: ${safe(what)}`}`;

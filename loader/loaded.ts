@@ -8,11 +8,20 @@ import { type Loaded, loadedSchema } from '../shared/loaded.ts';
 import { pluginNameSchema } from '../shared/name.ts';
 import type { Settings } from './settings.ts';
 
-/** Writes `.loaded/<name>.json`: a reader finds the old one or the new one, whole, also after a power cut. */
-export async function writeLoaded(settings: Settings, name: string, generation: string): Promise<void> {
+/**
+ * Writes `.loaded/<name>.json`: a reader finds the old one or the new one, whole, also after a power cut.
+ *
+ * @param asked since when it may have been read (milliseconds since the epoch): a later edit may not be loaded.
+ */
+export async function writeLoaded(
+  settings: Settings,
+  name: string,
+  generation: string,
+  asked: number,
+): Promise<void> {
   const [layout] = settings.layouts;
   const directory = layout.loaded;
-  const at = new Date(settings.clock.now()).toISOString();
+  const at = new Date(asked).toISOString();
   const record = loadedSchema.safeParse({ version: 1, generation, at } satisfies Loaded);
   if (!pluginNameSchema.safeParse(name).success || !record.success) {
     throw new Fault('INVALID_PARAMS', `"${name}" of the generation "${generation}" cannot have been loaded`, {

@@ -23,6 +23,7 @@ export const reloadSchema = z.object({
 });
 export type Reload = z.infer<typeof reloadSchema>;
 
+/** The reasons that need a restart come first, for a list may be cut; then by path. */
 export type Verdict = { kind: Reload['kind']; reasons: Reason[] };
 
 export type ClassifyOptions = {
@@ -43,7 +44,7 @@ const isSkill = (path: string): boolean => path.slice(path.lastIndexOf('/') + 1)
 export function classify(
   before: readonly FileEntry[] | undefined,
   after: readonly FileEntry[] | undefined,
-  { hotReload, ignore = createIgnore() }: ClassifyOptions = {},
+  { hotReload, ignore }: ClassifyOptions = {},
 ): Verdict {
   if (after === undefined) {
     return cold('removed', 'the plugin is removed');
@@ -51,11 +52,7 @@ export function classify(
   if (before === undefined) {
     return cold('added', 'no version is known to have been live');
   }
-  const old = byPath(before, ignore);
-  const now = byPath(after, ignore);
-  const paths = [...new Set([...old.keys(), ...now.keys()])].toSorted();
-  const reasons = paths.flatMap((path) => difference(path, old.get(path), now.get(path)) ?? []);
-  return verdictOf(reasons, hotReload);
+  return verdictOf(differences(before, after, ignore), hotReload);
 }
 
 /** What a runtime is taken to have loaded, as far as that is known. */
@@ -80,20 +77,17 @@ export function classifyLoaded(
   if (basis.kind === 'unknown') {
     return cold('added', basis.why);
   }
-  const { kind, reasons } = classify(basis.list, after, options);
-  const named = new Set(reasons.map(({ path }) => path));
+  const found = differences(basis.list, after, options.ignore);
+  const named = new Set(found.map(({ path }) => path));
   const edits = basis.edited
     .filter((path) => !named.has(path))
-    .map((path): Reason => ({
+    .map((path): Difference => ({
       path,
       change: 'modified',
       why: 'it was edited in place, and may be loaded so',
+      hot: isSkill(path),
     }));
-  if (edits.length === 0) {
-    return { kind, reasons };
-  }
-  const isHot = kind !== 'cold' && options.hotReload !== false && edits.every(({ path }) => isSkill(path));
-  return { kind: isHot ? 'skill-content-only' : 'cold', reasons: [...reasons, ...edits] };
+  return verdictOf([...found, ...edits], options.hotReload);
 }
 
 const ACTIONS = { identical: 'none', 'skill-content-only': 'hot', cold: 'restart' } as const;
@@ -112,11 +106,24 @@ const cold = (change: Reason['change'], why: string): Verdict => ({
 const byPath = (list: readonly FileEntry[], ignore: Ignore): Map<string, FileEntry> =>
   new Map(list.filter(({ path }) => counts(path, ignore)).map((file) => [file.path, file]));
 
+type Difference = Reason & { hot: boolean };
+
+function differences(
+  before: readonly FileEntry[],
+  after: readonly FileEntry[],
+  ignore: Ignore = createIgnore(),
+): Difference[] {
+  const old = byPath(before, ignore);
+  const now = byPath(after, ignore);
+  const paths = [...new Set([...old.keys(), ...now.keys()])].toSorted();
+  return paths.flatMap((path) => difference(path, old.get(path), now.get(path)) ?? []);
+}
+
 function difference(
   path: string,
   old: FileEntry | undefined,
   now: FileEntry | undefined,
-): (Reason & { hot: boolean }) | undefined {
+): Difference | undefined {
   if (old === undefined) {
     return { path, change: 'added', why: 'the version before does not have it', hot: false };
   }
@@ -134,8 +141,9 @@ function difference(
     : { path, change: 'modified', why: 'its content changed, and it is no SKILL.md', hot: false };
 }
 
-function verdictOf(found: readonly (Reason & { hot: boolean })[], hotReload: boolean | undefined): Verdict {
-  const reasons = found.map(({ path, change, why }) => ({ path, change, why }));
+function verdictOf(found: readonly Difference[], hotReload: boolean | undefined): Verdict {
+  const coldFirst = [...found.filter(({ hot }) => !hot), ...found.filter(({ hot }) => hot)];
+  const reasons = coldFirst.map(({ path, change, why }) => ({ path, change, why }));
   if (found.length === 0) {
     return { kind: 'identical', reasons };
   }

@@ -103,8 +103,8 @@ export class Ledger {
       if (is !== undefined) after.push(is);
     }
     const { kind, reasons } = classify(before, after, hotReload === undefined ? {} : { hotReload });
-    const all = [...reasons, ...odd].toSorted((a, b) => (a.path < b.path ? -1 : 1));
-    return { kind: odd.length > 0 ? 'cold' : kind, reasons: all };
+    const strange = odd.toSorted((a, b) => (a.path < b.path ? -1 : 1));
+    return { kind: odd.length > 0 ? 'cold' : kind, reasons: [...strange, ...reasons] };
   }
 
   /** The directories of the skills in which something differs. */

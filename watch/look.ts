@@ -36,11 +36,16 @@ export async function statOf(path: string): Promise<Stats | undefined> {
   }
 }
 
-/** Looks at one path of a tree, '' for all of it. Without `spare` every file is read. */
+/**
+ * Looks at one path of a tree, '' for all of it. Without `spare` every file is read.
+ *
+ * @throws the signal's reason, once it is aborted.
+ */
 export async function lookAt(
   root: string,
   path: string,
   ignore: Ignore,
+  signal: AbortSignal,
   spare: Spare = () => undefined,
 ): Promise<Sight> {
   let stats: Stats | undefined;
@@ -51,14 +56,16 @@ export async function lookAt(
   }
   if (stats === undefined) return { kind: 'absent' };
   if (stats.isDirectory()) {
-    return ignore(`${path}/`) ? { kind: 'absent' } : lookBelow(root, path, ignore, spare);
+    return ignore(`${path}/`) ? { kind: 'absent' } : lookBelow(root, path, { ignore, signal, spare });
   }
   if (!counts(path, ignore)) return { kind: 'absent' };
-  const seen = await lookAtFile(root, path, stats, spare);
+  const seen = await lookAtFile(root, path, stats, signal, spare);
   return seen === undefined ? { kind: 'absent' } : { kind: 'file', seen };
 }
 
-async function lookBelow(root: string, top: string, ignore: Ignore, spare: Spare): Promise<Sight> {
+type How = { ignore: Ignore; signal: AbortSignal; spare: Spare };
+
+async function lookBelow(root: string, top: string, { ignore, signal, spare }: How): Promise<Sight> {
   const seen: Seen[] = [];
   const work: string[] = [top];
   let running = 0;
@@ -80,6 +87,7 @@ async function lookBelow(root: string, top: string, ignore: Ignore, spare: Spare
     };
     const one = async (path: string): Promise<void> => {
       if (path === top || path.endsWith('/')) {
+        signal.throwIfAborted();
         for (const entry of await list(root, path.replace(/\/$/, ''), seen)) {
           const isDirectory = entry.isDirectory();
           const below = `${path === '' || path.endsWith('/') ? path : `${path}/`}${entry.name}`;
@@ -89,7 +97,7 @@ async function lookBelow(root: string, top: string, ignore: Ignore, spare: Spare
         }
         return;
       }
-      const file = await lookAtFile(root, path, undefined, spare);
+      const file = await lookAtFile(root, path, undefined, signal, spare);
       if (file !== undefined) seen.push(file);
     };
     next();
@@ -110,19 +118,21 @@ async function lookAtFile(
   root: string,
   path: string,
   known: Stats | undefined,
+  signal: AbortSignal,
   spare: Spare,
 ): Promise<Seen | undefined> {
   try {
     const stats = known ?? (await lstat(join(root, path)));
     if (!stats.isFile()) return { path, odd: 'it is no regular file' };
-    return spare(path, stats) ?? (await hashFile(root, path));
+    return spare(path, stats) ?? (await hashFile(root, path, signal));
   } catch (error) {
+    signal.throwIfAborted();
     return isGone(error) ? undefined : { path, odd: whyOf(error) };
   }
 }
 
 /** With the size and mode that the file has by then. */
-async function hashFile(root: string, path: string): Promise<Seen> {
+async function hashFile(root: string, path: string, signal: AbortSignal): Promise<Seen> {
   const file = await open(join(root, path), CAUTIOUSLY);
   try {
     const stats = await file.stat();
@@ -131,6 +141,7 @@ async function hashFile(root: string, path: string): Promise<Seen> {
     const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, stats.size + 1));
     let size = 0;
     for (;;) {
+      signal.throwIfAborted();
       const { bytesRead } = await file.read(chunk, 0, chunk.length, size);
       if (bytesRead === 0) break;
       hash.update(chunk.subarray(0, bytesRead));

@@ -69,6 +69,11 @@ export class Nest {
     this.#stale = true;
   }
 
+  /** Which directory was there when it was last looked at; undefined for none. */
+  get identity(): string | undefined {
+    return this.#identity;
+  }
+
   get isStale(): boolean {
     return this.#stale;
   }

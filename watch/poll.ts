@@ -6,12 +6,15 @@ import { join } from 'node:path';
 import type { Clock, Eyes } from './ports.ts';
 
 export const POLL_MILLIS = 1000;
+/** Where a look takes long, the time between two is so many times as long: looking stays a small part of what the machine does. */
+const REST = 20;
 /** Times are as coarse as the kernel's tick: what is younger than this may change again unseen. */
 const RECENT_MILLIS = 100;
 
 type Stamps = Map<string, string>;
 
-export function pollingEyes(clock: Clock): Eyes {
+/** @param time in milliseconds, by which it is measured how long a look takes. */
+export function pollingEyes(clock: Clock, time = (): number => performance.now()): Eyes {
   return {
     open(directory, deep, tell) {
       let closed = false;
@@ -28,8 +31,13 @@ export function pollingEyes(clock: Clock): Eyes {
           if (!stamps.has(path)) tell(path);
         }
       };
-      const again = (): void => {
-        cancel = clock.after(POLL_MILLIS, () => void look().then(() => (closed ? undefined : again())));
+      const again = (millis = POLL_MILLIS): void => {
+        cancel = clock.after(millis, () => {
+          const began = time();
+          const goOn = (): void =>
+            closed ? undefined : again(Math.max(POLL_MILLIS, (time() - began) * REST));
+          void look().then(goOn);
+        });
       };
       const ready = (async () => {
         stamps = await stampsOf(directory, deep);

@@ -66,8 +66,10 @@ export type Ports = {
   /**
    * What is known of the loading of a plugin whose version of that generation lies there. Without it the runtime has loaded
    * what lay there when the watch began, and what it was told of or said since.
+   *
+   * @param stamp of what was known before. @returns undefined if that is still all.
    */
-  loaded?(name: string, generation: string): Promise<Known>;
+  loaded?(name: string, generation: string, stamp: string | undefined): Promise<Known | undefined>;
   ignore: Ignore;
   clock: Clock;
   /** Those that the system wakes up. */
@@ -86,7 +88,7 @@ export type WatchEvent = {
    * is what is loaded (after a swap to the same files, or when a pending cold change was taken back).
    */
   readonly kind: 'identical' | 'skill-content-only' | 'cold';
-  /** Every path that differs from what is loaded, sorted. */
+  /** Every path that differs from what is loaded: what needs a restart first, then by path. */
   readonly reasons: readonly Reason[];
   /** The directories with a SKILL.md in which something differs, relative, sorted; '' for the plugin's own. */
   readonly skills: readonly string[];

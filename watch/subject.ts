@@ -21,21 +21,31 @@ export class Subject {
   /** In the order of the roots. */
   readonly nests: readonly Nest[];
   readonly #ports: Ports;
+  readonly #signal: AbortSignal;
   readonly #ledger = new Ledger();
   /** What the gate has admitted at last. */
   #admitted: Admitted | undefined;
   /** The generation whose files the ledger has. */
   #generation: string | undefined;
   #installId: string | undefined;
+  /** Which directory it lay in. */
+  #identity: string | undefined;
   /** Of a generation that is looked at for the first time: its files as they were installed. */
   #installed: readonly FileEntry[] | undefined;
   /** What was last known elsewhere of what is loaded. */
   #stamp: string | undefined;
 
-  constructor(name: string, ports: Ports) {
+  /** @param signal ends the reading of files. */
+  constructor(name: string, ports: Ports, signal: AbortSignal) {
     this.name = name;
     this.#ports = ports;
+    this.#signal = signal;
     this.nests = isPluginName(name) ? ports.roots.map((root) => new Nest(root, name)) : [];
+  }
+
+  /** Nothing lies there, and nothing ever did that could be loaded. */
+  get isBlank(): boolean {
+    return this.#generation === undefined && this.nests.every((nest) => nest.identity === undefined);
   }
 
   /** What lies there now is what the runtime has loaded. */
@@ -43,18 +53,22 @@ export class Subject {
     this.#ledger.load();
   }
 
-  /** Takes over what is known elsewhere of what is loaded, and returns it if that is news. */
-  async learn(): Promise<Known['loaded'] | undefined> {
+  /**
+   * Takes over what is known elsewhere of what is loaded, and returns it if that is news.
+   *
+   * @param edited what lies there was edited just now: it is not loaded for nobody saying anything.
+   */
+  async learn(edited = false): Promise<Known['loaded'] | undefined> {
     if (this.#admitted === undefined) return undefined;
     const { path: root, generation } = this.#admitted;
-    const known = await this.#ports.loaded?.(this.name, generation);
-    if (known === undefined || known.stamp === this.#stamp) return undefined;
+    const known = await this.#ports.loaded?.(this.name, generation, this.#stamp);
+    if (known === undefined) return undefined;
     const { stamp, loaded } = known;
     this.#stamp = stamp;
     if (loaded === 'unknown') {
       this.#ledger.unload();
     } else if (loaded === 'live') {
-      this.#ledger.load();
+      if (!edited) this.#ledger.load();
     } else {
       this.#ledger.load(loaded.files);
       for (const path of loaded.at === undefined ? [] : this.#ledger.differing()) {
@@ -92,7 +106,7 @@ export class Subject {
     if (paths !== undefined) {
       let news = false;
       for (const path of paths) {
-        const sight = await lookAt(root, path, ignore);
+        const sight = await lookAt(root, path, ignore, this.#signal);
         if (sight.kind === 'directory') {
           // It may have come before it was watched: watch anew, then look at everything.
           nest.reopen();
@@ -112,7 +126,7 @@ export class Subject {
     const list = isNew && installId !== undefined ? await this.#ports.installed(root, installId) : undefined;
     if (isNew) this.#installed = list?.filter((file) => counts(file.path, ignore));
     const known = isNew ? fileOf(this.#installed) : this.#seenFile;
-    const sight = await lookAt(root, '', ignore, await spareOf(root, known));
+    const sight = await lookAt(root, '', ignore, this.#signal, await spareOf(root, known));
     const news = this.#ledger.replace('', sight.kind === 'directory' ? sight.seen : []);
     this.#generation = generation;
     return { news, again: false };
@@ -128,11 +142,15 @@ export class Subject {
     const turned = isThere !== (this.#admitted !== undefined);
     this.#admitted = isThere ? admission : undefined;
     const installId = isThere ? admission.installId : undefined;
+    const identity = this.nests.find(({ directory }) => isThere && directory === admission.path)?.identity;
+    // An empty marker was made a full one: the version is what it was.
+    const isAdopted = !news && !turned && this.#installId === undefined && identity === this.#identity;
+    this.#identity = identity;
     const swapped = installId !== undefined && installId !== this.#installId;
     if (isThere || admission.status === 'absent') this.#installId = installId;
-    if (!turned && !(isThere && (news || swapped))) return [];
+    if (!turned && !(isThere && (news || (swapped && !isAdopted)))) return [];
     if (!swapped) {
-      await this.learn();
+      await this.learn(true);
       return [this.#tell(admission, { by: 'edit' })];
     }
     // What a swap means is judged by what was loaded when it was made.

@@ -7,7 +7,6 @@
 import { statfs } from 'node:fs/promises';
 
 import { Fault } from '../shared/fault.ts';
-import { isPluginName } from '../shared/name.ts';
 import type { EyesFor } from './nest.ts';
 import type { Ports, Watch, WatchEvent } from './ports.ts';
 import { Queue } from './queue.ts';
@@ -61,6 +60,8 @@ class Watcher {
   /** One thing after another: what is looked at, and in which order, is never a matter of luck. */
   #lane: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | undefined;
+  /** What is being read need not be read to its end when nobody is told of it any more. */
+  readonly #abort = new AbortController();
   #flood = { since: 0, count: 0 };
   /** The eyes alone do not keep the process alive. */
   readonly #alive = setInterval(() => {}, 2 ** 30);
@@ -92,16 +93,20 @@ class Watcher {
     const names = new Set<string>();
     for (const root of this.#roots) for (const name of await root.settle()) names.add(name);
     const queue = [...names].values();
+    const faults: unknown[] = [];
     const worker = async (): Promise<void> => {
       for (const name of queue) {
-        if (this.#closing !== undefined) return;
+        if (this.#closing !== undefined || faults.length > 0) return;
         const subject = this.#subject(name);
         await subject.settle(this.#eyes, () => this.#stir(name));
         if (this.#ports.loaded === undefined) subject.load();
         else await subject.learn();
       }
     };
-    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    const fail = (error: unknown): void => void faults.push(error);
+    // All of them end before it does: what one of them still opened afterwards would never be closed.
+    await Promise.all(Array.from({ length: AT_ONCE }, () => worker().catch(fail)));
+    if (faults.length > 0 && this.#closing === undefined) throw faults[0];
   }
 
   events(): AsyncGenerator<WatchEvent, void, undefined> {
@@ -128,6 +133,7 @@ class Watcher {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       clearInterval(this.#alive);
+      this.#abort.abort();
       for (const { cancel } of this.#bursts.values()) cancel();
       this.#bursts.clear();
       this.#queue.end();
@@ -139,7 +145,7 @@ class Watcher {
   }
 
   #subject(name: string): Subject {
-    const known = this.#subjects.get(name) ?? new Subject(name, this.#ports);
+    const known = this.#subjects.get(name) ?? new Subject(name, this.#ports, this.#abort.signal);
     this.#subjects.set(name, known);
     return known;
   }
@@ -180,7 +186,7 @@ class Watcher {
     const subject = this.#subject(name);
     const events = await subject.settle(this.#eyes, () => this.#stir(name));
     if (events.length > 0) this.#queue.put(name, events);
-    if (!isPluginName(name)) this.#subjects.delete(name);
+    if (subject.isBlank) this.#subjects.delete(name);
   }
 
   #isFlood(): boolean {

@@ -10,7 +10,8 @@ import type { Ground } from './ground.ts';
 import { receiptOf, stateOf } from './records.ts';
 import { lookAtLive } from './slot.ts';
 
-const LOADED_MAX_BYTES = 64 * 1024;
+/** A report of more bytes than this is not read. */
+export const LOADED_MAX_BYTES = 64 * 1024;
 /** Stands for a version of which nobody can say which one it is. No generation is called so. */
 const UNKNOWN = 'unknown';
 /** Stands for a report that the disk does not let be read. */

@@ -33,12 +33,22 @@ export function admissionOf(ground: Ground, name: string): Admission {
  *
  * Where nothing was ever reported and nothing is pending, what lies there is what is loaded, as far as anybody can say; so it
  * is for a version of which nobody knows the files.
+ *
+ * @param before the stamp of what is known already. @returns undefined if nothing else is known.
  */
-export function knownOf(ground: Ground, name: string, generation: string): Known {
+export function knownOf(
+  ground: Ground,
+  name: string,
+  generation: string,
+  before: string | undefined,
+): Known | undefined {
   const live = lookAtLive(ground, name);
   const said = loadedRecord(ground, name);
   const { known, pending, generation: taken } = loadingOf(ground, name, live);
   const stamp = JSON.stringify([generation, known, taken, pending?.operationId, said?.generation, said?.at]);
+  if (stamp === before) {
+    return undefined;
+  }
   if (!known) {
     return { stamp, loaded: 'unknown' };
   }

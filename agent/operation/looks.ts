@@ -52,9 +52,16 @@ export class Looks {
     return (await this.#ask({ kind: 'installed-files', plugin, installId }, 'files-found').answer).files;
   }
 
-  /** What is known to be loaded of a plugin whose version of that generation is live. */
-  async knownLoaded(plugin: string, generation: string): Promise<Known> {
-    return (await this.#ask({ kind: 'known-loaded', plugin, generation }, 'known-found').answer).known;
+  /**
+   * What is known to be loaded of a plugin whose version of that generation is live; undefined if that is still what was
+   * known by that stamp.
+   */
+  async knownLoaded(
+    plugin: string,
+    generation: string,
+    stamp: string | undefined,
+  ): Promise<Known | undefined> {
+    return (await this.#ask({ kind: 'known-loaded', plugin, generation, stamp }, 'known-found').answer).known;
   }
 
   /** What an install of these files would mean for the runtime. */

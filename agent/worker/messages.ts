@@ -49,7 +49,7 @@ export type Task =
   /** What a watcher asks. */
   | { kind: 'admission'; plugin: string }
   | { kind: 'installed-files'; plugin: string; installId: string }
-  | { kind: 'known-loaded'; plugin: string; generation: string }
+  | { kind: 'known-loaded'; plugin: string; generation: string; stamp: string | undefined }
   /** Which versions were live at a moment. */
   | { kind: 'live'; at: number; swaps: Record<string, number> }
   | { kind: 'loaded'; version: LiveVersion; began: number; cause: string }
@@ -77,7 +77,7 @@ export type Answer =
   | { kind: 'basis-found'; basis: Basis; generation: string | null }
   | { kind: 'admission-found'; admission: Admission }
   | { kind: 'files-found'; files: FileEntry[] | undefined }
-  | { kind: 'known-found'; known: Known }
+  | { kind: 'known-found'; known: Known | undefined }
   | { kind: 'live-versions'; versions: LiveVersion[] }
   | { kind: 'noted' }
   | { kind: 'restart-known'; answer: Restarted | undefined }

@@ -79,7 +79,10 @@ export function perform(ground: Ground, task: Task, answer: (answer: Answer) => 
       return answer({ kind: 'files-found', files: receipt?.list });
     }
     case 'known-loaded':
-      return answer({ kind: 'known-found', known: knownOf(ground, task.plugin, task.generation) });
+      return answer({
+        kind: 'known-found',
+        known: knownOf(ground, task.plugin, task.generation, task.stamp),
+      });
     case 'live':
       return answer({ kind: 'live-versions', versions: liveVersions(ground, task.at, task.swaps) });
     case 'loaded':

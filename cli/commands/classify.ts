@@ -2,7 +2,7 @@
 import { type Reload, classify, listDirectory } from '../../client/index.ts';
 import { readSettings } from '../../shared/config.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
-import { reasonText, safe, tellingFirst } from '../render.ts';
+import { reasonText, safe } from '../render.ts';
 import { CHANGE_SETTINGS, work } from '../work.ts';
 
 /** Reasons that people are shown. */
@@ -47,8 +47,7 @@ const WORDS = {
 } as const;
 
 function textOf(plugin: string, { kind, action, reasons }: Reload, { output: { paint } }: Context): string {
-  const ordered = action === 'restart' ? tellingFirst(reasons.items) : reasons.items;
-  const lines = ordered
+  const lines = reasons.items
     .slice(0, SHOWN_MAX)
     .map((reason) => `  ${reason.change.padEnd(8)}  ${safe(reasonText(reason))}`);
   const more = reasons.total - lines.length;

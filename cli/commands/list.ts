@@ -3,7 +3,7 @@ import { listPlugins } from '../../client/index.ts';
 import type { PluginInfo } from '../../shared/methods.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { REACH_SETTINGS, openFor, usesAgent } from '../reach.ts';
-import { type Paint, bytes, plural, reasonText, safe, table, tellingFirst } from '../render.ts';
+import { type Paint, bytes, plural, reasonText, safe, table } from '../render.ts';
 import { listRoot } from '../root-list.ts';
 
 export const command: Command = {
@@ -37,7 +37,7 @@ async function fromAgent(context: Context): Promise<PluginInfo[]> {
 }
 
 function pendingText({ at, reasons: { items, total } }: NonNullable<PluginInfo['pending']>): string {
-  const [first] = tellingFirst(items);
+  const [first] = items;
   const which = first === undefined ? '' : `: ${reasonText(first)}`;
   const more = total > 1 ? ` and ${total - 1} more` : '';
   return safe(`the runtime has not loaded the change of ${at}${which}${more}; it waits for a restart`);

@@ -54,14 +54,6 @@ describe('a change that an agent tells', () => {
     );
   });
 
-  it('names what needs the restart before skills that could have been read again', () => {
-    const paths = ['a/SKILL.md', 'b/SKILL.md', 'c/SKILL.md', 'run.sh', 'SKILL.md.txt'];
-    const reasons = { items: edited(paths), total: 5 };
-    expect(line('plugin.changed', { ...change, reasons })).toMatch(
-      /: run\.sh: it changed; SKILL\.md\.txt: it changed; a\/SKILL\.md: it changed; and 2 more$/,
-    );
-  });
-
   it('says that it is hot and names the skills, or that nothing changed', () => {
     const hot = { ...change, kind: 'skill-content-only', action: 'hot' };
     const skills = ['skills/a/SKILL.md', 'SKILL.md', 'skills/b/SKILL.md', 'skills/c/SKILL.md'];

@@ -1,34 +1,21 @@
 import { cp, mkdir, readFile, readdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { classify, listDirectory, openSession } from '../../client/index.ts';
 import { createLoader } from '../../loader/index.ts';
 import type { Installed, PluginInfo, Uninstalled } from '../../shared/methods.ts';
 import type { Restarted } from '../../shared/loading.ts';
 import { TOKEN, scratch, startTestAgent } from '../_kit/agent.ts';
-import { type Bundle, beginOf, pack, push } from '../_kit/bundle.ts';
+import { beginOf, pack, push } from '../_kit/bundle.ts';
+import { SKILL, get, put, until, version } from '../_kit/place.ts';
 import { Program, examplePlugin } from '../_kit/program.ts';
 import { inProcess } from '../_kit/two-ways.ts';
 import { Wire } from '../_kit/wire.ts';
 
-const SKILL = 'skills/one/SKILL.md';
-/** A version by its hook and its skill. */
-const version = (hook: string, skill: string): Promise<Bundle> =>
-  pack({
-    'plugin.yaml': 'name: lint\nversion: 1.0.0\n',
-    'hooks/run.sh': hook,
-    [SKILL]: `---\nname: one\ndescription: Does one\n---\n${skill}\n`,
-  });
-const put = async (wire: Wire, bundle: Bundle, restart?: boolean): Promise<Installed> =>
-  push(wire, beginOf('lint', bundle, restart === undefined ? {} : { restart }), bundle);
-const get = (wire: Wire): Promise<PluginInfo> => wire.request('plugin.get', { plugin: 'lint' });
 let operations = 0;
 const operationId = (): string => `restart-${(operations += 1)}-${process.pid}`;
-const until = (look: () => Promise<void> | void): Promise<void> =>
-  vi.waitFor(look, { timeout: 20_000, interval: 20 });
-
 describe('over the wire', () => {
   it('a suppressed cold change makes a later change of skills cold, until the runtime reports the load', async () => {
     const agent = await startTestAgent();
@@ -131,58 +118,6 @@ describe('over the wire', () => {
     expect((await get(wire)).pending).toBeUndefined();
     expect(await readdir(loadedDir)).toEqual(['lint.json']);
     expect(await readdir(agent.layout.root)).not.toContain('.loaded');
-  });
-});
-
-describe('the restart command of an agent', () => {
-  it('runs after cold changes, not after hot ones nor suppressed ones; what it ends well for is loaded', async () => {
-    const folder = await scratch();
-    const env = { AIRLOCK_RESTART_COMMAND: `echo run >> ${folder}/runs; printenv AIRLOCK_TOKEN; true` };
-    const agent = await startTestAgent({ env });
-    const wire = await Wire.start(agent);
-    const { installId, reload } = await put(wire, await version('1', '1'));
-    expect(reload).toMatchObject({ kind: 'cold', restarting: true });
-    expect((await get(wire)).pending).toMatchObject({ restarting: true });
-    await until(async () => expect(await get(wire)).toMatchObject({ loaded: installId }));
-    expect((await get(wire)).pending).toBeUndefined();
-    expect((await put(wire, await version('1', '2'))).reload.kind).toBe('skill-content-only');
-    await put(wire, await version('2', '2'), false);
-    expect((await get(wire)).pending).toMatchObject({ restarting: false });
-    const event = wire.events.find(({ type }) => type === 'plugin.loaded');
-    expect(event?.data).toEqual({ plugin: 'lint', generation: installId, cause: 'restart-command' });
-    expect(await readFile(join(folder, 'runs'), 'utf8')).toBe('run\n');
-  });
-
-  it('that was promised and never ended well is made up for by the next agent', async () => {
-    const first = await startTestAgent({ env: { AIRLOCK_RESTART_COMMAND: 'false' } });
-    const wire = await Wire.start(first);
-    const { installId } = await put(wire, await version('1', '1'));
-    await first.close();
-    const next = { root: first.layout.root, env: { AIRLOCK_RESTART_COMMAND: 'true' } };
-    const again = await Wire.start(await startTestAgent(next));
-    await until(async () => expect(await get(again)).toMatchObject({ loaded: installId }));
-    expect((await get(again)).pending).toBeUndefined();
-  });
-
-  it('that never ends well runs once at the next start, and not at every one', async () => {
-    const folder = await scratch();
-    const runs = (): Promise<string> => readFile(join(folder, 'runs'), 'utf8');
-    const env = { AIRLOCK_RESTART_COMMAND: `echo run >> ${folder}/runs; false` };
-    const first = await startTestAgent({ env });
-    await put(await Wire.start(first), await version('1', '1'));
-    await until(async () => expect(await runs()).toBe('run\n'));
-    await first.close();
-    const { root } = first.layout;
-    const second = await startTestAgent({ root, env });
-    await until(async () => expect(await runs()).toBe('run\nrun\n'));
-    expect((await get(await Wire.start(second))).pending).toMatchObject({ restarting: false });
-    await second.close();
-    const third = await startTestAgent({ root, env });
-    const wire = await Wire.start(third);
-    // The next cold change brings it back: what runs then runs once for both.
-    await put(wire, await version('2', '1'));
-    await until(async () => expect(await runs()).toBe('run\nrun\nrun\n'));
-    expect((await get(wire)).pending).toMatchObject({ restarting: true });
   });
 });
 

@@ -1,103 +1,16 @@
-import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { expect, inject, it, vi } from 'vitest';
+import { expect, inject, it } from 'vitest';
 
 import { openLocal } from '../../agent/local.ts';
 import { createLoader } from '../../loader/index.ts';
-import type { Installed } from '../../shared/methods.ts';
 import type { Status } from '../../shared/upkeep.ts';
-import { type TestAgent, startTestAgent } from '../_kit/agent.ts';
-import { type Bundle, beginOf, pack, push } from '../_kit/bundle.ts';
+import { startTestAgent } from '../_kit/agent.ts';
+import { beginOf, push } from '../_kit/bundle.ts';
+import { HOOK, Place, SKILL, version } from '../_kit/place.ts';
 import { Wire } from '../_kit/wire.ts';
-
-const SKILL = 'skills/one/SKILL.md';
-const HOOK = 'hooks/run.sh';
-
-const version = (hook: string, skill: string): Promise<Bundle> =>
-  pack({
-    'plugin.yaml': 'name: lint\nversion: 1.0.0\n',
-    [HOOK]: hook,
-    [SKILL]: `---\nname: one\ndescription: Does one\n---\n${skill}\n`,
-  });
-
-/** An agent that watches, a client that hears its events, and the plugin "lint", installed. */
-class Place {
-  readonly agent: TestAgent;
-  readonly wire: Wire;
-  #read = 0;
-
-  private constructor(agent: TestAgent, wire: Wire) {
-    this.agent = agent;
-    this.wire = wire;
-  }
-
-  static async open(env: Record<string, string> = {}, root?: string): Promise<Place> {
-    const agent = await startTestAgent({ env, ...(root === undefined ? {} : { root }) });
-    const wire = await Wire.start(agent);
-    const place = new Place(agent, wire);
-    await place.until(async () =>
-      expect((await place.status()).watch.mode).toBe(env['AIRLOCK_WATCH'] ?? 'on'),
-    );
-    return place;
-  }
-
-  status = (): Promise<Status> => this.wire.request('status', {});
-
-  until = (look: () => Promise<void> | void): Promise<void> =>
-    vi.waitFor(look, { timeout: 20_000, interval: 20 });
-
-  async put(hook: string, skill: string, more: Parameters<typeof beginOf>[2] = {}): Promise<Installed> {
-    const bundle = await version(hook, skill);
-    return push(this.wire, beginOf('lint', bundle, more), bundle);
-  }
-
-  at = (path: string): string => join(this.agent.layout.live('lint'), path);
-  write = (path: string, text: string): Promise<void> => writeFile(this.at(path), text);
-
-  /** The changes that were told and not asked for yet. */
-  changes(): unknown[] {
-    const all = this.wire.events.filter(({ type }) => type === 'plugin.changed').map(({ data }) => data);
-    const since = all.slice(this.#read);
-    this.#read = all.length;
-    return since;
-  }
-
-  /** The next change; it must be the only one. */
-  async next(): Promise<unknown> {
-    let seen: unknown[] = [];
-    await this.until(() => {
-      seen = this.changes();
-      expect(seen.length).toBeGreaterThan(0);
-    });
-    expect(seen).toHaveLength(1);
-    return seen[0];
-  }
-
-  /** Edits something else, whose event says that all before it were told: one plugin's are told in order. */
-  async settled(): Promise<unknown[]> {
-    const { layout } = this.agent;
-    await mkdir(layout.live('sentinel'), { recursive: true });
-    await writeFile(join(layout.live('sentinel'), 'plugin.yaml'), 'name: sentinel\nversion: 1.0.0\n');
-    // Longer than one settling; a change that comes later still would be seen by the next question.
-    await pause(800);
-    await writeFile(join(layout.live('sentinel'), '.complete'), '');
-    const isSentinel = (data: unknown): boolean => (data as { plugin: string }).plugin === 'sentinel';
-    const seen: unknown[] = [];
-    await this.until(() => {
-      seen.push(...this.changes());
-      expect(seen.some(isSentinel)).toBe(true);
-    });
-    await rm(layout.live('sentinel'), { recursive: true });
-    await this.until(() => {
-      const after = this.changes();
-      seen.push(...after);
-      expect(after.some(isSentinel)).toBe(true);
-    });
-    return seen.filter((data) => !isSentinel(data));
-  }
-}
 
 it('an edit by hand is told with what it means, and promises no restart', async () => {
   const place = await Place.open();

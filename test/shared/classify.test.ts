@@ -16,6 +16,20 @@ const changed = (...files: FileEntry[]): FileEntry[] => [
   ...files,
 ];
 
+it('what needs the restart is named first, for lists are cut', () => {
+  const skills = Array.from({ length: 200 }, (_, i) => `skills/s${i}/SKILL.md`);
+  const before = skills.map((path) => file(path));
+  const after = [...skills.map((path) => file(path, '1')), file('zz.md')];
+  const basis: Basis = { kind: 'tree', list: before, edited: ['zzz.sh'] };
+  const { reasons } = reloadOf(classifyLoaded(basis, after), false);
+  expect(reasons.items.slice(0, 3).map(({ path }) => path)).toEqual([
+    'zz.md',
+    'zzz.sh',
+    'skills/s0/SKILL.md',
+  ]);
+  expect(reasons.total).toBe(202);
+});
+
 describe('a change is', () => {
   it('identical if nothing that counts differs, in whichever order', () => {
     const litter = [file('.complete', '1'), file('hooks/__pycache__/x.pyc', '1'), file('.DS_Store', '1')];

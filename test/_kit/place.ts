@@ -1,0 +1,107 @@
+/** A real agent that watches, with a plugin that is installed, edited, swapped and removed under its eyes. */
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { expect, vi } from 'vitest';
+
+import type { Installed, PluginInfo } from '../../shared/methods.ts';
+import type { Status } from '../../shared/upkeep.ts';
+import { type TestAgent, startTestAgent } from './agent.ts';
+import { type Bundle, beginOf, pack, push } from './bundle.ts';
+import { Wire } from './wire.ts';
+
+export const SKILL = 'skills/one/SKILL.md';
+export const HOOK = 'hooks/run.sh';
+
+/** The plugin "lint" with this hook and this skill. */
+export const version = (hook: string, skill: string): Promise<Bundle> =>
+  pack({
+    'plugin.yaml': 'name: lint\nversion: 1.0.0\n',
+    [HOOK]: hook,
+    [SKILL]: `---\nname: one\ndescription: Does one\n---\n${skill}\n`,
+  });
+
+export const put = async (wire: Wire, bundle: Bundle, restart?: boolean): Promise<Installed> =>
+  push(wire, beginOf('lint', bundle, restart === undefined ? {} : { restart }), bundle);
+export const get = (wire: Wire): Promise<PluginInfo> => wire.request('plugin.get', { plugin: 'lint' });
+
+/** Looks until what is expected is so, for 20 s. */
+export const until = (look: () => Promise<void> | void): Promise<void> =>
+  vi.waitFor(look, { timeout: 20_000, interval: 20 });
+
+/** An agent that watches, a client that hears its events, and the plugin "lint", installed. */
+export class Place {
+  readonly agent: TestAgent;
+  readonly wire: Wire;
+  #read = 0;
+
+  private constructor(agent: TestAgent, wire: Wire) {
+    this.agent = agent;
+    this.wire = wire;
+  }
+
+  static async open(env: Record<string, string> = {}, root?: string): Promise<Place> {
+    const agent = await startTestAgent({ env, ...(root === undefined ? {} : { root }) });
+    const wire = await Wire.start(agent);
+    const place = new Place(agent, wire);
+    await place.until(async () =>
+      expect((await place.status()).watch.mode).toBe(env['AIRLOCK_WATCH'] ?? 'on'),
+    );
+    return place;
+  }
+
+  status = (): Promise<Status> => this.wire.request('status', {});
+
+  until = until;
+
+  async put(hook: string, skill: string, more: Parameters<typeof beginOf>[2] = {}): Promise<Installed> {
+    const bundle = await version(hook, skill);
+    return push(this.wire, beginOf('lint', bundle, more), bundle);
+  }
+
+  at = (path: string): string => join(this.agent.layout.live('lint'), path);
+  write = (path: string, text: string): Promise<void> => writeFile(this.at(path), text);
+
+  /** The changes that were told and not asked for yet. */
+  changes(): unknown[] {
+    const all = this.wire.events.filter(({ type }) => type === 'plugin.changed').map(({ data }) => data);
+    const since = all.slice(this.#read);
+    this.#read = all.length;
+    return since;
+  }
+
+  /** The next change; it must be the only one. */
+  async next(): Promise<unknown> {
+    let seen: unknown[] = [];
+    await this.until(() => {
+      seen = this.changes();
+      expect(seen.length).toBeGreaterThan(0);
+    });
+    expect(seen).toHaveLength(1);
+    return seen[0];
+  }
+
+  /** Edits something else, whose event says that all before it were told: one plugin's are told in order. */
+  async settled(): Promise<unknown[]> {
+    const { layout } = this.agent;
+    await mkdir(layout.live('sentinel'), { recursive: true });
+    await writeFile(join(layout.live('sentinel'), 'plugin.yaml'), 'name: sentinel\nversion: 1.0.0\n');
+    // Longer than one settling; a change that comes later still would be seen by the next question.
+    await pause(800);
+    await writeFile(join(layout.live('sentinel'), '.complete'), '');
+    const isSentinel = (data: unknown): boolean => (data as { plugin: string }).plugin === 'sentinel';
+    const seen: unknown[] = [];
+    await this.until(() => {
+      seen.push(...this.changes());
+      expect(seen.some(isSentinel)).toBe(true);
+    });
+    await rm(layout.live('sentinel'), { recursive: true });
+    await this.until(() => {
+      const after = this.changes();
+      seen.push(...after);
+      expect(after.some(isSentinel)).toBe(true);
+    });
+    return seen.filter((data) => !isSentinel(data));
+  }
+}

@@ -1,0 +1,61 @@
+/** What an agent with a command of its own does about cold changes. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { describe, expect, it } from 'vitest';
+
+import { scratch, startTestAgent } from '../_kit/agent.ts';
+import { get, put, until, version } from '../_kit/place.ts';
+import { Wire } from '../_kit/wire.ts';
+
+describe('the restart command of an agent', () => {
+  it('runs after cold changes, not after hot ones nor suppressed ones; what it ends well for is loaded', async () => {
+    const folder = await scratch();
+    const env = { AIRLOCK_RESTART_COMMAND: `echo run >> ${folder}/runs; printenv AIRLOCK_TOKEN; true` };
+    const agent = await startTestAgent({ env });
+    const wire = await Wire.start(agent);
+    const { installId, reload } = await put(wire, await version('1', '1'));
+    expect(reload).toMatchObject({ kind: 'cold', restarting: true });
+    expect((await get(wire)).pending).toMatchObject({ restarting: true });
+    await until(async () => expect(await get(wire)).toMatchObject({ loaded: installId }));
+    expect((await get(wire)).pending).toBeUndefined();
+    expect((await put(wire, await version('1', '2'))).reload.kind).toBe('skill-content-only');
+    await put(wire, await version('2', '2'), false);
+    expect((await get(wire)).pending).toMatchObject({ restarting: false });
+    const event = wire.events.find(({ type }) => type === 'plugin.loaded');
+    expect(event?.data).toEqual({ plugin: 'lint', generation: installId, cause: 'restart-command' });
+    expect(await readFile(join(folder, 'runs'), 'utf8')).toBe('run\n');
+  });
+
+  it('that was promised and never ended well is made up for by the next agent', async () => {
+    const first = await startTestAgent({ env: { AIRLOCK_RESTART_COMMAND: 'false' } });
+    const wire = await Wire.start(first);
+    const { installId } = await put(wire, await version('1', '1'));
+    await first.close();
+    const next = { root: first.layout.root, env: { AIRLOCK_RESTART_COMMAND: 'true' } };
+    const again = await Wire.start(await startTestAgent(next));
+    await until(async () => expect(await get(again)).toMatchObject({ loaded: installId }));
+    expect((await get(again)).pending).toBeUndefined();
+  });
+
+  it('that never ends well runs once at the next start, and not at every one', async () => {
+    const folder = await scratch();
+    const runs = (): Promise<string> => readFile(join(folder, 'runs'), 'utf8');
+    const env = { AIRLOCK_RESTART_COMMAND: `echo run >> ${folder}/runs; false` };
+    const first = await startTestAgent({ env });
+    await put(await Wire.start(first), await version('1', '1'));
+    await until(async () => expect(await runs()).toBe('run\n'));
+    await first.close();
+    const { root } = first.layout;
+    const second = await startTestAgent({ root, env });
+    await until(async () => expect(await runs()).toBe('run\nrun\n'));
+    expect((await get(await Wire.start(second))).pending).toMatchObject({ restarting: false });
+    await second.close();
+    const third = await startTestAgent({ root, env });
+    const wire = await Wire.start(third);
+    // The next cold change brings it back: what runs then runs once for both.
+    await put(wire, await version('2', '1'));
+    await until(async () => expect(await runs()).toBe('run\nrun\nrun\n'));
+    expect((await get(wire)).pending).toMatchObject({ restarting: true });
+  });
+});

@@ -1,0 +1,198 @@
+/** The agent's watcher among what goes wrong around it: what it asks fails, and operations go on beside it. */
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { expect, it, onTestFinished, vi } from 'vitest';
+
+import { watchPlugins } from '../../agent/watching.ts';
+import type { EventBody } from '../../shared/events.ts';
+import { createIgnore } from '../../shared/tree.ts';
+import type { Admission } from '../../watch/ports.ts';
+import { scratch } from '../_kit/agent.ts';
+import { FakeClock } from '../_kit/clock.ts';
+
+const STAMP = '20260508T141530123Z-9f86d081';
+const LATER = '20260509T141530123Z-0a1b2c3d';
+const SKILL = 'skills/a/SKILL.md';
+
+/** Says how long each pause was that a watcher waits before it is started again. */
+class Pauses extends FakeClock {
+  readonly asked: number[] = [];
+
+  override after(millis: number, call: () => void): () => void {
+    if (millis >= 1000) this.asked.push(millis);
+    return super.after(millis, call);
+  }
+}
+
+async function begin(admission: (path: string) => Promise<Admission>) {
+  const root = join(await scratch(), 'plugins');
+  const live = join(root, 'lint');
+  await mkdir(join(live, 'skills/a'), { recursive: true });
+  await writeFile(join(live, SKILL), 'one');
+  const clock = new Pauses();
+  const told: EventBody[] = [];
+  /** What the agent itself is doing. */
+  let doing = Promise.resolve();
+  const log = () => undefined;
+  const watching = watchPlugins({
+    root,
+    ignore: createIgnore(),
+    polling: false,
+    looks: {
+      admission: () => admission(live),
+      installedFiles: async () => undefined,
+      knownLoaded: async (_name, generation, stamp) =>
+        stamp === generation ? undefined : { stamp: generation, loaded: 'live' },
+    },
+    turn: async (_plugin, task) => {
+      await doing;
+      await task();
+    },
+    tell: (event) => told.push(event),
+    clock,
+    log: { info: log, warn: log, error: log },
+  });
+  onTestFinished(() => watching.close());
+  /** Lets bursts settle until something is so. */
+  const until = (look: () => void): Promise<void> =>
+    vi.waitFor(
+      () => {
+        clock.advance(100);
+        look();
+      },
+      { timeout: 10_000, interval: 20 },
+    );
+  const isOn = (): void => expect(watching.status().mode).toBe('on');
+  const during = (work: Promise<void>): void => {
+    doing = work;
+  };
+  return { root, live, clock, told, watching, until, isOn, during };
+}
+
+const admitted = (path: string, installId = STAMP): Admission => ({
+  status: 'admitted',
+  path,
+  generation: installId,
+  installId,
+  hotReload: undefined,
+});
+
+const swapped = (installId: string): EventBody => ({
+  type: 'install.swapped',
+  data: { operationId: 'operation-1', plugin: 'lint', installId, replaced: null },
+});
+
+it('a watcher that cannot begin is started again after growing pauses, and tells so', async () => {
+  let works = false;
+  const { clock, watching, isOn } = await begin(async (path) => {
+    if (!works) throw new Error('no thread');
+    return admitted(path);
+  });
+  const pauses = [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000];
+  for (const [i, millis] of pauses.entries()) {
+    await vi.waitFor(() => expect(clock.asked).toHaveLength(i + 1), { timeout: 10_000 });
+    expect(clock.asked[i]).toBe(millis);
+    expect(watching.status().mode).toBe('failed');
+    clock.advance(millis - 1);
+    await pause(5);
+    expect(clock.asked).toHaveLength(i + 1);
+    works = i === pauses.length - 1;
+    clock.advance(1);
+  }
+  await vi.waitFor(isOn);
+  const { notices } = watching.status();
+  expect(notices).toHaveLength(pauses.length);
+  expect(new Set(notices)).toEqual(new Set([expect.stringContaining('no thread')]));
+});
+
+it('one that breaks whenever something changes is not started again and again in haste', async () => {
+  let works = true;
+  const { live, clock, watching, until, isOn } = await begin(async (path) => {
+    if (!works) throw new Error('no thread');
+    return admitted(path);
+  });
+  for (const [i, millis] of [1000, 2000, 4000].entries()) {
+    await vi.waitFor(isOn);
+    works = false;
+    await writeFile(join(live, SKILL), `change ${i}`);
+    await until(() => expect(watching.status().mode).toBe('failed'));
+    expect(clock.asked.at(-1)).toBe(millis);
+    works = true;
+    clock.advance(millis);
+  }
+  await vi.waitFor(isOn);
+  // It ran for long: what breaks it now is something new.
+  clock.advance(100_000);
+  works = false;
+  await writeFile(join(live, SKILL), 'much later');
+  await until(() => expect(watching.status().mode).toBe('failed'));
+  expect(clock.asked.at(-1)).toBe(1000);
+});
+
+it('it ends, and is not started again, while it waits to be started', async () => {
+  let asked = 0;
+  const { clock, watching } = await begin(async () => {
+    asked += 1;
+    throw new Error('no thread');
+  });
+  await vi.waitFor(() => expect(watching.status().mode).toBe('failed'));
+  await watching.close();
+  const before = asked;
+  clock.advance(1_000_000);
+  await pause(50);
+  expect(asked).toBe(before);
+});
+
+it('what is half-way there in the middle of an operation is not told as an edit', async () => {
+  let now: (path: string) => Admission = (path) => admitted(path);
+  const { root, live, told, watching, until, isOn, during } = await begin(async (path) => now(path));
+  await vi.waitFor(isOn);
+  let end = (): void => undefined;
+  during(new Promise((resolve) => (end = resolve)));
+  // As where a version is copied out of an image layer: first its marker goes, then all the rest.
+  let seen = 0;
+  now = () => {
+    seen += 1;
+    return { status: 'refused', why: 'no-marker' };
+  };
+  await rm(join(live, SKILL));
+  await until(() => expect(seen).toBeGreaterThan(0));
+  await rename(live, join(root, '.away'));
+  await mkdir(join(live, 'skills/a'), { recursive: true });
+  await writeFile(join(live, SKILL), 'two');
+  now = (path) => admitted(path, LATER);
+  watching.heard(swapped(LATER));
+  end();
+  let waits = 0;
+  await until(() => {
+    waits += 1;
+    expect(waits).toBeGreaterThan(20);
+  });
+  await writeFile(join(live, 'hook'), 'an edit afterwards');
+  await until(() => expect(told).toHaveLength(1));
+  expect(told).toMatchObject([{ data: { cause: 'edit', reasons: { items: [{ path: 'hook' }] } } }]);
+});
+
+it('a hot edit is not told behind an operation that came after it', async () => {
+  let installId = STAMP;
+  const { live, told, watching, until, isOn, during } = await begin(async (path) =>
+    admitted(path, installId),
+  );
+  await vi.waitFor(isOn);
+  let end = (): void => undefined;
+  let waits = 0;
+  during(new Promise((resolve) => (end = resolve)));
+  await writeFile(join(live, SKILL), 'edited');
+  await until(() => {
+    waits += 1;
+    expect(waits).toBeGreaterThan(20);
+  });
+  // Cold, say, and nobody restarts for it: whoever then heard that skills can be read again would be misled.
+  installId = LATER;
+  watching.heard(swapped(LATER));
+  end();
+  await pause(100);
+  expect(told).toEqual([]);
+});

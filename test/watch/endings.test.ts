@@ -1,0 +1,110 @@
+/** A watcher that breaks or ends leaves nothing open, and forgets what never was a plugin. */
+import { mkdir, open as openFile, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { expect, test, vi } from 'vitest';
+
+import { createIgnore } from '../../shared/tree.ts';
+import type { Admission, Eyes, Ports } from '../../watch/ports.ts';
+import { createWatch } from '../../watch/watch.ts';
+import { FakeClock } from '../_kit/clock.ts';
+import { install, makeRoot } from '../_kit/loader-root.ts';
+
+function room(root: string, admit: (name: string) => Promise<Admission>) {
+  const clock = new FakeClock();
+  const open = new Set<string>();
+  let stir: (name: string | undefined) => void = () => undefined;
+  const eyes: Eyes = {
+    open(directory, deep, tell) {
+      if (!deep) stir = tell;
+      const key = `${directory} ${Math.random()}`;
+      open.add(key);
+      return {
+        ready: Promise.resolve(),
+        close: async () => void open.delete(key),
+      };
+    },
+  };
+  const ports: Ports = {
+    roots: [root],
+    admit,
+    installed: async () => undefined,
+    ignore: createIgnore(),
+    clock,
+    eyes,
+    polling: eyes,
+    notice: () => undefined,
+  };
+  return { watch: createWatch(ports), clock, open, stir: (name: string | undefined) => stir(name) };
+}
+
+test('what is still being looked at when it breaks is closed as well', async () => {
+  const layout = await makeRoot();
+  for (const name of ['a', 'b']) await install(layout, name);
+  let go = (): void => undefined;
+  const slow = new Promise<void>((resolve) => (go = resolve));
+  const { watch, open } = room(layout.root, async (name) => {
+    if (name === 'a') throw new Error('no thread');
+    await slow;
+    return {
+      status: 'admitted',
+      path: layout.live(name),
+      generation: 'one',
+      installId: undefined,
+      hotReload: undefined,
+    };
+  });
+  const broken = watch.ready.catch((error: unknown) => String(error));
+  await pause(100);
+  go();
+  expect(await broken).toBe('Error: no thread');
+  await watch.close();
+  await pause(100);
+  expect([...open]).toEqual([]);
+});
+
+test('one that is closed while it begins ends at once, also in the middle of a file, and has not broken', async () => {
+  const layout = await makeRoot();
+  await install(layout, 'a');
+  const file = await openFile(join(layout.live('a'), 'endless'), 'w');
+  await file.truncate(200 * 2 ** 30);
+  await file.close();
+  const { watch, open } = room(layout.root, async (name) => ({
+    status: 'admitted',
+    path: layout.live(name),
+    generation: 'one',
+    installId: undefined,
+    hotReload: undefined,
+  }));
+  await pause(100);
+  await watch.close();
+  await watch.ready;
+  expect([...open]).toEqual([]);
+});
+
+test('names that never were plugins and are gone cost nothing', async () => {
+  const layout = await makeRoot();
+  const { watch, clock, stir } = room(layout.root, async () => ({ status: 'absent' }));
+  await watch.ready;
+  for (let i = 0; i < 20; i += 1) {
+    await mkdir(join(layout.root, `tmp-${i}`));
+    stir(`tmp-${i}`);
+  }
+  clock.advance(300);
+  await pause(100);
+  for (let i = 0; i < 20; i += 1) {
+    await rmdir(join(layout.root, `tmp-${i}`));
+    stir(`tmp-${i}`);
+  }
+  clock.advance(300);
+  await vi.waitFor(() => {
+    clock.advance(300);
+    // Whoever is known is looked at when nobody can say what changed.
+    stir(undefined);
+    const { running } = clock;
+    clock.advance(300);
+    expect(running).toBe(0);
+  });
+  await watch.close();
+});
