@@ -1,9 +1,12 @@
-// The end of `npm run bench`, or alone `node --expose-gc bench/watch.mjs`: what the watcher costs. One SKILL.md edited in a plugin of 10,000 files beside hashing that
-// tree, and the memory and time of watching 200 plugins. It prints what it saw and judges nothing.
+// The end of `npm run bench`, or alone `node bench/watch.mjs`: what the watcher costs. One SKILL.md edited in a plugin of
+// 10,000 files beside hashing that tree, and the memory and time of watching 200 plugins. It prints what it saw and judges
+// nothing.
 import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 
 import { createLoader } from '../dist/loader.mjs';
 import { makePlugin } from './corpus.mjs';
@@ -36,8 +39,11 @@ async function hashTree(folder) {
   await Promise.all(Array.from({ length: 16 }, worker));
 }
 
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc');
+
 const heap = () => {
-  globalThis.gc?.();
+  collectGarbage();
   const { heapUsed, external, rss } = process.memoryUsage();
   return { used: heapUsed + external, rss };
 };
