@@ -159,7 +159,10 @@ function restarterOf({ restart }: AgentConfig, { loads }: Workshop, log: Log): R
     : new Restarter({
         ...restart,
         clock: systemClock,
-        begin: () => loads.begin(),
+        begin: async () => {
+          await loads.takeUp();
+          return loads.begin();
+        },
         loaded: (began) => loads.loaded(began, 'restart-command'),
         log,
       });
@@ -172,7 +175,7 @@ async function restartWhatWaits(
   log: Log,
 ): Promise<void> {
   try {
-    if (restarter !== undefined && (await loads.takeUpPromises())) {
+    if (restarter !== undefined && (await loads.promised())) {
       restarter.want();
     }
   } catch (error) {

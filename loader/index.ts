@@ -62,8 +62,8 @@ export type Loader = {
   read<T>(plugin: string | Pick<Plugin, 'name'>, reader: Reader<T>): Promise<T>;
   /**
    * Reports what the runtime really runs: call it once a plugin is loaded, and again after its skills were read anew. The
-   * agent judges every later change against it, and takes for loaded what lay there when `gate` or `scan` last admitted that
-   * generation. When it resolves, the report survives a power cut.
+   * agent judges every later change against it, and takes for loaded what lay there when `gate`, `scan` or `read` was last
+   * called and found that generation. When it resolves, the report survives a power cut.
    *
    * @param generation of the plugin that was loaded, as the gate or `read` told it.
    * @throws (rejects with) Fault INVALID_PARAMS for a name or generation that is none; INTERNAL where it cannot be written.
@@ -100,27 +100,36 @@ export function createLoader(options: LoaderOptions): Loader {
   const gate = createGate(settings, createMemory());
   const watches = new Set<Watch>();
   const scan = createScan(settings, gate);
+  const read = createRead(settings, gate);
   /** Since when what was admitted may have been read. */
   const asked = new Map<string, { generation: string; at: number }>();
-  const note = ({ name, generation }: Plugin, at: number): void => void asked.set(name, { generation, at });
+  const note = (name: string, generation: string, at: number): void =>
+    void asked.set(name, { generation, at });
   return {
     gate: async (name) => {
       const at = settings.clock.now();
       const answer = await ask(gate, settings, name);
       if (answer.admitted) {
-        note(answer.plugin, at);
+        note(answer.plugin.name, answer.plugin.generation, at);
       }
       return answer;
     },
     scan: async () => {
       const at = settings.clock.now();
       const found = await scan();
-      for (const plugin of found.admitted) {
-        note(plugin, at);
+      for (const { name, generation } of found.admitted) {
+        note(name, generation, at);
       }
       return found;
     },
-    read: createRead(settings, gate),
+    read: (plugin, reader) => {
+      const at = settings.clock.now();
+      const name = typeof plugin === 'string' ? plugin : plugin.name;
+      return read(plugin, (root, version) => {
+        note(name, version.generation, at);
+        return reader(root, version);
+      });
+    },
     loaded: async (plugin, generation) => {
       const name = typeof plugin === 'string' ? plugin : plugin.name;
       const admitted = asked.get(name);

@@ -13,12 +13,13 @@ import type { Ground } from './ground.ts';
 import { hashTree } from './hash-tree.ts';
 import { stateOf } from './inspect.ts';
 import { unmarkLost } from './lost.ts';
-import { markerAt } from './marker-at.ts';
+import { installIdAt, markerAt } from './marker-at.ts';
 import { exchangeDurably, renameDurably } from './move.ts';
 import { ATTEMPTS_MAX, type Action, type Facts, type TreeKind, decide } from './recovery-table.ts';
 import { dropIntent, writeIntent } from './slot.ts';
 import { moveOne, noteTrouble } from './notes.ts';
-import { rememberStanding } from './standing.ts';
+import { snapshotsOf } from './snapshots.ts';
+import { forgetPending, rememberStanding } from './standing.ts';
 import { removeLitter, stampsOf, unfinishedPlugins } from './unfinished.ts';
 import { isVolatileElsewhere } from './volatility.ts';
 
@@ -158,11 +159,25 @@ function lookAt(ground: Ground, plugin: string, stamp: string, attempts: number)
     slot: slotKind,
     slotIsWhole: slotMarker?.plugin === plugin,
     snapshot: disk.stat(snapshot) !== undefined,
+    superseded: liveKind === 'absent' && typeof intent !== 'string' && isSuperseded(ground, intent),
     liveIsGood: isGood(liveKind, live, isLast),
     slotIsGood: isGood(slotKind, slot, true),
     canExchange: disk.exchange !== undefined,
     aliased: new Set(places).size !== places.length,
   };
+}
+
+/** By the snapshots: what is in one of another change was live after this one had looked. */
+function isSuperseded(ground: Ground, { plugin, stamp, from }: Intent): boolean {
+  const { layout } = ground;
+  const own = installIdAt(ground, layout.snapshot(plugin, stamp));
+  const others = new Set(
+    snapshotsOf(ground, plugin)
+      .filter((other) => other !== stamp)
+      .map((other) => installIdAt(ground, layout.snapshot(plugin, other))),
+  );
+  const before = from?.installId ?? undefined;
+  return others.has(stamp) || (before !== undefined && before !== own && others.has(before));
 }
 
 function kindOf(ground: Ground, path: string, stamp: string): TreeKind {
@@ -226,6 +241,8 @@ function act(ground: Ground, plugin: string, stamp: string, action: Action): voi
     case 'drop-intent':
       if ((action.row === 5 || action.row === 8) && typeof intent !== 'string') {
         rememberStanding(ground, intent);
+      } else if (typeof intent !== 'string') {
+        forgetPending(ground, intent);
       }
       syncDirectory(ground.disk, layout.previous);
       return dropIntent(ground, plugin, stamp);

@@ -18,6 +18,8 @@ export type Facts = {
   slotIsWhole: boolean;
   /** `.previous/<name>.<S>` is there. */
   snapshot: boolean;
+  /** What this change found live, or made live itself, has been displaced by another since: that one has the last word. */
+  superseded: boolean;
   /** Live is new and its files have the digest that the intent promises. */
   liveIsGood: boolean;
   /** The slot is new and its files have the digest that the intent promises. */
@@ -31,7 +33,7 @@ export type Facts = {
 /** The number is the row of the table; `hold` and `leave` change no tree. */
 export type Action =
   | { row: 1 | 9 | 12; do: 'hold'; why: string }
-  | { row: 2 | 8 | 9; do: 'slot-to-snapshot' }
+  | { row: 2 | 8 | 9 | 12; do: 'slot-to-snapshot' }
   | { row: 3; do: 'slot-to-trash' }
   | { row: 4; do: 'leave' }
   | { row: 5 | 7 | 8 | 12; do: 'drop-intent' }
@@ -118,7 +120,14 @@ function newIsLive({ slot, snapshot, liveIsGood, canExchange }: Facts, { goal, f
 }
 
 /** Between two renames, or a copy path that has cleared live away. */
-function nothingIsLive({ slot, slotIsGood, snapshot }: Facts, { goal, from }: Intent): Action {
+function nothingIsLive(facts: Facts, { goal, from }: Intent): Action {
+  const { slot, slotIsGood, slotIsWhole, snapshot, superseded } = facts;
+  if (superseded && slot === 'other' && slotIsWhole) {
+    return { row: 12, do: 'slot-to-snapshot' };
+  }
+  if (superseded) {
+    return { row: 12, do: slot === 'absent' ? 'drop-intent' : 'discard-slot' };
+  }
   // Live was moved away only after the seal. Of a first install nobody can say whether the slot is durable, and nobody was
   // told that it is there.
   if (goal === 'forward' && slot === 'new' && slotIsGood && from !== null) {

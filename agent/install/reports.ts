@@ -130,10 +130,13 @@ export const pendingPlugins = (ground: Ground): string[] =>
 export const promisedPlugins = (ground: Ground): string[] =>
   pendingPlugins(ground).filter((plugin) => pendingOf(ground, plugin)?.restarting === true);
 
-/** The promised restart is tried once more: after that, nobody is known to restart. Throws what the disk throws. */
-export function noteLastTry(ground: Ground, plugin: string): void {
+/**
+ * The restart that was promised before a moment is tried once more: after that, nobody is known to restart. Throws what the
+ * disk throws.
+ */
+export function noteLastTry(ground: Ground, plugin: string, before: number): void {
   const pending = pendingOf(ground, plugin);
-  if (pending?.restarting === true) {
+  if (pending?.restarting === true && Date.parse(pending.at) < before) {
     putPending(ground, plugin, { ...pending, restarting: false });
   }
 }

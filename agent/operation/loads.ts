@@ -23,6 +23,8 @@ export class Loads {
   readonly #lanes: Lanes;
   readonly #clock: Clock;
   readonly #swaps = new Map<string, number>();
+  /** What was promised before this moment (milliseconds since the epoch) is still to be made up for. */
+  #promised: { plugins: string[]; before: number } = { plugins: [], before: 0 };
 
   constructor(ask: Ask, holds: Pick<Holds, 'hold' | 'tryHold'>, lanes: Lanes, clock: Clock) {
     this.#ask = ask;
@@ -84,21 +86,28 @@ export class Loads {
     return (await this.#ask({ kind: 'pending' }, 'names').answer).plugins;
   }
 
-  /**
-   * Whether a restart was promised that never ended well. It is promised no more: a command that ends the agent as well would
-   * else run at each of its starts.
-   */
-  async takeUpPromises(): Promise<boolean> {
+  /** Whether a restart was promised that never ended well: it is to be made up for. */
+  async promised(): Promise<boolean> {
+    const before = this.#clock.now();
     const { plugins } = await this.#ask({ kind: 'promised' }, 'names').answer;
-    for (const plugin of plugins) {
+    this.#promised = { plugins, before };
+    return plugins.length > 0;
+  }
+
+  /**
+   * The restart that makes up for what was {@link promised} is about to begin. It is promised no more: a command that ends
+   * the agent as well would else run at each of its starts.
+   */
+  async takeUp(): Promise<void> {
+    const { plugins, before } = this.#promised;
+    for (const plugin of plugins.splice(0)) {
       const release = await this.#holds.tryHold(plugin);
       if (release !== undefined) {
         await this.#lanes
-          .run(plugin, () => this.#ask({ kind: 'last-try', plugin }, 'noted').answer)
+          .run(plugin, () => this.#ask({ kind: 'last-try', plugin, before }, 'noted').answer)
           .finally(release);
       }
     }
-    return plugins.length > 0;
   }
 
   /** @throws Fault INVALID_PARAMS, CONFLICT, LOCKED, READ_ONLY, NO_SPACE */

@@ -93,7 +93,7 @@ export function perform(ground: Ground, task: Task, answer: (answer: Answer) => 
     case 'promised':
       return answer({ kind: 'names', plugins: promisedPlugins(ground) });
     case 'last-try':
-      noteLastTry(ground, task.plugin);
+      noteLastTry(ground, task.plugin, task.before);
       return answer({ kind: 'noted' });
     case 'restart-asked': {
       const { operationId } = task.params;

@@ -38,6 +38,16 @@ describe('the restart command of an agent', () => {
     expect((await get(again)).pending).toBeUndefined();
   });
 
+  it('is still to be made up for after an agent that ended before it could begin', async () => {
+    const first = await startTestAgent({ env: { AIRLOCK_RESTART_COMMAND: 'false' } });
+    const { installId } = await put(await Wire.start(first), await version('1', '1'));
+    await first.close();
+    const next = { root: first.layout.root, env: { AIRLOCK_RESTART_COMMAND: 'true' } };
+    await (await startTestAgent(next)).close();
+    const again = await Wire.start(await startTestAgent(next));
+    await until(async () => expect(await get(again)).toMatchObject({ loaded: installId }));
+  });
+
   it('that never ends well runs once at the next start, and not at every one', async () => {
     const folder = await scratch();
     const runs = (): Promise<string> => readFile(join(folder, 'runs'), 'utf8');

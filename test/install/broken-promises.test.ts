@@ -105,60 +105,6 @@ test('rollback asked again after a crash between swap and answer does not roll b
   });
 });
 
-/** From the first record after live has changed on everything fails: killed. */
-function killedAfterTheSwap(): FaultyDisk {
-  const faulty = new FaultyDisk(nodeDisk);
-  let swapped = false;
-  let killed = false;
-  faulty.arm(({ kind, path }) => {
-    swapped ||= kind === 'exchange' || (kind === 'rename' && path.endsWith('/lint'));
-    killed ||= swapped && kind === 'create';
-    return killed ? 'ECRASHED' : undefined;
-  });
-  return faulty;
-}
-
-test('an install that is killed between swap and answer is answered with the restart that it asks for', async () => {
-  const here = room();
-  await deliver(here, v(1));
-  here.clock.now += 1000;
-  const dying = through(here, killedAfterTheSwap().disk);
-  const params = paramsOf(v(2), { operationId: 'operation-killed' });
-  const install = new Install(dying.ground, params, 'tester');
-  install.begin();
-  await install.write(v(2));
-  await install.validate();
-  try {
-    install.install();
-    install.collect();
-  } catch {
-    /* killed */
-  }
-  recover(here.ground, 'lint');
-  expect(namesIn(here, here.layout.staging)).toEqual([]);
-  const answer = new Install(here.ground, params, 'tester').begin();
-  expect(answer).toMatchObject({
-    status: 'installed',
-    installId: markerAt(here.ground, here.layout.live('lint'))?.installId,
-    pluginVersion: '2.0.0',
-    reload: { kind: 'cold', action: 'restart', restarting: true },
-  });
-});
-
-test('an uninstall that is killed before its answer is answered with the restart that it asks for', async () => {
-  const here = room();
-  const { installId } = await deliver(here, v(1));
-  here.clock.now += 1000;
-  const dying = through(here, killedAfterTheSwap().disk);
-  expect(() => remove(dying, { operationId: 'operation-killed' })).not.toThrow();
-  recover(here.ground, 'lint');
-  expect(remove(here, { operationId: 'operation-killed' })).toMatchObject({
-    status: 'removed',
-    installId,
-    reload: { kind: 'cold', action: 'restart', restarting: true },
-  });
-});
-
 test('rollback after an uninstall: a kill on the way back does not lose the version', async () => {
   const here = room();
   await deliver(here, v(1));

@@ -29,6 +29,7 @@ const FACTS: Facts = {
   slot: 'absent',
   slotIsWhole: false,
   snapshot: false,
+  superseded: false,
   liveIsGood: false,
   slotIsGood: false,
   canExchange: false,
@@ -141,6 +142,24 @@ const ROWS: Row[] = [
     { row: 12, do: 'discard-slot' },
   ],
   ['and is ended', { live: 'absent' }, { from: null }, { row: 12, do: 'drop-intent' }],
+  [
+    'what another change has removed since does not come back',
+    { live: 'absent', slot: 'new', slotIsGood: true, snapshot: true, superseded: true },
+    {},
+    { row: 12, do: 'discard-slot' },
+  ],
+  [
+    'and a whole version in the slot is kept',
+    { live: 'absent', slot: 'other', slotIsWhole: true, superseded: true },
+    {},
+    { row: 12, do: 'slot-to-snapshot' },
+  ],
+  [
+    'and it is ended',
+    { live: 'absent', snapshot: true, superseded: true },
+    {},
+    { row: 12, do: 'drop-intent' },
+  ],
   ['with neither version whole it is held', { live: 'absent', slot: 'other' }, {}, { row: 12, do: 'hold' }],
 ];
 
@@ -156,6 +175,7 @@ describe('the recovery table', () => {
     slot: kind,
     slotIsWhole: fc.boolean(),
     snapshot: fc.boolean(),
+    superseded: fc.boolean(),
     liveIsGood: fc.boolean(),
     slotIsGood: fc.boolean(),
     canExchange: fc.boolean(),

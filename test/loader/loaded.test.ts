@@ -1,7 +1,7 @@
 import { chmod, mkdir, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import { Fault, createLoader } from '../../loader/index.ts';
 import { loadedSchema } from '../../shared/loaded.ts';
@@ -34,6 +34,30 @@ describe('loaded', () => {
     await createLoader({ roots: [second.root, first.root] }).loaded('lint', STAMP);
     expect(await readdir(second.loaded)).toEqual(['lint.json']);
     await expect(readdir(first.loaded)).rejects.toThrow('ENOENT');
+  });
+
+  it('says since when its files were read: since the scan, and anew by whoever read them anew', async () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: 1000 });
+    onTestFinished(() => void vi.useRealTimers());
+    const layout = await makeRoot();
+    await install(layout, 'lint');
+    const loader = createLoader({ roots: [layout.root] });
+    const report = async (generation: string): Promise<number> => {
+      await loader.loaded('lint', generation);
+      const { at } = loadedSchema.parse(JSON.parse(await readFile(layout.loadedOf('lint'), 'utf8')));
+      return Date.parse(at ?? '');
+    };
+    await loader.scan();
+    vi.setSystemTime(2000);
+    expect(await report(STAMP)).toBe(1000);
+    // A skill was edited in place, which makes no new generation; the runtime reads it again.
+    vi.setSystemTime(3000);
+    const generation = await loader.read('lint', (_root, version) => version.generation);
+    vi.setSystemTime(4000);
+    expect(await report(generation)).toBe(3000);
+    await loader.gate('lint');
+    vi.setSystemTime(5000);
+    expect([await report(generation), await report(LATER)]).toEqual([4000, 5000]);
   });
 
   it('takes concurrent reports: one of them is there in the end, and no litter', async () => {
