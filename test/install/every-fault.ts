@@ -36,6 +36,7 @@ export function describeFaults(disk: keyof typeof DISKS, turns: 'each' | 'in tur
   describe.each(Object.keys(SCENES))(`on ${disk}, %s of which any one call fails`, (scene) => {
     it.for(turns === 'each' ? ways : inTurn)(
       'with $name leaves the old version or the new one, whole, and no litter',
+      { timeout: 120_000 },
       async ({ codes }, ctx) => {
         const good = await on((port, root) => runScene(scene, port, root, never));
         expect([good.answer?.status, good.litter]).toEqual(['installed', []]);
