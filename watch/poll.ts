@@ -57,9 +57,20 @@ export function pollingEyes(clock: Clock, time = (): number => performance.now()
 
 const RECENT = 'recent';
 
-/** Of every entry; what cannot be looked at has none. Of a directory only which one it is: its entries speak for it. */
+/** What is renamed while it is looked at is seen under neither name: then it is looked at again, so often. */
+const LOOKS = 3;
+
 async function stampsOf(top: string, deep: boolean): Promise<Stamps> {
+  for (let i = 1; ; i += 1) {
+    const { stamps, vanished } = await lookOnce(top, deep);
+    if (!vanished || i === LOOKS) return stamps;
+  }
+}
+
+/** Of every entry; what cannot be looked at has none. Of a directory only which one it is: its entries speak for it. */
+async function lookOnce(top: string, deep: boolean): Promise<{ stamps: Stamps; vanished: boolean }> {
   const stamps: Stamps = new Map();
+  let vanished = false;
   const young = BigInt(Date.now() - RECENT_MILLIS);
   const work = [''];
   for (let directory = work.pop(); directory !== undefined; directory = work.pop()) {
@@ -68,14 +79,16 @@ async function stampsOf(top: string, deep: boolean): Promise<Stamps> {
     await Promise.all(
       names.map(async (name) => {
         const path = here === '' ? name : `${here}/${name}`;
-        const stats = await lstat(join(top, path), { bigint: true }).catch(() => undefined);
+        const stats = await lstat(join(top, path), { bigint: true }).catch((error: unknown) => {
+          vanished ||= error instanceof Error && 'code' in error && error.code === 'ENOENT';
+        });
         if (stats === undefined) return;
         if (stats.isDirectory() && deep) work.push(path);
         stamps.set(path, stampOf(stats, young, deep));
       }),
     );
   }
-  return stamps;
+  return { stamps, vanished };
 }
 
 function stampOf(stats: BigIntStats, young: bigint, deep: boolean): string {
