@@ -86,6 +86,11 @@ export class Nest {
     return paths;
   }
 
+  /** Something has changed since it was last asked. */
+  get isStirred(): boolean {
+    return this.#all || this.#paths.size > 0;
+  }
+
   doubt(): void {
     this.#note(undefined);
   }

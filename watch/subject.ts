@@ -15,6 +15,8 @@ type Admitted = Extract<Admission, { status: 'admitted' }>;
 const LOOKS = 10;
 /** The times of a file system are as coarse as the kernel's tick. */
 const TICK_MILLIS = 20;
+/** What an editor leaves for a moment while it saves makes a verdict cold: one amid changes is held back so many times in a row. */
+const HOLDS = 2;
 
 export class Subject {
   readonly name: string;
@@ -34,6 +36,8 @@ export class Subject {
   #installed: readonly FileEntry[] | undefined;
   /** What was last known elsewhere of what is loaded. */
   #stamp: string | undefined;
+  /** How many verdicts in a row were held back: what they were about is still to be told. */
+  #held = 0;
 
   /** @param signal ends the reading of files. */
   constructor(name: string, ports: Ports, signal: AbortSignal) {
@@ -78,9 +82,15 @@ export class Subject {
     return loaded;
   }
 
-  /** Looks at what has changed and judges it; nothing where there is nothing to tell. */
-  async settle(eyes: EyesFor, stir: () => void): Promise<WatchEvent[]> {
-    let news = false;
+  /**
+   * Looks at what has changed and judges it; nothing where there is nothing to tell.
+   *
+   * @param stir asks for another time.
+   * @param amid the changes go on, and have for as long as anybody waits for their end.
+   */
+  async settle(eyes: EyesFor, stir: () => void, amid = false): Promise<WatchEvent[]> {
+    let news = this.#held > 0;
+    let moves = amid;
     let admission: Admission = { status: 'absent' };
     for (let i = 0; i < LOOKS; i++) {
       for (const nest of this.nests) await nest.settle(eyes, this.#ports.ignore, stir);
@@ -91,10 +101,18 @@ export class Subject {
       if (nest === undefined) break;
       const looked = await this.#look(admission, nest);
       news = looked.news || news;
+      moves = amid || nest.isStirred;
       if (!looked.again && (await nest.isSame())) break;
     }
     const events = await this.#judge(admission, news);
     this.#installed = undefined;
+    const isEdit = events.every(({ cause, status }) => cause.by === 'edit' && status === 'admitted');
+    if (moves && isEdit && events.some(({ kind }) => kind === 'cold') && this.#held < HOLDS) {
+      this.#held += 1;
+      stir();
+      return [];
+    }
+    this.#held = 0;
     return events;
   }
 

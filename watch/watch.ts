@@ -168,15 +168,18 @@ class Watcher {
     burst?.cancel();
     const now = clock.now();
     const since = burst?.since ?? now;
-    const millis = Math.max(0, Math.min(SETTLE_MILLIS, since + SETTLE_MAX_MILLIS - now));
+    const rest = since + SETTLE_MAX_MILLIS - now;
+    const millis = Math.max(0, Math.min(SETTLE_MILLIS, rest));
     const cancel = clock.after(millis, () => {
       this.#bursts.delete(name);
-      this.#lane = this.#lane.then(() => this.#settle(name)).catch((error: unknown) => this.#broken(error));
+      this.#lane = this.#lane
+        .then(() => this.#settle(name, rest < SETTLE_MILLIS))
+        .catch((error: unknown) => this.#broken(error));
     });
     this.#bursts.set(name, { subject: this.#subject(name), since, cancel });
   }
 
-  async #settle(name: string): Promise<void> {
+  async #settle(name: string, amid: boolean): Promise<void> {
     if (this.#closing !== undefined) return;
     for (const root of this.#roots) {
       for (const other of await root.settle()) {
@@ -184,7 +187,7 @@ class Watcher {
       }
     }
     const subject = this.#subject(name);
-    const events = await subject.settle(this.#eyes, () => this.#stir(name));
+    const events = await subject.settle(this.#eyes, () => this.#stir(name), amid);
     if (events.length > 0) this.#queue.put(name, events);
     if (subject.isBlank) this.#subjects.delete(name);
   }

@@ -7,12 +7,10 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 import { build } from 'esbuild';
-import { expect, onTestFinished, test, vi } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 
 import { systemEyes } from '../../watch/eyes.ts';
-import { pollingEyes } from '../../watch/poll.ts';
-import type { Clock, Eyes } from '../../watch/ports.ts';
-import { scratch } from '../_kit/agent.ts';
+import type { Eyes } from '../../watch/ports.ts';
 import { install, makeRoot, yamlOf } from '../_kit/loader-root.ts';
 import { watching } from '../_kit/watching.ts';
 
@@ -164,35 +162,4 @@ test('a process whose watches are really used up polls and says so', async (ctx)
     notices: [expect.stringContaining('ENOSPC')],
     kind: 'skill-content-only',
   });
-});
-
-test('polling rests for twenty times as long as a look takes, for a second at least', async () => {
-  const rests: number[] = [];
-  let go = (): void => {};
-  const clock: Clock = {
-    now: () => 0,
-    after: (millis, call) => {
-      rests.push(millis);
-      go = call;
-      return () => undefined;
-    },
-  };
-  let now = 0;
-  let takes = 0;
-  // Asked at the beginning of a look and at its end.
-  const eyes = pollingEyes(clock, () => (now += takes));
-  const watched = eyes.open(
-    await scratch(),
-    true,
-    () => undefined,
-    () => undefined,
-  );
-  await watched.ready;
-  for (takes of [10, 400]) {
-    const before = rests.length;
-    go();
-    await vi.waitFor(() => expect(rests.length).toBe(before + 1));
-  }
-  await watched.close();
-  expect(rests).toEqual([1000, 1000, 8000]);
 });

@@ -1,0 +1,79 @@
+/** Looking again and again: how often, and what happens under a look. */
+import { rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { expect, onTestFinished, test, vi } from 'vitest';
+
+import { POLL_MILLIS, pollingEyes } from '../../watch/poll.ts';
+import type { Clock } from '../../watch/ports.ts';
+import { scratch } from '../_kit/agent.ts';
+import { FakeClock } from '../_kit/clock.ts';
+
+/** What happens on the disk just before the stats of a path are asked for. */
+const hooks = vi.hoisted(() => new Map<string, () => Promise<unknown>>());
+
+vi.mock('node:fs/promises', async (original) => {
+  const real = await original<typeof import('node:fs/promises')>();
+  const lstat = async (path: string, options: object) => {
+    await hooks.get(path)?.();
+    return real.lstat(path, options);
+  };
+  return { ...real, lstat };
+});
+
+test('what is renamed under a look is told by both names, in the same look', async () => {
+  const folder = await scratch();
+  const [old, now] = [join(folder, 'old'), join(folder, 'now')];
+  await writeFile(old, '');
+  const clock = new FakeClock();
+  const told: string[] = [];
+  const watched = pollingEyes(clock).open(
+    folder,
+    true,
+    (path) => told.push(path ?? ''),
+    () => undefined,
+  );
+  onTestFinished(() => watched.close());
+  await watched.ready;
+  let asked = 0;
+  hooks.set(old, async () => {
+    asked += 1;
+    if (asked === 1) await rename(old, now);
+  });
+  onTestFinished(() => hooks.clear());
+  clock.advance(POLL_MILLIS);
+  await vi.waitFor(() => expect(clock.running).toBe(1));
+  expect(asked).toBe(1);
+  expect(new Set(told)).toEqual(new Set(['now', 'old']));
+});
+
+test('polling rests for twenty times as long as a look takes, for a second at least', async () => {
+  const rests: number[] = [];
+  let go = (): void => {};
+  const clock: Clock = {
+    now: () => 0,
+    after: (millis, call) => {
+      rests.push(millis);
+      go = call;
+      return () => undefined;
+    },
+  };
+  let now = 0;
+  let takes = 0;
+  // Asked at the beginning of a look and at its end.
+  const eyes = pollingEyes(clock, () => (now += takes));
+  const watched = eyes.open(
+    await scratch(),
+    true,
+    () => undefined,
+    () => undefined,
+  );
+  await watched.ready;
+  for (takes of [10, 400]) {
+    const before = rests.length;
+    go();
+    await vi.waitFor(() => expect(rests.length).toBe(before + 1));
+  }
+  await watched.close();
+  expect(rests).toEqual([1000, 1000, 8000]);
+});
