@@ -88,7 +88,13 @@ export class Stager {
   write(plain: Buffer): void {
     const start = performance.now();
     this.#budget.plain(plain.length);
-    this.#reader.write(plain);
+    try {
+      this.#reader.write(plain);
+    } catch (error) {
+      // By a path that an operator can look at.
+      if (error instanceof Error) error.message = error.message.replace(this.#base ?? this.#slot, this.#slot);
+      throw error;
+    }
     this.millis += performance.now() - start;
   }
 

@@ -43,6 +43,13 @@ describe.each(Object.entries(disks))('a slot that is written %s', (_how, disk) =
     expect([readdirSync(victim), readdirSync(slot)]).toEqual([[], []]);
   });
 
+  it('is named as operators know it when something else lies where a file is to go', () => {
+    const { slot, stager } = staging();
+    mkdirSync(join(slot, 'evil'));
+    expect(() => stager.write(BYTES)).toThrow(`${slot}/evil'`);
+    stager.stop();
+  });
+
   it.runIf(process.platform === 'linux')('is held open no longer than it is written', () => {
     const { slot, stager } = staging();
     const isOpen = (): boolean =>
