@@ -240,6 +240,9 @@ function ruleOf({ message }: Error, complete: boolean): number {
   if (/unexpected end|premature|truncat/i.test(message)) {
     return complete ? 87 : 86;
   }
+  if (/too much memory/i.test(message)) {
+    return 92;
+  }
   // Of the first member, the head has been looked at.
   return /incorrect header check|unknown frame/i.test(message) ? 90 : 88;
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import * as zlib from 'node:zlib';
 import { gzipSync } from 'node:zlib';
 
@@ -19,6 +20,8 @@ const refuses = (n: number, what: string, rules: string[], build: Case['build'],
   hides,
 });
 const FILE = file('a', 'x'.repeat(600));
+/** ZSTD_c_windowLog; this Node may not have its name. */
+const ZSTD_C_WINDOW_LOG = 101;
 /** An archive whose last bytes do not compress, so that all of it has been read before its gzip turns out bad. */
 const packed = (...before: Buffer[]): Buffer => gzip(tar(MANIFEST, ...before, FILE));
 const altered = (bytes: Buffer, at: number): Buffer => {
@@ -120,9 +123,10 @@ describe('a damaged compression is refused', () => {
 });
 
 describe('zstd, where this Node has it', () => {
-  const zstd = (ctx: Pick<TestContext, 'skip'>, bytes: Buffer): Buffer =>
+  type Compress = (bytes: Buffer, options?: { params: Record<number, number> }) => Buffer;
+  const zstd = (ctx: Pick<TestContext, 'skip'>, bytes: Buffer, windowLog = 20): Buffer =>
     'zstdCompressSync' in zlib
-      ? (zlib.zstdCompressSync as (bytes: Buffer) => Buffer)(bytes)
+      ? (zlib.zstdCompressSync as Compress)(bytes, { params: { [ZSTD_C_WINDOW_LOG]: windowLog } })
       : ctx.skip('this Node has no zstd');
 
   it('is read', async (ctx) => {
@@ -136,6 +140,20 @@ describe('zstd, where this Node has it', () => {
   ])('%s', async ([, rule, change], ctx) => {
     const fault = await fortress.refusal(change(zstd(ctx, tar(MANIFEST, FILE))));
     expect([fault.code, rulesIn(fault)]).toEqual(['ARCHIVE_CORRUPT', [` ${rule}`]]);
+  });
+
+  it('90 of several frames is refused, not read in part', async (ctx) => {
+    const whole = tar(MANIFEST, FILE);
+    const frames = [whole.subarray(0, 512), whole.subarray(512)].map((part) => zstd(ctx, part));
+    const fault = await fortress.refusal(Buffer.concat(frames));
+    expect([fault.code, rulesIn(fault)]).toEqual(['ARCHIVE_CORRUPT', [' 90']]);
+  });
+
+  it('92 with a window beyond 8 MiB is refused, for it would take that much memory', async (ctx) => {
+    const noise = file('noise', randomBytes(12 * 1024 * 1024));
+    const fault = await fortress.refusal(zstd(ctx, tar(MANIFEST, noise), 25));
+    expect([fault.code, rulesIn(fault)]).toEqual(['ARCHIVE_CORRUPT', [' 92']]);
+    expect(fault.violations?.[0]?.what).toContain('too much memory');
   });
 
   it('93 is held to the ratio', async (ctx) => {
