@@ -2,7 +2,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 
 import type { Intent } from '../../shared/intent.ts';
-import { startTimeOf } from './lock.ts';
+import { startTimeOf } from './lock-record.ts';
 
 /** The boot of the machine, the pid namespace, the pid and when it began; empty strings where there is no /proc. */
 export function processIdentity(): Intent['owner'] {

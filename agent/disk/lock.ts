@@ -1,13 +1,13 @@
 /**
- * Locks that hold across processes and die with their holder, `kill -9` included. By flock where the system has it;
- * elsewhere by records of who holds what, which tell a dead holder by its boot, its pid and when it began.
+ * Locks that hold across processes and die with their holder, `kill -9` included. By flock where the system has it, and
+ * always by records of who holds what, so that processes with flock and without keep each other out, too.
  */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 
 import type { Intent } from '../../shared/intent.ts';
-import { intentSchema } from '../../shared/intent.ts';
 import { linuxCalls } from './linux.ts';
+import { type LockKind, type LockRecords, type Release, createRecords } from './lock-record.ts';
 import { errorCode } from './port.ts';
 
 type Owner = Intent['owner'];
@@ -15,11 +15,8 @@ type Owner = Intent['owner'];
 type Calls = Flock | string;
 type Flock = { tryLock: (fd: number) => boolean };
 
-/** Gives a lock back. */
-export type Release = () => void;
-
 export type Locks = {
-  readonly kind: 'flock' | 'record';
+  readonly kind: LockKind;
   /**
    * Takes a lock if nobody else has it; also whoever asks in this process is somebody else.
    *
@@ -32,12 +29,18 @@ export type Locks = {
 
 /** @param directory where the lock files are; it is there. @param owner who this process is. */
 export function createLocks(directory: string, owner: Owner, calls: Calls = linuxCalls()): Locks {
-  return typeof calls !== 'string' && canFlock(directory, calls)
-    ? flockLocks(directory, owner, calls)
-    : recordLocks(directory, owner);
+  if (typeof calls !== 'string' && canFlock(directory, calls)) {
+    return flockLocks(directory, createRecords(directory, owner, 'flock'), calls);
+  }
+  const records = createRecords(directory, owner, 'record');
+  return {
+    kind: 'record',
+    tryLock: (name) => records.announce(name),
+    holderOf: (name) => records.holderOf(name),
+  };
 }
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = fs.constants;
+const { O_CREAT, O_NOFOLLOW, O_RDONLY } = fs.constants;
 /** Open for reading only: a lock must not keep the file system from being remounted read-only. */
 const LOCK_FLAGS = O_CREAT | O_NOFOLLOW | O_RDONLY;
 const lockFile = (directory: string, name: string): string => join(directory, `${name}.lock`);
@@ -74,7 +77,7 @@ function canFlock(directory: string, calls: Flock): boolean {
   }
 }
 
-function flockLocks(directory: string, owner: Owner, calls: Flock): Locks {
+function flockLocks(directory: string, records: LockRecords, calls: Flock): Locks {
   const tryLock = (name: string): Release | undefined => {
     const path = lockFile(directory, name);
     for (;;) {
@@ -86,10 +89,10 @@ function flockLocks(directory: string, owner: Owner, calls: Flock): Locks {
         }
         // Nobody of ours deletes lock files; whoever did it has let two have a lock of one name.
         const there = fs.statSync(path, { throwIfNoEntry: false });
-        taken = there !== undefined && there.ino === fs.fstatSync(fd).ino;
-        if (taken) {
-          sayOwner(path, owner);
-          return closeOnce(fd);
+        if (there !== undefined && there.ino === fs.fstatSync(fd).ino) {
+          const release = announced(records, name);
+          taken = release !== undefined;
+          return release && closeOnce(fd, release);
         }
       } finally {
         if (!taken) {
@@ -98,159 +101,29 @@ function flockLocks(directory: string, owner: Owner, calls: Flock): Locks {
       }
     }
   };
-  return {
-    kind: 'flock',
-    tryLock,
-    holderOf: (name) => inWords(readOwner(lockFile(directory, name))),
-  };
+  return { kind: 'flock', tryLock, holderOf: (name) => records.holderOf(name) };
+}
+
+/** To those without flock; where no file can be made they cannot be told, and it holds among those with it. */
+function announced(records: LockRecords, name: string): Release | undefined {
+  try {
+    return records.announce(name);
+  } catch {
+    return () => undefined;
+  }
 }
 
 /** The number of a closed descriptor is soon another file's. */
-function closeOnce(fd: number): Release {
+function closeOnce(fd: number, before: Release): Release {
   let open = true;
   return () => {
     if (open) {
       open = false;
-      fs.closeSync(fd);
+      try {
+        before();
+      } finally {
+        fs.closeSync(fd);
+      }
     }
   };
 }
-
-/** For whoever is locked out; the lock holds without it. */
-function sayOwner(path: string, owner: Owner): void {
-  try {
-    fs.writeFileSync(path, `${JSON.stringify(owner)}\n`, { flag: 'r+' });
-  } catch {
-    // On a full or read-only disk nobody learns who has it.
-  }
-}
-
-/** A holder in another pid namespace that has not said for so long (milliseconds) that it lives is dead. */
-const SILENT_MILLIS = 60_000;
-const BEAT_MILLIS = 5000;
-
-/** Who holds what is said by the name of a file alone, which is there whole or not at all: a power cut empties files. */
-const RECORD = /^(.+)\.([0-9a-f-]*)\.(\d*)\.(\d+)\.(\d*)\.[a-z0-9]+\.owner$/;
-
-/** A record of a lock: which, and whose. */
-type Held = { name: string; owner: Owner };
-
-function recordName(name: string, { bootId, pidNamespace, pid, startTime }: Owner): string {
-  const random = Math.random().toString(36).slice(2);
-  return [name, bootId, pidNamespace.replaceAll(/\D/g, ''), pid, startTime, random, 'owner'].join('.');
-}
-
-function readRecord(entry: string): Held | undefined {
-  const [, name, bootId = '', pidNamespace = '', pid, startTime = ''] = RECORD.exec(entry) ?? [];
-  return name === undefined
-    ? undefined
-    : { name, owner: { bootId, pidNamespace: `pid:[${pidNamespace}]`, pid: Number(pid), startTime } };
-}
-
-/**
- * Everybody announces himself in a file of his own, then looks whether anybody else who lives has done so too; of two who
- * do it at once at least one steps back. A dead one's file is nobody's, so removing it harms nobody.
- */
-function recordLocks(directory: string, owner: Owner): Locks {
-  const held = new Set<string>();
-  const beat = setInterval(() => held.forEach((path) => touch(path)), BEAT_MILLIS);
-  beat.unref();
-  const othersOf = (name: string, mine: string | undefined): Owner[] =>
-    fs
-      .readdirSync(directory)
-      .flatMap((entry) => {
-        const record = readRecord(entry);
-        return record?.name === name ? { path: join(directory, entry), other: record.owner } : [];
-      })
-      .filter(({ path, other }) => path !== mine && isAlive(path, other, owner, mine))
-      .map(({ other }) => other);
-  return {
-    kind: 'record',
-    tryLock(name) {
-      const mine = join(directory, recordName(name, owner));
-      fs.closeSync(fs.openSync(mine, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o644));
-      const release = (): void => {
-        held.delete(mine);
-        fs.rmSync(mine, { force: true });
-      };
-      if (othersOf(name, mine).length > 0) {
-        release();
-        return undefined;
-      }
-      held.add(mine);
-      return release;
-    },
-    holderOf: (name) => inWords(othersOf(name, undefined)[0]),
-  };
-}
-
-function touch(path: string): void {
-  try {
-    const now = new Date();
-    fs.utimesSync(path, now, now);
-  } catch {
-    // Somebody removed it; there is no one to tell, and the lock's work goes on.
-  }
-}
-
-/** In doubt a holder lives; the record of one that is dead is removed. */
-function isAlive(path: string, other: Owner, self: Owner, mine: string | undefined): boolean {
-  if (!isDead(other, self) && !isSilent(path, other, self, mine)) {
-    return true;
-  }
-  fs.rmSync(path, { force: true });
-  return false;
-}
-
-function isDead(owner: Owner, self: Owner): boolean {
-  if (owner.bootId !== '' && self.bootId !== '' && owner.bootId !== self.bootId) {
-    return true;
-  }
-  if (!isSameNamespace(owner, self)) {
-    return false;
-  }
-  try {
-    process.kill(owner.pid, 0);
-  } catch (error) {
-    return errorCode(error) === 'ESRCH';
-  }
-  return owner.startTime !== '' && owner.startTime !== startTimeOf(owner.pid);
-}
-
-/** Where there is no /proc there is one namespace. */
-const isSameNamespace = (a: Owner, b: Owner): boolean =>
-  a.pidNamespace.replaceAll(/\D/g, '') === b.pidNamespace.replaceAll(/\D/g, '');
-
-/** Whether a process in another namespace, whose pid says nothing here, has stopped saying that it lives. */
-function isSilent(path: string, owner: Owner, self: Owner, mine: string | undefined): boolean {
-  if (isSameNamespace(owner, self) || mine === undefined) {
-    return false;
-  }
-  // Both times are of the same file system's clock: this one's record was made just now.
-  const [then, now] = [path, mine].map((file) => fs.statSync(file, { throwIfNoEntry: false })?.mtimeMs);
-  return then !== undefined && now !== undefined && now - then > SILENT_MILLIS;
-}
-
-/** When a process began, in the kernel's own count; '' where that cannot be said. */
-export function startTimeOf(pid: number | 'self'): string {
-  try {
-    // The command may hold spaces and brackets; the fields after its closing bracket are fixed, and the 20th is it.
-    const stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.replace(/^.*\) /s, '').split(' ')[19] ?? '';
-  } catch {
-    return '';
-  }
-}
-
-function readOwner(path: string): Owner | undefined {
-  try {
-    // A longer line of an earlier holder may stick out behind the first.
-    const [line = ''] = fs.readFileSync(path, 'utf8').split('\n');
-    return intentSchema.shape.owner.parse(JSON.parse(line));
-  } catch {
-    return undefined;
-  }
-}
-
-const inWords = (owner: Owner | undefined): string | undefined =>
-  owner === undefined ? undefined : `process ${owner.pid} of ${owner.pidNamespace || 'this machine'}`;

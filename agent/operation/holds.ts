@@ -5,7 +5,8 @@
  */
 import { Fault } from '../../shared/fault.ts';
 import { diskFault } from '../disk/disk-fault.ts';
-import type { Locks, Release } from '../disk/lock.ts';
+import type { Release } from '../disk/lock-record.ts';
+import type { Locks } from '../disk/lock.ts';
 import type { Clock } from './clock.ts';
 import { type Deferred, deferred } from './deferred.ts';
 

@@ -1,7 +1,8 @@
 /** Who may work on a plugin, under a clock that stands still and locks that do as the test says. */
 import { describe, expect, it } from 'vitest';
 
-import type { Locks, Release } from '../../agent/disk/lock.ts';
+import type { Release } from '../../agent/disk/lock-record.ts';
+import type { Locks } from '../../agent/disk/lock.ts';
 import { deferred } from '../../agent/operation/deferred.ts';
 import { Holds } from '../../agent/operation/holds.ts';
 import { FakeClock } from '../_kit/clock.ts';

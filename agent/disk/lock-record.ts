@@ -1,0 +1,154 @@
+/**
+ * Who has which lock, said by the names of files: what keeps processes apart where there is no flock, and what those that
+ * have it and those that have it not know each other by. A dead holder is told by its boot, its pid and when it began.
+ */
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+
+import type { Intent } from '../../shared/intent.ts';
+import { errorCode } from './port.ts';
+
+type Owner = Intent['owner'];
+/** What a holder relies on: with flock it is alone among those that have flock. */
+export type LockKind = 'flock' | 'record';
+
+/** Gives a lock back. */
+export type Release = () => void;
+
+export type LockRecords = {
+  /**
+   * Says that this process has a lock, unless somebody else who lives says so. With flock it has that lock already, and
+   * only those without count.
+   *
+   * @throws what the file system throws where no file can be made.
+   */
+  announce(name: string): Release | undefined;
+  /** Who says that he has the lock, in words for an operator; undefined if nobody does. */
+  holderOf(name: string): string | undefined;
+};
+
+/** A holder in another pid namespace that has not said for so long (milliseconds) that it lives is dead. */
+const SILENT_MILLIS = 60_000;
+const BEAT_MILLIS = 5000;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = fs.constants;
+
+/** Said by the name alone, which is there whole or not at all: a power cut empties files. */
+const RECORD = /^(.+)\.([0-9a-f-]*)\.(\d*)\.(\d+)\.(\d*)\.[a-z0-9]+\.(flock|record)$/;
+
+/** A record of a lock: which, whose, and what he relies on. */
+type Held = { name: string; owner: Owner; kind: LockKind };
+
+function recordName(name: string, { bootId, pidNamespace, pid, startTime }: Owner, kind: LockKind): string {
+  const random = Math.random().toString(36).slice(2);
+  return [name, bootId, pidNamespace.replaceAll(/\D/g, ''), pid, startTime, random, kind].join('.');
+}
+
+function readRecord(entry: string): Held | undefined {
+  const [, name, bootId = '', pidNamespace = '', pid, startTime = '', kind] = RECORD.exec(entry) ?? [];
+  if (name === undefined) {
+    return undefined;
+  }
+  const owner = { bootId, pidNamespace: `pid:[${pidNamespace}]`, pid: Number(pid), startTime };
+  return { name, owner, kind: kind === 'flock' ? 'flock' : 'record' };
+}
+
+/**
+ * Everybody announces himself in a file of his own, then looks whether anybody else who lives has done so too; of two who
+ * do it at once at least one steps back. A dead one's file is nobody's, so removing it harms nobody.
+ */
+export function createRecords(directory: string, owner: Owner, kind: LockKind): LockRecords {
+  const held = new Set<string>();
+  const beat = setInterval(() => held.forEach((path) => touch(path)), BEAT_MILLIS);
+  beat.unref();
+  const othersOf = (name: string, mine: string | undefined): Owner[] =>
+    fs
+      .readdirSync(directory)
+      .flatMap((entry) => {
+        const record = readRecord(entry);
+        return record?.name === name ? { path: join(directory, entry), ...record } : [];
+      })
+      .filter(({ path }) => path !== mine)
+      .filter((other) => {
+        // Whoever has the flock knows that all who had it before him are gone.
+        const isOver = mine !== undefined && kind === 'flock' && other.kind === 'flock';
+        if (!isOver && isAlive(other.path, other.owner, owner, mine)) {
+          return true;
+        }
+        fs.rmSync(other.path, { force: true });
+        return false;
+      })
+      .map((other) => other.owner);
+  return {
+    announce(name) {
+      const mine = join(directory, recordName(name, owner, kind));
+      fs.closeSync(fs.openSync(mine, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o644));
+      const release = (): void => {
+        held.delete(mine);
+        fs.rmSync(mine, { force: true });
+      };
+      if (othersOf(name, mine).length > 0) {
+        release();
+        return undefined;
+      }
+      held.add(mine);
+      return release;
+    },
+    holderOf: (name) => inWords(othersOf(name, undefined)[0]),
+  };
+}
+
+function touch(path: string): void {
+  try {
+    const now = new Date();
+    fs.utimesSync(path, now, now);
+  } catch {
+    // Somebody removed it; there is no one to tell, and the lock's work goes on.
+  }
+}
+
+/** In doubt a holder lives. */
+const isAlive = (path: string, other: Owner, self: Owner, mine: string | undefined): boolean =>
+  !isDead(other, self) && !isSilent(path, other, self, mine);
+
+function isDead(owner: Owner, self: Owner): boolean {
+  if (owner.bootId !== '' && self.bootId !== '' && owner.bootId !== self.bootId) {
+    return true;
+  }
+  if (!isSameNamespace(owner, self)) {
+    return false;
+  }
+  try {
+    process.kill(owner.pid, 0);
+  } catch (error) {
+    return errorCode(error) === 'ESRCH';
+  }
+  return owner.startTime !== '' && owner.startTime !== startTimeOf(owner.pid);
+}
+
+/** Where there is no /proc there is one namespace. */
+const isSameNamespace = (a: Owner, b: Owner): boolean =>
+  a.pidNamespace.replaceAll(/\D/g, '') === b.pidNamespace.replaceAll(/\D/g, '');
+
+/** Whether a process in another namespace, whose pid says nothing here, has stopped saying that it lives. */
+function isSilent(path: string, owner: Owner, self: Owner, mine: string | undefined): boolean {
+  if (isSameNamespace(owner, self) || mine === undefined) {
+    return false;
+  }
+  // Both times are of the same file system's clock: this one's record was made just now.
+  const [then, now] = [path, mine].map((file) => fs.statSync(file, { throwIfNoEntry: false })?.mtimeMs);
+  return then !== undefined && now !== undefined && now - then > SILENT_MILLIS;
+}
+
+/** When a process began, in the kernel's own count; '' where that cannot be said. */
+export function startTimeOf(pid: number | 'self'): string {
+  try {
+    // The command may hold spaces and brackets; the fields after its closing bracket are fixed, and the 20th is it.
+    const stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.replace(/^.*\) /s, '').split(' ')[19] ?? '';
+  } catch {
+    return '';
+  }
+}
+
+const inWords = (owner: Owner | undefined): string | undefined =>
+  owner === undefined ? undefined : `process ${owner.pid} of ${owner.pidNamespace || 'this machine'}`;
