@@ -62,14 +62,16 @@ export type Loader = {
   read<T>(plugin: string | Pick<Plugin, 'name'>, reader: Reader<T>): Promise<T>;
   /**
    * Reports what the runtime really runs: call it once a plugin is loaded, and again after its skills were read anew. The
-   * agent judges every later change against it, and takes for loaded what lay there when `gate`, `scan` or `read` was last
-   * called and found that generation. When it resolves, the report survives a power cut.
+   * agent judges every later change against it, and takes for loaded what lay there at that moment; by default when `gate`,
+   * `scan` or `read` was last called and found that generation. When it resolves, the report survives a power cut.
    *
    * @param generation of the plugin that was loaded, as the gate or `read` told it.
+   * @param at when it was begun to read it (milliseconds since the epoch): what was edited later is not loaded. An event's `at`
+   *   if only the skills that it names were read: what else was edited since then was not.
    * @throws (rejects with) Fault INVALID_PARAMS for a name or generation that is none; INTERNAL where it cannot be written.
    * @example await loader.loaded(plugin, plugin.generation);
    */
-  loaded(plugin: string | Pick<Plugin, 'name'>, generation: string): Promise<void>;
+  loaded(plugin: string | Pick<Plugin, 'name'>, generation: string, at?: number): Promise<void>;
   /**
    * Tells what changes in admitted plugins, edits made by hand as well as an agent's swaps: one event for each burst of
    * changes (250 ms without one), with what it means for a runtime that has loaded what was there before. Await `ready`
@@ -98,7 +100,7 @@ export type Loader = {
 export function createLoader(options: LoaderOptions): Loader {
   const settings = readOptions(options, systemClock);
   const gate = createGate(settings, createMemory());
-  const watches = new Set<Watch>();
+  const watches = new Set<ReturnType<typeof createLoaderWatch>>();
   const scan = createScan(settings, gate);
   const read = createRead(settings, gate);
   /** Since when what was admitted may have been read. */
@@ -130,18 +132,18 @@ export function createLoader(options: LoaderOptions): Loader {
         return reader(root, version);
       });
     },
-    loaded: async (plugin, generation) => {
+    loaded: async (plugin, generation, at) => {
       const name = typeof plugin === 'string' ? plugin : plugin.name;
+      const now = settings.clock.now();
       const admitted = asked.get(name);
-      const since = admitted?.generation === generation ? admitted.at : settings.clock.now();
+      const since = Math.min(at ?? (admitted?.generation === generation ? admitted.at : now), now);
       await writeLoaded(settings, name, generation, since);
-      for (const watch of watches) {
-        watch.loaded(name);
-      }
+      await Promise.all([...watches].map((watch) => watch.reported(name, generation, since)));
     },
     watch: (how = {}) => {
       const watch = createLoaderWatch(settings, gate, how);
       watches.add(watch);
+      watch.closing.addEventListener('abort', () => watches.delete(watch), { once: true });
       return watch;
     },
   };

@@ -8,6 +8,9 @@ import { type Loaded, loadedSchema } from '../shared/loaded.ts';
 import { pluginNameSchema } from '../shared/name.ts';
 import type { Settings } from './settings.ts';
 
+/** The last moment that a Date can tell. */
+const TIME_MAX = 8.64e15;
+
 /**
  * Writes `.loaded/<name>.json`: a reader finds the old one or the new one, whole, also after a power cut.
  *
@@ -21,6 +24,11 @@ export async function writeLoaded(
 ): Promise<void> {
   const [layout] = settings.layouts;
   const directory = layout.loaded;
+  if (!(Math.abs(asked) <= TIME_MAX)) {
+    throw new Fault('INVALID_PARAMS', `"${name}" cannot have been read at ${asked}`, {
+      hint: 'Say when in milliseconds since the epoch, as Date.now() does',
+    });
+  }
   const at = new Date(asked).toISOString();
   const record = loadedSchema.safeParse({ version: 1, generation, at } satisfies Loaded);
   if (!pluginNameSchema.safeParse(name).success || !record.success) {

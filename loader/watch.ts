@@ -5,7 +5,7 @@ import type { Layout } from '../shared/layout.ts';
 import { systemEyes } from '../watch/eyes.ts';
 import { pollingEyes } from '../watch/poll.ts';
 import type { Admission, Clock, Eyes, Watch } from '../watch/ports.ts';
-import { createWatch } from '../watch/watch.ts';
+import { type Reported, createWatch } from '../watch/watch.ts';
 import type { Gate } from './gate.ts';
 import type { Settings } from './settings.ts';
 import { readReceipt } from './verify.ts';
@@ -32,7 +32,7 @@ export function createLoaderWatch(
   gate: Gate,
   { polling = false, notice = () => undefined }: WatchOptions,
   parts: { clock?: Clock; eyes?: Eyes } = {},
-): Watch {
+): Watch & Reported {
   const { clock = systemTimers, eyes = systemEyes } = parts;
   const poll = pollingEyes(clock);
   const layouts = new Map<string, Layout>(settings.layouts.map((layout) => [layout.root, layout]));
@@ -51,7 +51,9 @@ export function createLoaderWatch(
     polling: poll,
     notice,
   });
-  settings.signal?.addEventListener('abort', () => void watch.close(), { once: true });
+  const { signal } = settings;
+  signal?.addEventListener('abort', () => void watch.close(), { once: true, signal: watch.closing });
+  if (signal?.aborted === true) void watch.close();
   return watch;
 }
 

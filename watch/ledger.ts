@@ -79,9 +79,16 @@ export class Ledger {
     return [...this.#pending.keys()];
   }
 
-  /** What lies at a path now is loaded, whatever else is. */
-  accept(path: string): void {
-    this.#pending.delete(path);
+  /** Those of the differing paths at which these files lie, or, as in their list, none. */
+  among(files: readonly FileEntry[]): string[] {
+    const listed = new Map(files.map((file) => [file.path, file]));
+    return this.differing().filter((path) => isSame(this.#now.get(path), listed.get(path)));
+  }
+
+  /** What lies at these paths now is loaded, and nothing else that differs. */
+  accept(paths: readonly string[]): void {
+    this.#hasLoaded = true;
+    for (const path of paths) this.#pending.delete(path);
   }
 
   /** The verdict on what lies there now; `isThere` false: nothing that may be loaded does. */

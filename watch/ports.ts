@@ -92,6 +92,8 @@ export type WatchEvent = {
   readonly reasons: readonly Reason[];
   /** The directories with a SKILL.md in which something differs, relative, sorted; '' for the plugin's own. */
   readonly skills: readonly string[];
+  /** Since when (milliseconds since the epoch): what has changed later was perhaps not seen. */
+  readonly at: number;
   readonly cause: { readonly by: 'edit' } | { readonly by: 'swap'; readonly installId: string };
   /** What the gate says of it now. */
   readonly status: 'admitted' | 'refused' | 'absent';

@@ -38,6 +38,8 @@ export class Subject {
   #stamp: string | undefined;
   /** How many verdicts in a row were held back: what they were about is still to be told. */
   #held = 0;
+  /** When it was last begun to look: by the clock of the file system, whose times it is compared with. */
+  #at = 0;
 
   /** @param signal ends the reading of files. */
   constructor(name: string, ports: Ports, signal: AbortSignal) {
@@ -55,6 +57,31 @@ export class Subject {
   /** What lies there now is what the runtime has loaded. */
   load(): void {
     this.#ledger.load();
+  }
+
+  /** The runtime has loaded a version as it was at a moment: no other one, and nothing that was edited since. */
+  async report(generation: string, at: number): Promise<void> {
+    if (this.#admitted === undefined || generation !== this.#generation) return;
+    const { path: root, installId } = this.#admitted;
+    const installed = installId && (await this.#ports.installed(root, installId));
+    const loaded = await this.#unchanged(root, at);
+    for (const path of installed ? this.#ledger.among(installed) : []) {
+      // As it was installed it was read, unless it was made so since; what comes and goes beside it says nothing.
+      const stats = await statOf(join(root, path)).catch(() => undefined);
+      if (stats === undefined || stats.ctimeMs <= at - TICK_MILLIS) loaded.push(path);
+    }
+    // What lies there by now may be of another version, and older.
+    const nest = this.nests.find(({ directory }) => directory === root);
+    if (await nest?.isSame()) this.#ledger.accept(loaded);
+  }
+
+  /** Of the paths that differ from what is loaded those that do so since a moment (milliseconds since the epoch). */
+  async #unchanged(root: string, at: number): Promise<string[]> {
+    const paths: string[] = [];
+    for (const path of this.#ledger.differing()) {
+      if (await isSince(root, path, at)) paths.push(path);
+    }
+    return paths;
   }
 
   /**
@@ -75,9 +102,7 @@ export class Subject {
       if (!edited) this.#ledger.load();
     } else {
       this.#ledger.load(loaded.files);
-      for (const path of loaded.at === undefined ? [] : this.#ledger.differing()) {
-        if (await isSince(root, path, loaded.at ?? 0)) this.#ledger.accept(path);
-      }
+      if (loaded.at !== undefined) this.#ledger.accept(await this.#unchanged(root, loaded.at));
     }
     return loaded;
   }
@@ -93,6 +118,7 @@ export class Subject {
     let moves = amid;
     let admission: Admission = { status: 'absent' };
     for (let i = 0; i < LOOKS; i++) {
+      this.#at = Date.now();
       for (const nest of this.nests) await nest.settle(eyes, this.#ports.ignore, stir);
       admission = this.nests.length === 0 ? admission : await this.#ports.admit(this.name);
       if (admission.status !== 'admitted') break;
@@ -191,6 +217,7 @@ export class Subject {
       kind,
       reasons,
       skills,
+      at: this.#at,
       cause,
       status: admission.status,
       detail: admission.status === 'refused' ? admission.why : undefined,

@@ -36,14 +36,24 @@ const WITHOUT_EVENTS: ReadonlySet<number> = new Set([
   0x69_69, 0x51_7b, 0xff_53_4d_42, 0xfe_53_4d_42, 0x01_02_19_97, 0x65_73_55_46, 0x78_6f_4b_4a, 0x00_c3_6a_40,
 ]);
 
+/** What a watch over a loader's roots is told by the loader. */
+export type Reported = {
+  /** The runtime has loaded that version, as it was at a moment (milliseconds since the epoch). Never rejects. */
+  reported(plugin: string, generation: string, at: number): Promise<void>;
+  /** Is aborted when the watch is closed. */
+  closing: AbortSignal;
+};
+
 type Burst = { subject: Subject; since: number; cancel: () => void };
 
-export function createWatch(ports: Ports): Watch {
+export function createWatch(ports: Ports): Watch & Reported {
   const watcher = new Watcher(ports);
   return {
     ready: watcher.ready,
     loaded: (plugin) => watcher.loaded(plugin),
+    reported: (plugin, generation, at) => watcher.reported(plugin, generation, at),
     close: () => watcher.close(),
+    closing: watcher.closing,
     [Symbol.asyncIterator]: () => watcher.events(),
   };
 }
@@ -65,6 +75,10 @@ class Watcher {
   #flood = { since: 0, count: 0 };
   /** The eyes alone do not keep the process alive. */
   readonly #alive = setInterval(() => {}, 2 ** 30);
+
+  get closing(): AbortSignal {
+    return this.#abort.signal;
+  }
 
   constructor(ports: Ports) {
     this.#ports = ports;
@@ -112,13 +126,16 @@ class Watcher {
   events(): AsyncGenerator<WatchEvent, void, undefined> {
     const queue = this.#queue;
     const close = (): Promise<void> => this.close();
-    return (async function* () {
+    const events = (async function* () {
       try {
-        for await (const events of queue.values()) yield* events;
+        for await (const some of queue.values()) yield* some;
       } finally {
         await close();
       }
     })();
+    const leave = events.return.bind(events);
+    // Who leaves while it waits for an event, or before it has asked for one, is not heard by the generator itself.
+    return Object.assign(events, { return: () => close().then(() => leave()) });
   }
 
   loaded(plugin: string): void {
@@ -128,6 +145,14 @@ class Watcher {
       return;
     }
     this.#lane = this.#lane.then(() => subject?.learn()).catch((error: unknown) => this.#broken(error));
+  }
+
+  reported(plugin: string, generation: string, at: number): Promise<void> {
+    const taken = this.#lane
+      .then(() => this.#subjects.get(plugin)?.report(generation, at))
+      .catch((error: unknown) => this.#broken(error));
+    this.#lane = taken;
+    return taken;
   }
 
   close(): Promise<void> {

@@ -34,29 +34,36 @@ async function load({ name }) {
   say('loaded', { plugin: name, ...loaded });
 }
 
+/** Plugin → skills that are to be read again: each change is told once, and reading it may fail. */
+const due = new Map();
+
 /** Reads only the skills that changed. */
-async function reload({ plugin, skills }) {
+async function reload({ plugin, skills: changed, generation: told, at }) {
   const known = running.get(plugin);
+  const skills = [...new Set([...(due.get(plugin) ?? []), ...changed])];
+  due.set(plugin, skills);
   const loaded = await loader.read(plugin, async (folder, { generation }) => ({
     generation,
     skills: await Promise.all(skills.map((skill) => readSkill(folder, skill))),
   }));
   const untouched = known.skills.filter(({ path }) => !skills.includes(path));
   running.set(plugin, { ...known, generation: loaded.generation, skills: [...untouched, ...loaded.skills] });
-  await report(plugin, loaded.generation);
+  due.delete(plugin);
+  // Of a later version, and after the event, more may have changed than its skills: another event says so.
+  if (loaded.generation === told) await report(plugin, told, at);
   say('reloaded', { plugin, ...loaded });
 }
 
 /** Tells the agent what really runs. Where that may not be written it runs all the same, and the agent has to guess. */
-async function report(name, generation) {
+async function report(name, generation, at) {
   try {
-    await loader.loaded(name, generation);
+    await loader.loaded(name, generation, at);
   } catch ({ message, hint }) {
     say('notice', { text: message, hint });
   }
 }
 
-/** A plugin that cannot be read has changed again, or was removed: the next event says so. */
+/** A plugin that cannot be read has changed again, or was removed: the next event says so, but not what was to be read. */
 async function attempt(plugin, work) {
   try {
     await work();
@@ -78,7 +85,8 @@ say('ready', { plugins: running.size });
 
 for await (const change of watch) {
   const { plugin, kind, status, reasons, cause, generation } = change;
-  if (kind === 'skill-content-only' && running.has(plugin)) await attempt(plugin, () => reload(change));
+  const isHot = kind === 'skill-content-only' || (kind === 'identical' && due.has(plugin));
+  if (isHot && running.has(plugin)) await attempt(plugin, () => reload(change));
   else if (kind === 'identical') say('unchanged', { plugin, cause, generation });
   else say('needs-restart', { plugin, status, cause, reasons });
 }

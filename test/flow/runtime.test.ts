@@ -1,13 +1,15 @@
 /** The runtime of the examples, as a process of its own, over the built loader. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFile, rename, rm, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
 
 import { expect, onTestFinished, test } from 'vitest';
 
-import { LATER, install, makeRoot, yamlOf } from '../_kit/loader-root.ts';
+import { createLoader } from '../../loader/index.ts';
+import { LATER, STAMP, install, makeRoot, yamlOf } from '../_kit/loader-root.ts';
 import { repository } from '../_kit/program.ts';
 
 const FILES = {
@@ -19,13 +21,19 @@ const FILES = {
   'hooks/run.sh': '#!/bin/sh\n',
 };
 
+const LAST = '20260510T141530123Z-1b2c3d4e';
+
 type Line = { event: string; [key: string]: unknown };
 
-function start(root: string) {
-  const child = spawn(process.execPath, [join(repository, 'examples/runtime/runtime.mjs'), root], {
-    // As in a container: without an input it runs on all the same.
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+function start(root: string, ...options: string[]) {
+  const child = spawn(
+    process.execPath,
+    [...options, join(repository, 'examples/runtime/runtime.mjs'), root],
+    {
+      // As in a container: without an input it runs on all the same.
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   onTestFinished(() => void child.kill('SIGKILL'));
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
@@ -98,4 +106,85 @@ test('a runtime that may not report what it has loaded, or whose root is missing
     text: `There is no directory "${layout.root}"`,
   });
   expect(await second.next()).toEqual({ event: 'ready', plugins: 0 });
+});
+
+/** Lets the process wait with reading a skill that is called slow until there is a file `go`. */
+const slowly = (go: string): string => `
+  import { existsSync } from 'node:fs';
+  import { syncBuiltinESMExports } from 'node:module';
+  import fs from 'node:fs/promises';
+  const { readFile } = fs;
+  let started = false;
+  fs.readFile = async (path, ...more) => {
+    while (started && /slow.SKILL/.test(path) && !existsSync(${JSON.stringify(go)})) {
+      await new Promise((go) => setTimeout(go, 20));
+    }
+    started ||= /slow.SKILL/.test(path);
+    return readFile(path, ...more);
+  };
+  syncBuiltinESMExports();
+`;
+
+async function lateRuntime() {
+  const layout = await makeRoot();
+  const slow = { 'plugin.yaml': yamlOf('slow'), 'skills/slow/SKILL.md': 'first\n' };
+  await install(layout, 'lint', FILES);
+  await install(layout, 'slow', slow);
+  const go = join(layout.staging, 'go');
+  const preload = `data:text/javascript,${encodeURIComponent(slowly(go))}`;
+  const { next } = start(layout.root, '--import', preload);
+  for (const event of ['loaded', 'loaded', 'ready']) expect(await next()).toMatchObject({ event });
+  const watch = createLoader({ roots: [layout.root] }).watch();
+  onTestFinished(() => watch.close());
+  await watch.ready;
+  const events = watch[Symbol.asyncIterator]();
+  /** Resolves when the change is told, by a watcher like that of the runtime. */
+  const told = async (change: () => Promise<unknown>): Promise<void> => {
+    await change();
+    await events.next();
+    // The runtime's own watcher may be a little later.
+    await pause(1000);
+  };
+  const swap = (installId: string, files: Record<string, string>): Promise<void> =>
+    told(async () => {
+      const slot = layout.slot('lint', installId);
+      await install(layout, 'lint', { ...FILES, ...files }, installId, slot);
+      await rename(layout.live('lint'), layout.snapshot('lint', installId));
+      await rename(slot, layout.live('lint'));
+    });
+  await told(() => appendFile(join(layout.live('slow'), 'skills/slow/SKILL.md'), 'second\n'));
+  return { layout, next, told, swap, goOn: () => writeFile(go, '') };
+}
+
+test('a runtime that reads the skills of a later version reports nothing of it', async () => {
+  const { layout, next, swap, goOn } = await lateRuntime();
+  await swap(LATER, { 'skills/review/SKILL.md': 'second\n' });
+  await swap(LAST, { 'skills/review/SKILL.md': 'third\n', 'hooks/run.sh': 'exit 1\n' });
+  await goOn();
+  expect(await next()).toMatchObject({ event: 'reloaded', plugin: 'slow' });
+  expect(await next()).toMatchObject({ event: 'reloaded', plugin: 'lint', generation: LAST });
+  expect(await next()).toMatchObject({ event: 'needs-restart', plugin: 'lint' });
+  expect(JSON.parse(await readFile(layout.loadedOf('lint'), 'utf8'))).toMatchObject({ generation: STAMP });
+  await appendFile(join(layout.live('lint'), 'skills/review/SKILL.md'), 'fourth\n');
+  expect(await next()).toMatchObject({
+    event: 'needs-restart',
+    reasons: [{ path: 'hooks/run.sh' }, { path: 'skills/review/SKILL.md' }],
+  });
+});
+
+test('a skill that could not be read again when it was told is read when its plugin is back', async () => {
+  const { layout, next, told, goOn } = await lateRuntime();
+  const live = layout.live('lint');
+  const away = join(layout.staging, 'away');
+  await told(() => appendFile(join(live, 'skills/review/SKILL.md'), 'second\n'));
+  await told(() => rename(live, away));
+  await goOn();
+  expect(await next()).toMatchObject({ event: 'reloaded', plugin: 'slow' });
+  expect(await next()).toMatchObject({ event: 'failed', plugin: 'lint' });
+  expect(await next()).toMatchObject({ event: 'needs-restart', plugin: 'lint', status: 'absent' });
+  await rename(away, live);
+  expect(await next()).toMatchObject({
+    event: 'reloaded',
+    skills: [{ path: 'skills/review', lastLine: 'second' }],
+  });
 });

@@ -42,8 +42,8 @@ describe('loaded', () => {
     const layout = await makeRoot();
     await install(layout, 'lint');
     const loader = createLoader({ roots: [layout.root] });
-    const report = async (generation: string): Promise<number> => {
-      await loader.loaded('lint', generation);
+    const report = async (generation: string, when?: number): Promise<number> => {
+      await loader.loaded('lint', generation, when);
       const { at } = loadedSchema.parse(JSON.parse(await readFile(layout.loadedOf('lint'), 'utf8')));
       return Date.parse(at ?? '');
     };
@@ -58,6 +58,8 @@ describe('loaded', () => {
     await loader.gate('lint');
     vi.setSystemTime(5000);
     expect([await report(generation), await report(LATER)]).toEqual([4000, 5000]);
+    // Whoever knows better says so; nothing was read in time to come.
+    expect([await report(generation, 1234), await report(generation, 6000)]).toEqual([1234, 5000]);
   });
 
   it('takes concurrent reports: one of them is there in the end, and no litter', async () => {
@@ -70,14 +72,16 @@ describe('loaded', () => {
     expect(await readdir(layout.loaded)).toEqual(['lint.json']);
   });
 
-  it.each([
+  it.each<[name: string, generation: string, at?: number]>([
     ['../lint', STAMP],
     ['.loaded', STAMP],
     ['lint', ''],
     ['lint', 'x'.repeat(257)],
-  ])('refuses "%s" of the generation "%s"', async (name, generation) => {
+    ['lint', STAMP, Number.NaN],
+    ['lint', STAMP, -1e20],
+  ])('refuses "%s" of the generation "%s", read at %s', async (name, generation, at) => {
     const layout = await makeRoot();
-    const fault = await faultOf(createLoader({ roots: [layout.root] }).loaded(name, generation));
+    const fault = await faultOf(createLoader({ roots: [layout.root] }).loaded(name, generation, at));
     expect(fault).toMatchObject({ code: 'INVALID_PARAMS' });
     await expect(readdir(layout.loaded)).rejects.toThrow('ENOENT');
   });

@@ -1,10 +1,13 @@
 /** A watcher that breaks or ends leaves nothing open, and forgets what never was a plugin. */
+import { getEventListeners } from 'node:events';
 import { mkdir, open as openFile, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { expect, test, vi } from 'vitest';
 
+import { createLoader } from '../../loader/index.ts';
 import { createIgnore } from '../../shared/tree.ts';
 import type { Admission, Eyes, Ports } from '../../watch/ports.ts';
 import { createWatch } from '../../watch/watch.ts';
@@ -107,4 +110,40 @@ test('names that never were plugins and are gone cost nothing', async () => {
     expect(running).toBe(0);
   });
   await watch.close();
+});
+
+test('whoever leaves while it waits for an event, or before it has asked for one, ends it', async () => {
+  const layout = await makeRoot();
+  const loader = createLoader({ roots: [layout.root] });
+  const streamed = loader.watch();
+  await streamed.ready;
+  const stream = Readable.from(streamed);
+  stream.resume();
+  await pause(100);
+  const gone = new Promise((resolve) => stream.once('close', resolve));
+  stream.destroy();
+  await gone;
+  for await (const event of streamed) throw new Error(JSON.stringify(event));
+
+  const unread = loader.watch();
+  await unread.ready;
+  await unread[Symbol.asyncIterator]().return?.();
+  for await (const event of unread) throw new Error(JSON.stringify(event));
+});
+
+test('a signal that is aborted already ends it, and one that is not is let go of when it has ended', async () => {
+  const layout = await makeRoot();
+  const stop = new AbortController();
+  const loader = createLoader({ roots: [layout.root], signal: stop.signal });
+  for (let i = 0; i < 3; i += 1) {
+    const watch = loader.watch();
+    expect(getEventListeners(stop.signal, 'abort')).toHaveLength(1);
+    await watch.close();
+    expect(getEventListeners(stop.signal, 'abort')).toEqual([]);
+  }
+  await install(layout, 'lint');
+  stop.abort();
+  const late = loader.watch();
+  await late.ready;
+  for await (const event of late) throw new Error(JSON.stringify(event));
 });
