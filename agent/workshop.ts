@@ -23,7 +23,7 @@ import { Care } from './operation/care.ts';
 import { Changes } from './operation/changes.ts';
 import type { Clock } from './operation/clock.ts';
 import { Holds } from './operation/holds.ts';
-import { Lanes } from './operation/lane.ts';
+import { Lanes } from '../shared/lanes.ts';
 import { Loads } from './operation/loads.ts';
 import { Looks } from './operation/looks.ts';
 import { Operations } from './operation/operations.ts';

@@ -43,7 +43,8 @@ export function createLoaderWatch(
       const name = basename(path);
       const layout = layouts.get(path.slice(0, -name.length - 1));
       const receipt = layout && (await readReceipt(layout, { name, marker: undefined }, installId));
-      return typeof receipt === 'object' ? receipt.list : undefined;
+      if (typeof receipt !== 'object') return undefined;
+      return { files: receipt.list, at: Date.parse(receipt.installedAt) };
     },
     ignore: settings.ignore,
     clock,

@@ -1,6 +1,7 @@
 /** Eyes that the system wakes up: one watch for each directory, none for files. */
 import { realpathSync } from 'node:fs';
-import { join, relative, sep } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { basename, join, relative, sep } from 'node:path';
 
 import type { FSWatcher } from 'chokidar';
 
@@ -32,8 +33,10 @@ export const systemEyes: Eyes = {
       watcher = opened;
       opened.on('raw', (_event: string, name: string | null, details: unknown) => {
         const at = (details as { watchedPath?: string }).watchedPath;
-        const path = name === null || at === undefined ? undefined : relative(top, join(at, name));
-        if (path === undefined || !path.startsWith('..')) tell(path?.replaceAll(sep, '/'));
+        // What happens to a directory itself, its end above all, the system tells under the directory's own name.
+        const isOwn = at === top && name === basename(top);
+        const path = name === null || at === undefined || isOwn ? undefined : relative(top, join(at, name));
+        if (path !== '..' && path?.startsWith(`..${sep}`) !== true) tell(path?.replaceAll(sep, '/'));
       });
       await new Promise<void>((resolve, reject) => {
         let isReady = false;
@@ -47,6 +50,12 @@ export const systemEyes: Eyes = {
           else reject(error);
         });
       });
+      if (!deep) return;
+      // Each directory is listed before it is watched: what came into it between the two, nobody watches.
+      const seen = new Set(Object.keys(opened.getWatched()));
+      for await (const path of directoriesIn(top)) {
+        if (!seen.has(path)) tell(relative(top, path).replaceAll(sep, '/'));
+      }
     };
     const ready = begin();
     return {
@@ -58,3 +67,16 @@ export const systemEyes: Eyes = {
     };
   },
 };
+
+/** All directories below one. */
+async function* directoriesIn(top: string): AsyncGenerator<string, void, undefined> {
+  const work = [top];
+  for (let above = work.pop(); above !== undefined; above = work.pop()) {
+    for (const entry of await readdir(above, { withFileTypes: true }).catch(() => [])) {
+      if (!entry.isDirectory()) continue;
+      const path = join(above, entry.name);
+      work.push(path);
+      yield path;
+    }
+  }
+}

@@ -10,7 +10,7 @@ const isOdd = (seen: Seen | undefined): seen is Extract<Seen, { odd: string }> =
 
 function isSame(a: Seen | undefined, b: Seen | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
-  if (isOdd(a) || isOdd(b)) return isOdd(a) && isOdd(b) && a.odd === b.odd;
+  if (isOdd(a) || isOdd(b)) return isOdd(a) && isOdd(b) && a.odd === b.odd && a.sign === b.sign;
   return a.sha256 === b.sha256 && a.mode === b.mode && a.size === b.size;
 }
 
@@ -80,7 +80,8 @@ export class Ledger {
   }
 
   /** Those of the differing paths at which these files lie, or, as in their list, none. */
-  among(files: readonly FileEntry[]): string[] {
+  among(files: readonly FileEntry[] | undefined): string[] {
+    if (files === undefined) return [];
     const listed = new Map(files.map((file) => [file.path, file]));
     return this.differing().filter((path) => isSame(this.#now.get(path), listed.get(path)));
   }

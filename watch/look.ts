@@ -1,27 +1,39 @@
 /** Looks at the files of a live tree: which there are, and their digests. Links are not followed. */
 import { createHash } from 'node:crypto';
 import { type Dirent, type Stats, constants } from 'node:fs';
-import { lstat, open, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { lstat, open, readdir, readlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 
 import { type FileEntry, type Ignore, counts, modeOf } from '../shared/tree.ts';
 
-/** A file, or something at a file's place of which nothing can be claimed: a link, a socket, a closed file. */
-export type Seen = FileEntry | { path: string; odd: string };
+/**
+ * A file, or something at a file's place of which nothing can be claimed: a link, a socket, a closed file. Where there is a
+ * sign, another one says that it is another one.
+ */
+export type Seen = FileEntry | { path: string; odd: string; sign?: string };
 
 /** What lies at a path: nothing, a file, or a directory with all files below it. */
-export type Sight = { kind: 'absent' } | { kind: 'file'; seen: Seen } | { kind: 'directory'; seen: Seen[] };
+export type Sight =
+  | { kind: 'absent' }
+  /** `shared`: it has other names, too, under which nobody is told of its changes. */
+  | { kind: 'file'; seen: Seen; shared: boolean }
+  | { kind: 'directory'; seen: Seen[] };
 
 /** Takes the place of reading a file whose digest can be told by its stats. */
-export type Spare = (path: string, stats: Stats) => FileEntry | undefined;
+export type Spare = (path: string, stats: Stats) => Promise<FileEntry | undefined>;
 
 const AT_ONCE = 16;
 const CHUNK_BYTES = 64 * 1024;
+/** A larger file is not read: one of no content and many terabytes would keep a core busy for hours. */
+const READ_MAX_BYTES = 256 * 1024 * 1024;
 /** A link is not followed, and opening a fifo without a writer does not wait for one. */
 const CAUTIOUSLY = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 const codeOf = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+const NOT_UTF8 = 'its name is not UTF-8';
+/** In the place of what is not UTF-8: nothing can be found under such a name, unless it is really called so. */
+const isMangled = (path: string): boolean => path.includes('\u{FFFD}');
 const isGone = (error: unknown): boolean => ['ENOENT', 'ENOTDIR'].includes(codeOf(error));
 const whyOf = (error: unknown): string =>
   `it cannot be read (${codeOf(error) || (error instanceof Error ? error.message : String(error))})`;
@@ -46,21 +58,32 @@ export async function lookAt(
   path: string,
   ignore: Ignore,
   signal: AbortSignal,
-  spare: Spare = () => undefined,
+  spare: Spare = () => Promise.resolve(undefined),
 ): Promise<Sight> {
   let stats: Stats | undefined;
   try {
     stats = await statOf(join(root, path));
   } catch (error) {
-    return { kind: 'file', seen: { path, odd: whyOf(error) } };
+    return { kind: 'file', seen: { path, odd: whyOf(error) }, shared: false };
   }
-  if (stats === undefined) return { kind: 'absent' };
+  if (stats === undefined) {
+    const isOdd = counts(path, ignore) && (await isListed(root, path));
+    return isOdd ? { kind: 'file', seen: { path, odd: NOT_UTF8 }, shared: false } : { kind: 'absent' };
+  }
   if (stats.isDirectory()) {
     return ignore(`${path}/`) ? { kind: 'absent' } : lookBelow(root, path, { ignore, signal, spare });
   }
   if (!counts(path, ignore)) return { kind: 'absent' };
   const seen = await lookAtFile(root, path, stats, signal, spare);
-  return seen === undefined ? { kind: 'absent' } : { kind: 'file', seen };
+  return seen === undefined ? { kind: 'absent' } : { kind: 'file', seen, shared: stats.nlink > 1 };
+}
+
+/** Whether there is something whose name only looks like this one, because it is not UTF-8. */
+async function isListed(root: string, path: string): Promise<boolean> {
+  if (!isMangled(path)) return false;
+  const directory = dirname(join(root, path));
+  const names = await readdir(directory).catch(() => []);
+  return names.some((name) => join(directory, name) === join(root, path));
 }
 
 type How = { ignore: Ignore; signal: AbortSignal; spare: Spare };
@@ -94,11 +117,13 @@ async function lookBelow(root: string, top: string, { ignore, signal, spare }: H
           // The empty last name asks about the directory itself: patterns for files do not apply below it.
           if (!isDirectory && counts(below, ignore)) work.push(below);
           if (isDirectory && !ignore(`${below}/`)) work.push(`${below}/`);
+          if (isDirectory && isMangled(entry.name)) seen.push({ path: below, odd: NOT_UTF8 });
         }
         return;
       }
       const file = await lookAtFile(root, path, undefined, signal, spare);
       if (file !== undefined) seen.push(file);
+      else if (await isListed(root, path)) seen.push({ path, odd: NOT_UTF8 });
     };
     next();
   });
@@ -123,8 +148,11 @@ async function lookAtFile(
 ): Promise<Seen | undefined> {
   try {
     const stats = known ?? (await lstat(join(root, path)));
+    if (stats.isSymbolicLink()) {
+      return { path, odd: 'it is no regular file', sign: await readlink(join(root, path)) };
+    }
     if (!stats.isFile()) return { path, odd: 'it is no regular file' };
-    return spare(path, stats) ?? (await hashFile(root, path, signal));
+    return (await spare(path, stats)) ?? (await hashFile(root, path, signal));
   } catch (error) {
     signal.throwIfAborted();
     return isGone(error) ? undefined : { path, odd: whyOf(error) };
@@ -137,6 +165,9 @@ async function hashFile(root: string, path: string, signal: AbortSignal): Promis
   try {
     const stats = await file.stat();
     if (!stats.isFile()) return { path, odd: 'it is no regular file' };
+    if (stats.size > READ_MAX_BYTES) {
+      return { path, odd: 'it is too large to be compared', sign: `${stats.size} ${stats.ctimeMs}` };
+    }
     const hash = createHash('sha256');
     const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, stats.size + 1));
     let size = 0;

@@ -37,10 +37,12 @@ export class Nest {
     this.#identity = identity;
     this.#stale = false;
     this.#all = true;
+    this.#paths.clear();
     if (identity === undefined) return;
     const open = async (which: Eyes): Promise<void> => {
       const tell = (path: string | undefined): void => {
-        if (path !== undefined && ignore(path)) return;
+        // The slash asks about a directory: one may have a name by which files are ignored, and what lies in it counts.
+        if (path !== undefined && ignore(`${path}/`)) return;
         this.#note(path);
         stir();
       };
@@ -78,11 +80,16 @@ export class Nest {
     return this.#stale;
   }
 
-  /** Takes what has changed since it was last asked; undefined: whatever may have. */
+  /**
+   * Takes what has changed since it was last asked; undefined: whatever may have. Then what changed since it is watched
+   * stays to be looked at: among that may be directories, which are watched anew.
+   */
   take(): ReadonlySet<string> | undefined {
-    const paths = this.#all ? undefined : this.#paths;
-    this.#paths = new Set();
+    const isAll = this.#all;
     this.#all = false;
+    if (isAll) return undefined;
+    const paths = this.#paths;
+    this.#paths = new Set();
     return paths;
   }
 
@@ -108,8 +115,13 @@ export class Nest {
   }
 
   #note(path: string | undefined): void {
-    if (path === undefined || this.#paths.size >= PATHS_MAX) this.#all = true;
-    else this.#paths.add(path);
+    if (path !== undefined && this.#paths.size < PATHS_MAX) {
+      this.#paths.add(path);
+      return;
+    }
+    this.#all = true;
+    // The directory may be another one by now, and so may those in it.
+    this.reopen();
   }
 }
 

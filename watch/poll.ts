@@ -80,7 +80,10 @@ async function lookOnce(top: string, deep: boolean): Promise<{ stamps: Stamps; v
       names.map(async (name) => {
         const path = here === '' ? name : `${here}/${name}`;
         const stats = await lstat(join(top, path), { bigint: true }).catch((error: unknown) => {
-          vanished ||= error instanceof Error && 'code' in error && error.code === 'ENOENT';
+          if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) return;
+          // What is not UTF-8 is not found under the name that it is listed with.
+          if (name.includes('\u{FFFD}')) stamps.set(path, 'listed');
+          else vanished = true;
         });
         if (stats === undefined) return;
         if (stats.isDirectory() && deep) work.push(path);

@@ -26,6 +26,9 @@ export type Admission =
   | { status: 'refused'; why: string }
   | { status: 'absent' };
 
+/** The files of a version, and when (milliseconds) all of them had been written. */
+export type Installed = { files: readonly FileEntry[]; at: number };
+
 /** What is known elsewhere of what the runtime has loaded. */
 export type Known = {
   /** Another one whenever something else is known. */
@@ -61,8 +64,8 @@ export type Ports = {
   roots: readonly string[];
   /** Judges a name, over all roots. May wait for a swap to end. */
   admit(name: string): Promise<Admission>;
-  /** The files of a version as they were installed, by its live directory; undefined where nobody knows. */
-  installed(path: string, installId: string): Promise<readonly FileEntry[] | undefined>;
+  /** A version as it was installed, by its live directory; undefined where nobody knows. */
+  installed(path: string, installId: string): Promise<Installed | undefined>;
   /**
    * What is known of the loading of a plugin whose version of that generation lies there. Without it the runtime has loaded
    * what lay there when the watch began, and what it was told of or said since.

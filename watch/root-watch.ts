@@ -5,8 +5,14 @@ import { isPluginName } from '../shared/name.ts';
 import { type EyesFor, identityOf } from './nest.ts';
 import type { Clock, Eyes, Watched } from './ports.ts';
 
-/** A root that is not there yet is looked for this often. */
-const ABSENT_MILLIS = 1000;
+/**
+ * It is looked this often whether another root lies there, or one at last: a link to it, a directory above it and a mount
+ * change without anybody being told.
+ */
+const LOOK_MILLIS = 1000;
+
+/** Nobody is called so: it makes the root be looked at. */
+const NOBODY = '-';
 
 export class RootWatch {
   readonly #root: string;
@@ -34,12 +40,12 @@ export class RootWatch {
   async settle(): Promise<string[]> {
     // A link to a root is a root.
     const identity = await identityOf(`${this.#root}/.`);
+    this.#await();
     if (identity === this.#identity && identity !== undefined && !this.#stale) return [];
+    // What lay in the one before may be gone with it.
+    if (this.#identity !== undefined && identity !== this.#identity) this.#stir(undefined);
     await this.#release();
-    if (identity === undefined) {
-      this.#await();
-      return [];
-    }
+    if (identity === undefined) return [];
     this.#identity = identity;
     this.#stale = false;
     try {
@@ -56,7 +62,10 @@ export class RootWatch {
 
   async #open(eyes: Eyes): Promise<void> {
     const tell = (name: string | undefined): void => {
-      if (name === undefined) this.#stale = true;
+      if (name === undefined) {
+        this.#stale = true;
+        this.#stir(NOBODY);
+      }
       if (name?.startsWith('.') !== true) this.#stir(name);
     };
     const fail = (error: unknown): void => {
@@ -71,11 +80,10 @@ export class RootWatch {
   #await(): void {
     this.#cancel();
     if (this.#closed) return;
-    this.#cancel = this.#clock.after(ABSENT_MILLIS, () => {
+    this.#cancel = this.#clock.after(LOOK_MILLIS, () => {
       void identityOf(`${this.#root}/.`).then((identity) => {
-        // Nobody is called so: it makes the root be looked at.
-        if (identity === undefined) this.#await();
-        else this.#stir('-');
+        if (identity === this.#identity) this.#await();
+        else this.#stir(NOBODY);
       });
     });
   }

@@ -1,20 +1,19 @@
 /** One plugin under watch: what is known of it, and the verdict when its changes have settled. */
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 
 import { MARKER } from '../shared/layout.ts';
 import { isPluginName } from '../shared/name.ts';
-import { type FileEntry, counts, modeOf } from '../shared/tree.ts';
+import { type FileEntry, counts } from '../shared/tree.ts';
 import { Ledger } from './ledger.ts';
-import { type Spare, lookAt, statOf } from './look.ts';
+import { lookAt, statOf } from './look.ts';
 import { type EyesFor, Nest } from './nest.ts';
 import type { Admission, Known, Ports, WatchEvent } from './ports.ts';
+import { fileOf, isBefore, isSince, spareOf } from './trust.ts';
 
 type Admitted = Extract<Admission, { status: 'admitted' }>;
 
 /** A plugin that is swapped while it is looked at is looked at again; after so many times whatever was seen is told. */
 const LOOKS = 10;
-/** The times of a file system are as coarse as the kernel's tick. */
-const TICK_MILLIS = 20;
 /** What an editor leaves for a moment while it saves makes a verdict cold: one amid changes is held back so many times in a row. */
 const HOLDS = 2;
 
@@ -34,6 +33,8 @@ export class Subject {
   #identity: string | undefined;
   /** Of a generation that is looked at for the first time: its files as they were installed. */
   #installed: readonly FileEntry[] | undefined;
+  /** When the marker was written, as of the last look at everything. */
+  #sealed: number | undefined;
   /** What was last known elsewhere of what is loaded. */
   #stamp: string | undefined;
   /** How many verdicts in a row were held back: what they were about is still to be told. */
@@ -63,12 +64,12 @@ export class Subject {
   async report(generation: string, at: number): Promise<void> {
     if (this.#admitted === undefined || generation !== this.#generation) return;
     const { path: root, installId } = this.#admitted;
-    const installed = installId && (await this.#ports.installed(root, installId));
+    const installed = installId === undefined ? undefined : await this.#ports.installed(root, installId);
     const loaded = await this.#unchanged(root, at);
-    for (const path of installed ? this.#ledger.among(installed) : []) {
+    for (const path of this.#ledger.among(installed?.files)) {
       // As it was installed it was read, unless it was made so since; what comes and goes beside it says nothing.
       const stats = await statOf(join(root, path)).catch(() => undefined);
-      if (stats === undefined || stats.ctimeMs <= at - TICK_MILLIS) loaded.push(path);
+      if (stats === undefined || isBefore(stats, at)) loaded.push(path);
     }
     // What lies there by now may be of another version, and older.
     const nest = this.nests.find(({ directory }) => directory === root);
@@ -145,10 +146,10 @@ export class Subject {
   async #look(admission: Admitted, nest: Nest): Promise<{ news: boolean; again: boolean }> {
     const { path: root, generation, installId } = admission;
     const { ignore } = this.#ports;
-    let paths = nest.take();
-    if (generation !== this.#generation) paths = undefined;
-    if (paths !== undefined) {
+    const paths = nest.take();
+    if (paths !== undefined && generation === this.#generation) {
       let news = false;
+      let again = false;
       for (const path of paths) {
         const sight = await lookAt(root, path, ignore, this.#signal);
         if (sight.kind === 'directory') {
@@ -158,22 +159,35 @@ export class Subject {
           continue;
         }
         const seen = sight.kind === 'file' ? sight.seen : undefined;
+        if (sight.kind === 'file' && sight.shared) {
+          nest.doubt();
+          again = true;
+        }
         // What was no file may have been a directory: what lay below it is gone, too.
         news =
           (this.#ledger.get(path) === undefined
             ? this.#ledger.replace(path, seen === undefined ? [] : [seen])
             : this.#ledger.set(path, seen)) || news;
       }
-      return { news, again: nest.isStale };
+      return { news, again: again || nest.isStale };
     }
+    // Among them may be directories, which are to be watched anew.
+    if (paths !== undefined && paths.size > 0) nest.reopen();
     const isNew = generation !== this.#generation;
-    const list = isNew && installId !== undefined ? await this.#ports.installed(root, installId) : undefined;
-    if (isNew) this.#installed = list?.filter((file) => counts(file.path, ignore));
+    const installed =
+      isNew && installId !== undefined ? await this.#ports.installed(root, installId) : undefined;
+    if (isNew) this.#installed = installed?.files.filter((file) => counts(file.path, ignore));
+    const sealed = (await statOf(join(root, MARKER)).catch(() => undefined))?.ctimeMs ?? 0;
+    // A marker that was touched since says nothing of what changed before that.
+    const isKnown = isNew || sealed === this.#sealed;
     const known = isNew ? fileOf(this.#installed) : this.#seenFile;
-    const sight = await lookAt(root, '', ignore, this.#signal, await spareOf(root, known));
+    // Nor does one that was touched or copied since the install.
+    const spare = isKnown ? spareOf(root, Math.min(sealed, installed?.at ?? sealed), known) : undefined;
+    const sight = await lookAt(root, '', ignore, this.#signal, spare);
     const news = this.#ledger.replace('', sight.kind === 'directory' ? sight.seen : []);
     this.#generation = generation;
-    return { news, again: false };
+    this.#sealed = sealed;
+    return { news, again: nest.isStale };
   }
 
   readonly #seenFile = (path: string): FileEntry | undefined => {
@@ -228,36 +242,4 @@ export class Subject {
   async close(): Promise<void> {
     for (const nest of this.nests) await nest.close();
   }
-}
-
-function fileOf(list: readonly FileEntry[] | undefined): (path: string) => FileEntry | undefined {
-  const files = new Map(list?.map((file) => [file.path, file]));
-  return (path) => files.get(path);
-}
-
-/**
- * The marker is the last file of an install: what has not changed since is as its receipt says, or as it was when it
- * was last read. Every change of a file, its mode or its name sets its ctime, which nobody can set.
- */
-async function spareOf(root: string, known: (path: string) => FileEntry | undefined): Promise<Spare> {
-  const sealed = (await statOf(join(root, MARKER)).catch(() => undefined))?.ctimeMs ?? 0;
-  return (path, stats) => {
-    const file = stats.ctimeMs < sealed - TICK_MILLIS ? known(path) : undefined;
-    return file?.size === stats.size && file.mode === modeOf(stats.mode) ? file : undefined;
-  };
-}
-
-/**
- * Whether what lies at a path, or that nothing does, has been so since a moment (milliseconds since the epoch): a file can
- * also come or go with a directory above it.
- */
-async function isSince(root: string, path: string, at: number): Promise<boolean> {
-  let isThere = false;
-  for (let below = path; below !== '.' || !isThere; below = dirname(below)) {
-    const stats = await statOf(join(root, below)).catch(() => undefined);
-    if (stats !== undefined && stats.ctimeMs > at - TICK_MILLIS) return false;
-    isThere ||= stats !== undefined;
-    if (below === '.') break;
-  }
-  return true;
 }

@@ -7,8 +7,10 @@
 import { statfs } from 'node:fs/promises';
 
 import { Fault } from '../shared/fault.ts';
+import { Lanes } from '../shared/lanes.ts';
 import type { EyesFor } from './nest.ts';
-import type { Ports, Watch, WatchEvent } from './ports.ts';
+import type { Eyes, Ports, Watch, WatchEvent } from './ports.ts';
+import { Places } from './places.ts';
 import { Queue } from './queue.ts';
 import { coalesceAll } from './coalesce.ts';
 import { RootWatch } from './root-watch.ts';
@@ -20,7 +22,7 @@ export const SETTLE_MILLIS = 250;
 export const SETTLE_MAX_MILLIS = 5000;
 /** The system drops events from 16,384 in its queue on: long before that many in a second nothing of it is believed. */
 const FLOOD = 4096;
-/** Plugins that are looked at for the first time at once. */
+/** Plugins that are looked at at once: descriptors are few, and no plugin is to keep all others waiting. */
 const AT_ONCE = 8;
 
 /** The system has no more watches, or none at all. */
@@ -43,6 +45,9 @@ export type Reported = {
   /** Is aborted when the watch is closed. */
   closing: AbortSignal;
 };
+
+/** The lane of the roots: no plugin is called so. */
+const ROOTS = '/';
 
 type Burst = { subject: Subject; since: number; cancel: () => void };
 
@@ -67,8 +72,11 @@ class Watcher {
   readonly #roots: readonly RootWatch[];
   readonly #eyes: EyesFor;
   #polls = false;
-  /** One thing after another: what is looked at, and in which order, is never a matter of luck. */
-  #lane: Promise<unknown> = Promise.resolve();
+  /** One thing after another for each plugin; the roots have a lane of their own. */
+  readonly #lanes = new Lanes();
+  readonly #places = new Places(AT_ONCE);
+  /** What is under way. */
+  readonly #work = new Set<Promise<void>>();
   #closing: Promise<void> | undefined;
   /** What is being read need not be read to its end when nobody is told of it any more. */
   readonly #abort = new AbortController();
@@ -83,14 +91,14 @@ class Watcher {
   constructor(ports: Ports) {
     this.#ports = ports;
     this.#eyes = {
-      current: () => (this.#polls ? ports.polling : ports.eyes),
+      current: () => (this.#polls ? ports.polling : this.#counted),
       polling: ports.polling,
       failed: (error) => this.#failed(error),
     };
     this.#roots = ports.roots.map(
       (root) => new RootWatch(root, this.#eyes, ports.clock, (name) => this.#stir(name)),
     );
-    this.ready = this.#lane = this.#begin();
+    this.ready = this.#begin();
     this.ready.catch((error: unknown) => this.#broken(error));
   }
 
@@ -104,9 +112,7 @@ class Watcher {
         this.#poll(`"${root}" lies on a file system that does not tell all changes`);
       }
     }
-    const names = new Set<string>();
-    for (const root of this.#roots) for (const name of await root.settle()) names.add(name);
-    const queue = [...names].values();
+    const queue = [...(await this.#settleRoots())].values();
     const faults: unknown[] = [];
     const worker = async (): Promise<void> => {
       for (const name of queue) {
@@ -144,15 +150,11 @@ class Watcher {
       subject?.load();
       return;
     }
-    this.#lane = this.#lane.then(() => subject?.learn()).catch((error: unknown) => this.#broken(error));
+    void this.#inLane(plugin, async () => void (await subject?.learn()));
   }
 
   reported(plugin: string, generation: string, at: number): Promise<void> {
-    const taken = this.#lane
-      .then(() => this.#subjects.get(plugin)?.report(generation, at))
-      .catch((error: unknown) => this.#broken(error));
-    this.#lane = taken;
-    return taken;
+    return this.#inLane(plugin, async () => this.#subjects.get(plugin)?.report(generation, at));
   }
 
   close(): Promise<void> {
@@ -162,7 +164,8 @@ class Watcher {
       for (const { cancel } of this.#bursts.values()) cancel();
       this.#bursts.clear();
       this.#queue.end();
-      await this.#lane.catch(() => undefined);
+      await this.ready.catch(() => undefined);
+      await Promise.all(this.#work);
       for (const root of this.#roots) await root.close();
       for (const subject of this.#subjects.values()) await subject.close();
     })();
@@ -178,14 +181,29 @@ class Watcher {
   /** Something changed in a plugin, or (undefined) nobody knows in which. */
   #stir(name: string | undefined): void {
     if (this.#closing !== undefined) return;
-    if (this.#isFlood() || name === undefined) {
-      for (const [each, { nests }] of this.#subjects) {
-        for (const nest of nests) nest.doubt();
-        this.#wait(each);
-      }
+    if (name !== undefined) {
+      this.#wait(name);
+      return;
     }
-    if (name !== undefined) this.#wait(name);
+    for (const [each, { nests }] of this.#subjects) {
+      for (const nest of nests) nest.doubt();
+      this.#wait(each);
+    }
   }
+
+  /** The eyes that the system wakes up. All that it says counts, also of what is ignored: that, too, drives out the rest. */
+  readonly #counted: Eyes = {
+    open: (directory, deep, tell, fail) =>
+      this.#ports.eyes.open(
+        directory,
+        deep,
+        (path) => {
+          tell(path);
+          if (this.#isFlood()) this.#stir(undefined);
+        },
+        fail,
+      ),
+  };
 
   #wait(name: string): void {
     const { clock } = this.#ports;
@@ -197,19 +215,32 @@ class Watcher {
     const millis = Math.max(0, Math.min(SETTLE_MILLIS, rest));
     const cancel = clock.after(millis, () => {
       this.#bursts.delete(name);
-      this.#lane = this.#lane
-        .then(() => this.#settle(name, rest < SETTLE_MILLIS))
-        .catch((error: unknown) => this.#broken(error));
+      void this.#inLane(name, () => this.#settle(name, rest < SETTLE_MILLIS));
     });
     this.#bursts.set(name, { subject: this.#subject(name), since, cancel });
   }
 
+  /** Does something when all that was asked before for the plugin is done. Never rejects. */
+  #inLane(name: string, work: () => Promise<void>): Promise<void> {
+    const done = this.ready
+      .then(() => this.#lanes.run(name, () => this.#places.run(work)))
+      .catch((error: unknown) => this.#broken(error))
+      .finally(() => this.#work.delete(done));
+    this.#work.add(done);
+    return done;
+  }
+
+  /** Returns the names in the roots that are new. */
+  async #settleRoots(): Promise<Set<string>> {
+    const names = new Set<string>();
+    for (const root of this.#roots) for (const name of await root.settle()) names.add(name);
+    return names;
+  }
+
   async #settle(name: string, amid: boolean): Promise<void> {
     if (this.#closing !== undefined) return;
-    for (const root of this.#roots) {
-      for (const other of await root.settle()) {
-        if (other !== name) this.#wait(other);
-      }
+    for (const other of await this.#lanes.run(ROOTS, () => this.#settleRoots())) {
+      if (other !== name) this.#wait(other);
     }
     const subject = this.#subject(name);
     const events = await subject.settle(this.#eyes, () => this.#stir(name), amid);

@@ -3,7 +3,7 @@ import type { EventBody } from '../../shared/events.ts';
 import type { Fault } from '../../shared/fault.ts';
 import type { Clock } from './clock.ts';
 import type { Holds } from './holds.ts';
-import type { Lanes } from './lane.ts';
+import type { Lanes } from '../../shared/lanes.ts';
 import type { Leasing } from './turns.ts';
 
 /** The stream of a connection on which the bytes come in. */

@@ -5,7 +5,7 @@ import type { Answer, Task } from '../worker/messages.ts';
 import type { Ask } from './ask.ts';
 import { deferred } from './deferred.ts';
 import type { Holds } from './holds.ts';
-import type { Lanes } from './lane.ts';
+import type { Lanes } from '../../shared/lanes.ts';
 
 export class Changes {
   readonly #ask: Ask;

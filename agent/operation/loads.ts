@@ -7,7 +7,7 @@ import type { LiveVersion } from '../install/reports.ts';
 import type { Ask } from './ask.ts';
 import type { Clock } from './clock.ts';
 import type { Holds } from './holds.ts';
-import type { Lanes } from './lane.ts';
+import type { Lanes } from '../../shared/lanes.ts';
 
 /** The moment at which a restart began (milliseconds since the epoch), and what was live then. */
 export type Began = { at: number; versions: LiveVersion[] };

@@ -4,8 +4,8 @@ import { type Basis, type Reload, classifyLoaded, reloadOf } from '../../shared/
 import type { ClassifyParams } from '../../shared/loading.ts';
 import type { Installed, PluginInfo, Verification } from '../../shared/methods.ts';
 import type { Status } from '../../shared/upkeep.ts';
-import type { FileEntry, Ignore } from '../../shared/tree.ts';
-import type { Admission, Known } from '../../watch/ports.ts';
+import type { Ignore } from '../../shared/tree.ts';
+import type { Admission, Installed as Files, Known } from '../../watch/ports.ts';
 import type { Ask } from './ask.ts';
 
 export class Looks {
@@ -47,9 +47,9 @@ export class Looks {
     return (await this.#ask({ kind: 'admission', plugin }, 'admission-found').answer).admission;
   }
 
-  /** The files of a version as they were installed; undefined where nobody knows. */
-  async installedFiles(plugin: string, installId: string): Promise<readonly FileEntry[] | undefined> {
-    return (await this.#ask({ kind: 'installed-files', plugin, installId }, 'files-found').answer).files;
+  /** A version as it was installed; undefined where nobody knows. */
+  async installedFiles(plugin: string, installId: string): Promise<Files | undefined> {
+    return (await this.#ask({ kind: 'installed-files', plugin, installId }, 'files-found').answer).installed;
   }
 
   /**

@@ -13,8 +13,7 @@ import type {
   UninstallParams,
   Verification,
 } from '../../shared/methods.ts';
-import type { FileEntry } from '../../shared/tree.ts';
-import type { Admission, Known } from '../../watch/ports.ts';
+import type { Admission, Installed as Files, Known } from '../../watch/ports.ts';
 import type { Recovered, Status } from '../../shared/upkeep.ts';
 import type { Durability, InstallPolicy } from '../install/ground.ts';
 import type { LiveVersion } from '../install/reports.ts';
@@ -76,7 +75,7 @@ export type Answer =
   | { kind: 'troubled'; troubles: Status['troubles']['items'] }
   | { kind: 'basis-found'; basis: Basis; generation: string | null }
   | { kind: 'admission-found'; admission: Admission }
-  | { kind: 'files-found'; files: FileEntry[] | undefined }
+  | { kind: 'files-found'; installed: Files | undefined }
   | { kind: 'known-found'; known: Known | undefined }
   | { kind: 'live-versions'; versions: LiveVersion[] }
   | { kind: 'noted' }

@@ -76,7 +76,8 @@ export function perform(ground: Ground, task: Task, answer: (answer: Answer) => 
       return answer({ kind: 'admission-found', admission: admissionOf(ground, task.plugin) });
     case 'installed-files': {
       const receipt = receiptOf(ground, task.plugin, task.installId);
-      return answer({ kind: 'files-found', files: receipt?.list });
+      const installed = receipt && { files: receipt.list, at: Date.parse(receipt.installedAt) };
+      return answer({ kind: 'files-found', installed });
     }
     case 'known-loaded':
       return answer({

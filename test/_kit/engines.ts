@@ -1,6 +1,6 @@
 /** Engine threads of which the test plays every word, and the surroundings in which uploads meet them. */
 import type { Link, Patience, Surroundings } from '../../agent/operation/around.ts';
-import { Lanes } from '../../agent/operation/lane.ts';
+import { Lanes } from '../../shared/lanes.ts';
 import type { Engine, Listener } from '../../agent/operation/pool.ts';
 import type { FromEngine, ToEngine } from '../../agent/worker/messages.ts';
 import type { EventBody } from '../../shared/events.ts';

@@ -49,7 +49,7 @@ const floors: Canary[] = [
   forbidden('agent/install/c.ts', 'ws', 'tar'),
   forbidden('agent/install/d.ts', 'pino', 'node:crypto'),
   forbidden('agent/install/e.ts', '../../loader/index.ts'),
-  forbidden('agent/install/steps/f.ts', '../../operation/lane.ts', '../../disk/port.ts'),
+  forbidden('agent/install/steps/f.ts', '../../operation/looks.ts', '../../disk/port.ts'),
   forbidden('agent/worker/a.ts', '../session/session.ts', '../install/install.ts'),
   forbidden('agent/worker/b.ts', '../main.ts', 'node:worker_threads'),
   forbidden('agent/operation/a.ts', 'ws', '../worker/messages.ts'),

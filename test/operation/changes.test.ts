@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 
 import { askPool } from '../../agent/operation/ask.ts';
 import { Changes } from '../../agent/operation/changes.ts';
-import { Lanes } from '../../agent/operation/lane.ts';
+import { Lanes } from '../../shared/lanes.ts';
 import type { EventBody } from '../../shared/events.ts';
 import { Fault } from '../../shared/fault.ts';
 import type { Uninstalled } from '../../shared/methods.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { deferred } from '../../agent/operation/deferred.ts';
-import { Lanes } from '../../agent/operation/lane.ts';
+import { Lanes } from '../../shared/lanes.ts';
 import { settle } from '../_kit/engines.ts';
 
 describe('the lanes', () => {

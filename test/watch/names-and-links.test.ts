@@ -1,0 +1,118 @@
+/** What is easily overlooked: names that are none, links that lead elsewhere, files with two names, directories that come early. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { link, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises';
+
+import { describe, expect, test } from 'vitest';
+
+import { systemEyes } from '../../watch/eyes.ts';
+import { scratch } from '../_kit/agent.ts';
+import { install, makeRoot, yamlOf } from '../_kit/loader-root.ts';
+import { watching } from '../_kit/watching.ts';
+
+const FILES = {
+  'plugin.yaml': yamlOf('lint'),
+  'skills/review/SKILL.md': 'one',
+  'hooks/run.sh': '#!/bin/sh\n',
+};
+const SKILL = 'skills/review/SKILL.md';
+
+/** A path whose last name is not UTF-8. */
+const mangled = (directory: string): Buffer =>
+  Buffer.concat([Buffer.from(`${directory}/`), Buffer.from([0xff, 0x61])]);
+
+for (const polling of [false, true]) {
+  describe(polling ? 'polling' : 'woken up by the system', () => {
+    async function room() {
+      const layout = await makeRoot();
+      await install(layout, 'lint', FILES);
+      const seen = await watching(layout, { polling });
+      return { live: (path: string) => join(layout.live('lint'), path), ...seen };
+    }
+
+    test('a name that begins with two dots is a name', async () => {
+      const { live, rest } = await room();
+      await writeFile(live('..run.py'), '');
+      expect(await rest()).toMatchObject([{ kind: 'cold', reasons: [{ path: '..run.py' }] }]);
+    });
+
+    test('a file or directory whose name is not UTF-8 is cold, also beside a skill, until it is gone', async () => {
+      const { live, rest } = await room();
+      await writeFile(mangled(live('hooks')), '');
+      await writeFile(live(SKILL), 'two');
+      const file = { path: 'hooks/\u{FFFD}a', change: 'added', why: 'its name is not UTF-8' };
+      expect(await rest()).toMatchObject([{ kind: 'cold', reasons: [file, { path: SKILL }] }]);
+      await rm(mangled(live('hooks')));
+      expect(await rest()).toMatchObject([{ kind: 'skill-content-only' }]);
+      await mkdir(mangled(live('skills')));
+      expect(await rest()).toMatchObject([{ kind: 'cold', reasons: [{ path: 'skills/\u{FFFD}a' }] }]);
+    });
+
+    test('a directory with a name by which files are ignored counts, with all that lies in it', async () => {
+      const { live, rest } = await room();
+      mkdirSync(live('hooks~/deep.pyc'), { recursive: true });
+      writeFileSync(live('hooks~/deep.pyc/run.sh'), '');
+      expect(await rest()).toMatchObject([{ kind: 'cold', reasons: [{ path: 'hooks~/deep.pyc/run.sh' }] }]);
+      await writeFile(live('hooks~/run.sh~'), '');
+      expect(await rest()).toEqual([]);
+    });
+
+    test('a link that leads elsewhere than before is cold', async () => {
+      const { live, rest, watch } = await room();
+      await symlink('run.sh', live('hooks/link'));
+      await rest();
+      watch.loaded('lint');
+      await rm(live('hooks/link'));
+      await symlink('other.sh', live('hooks/link'));
+      expect(await rest()).toMatchObject([{ kind: 'cold', reasons: [{ path: 'hooks/link' }] }]);
+    });
+
+    test('a skill that is a hook by another name is cold, however it is edited', async () => {
+      const { live, rest, watch } = await room();
+      await rm(live(SKILL));
+      await link(live('hooks/run.sh'), live(SKILL));
+      await rest();
+      watch.loaded('lint');
+      await writeFile(live(SKILL), 'two');
+      expect(await rest()).toMatchObject([
+        { kind: 'cold', reasons: [{ path: 'hooks/run.sh' }, { path: SKILL }] },
+      ]);
+    });
+  });
+}
+
+test('directories that come while their own is being opened are not forgotten', async () => {
+  for (let round = 0; round < 12; round += 1) {
+    const top = await scratch();
+    for (let i = 0; i < 20; i += 1) await mkdir(join(top, `old-${i}`));
+    for (let i = 0; i < 300; i += 1) await writeFile(join(top, `file-${i}`), '');
+    const seen = new Set<string | undefined>();
+    const watched = systemEyes.open(
+      top,
+      true,
+      (path) => seen.add(path),
+      () => undefined,
+    );
+    const made: string[] = [];
+    const state = { opening: true };
+    const making = (async () => {
+      for (let i = 0; state.opening; i += 1) {
+        const path = `old-${i % 20}/new-${i}`;
+        await mkdir(join(top, path));
+        made.push(path);
+        await turn();
+      }
+    })();
+    await watched.ready;
+    state.opening = false;
+    await making;
+    await pause(50);
+    for (const path of made) await writeFile(join(top, path, 'file'), '');
+    await pause(50);
+    // Who is told of the directory watches anew and looks at everything.
+    const lost = made.filter((path) => !seen.has(path) && !seen.has(`${path}/file`));
+    await watched.close();
+    expect(lost).toEqual([]);
+  }
+}, 60_000);

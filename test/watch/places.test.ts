@@ -1,0 +1,53 @@
+/** One plugin does not keep the others waiting, and many of them do not work at once. */
+import { open, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { expect, test } from 'vitest';
+
+import { Places } from '../../watch/places.ts';
+import { install, makeRoot, yamlOf } from '../_kit/loader-root.ts';
+import { watching } from '../_kit/watching.ts';
+
+test('so many work at once, the others in their order, also after one that failed', async () => {
+  const places = new Places(2);
+  const ends: ((error?: Error) => void)[] = [];
+  const begun: number[] = [];
+  const work = Array.from({ length: 5 }, (_, i) =>
+    places.run(async () => {
+      begun.push(i);
+      await new Promise<void>((resolve, reject) => {
+        ends.push((error) => (error === undefined ? resolve() : reject(error)));
+      });
+    }),
+  );
+  expect(begun).toEqual([0, 1]);
+  ends[0]?.(new Error('it fails'));
+  await expect(work[0]).rejects.toThrow('it fails');
+  expect(begun).toEqual([0, 1, 2]);
+  ends[2]?.();
+  ends[1]?.();
+  await work[1];
+  await expect.poll(() => begun).toEqual([0, 1, 2, 3, 4]);
+  for (const end of ends) end();
+  await Promise.all(work.slice(1));
+});
+
+test('a file of a terabyte is not read, and what is changed beside it is told', async () => {
+  const layout = await makeRoot();
+  for (const name of ['evil', 'lint']) {
+    await install(layout, name, { 'plugin.yaml': yamlOf(name), 'SKILL.md': 'one' });
+  }
+  const { rest, next } = await watching(layout);
+  const path = join(layout.live('evil'), 'huge');
+  const huge = await open(path, 'w');
+  await huge.truncate(2 ** 40);
+  await huge.close();
+  const reasons = [{ path: 'huge', change: 'added', why: 'it is too large to be compared' }];
+  expect(await next()).toMatchObject({ plugin: 'evil', kind: 'cold', reasons });
+  await writeFile(join(layout.live('lint'), 'SKILL.md'), 'two');
+  expect(await next()).toMatchObject({ plugin: 'lint', kind: 'skill-content-only' });
+  // Written to it is another one, and its size alone says nothing.
+  await writeFile(path, 'x', { flag: 'r+' });
+  expect(await next()).toMatchObject({ plugin: 'evil', kind: 'cold', reasons });
+  expect(await rest()).toEqual([]);
+});
