@@ -60,7 +60,7 @@ export type Basis =
   | {
       kind: 'tree';
       list: readonly FileEntry[];
-      /** Paths that were edited in place since: the edit may be loaded, or what was there before. */
+      /** Paths that were edited in place since, or by a version between: that may be loaded, or what was there before. */
       edited: readonly string[];
     }
   | { kind: 'unknown'; why: string };
@@ -84,7 +84,7 @@ export function classifyLoaded(
     .map((path): Difference => ({
       path,
       change: 'modified',
-      why: 'it was edited in place, and may be loaded so',
+      why: 'it was edited in place or came with a version between, and may be loaded so',
       hot: isSkill(path),
     }));
   return verdictOf([...found, ...edits], options.hotReload);

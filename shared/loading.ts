@@ -19,7 +19,7 @@ export type ClassifyParams = z.infer<typeof classifyParams>;
 
 /**
  * What the runtime is taken to have loaded. `tree`: its files come on the stream, as JSON lines: a file as in a receipt
- * each, and `{"edited": path}` for each that was edited in place since.
+ * each, and `{"edited": path}` for each of which something else may be loaded.
  */
 export const basisSchema = z.object({
   plugin: z.string(),

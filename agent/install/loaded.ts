@@ -1,9 +1,10 @@
 /** What a runtime is taken to have loaded: what it says, or, where it has said nothing, what was live before. */
-import type { Basis } from '../../shared/classify.ts';
+import { type Basis, classify } from '../../shared/classify.ts';
 import { Fault } from '../../shared/fault.ts';
 import type { Intent } from '../../shared/intent.ts';
 import { type Loaded, readLoaded } from '../../shared/loaded.ts';
 import { type Pending, isPending } from '../../shared/state.ts';
+import type { FileEntry } from '../../shared/tree.ts';
 import { readText } from '../disk/record.ts';
 import { type Drifted, driftOf } from './drift.ts';
 import type { Ground } from './ground.ts';
@@ -49,15 +50,18 @@ export type Loading = {
    * that is still pending was made; else what is live.
    */
   generation: string | null;
+  /** A restart has told what is loaded, not the runtime: nobody says when skills are read again. */
+  byRestart: boolean;
 };
 
 export function loadingOf(ground: Ground, plugin: string, live: Intent['from']): Loading {
   const state = stateOf(ground, plugin);
-  const loaded = loadedGeneration(ground, plugin);
+  const said = loadedRecord(ground, plugin);
+  const loaded = said?.generation;
   const pending = isPending(state?.pending, loaded) ? state?.pending : undefined;
   const before = live === null ? null : (live.installId ?? UNKNOWN);
   const generation = loaded ?? (pending === undefined ? before : pending.against);
-  return { known: state !== undefined, pending, generation };
+  return { known: state !== undefined, pending, generation, byRestart: said?.by !== undefined };
 }
 
 /** The generation that is taken to be loaded; null for none. */
@@ -98,8 +102,9 @@ export function basisOf(
   plugin: string,
   live: Intent['from'],
   drift: readonly Drifted[],
-  { known, generation }: Loading = loadingOf(ground, plugin, live),
+  loading: Loading = loadingOf(ground, plugin, live),
 ): Basis {
+  const { known, generation } = loading;
   if (live === null) {
     return { kind: 'unknown', why: 'no version was live' };
   }
@@ -116,6 +121,31 @@ export function basisOf(
       why: `nobody can say what the files of the loaded version were (${generation})`,
     };
   }
-  const edited = generation === live.installId ? drift : [];
-  return { kind: 'tree', list: receipt.list, edited: edited.map(({ path }) => path) };
+  const edits = drift.map(({ path }) => path);
+  const edited = generation === live.installId ? edits : changedSince(ground, plugin, live, loading, edits);
+  return { kind: 'tree', list: receipt.list, edited: [...new Set(edited)] };
+}
+
+/**
+ * The paths of which what is live may be loaded by now, though an older version is taken to be: by a restart that was
+ * promised, or that somebody is yet to report, or because they are skills.
+ */
+function changedSince(
+  ground: Ground,
+  plugin: string,
+  live: NonNullable<Intent['from']>,
+  { generation, pending, byRestart }: Loading,
+  edits: readonly string[],
+): string[] {
+  if (generation === null || !(pending?.restarting ?? byRestart)) {
+    return [];
+  }
+  const listOf = (installId: string | null): readonly FileEntry[] | undefined =>
+    installId === null ? undefined : receiptOf(ground, plugin, installId)?.list;
+  const { reasons } = classify(listOf(generation), listOf(live.installId), { ignore: ground.ignore });
+  return [
+    ...edits,
+    ...(pending?.reasons.items ?? []).map(({ path }) => path),
+    ...reasons.map(({ path }) => path),
+  ];
 }

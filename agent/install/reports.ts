@@ -2,6 +2,7 @@
 import { dirname, join } from 'node:path';
 
 import { classifyLoaded } from '../../shared/classify.ts';
+import { cut } from '../../shared/cut.ts';
 import { toFault } from '../../shared/fault.ts';
 import { isPluginName } from '../../shared/name.ts';
 import { diskFault } from '../disk/disk-fault.ts';
@@ -94,17 +95,20 @@ export function noteLoaded(
 ): void {
   const said = loadedRecord(ground, plugin);
   const isSaidSince = said?.at !== undefined && Date.parse(said.at) >= began;
+  // With a plugin that is removed goes what was said of it: what waits to be unloaded knows what that was.
+  const before =
+    said?.generation ?? (generation === null ? pendingOf(ground, plugin)?.against : null) ?? null;
   try {
     if (!isSaidSince && generation === null) {
       removeTree(ground.disk, ground.layout.loadedOf(plugin));
     } else if (!isSaidSince && generation !== null) {
       putLoaded(ground, plugin, generation, began);
     }
-    settlePending(ground, plugin, isSaidSince ? said.generation : generation);
+    settlePending(ground, plugin, isSaidSince ? said.generation : generation, cause);
   } catch (error) {
     throw diskFault(error, `Noting what the runtime has loaded of "${plugin}"`);
   }
-  if (!isSaidSince && said?.generation !== (generation ?? undefined)) {
+  if (!isSaidSince && before !== generation) {
     ground.tell({ type: 'plugin.loaded', data: { plugin, generation, cause } });
   }
 }
@@ -160,10 +164,14 @@ function putLoaded({ disk, layout }: Ground, plugin: string, generation: string,
   syncDirectory(disk, layout.loaded);
 }
 
-/** What is live may be newer than what was loaded: then it waits on, for its own reasons. */
-function settlePending(ground: Ground, plugin: string, generation: string | null): void {
-  const pending = stateOf(ground, plugin)?.pending;
-  if (pending === undefined) {
+/**
+ * What is live may be newer than what was loaded: then it waits on, for its own reasons. Where the agent restarts by itself it
+ * waits from now on, if it was the loaded one that came back while the restart took another.
+ */
+function settlePending(ground: Ground, plugin: string, generation: string | null, cause: string): void {
+  const state = stateOf(ground, plugin);
+  const pending = state?.pending;
+  if (state === undefined || (pending === undefined && ground.policy.restarts !== 'command')) {
     return;
   }
   const live = lookAtLive(ground, plugin);
@@ -172,8 +180,15 @@ function settlePending(ground: Ground, plugin: string, generation: string | null
   }
   const installId = live?.installId ?? undefined;
   const receipt = installId === undefined ? undefined : receiptOf(ground, plugin, installId);
-  const { kind } = classifyLoaded(basisOf(ground, plugin, live, []), receipt?.list, {
+  const { kind, reasons } = classifyLoaded(basisOf(ground, plugin, live, []), receipt?.list, {
     ignore: ground.ignore,
   });
-  putPending(ground, plugin, kind === 'cold' ? { ...pending, against: generation } : undefined);
+  const waits = pending ?? {
+    at: new Date(ground.now()).toISOString(),
+    operationId: cause,
+    installId: installId ?? null,
+    restarting: false,
+    reasons: cut(reasons),
+  };
+  putPending(ground, plugin, kind === 'cold' ? { ...waits, against: generation } : undefined);
 }

@@ -1,4 +1,5 @@
 /** What a watcher asks of a plugin: what the gate says, and what is known to be loaded. */
+import { classify } from '../../shared/classify.ts';
 import { toFault } from '../../shared/fault.ts';
 import { counts } from '../../shared/tree.ts';
 import type { Admission, Known } from '../../watch/ports.ts';
@@ -53,6 +54,10 @@ export function knownOf(
     return { stamp, loaded: 'unknown' };
   }
   const isLive = taken !== null && (taken === generation || live?.installId === null);
+  if (!isLive && pending?.restarting === true && !isCold(ground, name, taken, generation)) {
+    // A version between may be loaded by now, and nothing that lies there tells it from the one that was.
+    return { stamp, loaded: 'unknown' };
+  }
   if (isLive && said === undefined) {
     return { stamp, loaded: 'live' };
   }
@@ -65,4 +70,10 @@ export function knownOf(
     stamp,
     loaded: { files: files.filter(({ path }) => counts(path, ground.ignore)), at },
   };
+}
+
+/** Whether nobody needs to be told that a restart is due: what differs between two versions says it. */
+function isCold(ground: Ground, name: string, from: string | null, to: string): boolean {
+  const before = from === null ? undefined : receiptOf(ground, name, from)?.list;
+  return classify(before, receiptOf(ground, name, to)?.list, { ignore: ground.ignore }).kind === 'cold';
 }

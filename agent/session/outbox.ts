@@ -1,8 +1,9 @@
 /** The agent's events: numbered from its start, kept for a while, handed to whoever listens. */
 import type { Event, EventBody } from '../../shared/events.ts';
 
-/** How many events are kept for clients that come back. */
+/** How many events are kept for clients that come back, and how many bytes of JSON: all of them are sent at once. */
 const KEPT = 2000;
+const KEPT_BYTES = 8 * 1024 * 1024;
 
 /** A place in the stream of events. */
 export type Position = { bootId: string; seq: number };
@@ -10,7 +11,8 @@ export type Position = { bootId: string; seq: number };
 export class Outbox {
   readonly bootId: string;
   readonly #now: () => number;
-  readonly #kept: Event[] = [];
+  readonly #kept: { event: Event; bytes: number }[] = [];
+  #bytes = 0;
   readonly #listeners = new Set<(event: Event) => void>();
   #seq = 0;
 
@@ -23,9 +25,11 @@ export class Outbox {
   publish(body: EventBody): void {
     this.#seq += 1;
     const event = this.stamp(body, this.#seq);
-    this.#kept.push(event);
-    if (this.#kept.length > KEPT) {
-      this.#kept.shift();
+    const bytes = Buffer.byteLength(JSON.stringify(event));
+    this.#kept.push({ event, bytes });
+    this.#bytes += bytes;
+    while (this.#kept.length > KEPT || this.#bytes > KEPT_BYTES) {
+      this.#bytes -= this.#kept.shift()?.bytes ?? 0;
     }
     for (const listener of this.#listeners) {
       listener(event);
@@ -41,7 +45,7 @@ export class Outbox {
   since({ bootId, seq }: Position): Event[] | undefined {
     const oldest = this.#seq - this.#kept.length;
     return bootId === this.bootId && seq >= oldest && seq <= this.#seq
-      ? this.#kept.filter((event) => event.seq > seq)
+      ? this.#kept.flatMap(({ event }) => (event.seq > seq ? event : []))
       : undefined;
   }
 

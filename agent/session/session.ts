@@ -287,12 +287,12 @@ export class Session {
   #canSend(): boolean {
     if (!this.#closed && this.#socket.buffered > BUFFERED_MAX) {
       this.#close(CLOSE.policy, 'you read too slowly');
-      return false;
     }
     return !this.#closed;
   }
 
   #close(code: number, reason: string): void {
+    this.#closed = true;
     this.#log.info({ code, reason }, 'closing the connection');
     this.#socket.close(code, reason);
   }

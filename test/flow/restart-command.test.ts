@@ -1,5 +1,5 @@
 /** What an agent with a command of its own does about cold changes. */
-import { readFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
@@ -25,6 +25,32 @@ describe('the restart command of an agent', () => {
     const event = wire.events.find(({ type }) => type === 'plugin.loaded');
     expect(event?.data).toEqual({ plugin: 'lint', generation: installId, cause: 'restart-command' });
     expect(await readFile(join(folder, 'runs'), 'utf8')).toBe('run\n');
+  });
+
+  it.each([
+    ['still runs', 'true'],
+    ['has failed', 'false'],
+  ])('runs again for the version before that comes back while it %s', async (_, ending) => {
+    const folder = await scratch();
+    const runs = (): Promise<string> => readFile(join(folder, 'runs'), 'utf8');
+    const slow = `while [ -e ${folder}/stop ]; do sleep 0.02; done; [ ! -e ${folder}/bad ] || ${ending}`;
+    const agent = await startTestAgent({
+      env: { AIRLOCK_RESTART_COMMAND: `echo run >> ${folder}/runs; ${slow}` },
+    });
+    const wire = await Wire.start(agent);
+    await put(wire, await version('1', '1'));
+    await until(async () => expect(await get(wire)).toHaveProperty('loaded'));
+    await writeFile(join(folder, 'bad'), '');
+    if (ending === 'true') await writeFile(join(folder, 'stop'), '');
+    await put(wire, await version('2', '1'));
+    await until(async () => expect(await runs()).toBe('run\nrun\n'));
+    const back = await put(wire, await version('1', '1'));
+    expect(back.reload).toMatchObject({ kind: 'cold', restarting: true });
+    await rm(join(folder, 'bad'));
+    await rm(join(folder, 'stop'), { force: true });
+    await until(async () => expect(await get(wire)).toMatchObject({ loaded: back.installId }));
+    expect((await get(wire)).pending).toBeUndefined();
+    expect(await runs()).toBe('run\nrun\nrun\n');
   });
 
   it('that was promised and never ended well is made up for by the next agent', async () => {

@@ -148,6 +148,21 @@ it('a cold change that waits for a restart makes edits cold, also of an agent th
   expect(await place.next()).toMatchObject({ kind: 'skill-content-only', reasons: { total: 1 } });
 });
 
+it('a version that comes back while a promised restart has not ended well makes edits cold until one has', async () => {
+  const place = await Place.open({ AIRLOCK_RESTART_COMMAND: 'false' });
+  await place.put('1', '1');
+  await place.wire.request('runtime.restarted', { operationId: 'restarted-with-one' });
+  await place.put('2', '1');
+  await place.put('1', '1');
+  await place.settled();
+  await place.write(SKILL, 'an edit');
+  expect(await place.next()).toMatchObject({ kind: 'cold', cause: 'edit' });
+  await place.wire.request('runtime.restarted', { operationId: 'restarted-with-three' });
+  await place.settled();
+  await place.write(SKILL, 'another edit');
+  expect(await place.next()).toMatchObject({ kind: 'skill-content-only', reasons: { total: 1 } });
+});
+
 it('edits that were there before the agent count as loaded if the runtime has reported a load since', async () => {
   const before = await Place.open();
   await before.put('1', '1');

@@ -63,6 +63,20 @@ describe('a restart that is reported', () => {
     expect(stateOf(room.ground, 'lint')?.pending).toBeUndefined();
   });
 
+  it('of the agent itself leaves nothing unsaid that a version which came back meanwhile needs', async () => {
+    const room = makeRoom({ restarts: 'command' });
+    await put(room, version('1', '1'));
+    restarted(room);
+    const { installId: suppressed } = await put(room, version('2', '1'), false);
+    room.clock.now += 1;
+    const began = room.clock.now;
+    const versions = liveVersions(room.ground, began, {});
+    const { installId } = await put(room, version('1', '1'));
+    restarted(room, began, versions);
+    expect(pendingOf(room)).toMatchObject({ installId, against: suppressed, restarting: false });
+    expect((await put(room, version('1', '2'))).reload.kind).toBe('cold');
+  });
+
   it('unloads what was removed before it', async () => {
     const room = makeRoom();
     report(room, (await put(room, version('1', '1'))).installId);
@@ -70,6 +84,21 @@ describe('a restart that is reported', () => {
     room.clock.now += 1;
     restarted(room);
     expect(getPlugin(room.ground, 'lint')).toBeUndefined();
+  });
+
+  it('tells once that what was removed is unloaded, and nothing of what never was loaded', async () => {
+    const room = makeRoom({ restarts: 'command' });
+    await put(room, version('1', '1'));
+    remove(room);
+    room.clock.now += 1;
+    expect(restarted(room)).toEqual([]);
+    report(room, (await put(room, version('1', '1'))).installId);
+    remove(room);
+    room.clock.now += 1;
+    expect(restarted(room)).toEqual([
+      { type: 'plugin.loaded', data: { plugin: 'lint', generation: null, cause: 'operation-restart' } },
+    ]);
+    expect(restarted(room)).toEqual([]);
   });
 });
 

@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 
 import { getPlugin, listPlugins, stateOf } from '../../agent/install/inspect.ts';
+import { noteLoaded } from '../../agent/install/reports.ts';
 import { sweepPlugin } from '../../agent/install/sweep.ts';
 import { SKILL, pendingOf, put, report, version } from '../_kit/hot-and-cold.ts';
 import { type Room, deliver, makeRoom, plainDisk, remove, rollBack } from '../_kit/install-room.ts';
@@ -150,6 +151,26 @@ describe('what the runtime has loaded', () => {
     expect((await put(room, version('2', '2'))).reload.kind).toBe('cold');
     expect((await put(room, version('1', '3'))).reload.kind).toBe('skill-content-only');
     expect((await put(room, version('1', '1'))).reload.kind).toBe('identical');
+  });
+
+  it('may hold skills that were read again since, where only restarts are told', async () => {
+    const room = makeRoom();
+    const { installId: generation } = await put(room, version('1', '1'));
+    noteLoaded(room.ground, { plugin: 'lint', generation }, room.clock.now, 'operation-restart');
+    await put(room, version('1', '2'));
+    const { reload } = await put(room, version('1', '1'));
+    expect(reload).toMatchObject({ kind: 'skill-content-only', reasons: { items: [{ path: SKILL }] } });
+  });
+
+  it('may be what was live while a restart that was promised has not ended well, whatever came since', async () => {
+    const room = makeRoom({ restarts: 'command' });
+    const { installId: generation } = await put(room, version('1', '1'));
+    noteLoaded(room.ground, { plugin: 'lint', generation }, room.clock.now, 'restart-command');
+    await put(room, version('2', '1'));
+    const back = await put(room, version('1', '1'));
+    expect(back.reload).toMatchObject({ kind: 'cold', reasons: { items: [{ path: 'hooks/run.sh' }] } });
+    expect((await put(room, version('1', '2'))).reload.kind).toBe('cold');
+    expect(pendingOf(room)).toMatchObject({ against: generation, restarting: true });
   });
 
   it('counts also for what is present: the restart that is still due is said, and promised by nobody', async () => {

@@ -60,4 +60,32 @@ describe('the outbox', () => {
     outbox.publish(DRAINING);
     expect(heard).toEqual(['a']);
   });
+
+  it('keeps no more than can be sent at once to a client that comes back', () => {
+    const outbox = filled(0);
+    const reasons = Array.from({ length: 100 }, () => ({
+      path: 'ü'.repeat(300),
+      change: 'added' as const,
+      why: '',
+    }));
+    for (let i = 0; i < 1000; i += 1) {
+      outbox.publish({
+        type: 'plugin.changed',
+        data: {
+          plugin: 'lint',
+          kind: 'cold',
+          action: 'restart',
+          restarting: false,
+          reasons: { items: reasons, total: 100 },
+          cause: 'edit',
+        },
+      });
+    }
+    expect(outbox.since({ bootId: 'boot-1', seq: 0 })).toBeUndefined();
+    const places = Array.from({ length: 1000 }, (_, seq) => ({ bootId: 'boot-1', seq }));
+    const kept = places.map((place) => outbox.since(place)).find((events) => events !== undefined) ?? [];
+    expect(kept.length).toBeGreaterThan(50);
+    expect(numbers(kept)?.at(-1)).toBe(1000);
+    expect(Buffer.byteLength(JSON.stringify(kept))).toBeLessThan(16 * 1024 * 1024);
+  });
 });

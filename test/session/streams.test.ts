@@ -210,6 +210,7 @@ describe('a reader that is too slow', () => {
     talk.outbox.publish({ type: 'draining', data: {} });
     await talk.ask('plugin.list', {});
     expect(talk.socket.texts).toHaveLength(before + 1);
+    expect(talk.closed).toEqual([1008]);
   });
 
   it('cannot have a list piled up for it either', async () => {
