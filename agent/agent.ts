@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import type { EventBody } from '../shared/events.ts';
 import { Fault, toFault } from '../shared/fault.ts';
 import { CLOSE } from '../shared/rpc.ts';
-import type { Swept, WatchStatus } from '../shared/upkeep.ts';
+import type { RestartStatus, Swept, WatchStatus } from '../shared/upkeep.ts';
 import { layoutOf } from '../shared/layout.ts';
 import { createIgnore } from '../shared/tree.ts';
 import { bootInstall } from './boot.ts';
@@ -86,7 +86,8 @@ export async function startAgent(
     hearing = await hearLoaded(loaded, tell, (fault) => complain(fault, undefined), reported);
     await restartWhatWaits(workshop, restarter, log);
     const watch = (): WatchStatus => watching?.status() ?? { mode: 'off', notices: [] };
-    const desk = deskOf(config, workshop, { version, bootId: outbox.bootId, sweep, watch });
+    const restart = (): RestartStatus | null => restarter?.status() ?? null;
+    const desk = deskOf(config, workshop, { version, bootId: outbox.bootId, sweep, watch, restart });
     const server = await listenOr(config, {
       ...door.options,
       session: (socket, caller, child) => new Session(socket, caller, desk, outbox, child),

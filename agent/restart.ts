@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 
+import type { RestartStatus } from '../shared/upkeep.ts';
 import type { Log } from './log.ts';
 import type { Clock } from './operation/clock.ts';
 import type { Began } from './operation/loads.ts';
@@ -35,6 +36,7 @@ export class Restarter {
   #cancel: (() => void) | undefined;
   #running: Promise<void> | undefined;
   #closed = false;
+  #last: RestartStatus['last'] = null;
 
   constructor(options: RestartOptions) {
     this.#options = options;
@@ -55,6 +57,11 @@ export class Restarter {
     this.#cancel = clock.after(Math.min(QUIET_MILLIS, left), () => this.#begin());
   }
 
+  status(): RestartStatus {
+    const waits = this.#due || this.#cancel !== undefined ? 'due' : 'idle';
+    return { state: this.#running === undefined ? waits : 'running', last: this.#last };
+  }
+
   /** Begins no more; what waits is begun by the next agent. Resolves when a command that runs has ended. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -66,7 +73,10 @@ export class Restarter {
     this.#cancel = undefined;
     this.#due = false;
     this.#running = this.#run()
-      .catch((error: unknown) => this.#options.log.error({ err: error }, 'restart failed'))
+      .catch((error: unknown) => {
+        this.#ended(false, error instanceof Error ? error.message : String(error));
+        this.#options.log.error({ err: error }, 'restart failed');
+      })
       .finally(() => {
         this.#running = undefined;
         if (this.#due) {
@@ -81,11 +91,18 @@ export class Restarter {
     log.info('restart command begins');
     const { code, signal, timedOut, said } = await this.#execute();
     if (code !== 0) {
+      const how = code === null ? `killed by ${signal ?? 'a signal'}` : `exit code ${code}`;
+      this.#ended(false, timedOut ? `killed after ${this.#options.timeout / 1000} s` : how);
       log.error({ code, signal, timedOut, said }, 'restart command failed: the changes stay pending');
       return;
     }
     log.info({ said }, 'restart command ended');
     await loaded(began);
+    this.#ended(true, 'exit code 0');
+  }
+
+  #ended(ok: boolean, how: string): void {
+    this.#last = { endedAt: new Date(this.#options.clock.now()).toISOString(), ok, how };
   }
 
   async #execute(): Promise<{ code: number | null; signal: string | null; timedOut: boolean; said: string }> {
@@ -96,14 +113,16 @@ export class Restarter {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...env },
     });
+    // Heard from the first moment: where descriptors are used up it fails at once, and has no streams.
+    const ended = once(child, 'exit') as Promise<[number | null, string | null]>;
     let said = '';
     const hear = (text: string): void => {
       said = (said + text).slice(-SAID_MAX);
     };
-    for (const stream of [child.stdout, child.stderr] as (Socket & typeof child.stdout)[]) {
-      stream.setEncoding('utf8').on('data', hear);
+    for (const stream of [child.stdout, child.stderr] as (Socket | undefined)[]) {
+      stream?.setEncoding('utf8').on('data', hear);
       // What the command leaves running may keep them open for good.
-      stream.unref();
+      stream?.unref();
     }
     child.unref();
     let timedOut = false;
@@ -112,7 +131,7 @@ export class Restarter {
       killGroup(child);
     });
     try {
-      const [code, signal] = (await once(child, 'exit')) as [number | null, string | null];
+      const [code, signal] = await ended;
       // What was said just before the end may not have been read yet.
       await new Promise((resolve) => setImmediate(resolve));
       return { code, signal, timedOut, said };

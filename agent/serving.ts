@@ -1,7 +1,7 @@
 /** What sessions can ask of an agent, from what its workshop does. */
 import type { Hello } from '../shared/methods.ts';
 import { PROTOCOL, WIRE } from '../shared/rpc.ts';
-import type { WatchStatus } from '../shared/upkeep.ts';
+import type { RestartStatus, WatchStatus } from '../shared/upkeep.ts';
 import type { AgentConfig } from './config.ts';
 import { readable } from './install/unpack.ts';
 import type { Desk } from './session/desk.ts';
@@ -17,10 +17,12 @@ export function deskOf(
     bootId,
     sweep,
     watch,
+    restart,
   }: Pick<Desk, 'sweep'> & {
     version: string;
     bootId: string;
     watch: () => WatchStatus;
+    restart: () => RestartStatus | null;
   },
 ): Desk {
   const { operations, looks, loads, changes, care } = workshop;
@@ -47,6 +49,7 @@ export function deskOf(
       startedAt,
       ...(await statusOf(workshop, config)),
       watch: watch(),
+      restart: restart(),
     }),
     expectWork: () => workshop.warm(),
   };

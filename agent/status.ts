@@ -6,13 +6,12 @@ import type { WorkConfig } from './config.ts';
 import type { Workshop } from './workshop.ts';
 
 /** The part of a status that an agent and a command without one have in common. */
-export type RootStatus = Omit<Status, 'agent' | 'workspace' | 'bootId' | 'startedAt' | 'watch'>;
+export type RootStatus = Omit<Status, 'agent' | 'workspace' | 'bootId' | 'startedAt' | 'watch' | 'restart'>;
 
 export async function statusOf(workshop: Workshop, { root, durability }: WorkConfig): Promise<RootStatus> {
   const { locks, looks, operations, changes } = workshop;
   const [plugins, troubles] = await Promise.all([looks.list(), looks.troubles()]);
-  const count = (wanted: PluginInfo['status']): number =>
-    plugins.filter(({ status }) => status === wanted).length;
+  const count = (which: (plugin: PluginInfo) => boolean): number => plugins.filter(which).length;
   const { exchange, syncAll } = workshop.ability();
   const syncs = syncAll ? 'syncfs' : 'fsync';
   return {
@@ -21,7 +20,12 @@ export async function statusOf(workshop: Workshop, { root, durability }: WorkCon
     durability: durability === 'none' ? 'none' : syncs,
     locks: locks.kind,
     operations: cut([...operations.running, ...changes.running]),
-    plugins: { admitted: count('admitted'), refused: count('refused') },
+    plugins: {
+      admitted: count(({ status }) => status === 'admitted'),
+      refused: count(({ status }) => status === 'refused'),
+      pending: count(({ pending }) => pending !== undefined),
+      drifted: count(({ drift }) => drift !== undefined),
+    },
     troubles: cut(troubles),
   };
 }

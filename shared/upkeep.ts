@@ -41,6 +41,23 @@ export const watchStatusSchema = z.object({
 });
 export type WatchStatus = z.infer<typeof watchStatusSchema>;
 
+/** What the restart command of an agent does, and how it ended last. */
+export const restartStatusSchema = z.object({
+  /** `due`: it begins when the burst of changes is over. */
+  state: z.enum(['idle', 'due', 'running']),
+  /** Null until one has ended since the agent began. */
+  last: z
+    .object({
+      endedAt: z.iso.datetime(),
+      /** Otherwise the changes stay pending. */
+      ok: z.boolean(),
+      /** How it ended. What it said is in the log alone: it may be nobody else's business. */
+      how: z.string(),
+    })
+    .nullable(),
+});
+export type RestartStatus = z.infer<typeof restartStatusSchema>;
+
 /** How the agent is, and what only an operator can put right. */
 export const statusSchema = z.object({
   agent: z.string(),
@@ -55,7 +72,15 @@ export const statusSchema = z.object({
   /** Operations under way, by plugin and id. */
   operations: cutSchema(z.object({ plugin: z.string(), operationId: z.string() })),
   watch: watchStatusSchema,
-  plugins: z.object({ admitted: z.number().int(), refused: z.number().int() }),
+  /** Null where the agent has no restart command. */
+  restart: restartStatusSchema.nullable(),
+  /** How many; of them `pending` wait for a restart, and `drifted` were edited in place. */
+  plugins: z.object({
+    admitted: z.number().int(),
+    refused: z.number().int(),
+    pending: z.number().int(),
+    drifted: z.number().int(),
+  }),
   troubles: cutSchema(
     z.object({
       plugin: z.string(),

@@ -1,11 +1,11 @@
 /** `airlock status`: how a root is worked on, what is under way, and what only an operator can put right. */
 import type { RootStatus } from '../../agent/main.ts';
-import type { WatchStatus } from '../../shared/upkeep.ts';
+import type { RestartStatus, WatchStatus } from '../../shared/upkeep.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
-import { plural, safe } from '../render.ts';
+import { type Paint, plural, safe } from '../render.ts';
 import { CHANGE_SETTINGS, work } from '../work.ts';
 
-type Shown = RootStatus & { agent?: string; watch?: WatchStatus };
+type Shown = RootStatus & { agent?: string; watch?: WatchStatus; restart?: RestartStatus | null };
 
 export const command: Command = {
   name: 'status',
@@ -21,7 +21,7 @@ export const command: Command = {
       local: (local) => local.status(),
     });
     context.output.result(status, () => textOf(status, context));
-    return status.troubles.total === 0 ? EXIT.done : EXIT.failed;
+    return status.troubles.total === 0 && !isRestartLeft(status) ? EXIT.done : EXIT.failed;
   },
 };
 
@@ -49,6 +49,30 @@ const watchLines = (watch: Shown['watch']): string[] =>
         ...watch.notices.map((notice) => `              ${safe(notice)}`),
       ];
 
+/** What it was to bring in still waits, and the agent does not try again by itself. */
+const isRestartLeft = ({ restart, plugins }: Shown): boolean =>
+  restart?.state === 'idle' && restart.last?.ok === false && plugins.pending > 0;
+
+const RESTARTS = { idle: '', due: '; it begins in a moment', running: '; it runs just now' };
+
+const restartLines = ({ restart }: Shown): string[] =>
+  restart === undefined || restart === null
+    ? []
+    : [
+        `  restarts    by AIRLOCK_RESTART_COMMAND${RESTARTS[restart.state]}`,
+        ...(restart.last === null
+          ? []
+          : [
+              `              the last one ${restart.last.ok ? 'ended well' : 'FAILED'} at ${restart.last.endedAt} (${safe(restart.last.how)})`,
+            ]),
+      ];
+
+/** What `airlock list` tells more of. */
+const waitLines = ({ plugins: { pending, drifted } }: Shown): string[] => [
+  ...(pending === 0 ? [] : [`  pending     ${plural(pending, 'plugin')}, until the runtime is restarted`]),
+  ...(drifted === 0 ? [] : [`  drifted     ${plural(drifted, 'plugin')} with files edited in place`]),
+];
+
 function textOf(status: Shown, { output: { paint } }: Context): string {
   const { root, agent, swap, durability, locks, watch, operations, plugins, troubles } = status;
   return [
@@ -57,7 +81,9 @@ function textOf(status: Shown, { output: { paint } }: Context): string {
     `  durability  ${DURABILITY[durability]}`,
     `  locks       ${LOCKS[locks]}`,
     ...watchLines(watch),
+    ...restartLines(status),
     `  plugins     ${plugins.admitted} admitted, ${plugins.refused} refused`,
+    ...waitLines(status),
     ...operations.items.map(
       ({ plugin, operationId }) => `  under way   ${safe(plugin)} (${safe(operationId)})`,
     ),
@@ -65,8 +91,18 @@ function textOf(status: Shown, { output: { paint } }: Context): string {
       `${paint('red', safe(plugin))}: ${safe(what)} (${at}, operation ${safe(operationId)})`,
       `  what to do: ${safe(todo)}`,
     ]),
-    troubles.total === 0
-      ? paint('green', 'Nothing is left to you')
-      : paint('red', `${plural(troubles.total, 'plugin')} left to you`),
+    ...(isRestartLeft(status)
+      ? [
+          paint('red', 'The restart command failed, and what it was to bring in still waits'),
+          '  what to do: see the log of the agent; restart the runtime, then say so with "airlock restarted"',
+        ]
+      : []),
+    ...lastLine(status, paint),
   ].join('\n');
+}
+
+function lastLine(status: Shown, paint: Paint): string[] {
+  const { total } = status.troubles;
+  if (total > 0) return [paint('red', `${plural(total, 'plugin')} left to you`)];
+  return isRestartLeft(status) ? [] : [paint('green', 'Nothing is left to you')];
 }

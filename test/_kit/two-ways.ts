@@ -51,12 +51,12 @@ export async function makeScene(way: Way, installs: (0 | 1)[] = [0, 1]): Promise
 }
 
 /** Runs a command in this process, as on a terminal. @returns all that it says */
-export async function inProcess(words: string[]): Promise<{ code: number; text: string }> {
+export async function inProcess(words: string[], env = {}): Promise<{ code: number; text: string }> {
   let text = '';
   const write = (more: string): string => (text += more);
   const code = await run({
     words,
-    env: { NO_COLOR: '1' },
+    env: { NO_COLOR: '1', ...env },
     out: { isTTY: true, columns: 80, write },
     error: { write },
     version: '0',

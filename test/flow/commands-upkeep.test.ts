@@ -24,7 +24,8 @@ describe.each(WAYS)('airlock recover, sweep and status, %s', (way) => {
       failed: nothing,
     });
     const status = await scene.said(['status']);
-    const root = { root: scene.program.root, operations: nothing, plugins: { admitted: 1, refused: 0 } };
+    const plugins = { admitted: 1, refused: 0, pending: 0, drifted: 0 };
+    const root = { root: scene.program.root, operations: nothing, plugins };
     expect(status).toMatchObject({ ...root, troubles: nothing });
     if (way === 'on the root') {
       const own = statusSchema.omit({
@@ -33,10 +34,11 @@ describe.each(WAYS)('airlock recover, sweep and status, %s', (way) => {
         bootId: true,
         startedAt: true,
         watch: true,
+        restart: true,
       });
       expect(own.strict().parse(status)).toEqual(status);
     } else {
-      expect(statusSchema.strict().parse(status)).toMatchObject({ workspace: null });
+      expect(statusSchema.strict().parse(status)).toMatchObject({ workspace: null, restart: null });
     }
   });
 

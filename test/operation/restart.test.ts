@@ -85,9 +85,11 @@ describe('the restart command', () => {
       restarter.want();
       clock.pass(500);
     }
-    expect(runs()).toBe(0);
+    expect([runs(), restarter.status()]).toEqual([0, { state: 'due', last: null }]);
     clock.pass(1000);
+    expect(restarter.status().state).toBe('running');
     await until(() => expect(loaded).toHaveLength(1));
+    await until(() => expect(restarter.status()).toMatchObject({ state: 'idle', last: { ok: true } }));
     expect(loaded).toEqual([{ at: 1, versions: [{ plugin: 'lint', generation: 'g1' }] }]);
     expect(runs()).toBe(1);
     const [said] = log.find(([, text]) => text === 'restart command ended') ?? [];
@@ -115,6 +117,8 @@ describe('the restart command', () => {
       timedOut: false,
       said: 'no such unit\n',
     });
+    const last = { endedAt: new Date(clock.now()).toISOString(), ok: false, how: 'exit code 3' };
+    expect(restarter.status()).toEqual({ state: 'idle', last });
   });
 
   it('is killed with its children when it takes too long', async () => {

@@ -1,0 +1,36 @@
+/** What `airlock status` says at three in the morning. */
+import { appendFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { expect, it, onTestFinished, vi } from 'vitest';
+
+import { Program, repository } from '../_kit/program.ts';
+import { inProcess } from '../_kit/two-ways.ts';
+
+const LONG = { timeout: 30_000, interval: 100 };
+
+it('a restart command that fails is left to you while something waits for it, and so it says', async () => {
+  const program = await Program.open();
+  onTestFinished(() => program.close());
+  await program.serve({ AIRLOCK_RESTART_COMMAND: 'echo not for everybody; exit 7' });
+  const shown = async (): Promise<string> => {
+    const { code, text } = await inProcess(['status', '--to', program.url], { AIRLOCK_TOKEN: program.token });
+    return `${code} ${text}`;
+  };
+  expect(await shown()).toMatch(/^0 .*by AIRLOCK_RESTART_COMMAND\n.*Nothing is left to you\n$/s);
+  await program.json(['push', join(repository, 'examples/plugins/house-rules')]);
+  await vi.waitFor(async () => expect(await shown()).toMatch(/^1 /), LONG);
+  const left = await shown();
+  expect(left).toMatch(/the last one FAILED at 2\S+Z \(exit code 7\)\n/);
+  expect(left).toMatch(/ {2}pending {5}1 plugin, until the runtime is restarted\n/);
+  expect(left).toMatch(
+    /still waits\n {2}what to do: see the log of the agent; restart the runtime, .*"airlock restarted"\n$/,
+  );
+  expect(left).not.toContain('everybody');
+  await program.json(['restarted']);
+  await appendFile(join(program.root, 'house-rules/AGENTS.md'), 'by hand\n');
+  const mended = await shown();
+  expect(mended).toMatch(/^0 .*Nothing is left to you\n$/s);
+  expect(mended).toMatch(/ {2}drifted {5}1 plugin with files edited in place\n/);
+  expect(mended).not.toContain('pending');
+});
