@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { expect, it, onTestFinished, vi } from 'vitest';
 
-import { Program, repository } from '../_kit/program.ts';
+import { Program, examplePlugin } from '../_kit/program.ts';
 import { inProcess } from '../_kit/two-ways.ts';
 
 const LONG = { timeout: 30_000, interval: 100 };
@@ -18,7 +18,7 @@ it('a restart command that fails is left to you while something waits for it, an
     return `${code} ${text}`;
   };
   expect(await shown()).toMatch(/^0 .*by AIRLOCK_RESTART_COMMAND\n.*Nothing is left to you\n$/s);
-  await program.json(['push', join(repository, 'examples/plugins/house-rules')]);
+  await program.json(['push', examplePlugin]);
   await vi.waitFor(async () => expect(await shown()).toMatch(/^1 /), LONG);
   const left = await shown();
   expect(left).toMatch(/the last one FAILED at 2\S+Z \(exit code 7\)\n/);
