@@ -41,10 +41,15 @@ export async function hearLoaded(
     }
     const report = read(entry);
     reported(plugin);
-    if (report === undefined || known.get(plugin) === report.generation) {
+    const before = known.get(plugin);
+    if (report === undefined) {
+      known.delete(plugin);
       return;
     }
     known.set(plugin, report.generation);
+    if (before === report.generation) {
+      return;
+    }
     if (report.by === undefined) {
       tell({ type: 'plugin.loaded', data: { plugin, generation: report.generation, cause: CAUSE } });
     }

@@ -1,0 +1,40 @@
+/** What runtimes report as loaded, heard as they write it. */
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { expect, it, onTestFinished } from 'vitest';
+
+import { hearLoaded } from '../../agent/hearing.ts';
+import type { EventBody } from '../../shared/events.ts';
+import { scratch } from '../_kit/agent.ts';
+
+it('is told when it is another generation, or the same again after the report was taken away', async () => {
+  const directory = await scratch();
+  const told: EventBody[] = [];
+  const reported: string[] = [];
+  const hearing = await hearLoaded(
+    directory,
+    (event) => told.push(event),
+    (fault) => {
+      throw fault;
+    },
+    (plugin) => reported.push(plugin),
+  );
+  onTestFinished(() => hearing.close());
+  const path = join(directory, 'lint.json');
+  const report = async (generation: string): Promise<void> => {
+    await writeFile(`${path}.tmp`, JSON.stringify({ version: 1, generation, at: new Date().toISOString() }));
+    await rename(`${path}.tmp`, path);
+  };
+  await report('one');
+  await expect.poll(() => told).toHaveLength(1);
+  await report('one');
+  await report('two');
+  await expect.poll(() => told).toHaveLength(2);
+  await rm(path);
+  await expect.poll(() => reported.length, { timeout: 10_000 }).toBeGreaterThanOrEqual(4);
+  await report('two');
+  await expect.poll(() => told).toHaveLength(3);
+  const generations = told.map(({ data }) => 'generation' in data && data.generation);
+  expect(generations).toEqual(['one', 'two', 'two']);
+});
