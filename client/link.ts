@@ -51,6 +51,7 @@ export class Link {
   #broken: Fault | undefined;
   #end: Closed | undefined;
 
+  /** @internal */
   constructor(socket: WebSocket, options: LinkOptions) {
     this.#socket = socket;
     this.#options = options;

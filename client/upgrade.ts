@@ -19,7 +19,11 @@ export type TlsOptions = {
 
 const BODY_MAX_BYTES = 16 * 1024;
 
-/** A socket that is being connected. The token goes into the `Authorization` header and nowhere else. */
+/**
+ * A socket that is being connected. The token goes into the `Authorization` header and nowhere else.
+ *
+ * @internal
+ */
 export function createSocket(target: Target, token: string | undefined, tls: TlsOptions): WebSocket {
   if (token !== undefined && !/^[\u0021-\u007e]+$/.test(token)) {
     throw new Fault('INVALID_PARAMS', 'The token holds characters that no token has', {
@@ -43,6 +47,7 @@ export function createSocket(target: Target, token: string | undefined, tls: Tls
  *
  * @throws Fault UNAUTHENTICATED, FORBIDDEN, RATE_LIMITED or DRAINING as the agent refuses; UNREACHABLE with retry
  *   `later` where nobody can tell, with `never` where something else than an agent answers.
+ * @internal
  */
 export function upgraded(socket: WebSocket, { label }: Target): Promise<void> {
   return new Promise((resolve, reject) => {
