@@ -1,4 +1,5 @@
 /** What a root says of itself: how it is worked on, what is under way, what is left to an operator. */
+import { mayBeLoaded } from '../shared/state.ts';
 import { cut } from '../shared/cut.ts';
 import type { PluginInfo } from '../shared/methods.ts';
 import type { Status } from '../shared/upkeep.ts';
@@ -24,6 +25,7 @@ export async function statusOf(workshop: Workshop, { root, durability }: WorkCon
       admitted: count(({ status }) => status === 'admitted'),
       refused: count(({ status }) => status === 'refused'),
       pending: count(({ pending }) => pending !== undefined),
+      promised: count(({ pending }) => pending !== undefined && mayBeLoaded(pending)),
       drifted: count(({ drift }) => drift !== undefined),
     },
     troubles: cut(troubles),

@@ -34,7 +34,8 @@ export type ClassifyOptions = {
 };
 
 const SKILL = 'SKILL.md';
-const isSkill = (path: string): boolean => path.slice(path.lastIndexOf('/') + 1) === SKILL;
+/** Whether a file of that path can be read again without a restart. */
+export const isSkill = (path: string): boolean => path.slice(path.lastIndexOf('/') + 1) === SKILL;
 
 /**
  * Compares two trees, each undefined where there is none or it cannot be read. `skill-content-only` if and only if both
@@ -60,7 +61,10 @@ export type Basis =
   | {
       kind: 'tree';
       list: readonly FileEntry[];
-      /** Paths that were edited in place since, or by a version between: that may be loaded, or what was there before. */
+      /**
+       * Paths that were edited in place since, or by a version between: that may be loaded, or what was there before. Empty
+       * for the plugin as a whole.
+       */
       edited: readonly string[];
     }
   | { kind: 'unknown'; why: string };

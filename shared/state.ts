@@ -15,6 +15,11 @@ export const pendingSchema = z.object({
   against: z.string().nullable(),
   /** Whether a restart was promised. */
   restarting: z.boolean(),
+  /**
+   * A restart that was promised before did not end well, as far as is known: it is still to be made up for, or has begun and
+   * may have loaded what was live then.
+   */
+  earlier: z.enum(['promised', 'begun']).optional(),
   reasons: cutSchema(reasonSchema),
 });
 export type Pending = z.infer<typeof pendingSchema>;
@@ -26,6 +31,12 @@ export type Pending = z.infer<typeof pendingSchema>;
  */
 export const isPending = (pending: Pending | undefined, loaded: string | undefined): pending is Pending =>
   pending !== undefined && (loaded === undefined || loaded === pending.against);
+
+/** Whether a restart was promised that is still to be made. */
+export const isPromised = ({ restarting, earlier }: Pending): boolean => restarting || earlier === 'promised';
+
+/** Whether what is live, or a version between, may be loaded by now. */
+export const mayBeLoaded = ({ restarting, earlier }: Pending): boolean => restarting || earlier !== undefined;
 
 export const stateSchema = z.looseObject({
   version: z.literal(1),

@@ -74,11 +74,15 @@ export const statusSchema = z.object({
   watch: watchStatusSchema,
   /** Null where the agent has no restart command. */
   restart: restartStatusSchema.nullable(),
-  /** How many; of them `pending` wait for a restart, and `drifted` were edited in place. */
+  /**
+   * How many; of them `pending` wait for a restart, `promised` among those for one that was promised and has not ended well
+   * yet, and `drifted` were edited in place.
+   */
   plugins: z.object({
     admitted: z.number().int(),
     refused: z.number().int(),
     pending: z.number().int(),
+    promised: z.number().int(),
     drifted: z.number().int(),
   }),
   troubles: cutSchema(

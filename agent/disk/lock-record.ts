@@ -18,9 +18,9 @@ export type Release = () => void;
 export type LockRecords = {
   /**
    * Says that this process has a lock, unless somebody else who lives says so. With flock it has that lock already, and
-   * only those without count.
+   * only those without count; where no file can be made they cannot be told, and it holds among those with it.
    *
-   * @throws what the file system throws where no file can be made.
+   * @throws what the file system throws where nobody can look, or, without flock, no file can be made.
    */
   announce(name: string): Release | undefined;
   /** Who says that he has the lock, in words for an operator; undefined if nobody does. */
@@ -60,11 +60,12 @@ export function createRecords(directory: string, owner: Owner, kind: LockKind): 
   const held = new Set<string>();
   const beat = setInterval(() => held.forEach((path) => touch(path)), BEAT_MILLIS);
   beat.unref();
+  /** @param mine the record of this process, if it is to take the lock and not only to say who has it. */
   const othersOf = (name: string, mine: string | undefined): Owner[] =>
     fs
       .readdirSync(directory)
       .flatMap((entry) => {
-        const record = readRecord(entry);
+        const record = entry.startsWith(`${name}.`) ? readRecord(entry) : undefined;
         return record?.name === name ? { path: join(directory, entry), ...record } : [];
       })
       .filter(({ path }) => path !== mine)
@@ -74,20 +75,36 @@ export function createRecords(directory: string, owner: Owner, kind: LockKind): 
         if (!isOver && isAlive(other.path, other.owner, owner, mine)) {
           return true;
         }
-        fs.rmSync(other.path, { force: true });
+        remove(other.path);
         return false;
       })
       .map((other) => other.owner);
+  const say = (mine: string): void => {
+    try {
+      fs.closeSync(fs.openSync(mine, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o644));
+    } catch (error) {
+      if (kind === 'record') {
+        throw error;
+      }
+    }
+  };
   return {
     announce(name) {
       const mine = join(directory, recordName(name, owner, kind));
-      fs.closeSync(fs.openSync(mine, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o644));
+      say(mine);
       const release = (): void => {
         held.delete(mine);
-        fs.rmSync(mine, { force: true });
+        remove(mine);
       };
-      if (othersOf(name, mine).length > 0) {
-        release();
+      let taken = false;
+      try {
+        taken = othersOf(name, mine).length === 0;
+      } finally {
+        if (!taken) {
+          release();
+        }
+      }
+      if (!taken) {
         return undefined;
       }
       held.add(mine);
@@ -95,6 +112,15 @@ export function createRecords(directory: string, owner: Owner, kind: LockKind): 
     },
     holderOf: (name) => inWords(othersOf(name, undefined)[0]),
   };
+}
+
+/** Of a lock that is given back, or of a dead holder: nobody's, also where the disk takes no changes just now. */
+function remove(path: string): void {
+  try {
+    fs.rmSync(path, { force: true });
+  } catch {
+    // This process's own says that it has the lock until it ends; that of a dead one is tried again by the next who asks.
+  }
 }
 
 function touch(path: string): void {
@@ -122,7 +148,8 @@ function isDead(owner: Owner, self: Owner): boolean {
   } catch (error) {
     return errorCode(error) === 'ESRCH';
   }
-  return owner.startTime !== '' && owner.startTime !== startTimeOf(owner.pid);
+  const { startTime, isOver } = processOf(owner.pid);
+  return isOver || (owner.startTime !== '' && owner.startTime !== startTime);
 }
 
 /** Where there is no /proc there is one namespace. */
@@ -140,13 +167,17 @@ function isSilent(path: string, owner: Owner, self: Owner, mine: string | undefi
 }
 
 /** When a process began, in the kernel's own count; '' where that cannot be said. */
-export function startTimeOf(pid: number | 'self'): string {
+export const startTimeOf = (pid: number | 'self'): string => processOf(pid).startTime;
+
+/** `isOver`: it has ended, all its threads too, and keeps its pid only until its parent asks how. */
+function processOf(pid: number | 'self'): { startTime: string; isOver: boolean } {
   try {
-    // The command may hold spaces and brackets; the fields after its closing bracket are fixed, and the 20th is it.
     const stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.replace(/^.*\) /s, '').split(' ')[19] ?? '';
+    // The command may hold spaces and brackets; the fields after its closing bracket are fixed.
+    const fields = stat.replace(/^.*\) /s, '').split(' ');
+    return { startTime: fields[19] ?? '', isOver: fields[0] === 'Z' && Number(fields[17]) <= 1 };
   } catch {
-    return '';
+    return { startTime: '', isOver: false };
   }
 }
 

@@ -90,7 +90,7 @@ function flockLocks(directory: string, records: LockRecords, calls: Flock): Lock
         // Nobody of ours deletes lock files; whoever did it has let two have a lock of one name.
         const there = fs.statSync(path, { throwIfNoEntry: false });
         if (there !== undefined && there.ino === fs.fstatSync(fd).ino) {
-          const release = announced(records, name);
+          const release = records.announce(name);
           taken = release !== undefined;
           return release && closeOnce(fd, release);
         }
@@ -104,26 +104,14 @@ function flockLocks(directory: string, records: LockRecords, calls: Flock): Lock
   return { kind: 'flock', tryLock, holderOf: (name) => records.holderOf(name) };
 }
 
-/** To those without flock; where no file can be made they cannot be told, and it holds among those with it. */
-function announced(records: LockRecords, name: string): Release | undefined {
-  try {
-    return records.announce(name);
-  } catch {
-    return () => undefined;
-  }
-}
-
 /** The number of a closed descriptor is soon another file's. */
 function closeOnce(fd: number, before: Release): Release {
   let open = true;
   return () => {
     if (open) {
       open = false;
-      try {
-        before();
-      } finally {
-        fs.closeSync(fd);
-      }
+      before();
+      fs.closeSync(fd);
     }
   };
 }

@@ -1,9 +1,9 @@
 /** What a runtime is taken to have loaded: what it says, or, where it has said nothing, what was live before. */
-import { type Basis, classify } from '../../shared/classify.ts';
+import { type Basis, classify, isSkill } from '../../shared/classify.ts';
 import { Fault } from '../../shared/fault.ts';
 import type { Intent } from '../../shared/intent.ts';
 import { type Loaded, readLoaded } from '../../shared/loaded.ts';
-import { type Pending, isPending } from '../../shared/state.ts';
+import { type Pending, isPending, mayBeLoaded } from '../../shared/state.ts';
 import type { FileEntry } from '../../shared/tree.ts';
 import { readText } from '../disk/record.ts';
 import { type Drifted, driftOf } from './drift.ts';
@@ -121,10 +121,20 @@ export function basisOf(
       why: `nobody can say what the files of the loaded version were (${generation})`,
     };
   }
-  const edits = drift.map(({ path }) => path);
-  const edited = generation === live.installId ? edits : changedSince(ground, plugin, live, loading, edits);
+  const edited =
+    generation === live.installId ? editsOf(drift) : changedSince(ground, plugin, live, loading, drift);
   return { kind: 'tree', list: receipt.list, edited: [...new Set(edited)] };
 }
+
+/** A skill by its path alone would be hot: where one came, went or changed its mode the whole plugin is named as well. */
+const named = (paths: readonly string[], isCold: boolean): readonly string[] =>
+  isCold && paths.every(isSkill) ? [...paths, ''] : paths;
+
+const editsOf = (drift: readonly Drifted[]): readonly string[] =>
+  named(
+    drift.map(({ path }) => path),
+    drift.some(({ change }) => change !== 'modified'),
+  );
 
 /**
  * The paths of which what is live may be loaded by now, though an older version is taken to be: by a restart that was
@@ -135,17 +145,14 @@ function changedSince(
   plugin: string,
   live: NonNullable<Intent['from']>,
   { generation, pending, byRestart }: Loading,
-  edits: readonly string[],
-): string[] {
-  if (generation === null || !(pending?.restarting ?? byRestart)) {
+  drift: readonly Drifted[],
+): readonly string[] {
+  if (generation === null || !(pending === undefined ? byRestart : mayBeLoaded(pending))) {
     return [];
   }
   const listOf = (installId: string | null): readonly FileEntry[] | undefined =>
     installId === null ? undefined : receiptOf(ground, plugin, installId)?.list;
-  const { reasons } = classify(listOf(generation), listOf(live.installId), { ignore: ground.ignore });
-  return [
-    ...edits,
-    ...(pending?.reasons.items ?? []).map(({ path }) => path),
-    ...reasons.map(({ path }) => path),
-  ];
+  const { kind, reasons } = classify(listOf(generation), listOf(live.installId), { ignore: ground.ignore });
+  const between = [...(pending?.reasons.items ?? []), ...reasons].map(({ path }) => path);
+  return [...editsOf(drift), ...named(between, pending !== undefined || kind === 'cold')];
 }

@@ -7,7 +7,7 @@ import { firstOf } from '../../shared/cut.ts';
 import { toFault } from '../../shared/fault.ts';
 import type { Intent } from '../../shared/intent.ts';
 import { MANIFEST_MAX_BYTES, readManifest } from '../../shared/manifest.ts';
-import type { Pending } from '../../shared/state.ts';
+import { type Pending, isPromised } from '../../shared/state.ts';
 import type { FileEntry } from '../../shared/tree.ts';
 import { readText } from '../disk/record.ts';
 import type { Drifted } from './drift.ts';
@@ -41,6 +41,12 @@ export type Outlook = {
   takeBack: () => void;
 };
 
+/** A promise outlives the change that it was made for: its restart may take the next one, or begin before it. */
+function earlierOf(before: Pending | undefined): Pick<Pending, 'earlier'> {
+  const earlier = before !== undefined && isPromised(before) ? 'promised' : before?.earlier;
+  return earlier === undefined ? {} : { earlier };
+}
+
 /** Judges a change before it is made. Throws what the disk throws, if it has to be written down and cannot be. */
 export function foresee(ground: Ground, subject: Subject): Outlook {
   const { plugin, operationId, restart, from, next } = subject;
@@ -60,6 +66,7 @@ export function foresee(ground: Ground, subject: Subject): Outlook {
           installId: next?.installId ?? null,
           against,
           restarting: reload.restarting,
+          ...earlierOf(before),
           reasons: {
             items: firstOf(verdict.reasons.slice(0, NOTED_MAX)),
             total: verdict.reasons.length,

@@ -5,6 +5,7 @@ import { classifyLoaded } from '../../shared/classify.ts';
 import { cut } from '../../shared/cut.ts';
 import { toFault } from '../../shared/fault.ts';
 import { isPluginName } from '../../shared/name.ts';
+import { type Pending, isPromised } from '../../shared/state.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { errorCode } from '../disk/port.ts';
 import { removeTree, syncDirectory, writeDurably } from '../disk/record.ts';
@@ -132,7 +133,10 @@ export const pendingPlugins = (ground: Ground): string[] =>
 
 /** The plugins of which a restart was promised that never ended well. */
 export const promisedPlugins = (ground: Ground): string[] =>
-  pendingPlugins(ground).filter((plugin) => pendingOf(ground, plugin)?.restarting === true);
+  pendingPlugins(ground).filter((plugin) => {
+    const pending = pendingOf(ground, plugin);
+    return pending !== undefined && isPromised(pending);
+  });
 
 /**
  * The restart that was promised before a moment is tried once more: after that, nobody is known to restart. Throws what the
@@ -140,8 +144,8 @@ export const promisedPlugins = (ground: Ground): string[] =>
  */
 export function noteLastTry(ground: Ground, plugin: string, before: number): void {
   const pending = pendingOf(ground, plugin);
-  if (pending?.restarting === true && Date.parse(pending.at) < before) {
-    putPending(ground, plugin, { ...pending, restarting: false });
+  if (pending !== undefined && isPromised(pending) && Date.parse(pending.at) < before) {
+    putPending(ground, plugin, { ...pending, restarting: false, earlier: 'begun' });
   }
 }
 
@@ -165,8 +169,9 @@ function putLoaded({ disk, layout }: Ground, plugin: string, generation: string,
 }
 
 /**
- * What is live may be newer than what was loaded: then it waits on, for its own reasons. Where the agent restarts by itself it
- * waits from now on, if it was the loaded one that came back while the restart took another.
+ * What is live may be newer than what was loaded: then it waits on, for its own reasons; where a restart was promised for it,
+ * until that one has ended, for this one may have read a version between. Where the agent restarts by itself it waits from
+ * now on, if it was the loaded one that came back while the restart took another.
  */
 function settlePending(ground: Ground, plugin: string, generation: string | null, cause: string): void {
   const state = stateOf(ground, plugin);
@@ -183,12 +188,15 @@ function settlePending(ground: Ground, plugin: string, generation: string | null
   const { kind, reasons } = classifyLoaded(basisOf(ground, plugin, live, []), receipt?.list, {
     ignore: ground.ignore,
   });
-  const waits = pending ?? {
+  const { earlier: _, ...waits }: Pending = pending ?? {
     at: new Date(ground.now()).toISOString(),
     operationId: cause,
     installId: installId ?? null,
+    against: generation,
     restarting: false,
     reasons: cut(reasons),
   };
-  putPending(ground, plugin, kind === 'cold' ? { ...waits, against: generation } : undefined);
+  // Of skills that came with what waits nobody was told that they can be read again.
+  const waitsOn = pending === undefined ? kind === 'cold' : pending.restarting || kind !== 'identical';
+  putPending(ground, plugin, waitsOn ? { ...waits, against: generation } : undefined);
 }

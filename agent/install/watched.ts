@@ -1,6 +1,7 @@
 /** What a watcher asks of a plugin: what the gate says, and what is known to be loaded. */
 import { classify } from '../../shared/classify.ts';
 import { toFault } from '../../shared/fault.ts';
+import { mayBeLoaded } from '../../shared/state.ts';
 import { counts } from '../../shared/tree.ts';
 import type { Admission, Known } from '../../watch/ports.ts';
 import type { Ground } from './ground.ts';
@@ -54,7 +55,7 @@ export function knownOf(
     return { stamp, loaded: 'unknown' };
   }
   const isLive = taken !== null && (taken === generation || live?.installId === null);
-  if (!isLive && pending?.restarting === true && !isCold(ground, name, taken, generation)) {
+  if (!isLive && pending && mayBeLoaded(pending) && !isCold(ground, name, taken, generation)) {
     // A version between may be loaded by now, and nothing that lies there tells it from the one that was.
     return { stamp, loaded: 'unknown' };
   }

@@ -51,7 +51,7 @@ const watchLines = (watch: Shown['watch']): string[] =>
 
 /** What it was to bring in still waits, and the agent does not try again by itself. */
 const isRestartLeft = ({ restart, plugins }: Shown): boolean =>
-  restart?.state === 'idle' && restart.last?.ok === false && plugins.pending > 0;
+  restart?.state === 'idle' && restart.last?.ok === false && plugins.promised > 0;
 
 const RESTARTS = { idle: '', due: '; it begins in a moment', running: '; it runs just now' };
 

@@ -1,6 +1,8 @@
 /** What the records of locks say, of holders alive and dead. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   readdirSync,
@@ -16,7 +18,9 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import { processIdentity } from '../../agent/disk/identity.ts';
-import { type LockRecords, createRecords } from '../../agent/disk/lock-record.ts';
+import { type LockRecords, createRecords, startTimeOf } from '../../agent/disk/lock-record.ts';
+import { createLocks } from '../../agent/disk/lock.ts';
+import { linuxCalls } from '../../agent/disk/linux.ts';
 
 const self = processIdentity();
 
@@ -125,5 +129,63 @@ describe('a record of a holder', () => {
     for (const name of others) writeFileSync(join(directory, name), '');
     expect(recordsOf(directory).announce('lint')).toBeTypeOf('function');
     expect(readdirSync(directory)).toEqual(expect.arrayContaining(others));
+  });
+
+  it('who has ended, and whom nobody has asked how, is dead', async (ctx) => {
+    if (process.platform !== 'linux') ctx.skip('only Linux has /proc');
+    const directory = makeDirectory();
+    const shell = spawn('/bin/sh', ['-c', 'sleep 1000 & echo $!; exec sleep 1000']);
+    onTestFinished(() => void shell.kill('SIGKILL'));
+    const [line] = (await once(shell.stdout, 'data')) as [Buffer];
+    const pid = Number(line.toString());
+    recordsOf(directory, { ...self, pid, startTime: startTimeOf(pid) }).announce('lint');
+    process.kill(pid, 'SIGKILL');
+    await vi.waitFor(() => expect(readFileSync(`/proc/${pid}/stat`, 'utf8')).toContain(') Z '));
+    expect(recordsOf(directory).announce('lint')).toBeTypeOf('function');
+  });
+
+  it('that cannot be removed keeps nobody out, and no other stays behind', () => {
+    const directory = makeDirectory();
+    recordsOf(directory, { ...self, pid: deadPid() }).announce('lint');
+    const [theirs = ''] = readdirSync(directory);
+    unlinkSync(join(directory, theirs));
+    mkdirSync(join(directory, theirs));
+    const records = recordsOf(directory);
+    expect(records.holderOf('lint')).toBeUndefined();
+    const release = records.announce('lint');
+    expect(release).toBeTypeOf('function');
+    release?.();
+    expect(readdirSync(directory)).toEqual([theirs]);
+  });
+});
+
+describe('one with flock who can make no record', () => {
+  // Its record's name would be too long, as if the disk were full.
+  const mute = { ...self, startTime: '4'.repeat(250) };
+  const calls = linuxCalls();
+
+  it('sees those without it all the same, and takes what is free', (ctx) => {
+    if (typeof calls === 'string') return ctx.skip(calls);
+    const directory = makeDirectory();
+    const locks = createLocks(directory, mute);
+    const theirs = recordsOf(directory).announce('lint');
+    expect(locks.tryLock('lint')).toBeUndefined();
+    theirs?.();
+    const release = locks.tryLock('lint');
+    expect([release === undefined, locks.tryLock('lint')]).toEqual([false, undefined]);
+    release?.();
+    expect(locks.tryLock('lint')).toBeTypeOf('function');
+  });
+
+  it('gives the lock back also where its record cannot be removed', (ctx) => {
+    if (typeof calls === 'string') return ctx.skip(calls);
+    const directory = makeDirectory();
+    const locks = createLocks(directory, self);
+    const release = locks.tryLock('lint');
+    const record = readdirSync(directory).find((name) => name.endsWith('.flock')) ?? '';
+    unlinkSync(join(directory, record));
+    mkdirSync(join(directory, record));
+    expect(release).not.toThrow();
+    expect(locks.tryLock('lint')).toBeTypeOf('function');
   });
 });

@@ -24,7 +24,7 @@ describe.each(WAYS)('airlock recover, sweep and status, %s', (way) => {
       failed: nothing,
     });
     const status = await scene.said(['status']);
-    const plugins = { admitted: 1, refused: 0, pending: 0, drifted: 0 };
+    const plugins = { admitted: 1, refused: 0, pending: 0, promised: 0, drifted: 0 };
     const root = { root: scene.program.root, operations: nothing, plugins };
     expect(status).toMatchObject({ ...root, troubles: nothing });
     if (way === 'on the root') {

@@ -83,7 +83,9 @@ it('shows what an agent does: edits in place, changes that wait, troubles, and w
   // What is absent counts as neither, and there is nothing of it to verify.
   expect(await program.run(['status', '--to', program.url, '--json'])).toMatchObject({
     code: 1,
-    stdout: expect.stringContaining('"plugins":{"admitted":3,"refused":1,"pending":2,"drifted":1}') as string,
+    stdout: expect.stringContaining(
+      '"plugins":{"admitted":3,"refused":1,"pending":2,"promised":0,"drifted":1}',
+    ) as string,
   });
   const { stdout } = await program.run(['verify', '--to', program.url, '--json']);
   const verdicts = (JSON.parse(stdout) as { plugin: string }[]).map(({ plugin }) => plugin);

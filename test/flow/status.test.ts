@@ -33,4 +33,6 @@ it('a restart command that fails is left to you while something waits for it, an
   expect(mended).toMatch(/^0 .*Nothing is left to you\n$/s);
   expect(mended).toMatch(/ {2}drifted {5}1 plugin with files edited in place\n/);
   expect(mended).not.toContain('pending');
+  await program.json(['push', examplePlugin, '--force', '--no-restart']);
+  expect(await shown()).toMatch(/^0 .* {2}pending {5}1 plugin, .*Nothing is left to you\n$/s);
 });
