@@ -28,6 +28,8 @@ export const systemEyes: Eyes = {
         ignoreInitial: true,
         followSymlinks: false,
         usePolling: false,
+        // Otherwise directories are left out whose names look like those of an editor's temporary files.
+        atomic: false,
         ignored: (path, stats) => (deep ? stats?.isDirectory() === false : path !== top),
       });
       watcher = opened;

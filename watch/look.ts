@@ -12,12 +12,17 @@ import { type FileEntry, type Ignore, counts, modeOf } from '../shared/tree.ts';
  */
 export type Seen = FileEntry | { path: string; odd: string; sign?: string };
 
+/**
+ * Of files that have other names, too, under which nobody is told of their changes: path → which file that is, and how many
+ * names it has.
+ */
+export type Shared = Map<string, string>;
+
 /** What lies at a path: nothing, a file, or a directory with all files below it. */
 export type Sight =
   | { kind: 'absent' }
-  /** `shared`: it has other names, too, under which nobody is told of its changes. */
-  | { kind: 'file'; seen: Seen; shared: boolean }
-  | { kind: 'directory'; seen: Seen[] };
+  | { kind: 'file'; seen: Seen; shared: Shared }
+  | { kind: 'directory'; seen: Seen[]; shared: Shared };
 
 /** Takes the place of reading a file whose digest can be told by its stats. */
 export type Spare = (path: string, stats: Stats) => Promise<FileEntry | undefined>;
@@ -60,22 +65,23 @@ export async function lookAt(
   signal: AbortSignal,
   spare: Spare = () => Promise.resolve(undefined),
 ): Promise<Sight> {
+  const shared: Shared = new Map();
   let stats: Stats | undefined;
   try {
     stats = await statOf(join(root, path));
   } catch (error) {
-    return { kind: 'file', seen: { path, odd: whyOf(error) }, shared: false };
+    return { kind: 'file', seen: { path, odd: whyOf(error) }, shared };
   }
   if (stats === undefined) {
     const isOdd = counts(path, ignore) && (await isListed(root, path));
-    return isOdd ? { kind: 'file', seen: { path, odd: NOT_UTF8 }, shared: false } : { kind: 'absent' };
+    return isOdd ? { kind: 'file', seen: { path, odd: NOT_UTF8 }, shared } : { kind: 'absent' };
   }
   if (stats.isDirectory()) {
-    return ignore(`${path}/`) ? { kind: 'absent' } : lookBelow(root, path, { ignore, signal, spare });
+    return ignore(`${path}/`) ? { kind: 'absent' } : lookBelow(root, path, { ignore, signal, spare, shared });
   }
   if (!counts(path, ignore)) return { kind: 'absent' };
-  const seen = await lookAtFile(root, path, stats, signal, spare);
-  return seen === undefined ? { kind: 'absent' } : { kind: 'file', seen, shared: stats.nlink > 1 };
+  const seen = await lookAtFile(root, path, stats, { signal, spare, shared });
+  return seen === undefined ? { kind: 'absent' } : { kind: 'file', seen, shared };
 }
 
 /** Whether there is something whose name only looks like this one, because it is not UTF-8. */
@@ -86,9 +92,10 @@ async function isListed(root: string, path: string): Promise<boolean> {
   return names.some((name) => join(directory, name) === join(root, path));
 }
 
-type How = { ignore: Ignore; signal: AbortSignal; spare: Spare };
+type How = { ignore: Ignore; signal: AbortSignal; spare: Spare; shared: Shared };
 
-async function lookBelow(root: string, top: string, { ignore, signal, spare }: How): Promise<Sight> {
+async function lookBelow(root: string, top: string, how: How): Promise<Sight> {
+  const { ignore, signal, shared } = how;
   const seen: Seen[] = [];
   const work: string[] = [top];
   let running = 0;
@@ -121,13 +128,13 @@ async function lookBelow(root: string, top: string, { ignore, signal, spare }: H
         }
         return;
       }
-      const file = await lookAtFile(root, path, undefined, signal, spare);
+      const file = await lookAtFile(root, path, undefined, how);
       if (file !== undefined) seen.push(file);
       else if (await isListed(root, path)) seen.push({ path, odd: NOT_UTF8 });
     };
     next();
   });
-  return { kind: 'directory', seen };
+  return { kind: 'directory', seen, shared };
 }
 
 async function list(root: string, directory: string, seen: Seen[]): Promise<Dirent[]> {
@@ -143,8 +150,7 @@ async function lookAtFile(
   root: string,
   path: string,
   known: Stats | undefined,
-  signal: AbortSignal,
-  spare: Spare,
+  { signal, spare, shared }: Omit<How, 'ignore'>,
 ): Promise<Seen | undefined> {
   try {
     const stats = known ?? (await lstat(join(root, path)));
@@ -152,6 +158,7 @@ async function lookAtFile(
       return { path, odd: 'it is no regular file', sign: await readlink(join(root, path)) };
     }
     if (!stats.isFile()) return { path, odd: 'it is no regular file' };
+    if (stats.nlink > 1) shared.set(path, `${stats.dev}-${stats.ino}-${stats.nlink}`);
     return (await spare(path, stats)) ?? (await hashFile(root, path, signal));
   } catch (error) {
     signal.throwIfAborted();

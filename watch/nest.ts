@@ -76,6 +76,11 @@ export class Nest {
     return this.#identity;
   }
 
+  /** Since when (milliseconds since the epoch) what has changed was perhaps not told; endless where it is told at once. */
+  get seen(): number {
+    return this.#watched?.seen?.() ?? Infinity;
+  }
+
   get isStale(): boolean {
     return this.#stale;
   }

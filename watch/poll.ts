@@ -20,10 +20,13 @@ export function pollingEyes(clock: Clock, time = (): number => performance.now()
       let closed = false;
       let cancel = (): void => {};
       let stamps: Stamps = new Map();
+      let seen = Date.now();
       const look = async (): Promise<void> => {
         const before = stamps;
+        const now = Date.now();
         stamps = await stampsOf(directory, deep);
         if (closed) return;
+        seen = now;
         for (const [path, stamp] of stamps) {
           if (stamp === RECENT || before.get(path) !== stamp) tell(path);
         }
@@ -45,6 +48,7 @@ export function pollingEyes(clock: Clock, time = (): number => performance.now()
       })();
       return {
         ready,
+        seen: () => seen,
         close: () => {
           closed = true;
           cancel();

@@ -41,6 +41,8 @@ export type Known = {
 export type Watched = {
   /** Resolves when no change from now on is missed; rejects where that cannot be had (`ENOSPC`, `EMFILE`, …). */
   ready: Promise<void>;
+  /** Since when (milliseconds since the epoch) what has changed was perhaps not told. Without it all is told at once. */
+  seen?(): number;
   close(): Promise<void>;
 };
 

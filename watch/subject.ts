@@ -5,7 +5,7 @@ import { MARKER } from '../shared/layout.ts';
 import { isPluginName } from '../shared/name.ts';
 import { type FileEntry, counts } from '../shared/tree.ts';
 import { Ledger } from './ledger.ts';
-import { lookAt, statOf } from './look.ts';
+import { type Shared, lookAt, statOf } from './look.ts';
 import { type EyesFor, Nest } from './nest.ts';
 import type { Admission, Known, Ports, WatchEvent } from './ports.ts';
 import { fileOf, isBefore, isSince, spareOf } from './trust.ts';
@@ -33,13 +33,15 @@ export class Subject {
   #identity: string | undefined;
   /** Of a generation that is looked at for the first time: its files as they were installed. */
   #installed: readonly FileEntry[] | undefined;
+  /** As of the last look at everything. */
+  #shared: Shared = new Map();
   /** When the marker was written, as of the last look at everything. */
   #sealed: number | undefined;
   /** What was last known elsewhere of what is loaded. */
   #stamp: string | undefined;
   /** How many verdicts in a row were held back: what they were about is still to be told. */
   #held = 0;
-  /** When it was last begun to look: by the clock of the file system, whose times it is compared with. */
+  /** Since when what has changed was perhaps not seen: by the clock of the file system, whose times it is compared with. */
   #at = 0;
 
   /** @param signal ends the reading of files. */
@@ -108,6 +110,14 @@ export class Subject {
     return loaded;
   }
 
+  /** Looks for the first time: what lies there is told to nobody. */
+  async begin(eyes: EyesFor, stir: () => void): Promise<void> {
+    await this.settle(eyes, stir);
+    this.#held = 0;
+    if (this.#ports.loaded === undefined) this.load();
+    else await this.learn();
+  }
+
   /**
    * Looks at what has changed and judges it; nothing where there is nothing to tell.
    *
@@ -126,6 +136,7 @@ export class Subject {
       const { path } = admission;
       const nest = this.nests.find(({ directory }) => directory === path);
       if (nest === undefined) break;
+      this.#at = Math.min(this.#at, nest.seen);
       const looked = await this.#look(admission, nest);
       news = looked.news || news;
       moves = amid || nest.isStirred;
@@ -150,7 +161,9 @@ export class Subject {
     if (paths !== undefined && generation === this.#generation) {
       let news = false;
       let again = false;
-      for (const path of paths) {
+      const work = new Set(paths);
+      for (const path of work) {
+        for (const name of this.#namesOf(path)) work.add(name);
         const sight = await lookAt(root, path, ignore, this.#signal);
         if (sight.kind === 'directory') {
           // It may have come before it was watched: watch anew, then look at everything.
@@ -159,7 +172,9 @@ export class Subject {
           continue;
         }
         const seen = sight.kind === 'file' ? sight.seen : undefined;
-        if (sight.kind === 'file' && sight.shared) {
+        // Under which names else, only a look at everything says.
+        const file = sight.kind === 'file' ? sight.shared.get(path) : undefined;
+        if (file !== undefined && file !== this.#shared.get(path)) {
           nest.doubt();
           again = true;
         }
@@ -187,7 +202,15 @@ export class Subject {
     const news = this.#ledger.replace('', sight.kind === 'directory' ? sight.seen : []);
     this.#generation = generation;
     this.#sealed = sealed;
+    this.#shared = sight.kind === 'directory' ? sight.shared : new Map();
     return { news, again: nest.isStale };
+  }
+
+  /** All names that a file had when everything was looked at; none where it had but this one. */
+  #namesOf(path: string): string[] {
+    const file = this.#shared.get(path);
+    if (file === undefined) return [];
+    return [...this.#shared].filter(([, other]) => other === file).map(([name]) => name);
   }
 
   readonly #seenFile = (path: string): FileEntry | undefined => {

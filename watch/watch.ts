@@ -117,10 +117,7 @@ class Watcher {
     const worker = async (): Promise<void> => {
       for (const name of queue) {
         if (this.#closing !== undefined || faults.length > 0) return;
-        const subject = this.#subject(name);
-        await subject.settle(this.#eyes, () => this.#stir(name));
-        if (this.#ports.loaded === undefined) subject.load();
-        else await subject.learn();
+        await this.#subject(name).begin(this.#eyes, () => this.#stir(name));
       }
     };
     const fail = (error: unknown): void => void faults.push(error);
@@ -180,7 +177,6 @@ class Watcher {
 
   /** Something changed in a plugin, or (undefined) nobody knows in which. */
   #stir(name: string | undefined): void {
-    if (this.#closing !== undefined) return;
     if (name !== undefined) {
       this.#wait(name);
       return;
@@ -206,6 +202,7 @@ class Watcher {
   };
 
   #wait(name: string): void {
+    if (this.#closing !== undefined) return;
     const { clock } = this.#ports;
     const burst = this.#bursts.get(name);
     burst?.cancel();
@@ -276,7 +273,7 @@ class Watcher {
     for (const root of this.#roots) root.reopen();
     for (const [name, { nests }] of this.#subjects) {
       for (const nest of nests) nest.reopen();
-      if (this.#closing === undefined) this.#wait(name);
+      this.#wait(name);
     }
   }
 

@@ -14,7 +14,11 @@ import { createWatch } from '../../watch/watch.ts';
 import { FakeClock } from '../_kit/clock.ts';
 import { install, makeRoot } from '../_kit/loader-root.ts';
 
-function room(root: string, admit: (name: string) => Promise<Admission>) {
+function room(
+  root: string,
+  admit: (name: string) => Promise<Admission>,
+  ready = (): Promise<void> => Promise.resolve(),
+) {
   const clock = new FakeClock();
   const open = new Set<string>();
   let stir: (name: string | undefined) => void = () => undefined;
@@ -24,7 +28,7 @@ function room(root: string, admit: (name: string) => Promise<Admission>) {
       const key = `${directory} ${Math.random()}`;
       open.add(key);
       return {
-        ready: Promise.resolve(),
+        ready: ready(),
         close: async () => void open.delete(key),
       };
     },
@@ -70,9 +74,12 @@ test('what is still being looked at when it breaks is closed as well', async () 
 test('one that is closed while it begins ends at once, also in the middle of a file, and has not broken', async () => {
   const layout = await makeRoot();
   await install(layout, 'a');
-  const file = await openFile(join(layout.live('a'), 'endless'), 'w');
-  await file.truncate(200 * 2 ** 30);
-  await file.close();
+  // As large as is read at all, and so many that reading them takes minutes.
+  for (let i = 0; i < 400; i += 1) {
+    const file = await openFile(join(layout.live('a'), `large-${i}`), 'w');
+    await file.truncate(256 * 2 ** 20);
+    await file.close();
+  }
   const { watch, open } = room(layout.root, async (name) => ({
     status: 'admitted',
     path: layout.live(name),
@@ -84,6 +91,32 @@ test('one that is closed while it begins ends at once, also in the middle of a f
   await watch.close();
   await watch.ready;
   expect([...open]).toEqual([]);
+});
+
+test('one that is closed while it sees who is there waits for nobody afterwards', async () => {
+  const layout = await makeRoot();
+  for (const name of ['a', 'b']) await install(layout, name);
+  let go = (): void => undefined;
+  let ready = Promise.resolve();
+  let opened = 0;
+  const { watch, clock, stir } = room(
+    layout.root,
+    async () => ({ status: 'absent' }),
+    () => {
+      opened += 1;
+      return ready;
+    },
+  );
+  await watch.ready;
+  const before = opened;
+  ready = new Promise((resolve) => (go = resolve));
+  stir(undefined);
+  clock.advance(300);
+  await vi.waitFor(() => expect(opened).toBe(before + 1));
+  const closed = watch.close();
+  go();
+  await closed;
+  expect(clock.running).toBe(0);
 });
 
 test('names that never were plugins and are gone cost nothing', async () => {

@@ -7,6 +7,7 @@ import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest';
 
 import { systemEyes } from '../../watch/eyes.ts';
+import type { Eyes } from '../../watch/ports.ts';
 import { scratch } from '../_kit/agent.ts';
 import { install, makeRoot, yamlOf } from '../_kit/loader-root.ts';
 import { watching } from '../_kit/watching.ts';
@@ -79,8 +80,63 @@ for (const polling of [false, true]) {
         { kind: 'cold', reasons: [{ path: 'hooks/run.sh' }, { path: SKILL }] },
       ]);
     });
+
+    test('what was written under a name that is gone since has changed under the others', async () => {
+      const { live, rest, watch } = await room();
+      await link(live('hooks/run.sh'), live('hooks/other.sh'));
+      await rest();
+      watch.loaded('lint');
+      await writeFile(live('hooks/other.sh'), 'new');
+      await rm(live('hooks/other.sh'));
+      expect(await rest()).toMatchObject([
+        { kind: 'cold', reasons: [{ path: 'hooks/other.sh' }, { path: 'hooks/run.sh' }] },
+      ]);
+    });
   });
 }
+
+/** Eyes that count how often something was opened. */
+function counted(): { eyes: Eyes; opened: () => number } {
+  let opened = 0;
+  const open: Eyes['open'] = (...args) => {
+    opened += 1;
+    return systemEyes.open(...args);
+  };
+  return { eyes: { open }, opened: () => opened };
+}
+
+test('a file with two names that is written again and again does not make all directories be opened anew', async () => {
+  const layout = await makeRoot();
+  await install(layout, 'lint', FILES);
+  const path = (name: string): string => join(layout.live('lint'), name);
+  await link(path('hooks/run.sh'), path('hooks/other.sh'));
+  const { eyes, opened } = counted();
+  const { next } = await watching(layout, { eyes });
+  const before = opened();
+  for (const text of ['one', 'two', 'three']) {
+    await writeFile(path('hooks/other.sh'), text);
+    expect(await next()).toMatchObject({
+      kind: 'cold',
+      reasons: [{ path: 'hooks/other.sh' }, { path: 'hooks/run.sh' }],
+    });
+  }
+  expect(opened()).toBe(before);
+});
+
+test('directories with the names of temporary files are watched, and nothing is opened again for them', async () => {
+  const layout = await makeRoot();
+  await install(layout, 'lint', { ...FILES, 'hooks~/run.sh': '', 'hooks/.run.swp/run.sh': '' });
+  const { eyes, opened } = counted();
+  const { rest } = await watching(layout, { eyes });
+  const before = opened();
+  expect(await rest()).toEqual([]);
+  expect(opened()).toBe(before);
+  for (const path of ['hooks~/run.sh', 'hooks/.run.swp/run.sh']) {
+    await writeFile(join(layout.live('lint'), path), 'new');
+    expect(await rest()).toMatchObject([{ kind: 'cold' }]);
+  }
+  expect(opened()).toBe(before);
+});
 
 test('directories that come while their own is being opened are not forgotten', async () => {
   for (let round = 0; round < 12; round += 1) {

@@ -1,6 +1,7 @@
 /** Looking again and again: how often, and what happens under a look. */
 import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 
 import { expect, onTestFinished, test, vi } from 'vitest';
 
@@ -76,4 +77,32 @@ test('polling rests for twenty times as long as a look takes, for a second at le
   }
   await watched.close();
   expect(rests).toEqual([1000, 1000, 8000]);
+});
+
+test('what was changed since a look began was perhaps not told by it', async () => {
+  const folder = await scratch();
+  const file = join(folder, 'file');
+  await writeFile(file, '');
+  const clock = new FakeClock();
+  const { ready, seen, close } = pollingEyes(clock).open(
+    folder,
+    true,
+    () => undefined,
+    () => undefined,
+  );
+  onTestFinished(close);
+  await ready;
+  const opened = seen?.();
+  await pause(20);
+  const during: { at: number; seen: number | undefined }[] = [];
+  hooks.set(file, async () => {
+    await pause(20);
+    during.push({ at: Date.now(), seen: seen?.() });
+  });
+  onTestFinished(() => hooks.clear());
+  clock.advance(POLL_MILLIS);
+  await vi.waitFor(() => expect(clock.running).toBe(1));
+  expect(during).toEqual([{ at: expect.any(Number), seen: opened }]);
+  expect(seen?.()).toBeGreaterThan(opened ?? Infinity);
+  expect(seen?.()).toBeLessThan(during[0]?.at ?? 0);
 });
