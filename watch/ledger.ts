@@ -19,6 +19,8 @@ export class Ledger {
   readonly #now = new Map<string, Seen>();
   /** Of each path that differs: what is loaded; undefined for nothing. */
   readonly #pending = new Map<string, Seen | undefined>();
+  /** Of the paths that differ: those at which something of this version lay, until it was removed by hand. */
+  readonly #removed = new Set<string>();
   #hasLoaded = false;
 
   get(path: string): Seen | undefined {
@@ -31,9 +33,16 @@ export class Ledger {
     if (isSame(before, seen)) return false;
     if (!this.#pending.has(path)) this.#pending.set(path, before);
     if (isSame(this.#pending.get(path), seen)) this.#pending.delete(path);
+    if (seen === undefined && this.#pending.has(path)) this.#removed.add(path);
+    else this.#removed.delete(path);
     if (seen === undefined) this.#now.delete(path);
     else this.#now.set(path, seen);
     return true;
+  }
+
+  /** Another version lies there: what is not in it nobody has removed by hand. */
+  renew(): void {
+    this.#removed.clear();
   }
 
   /** Notes all that lies below a directory ('' for the whole tree): what is not among it is gone. */
@@ -56,6 +65,7 @@ export class Ledger {
   /** What is loaded: these files, or what lies there now. */
   load(files?: readonly FileEntry[]): void {
     this.#pending.clear();
+    this.#removed.clear();
     this.#hasLoaded = true;
     if (files === undefined) return;
     const loaded = new Map(files.map((file) => [file.path, file]));
@@ -71,6 +81,7 @@ export class Ledger {
   /** Nobody knows what is loaded. */
   unload(): void {
     this.#pending.clear();
+    this.#removed.clear();
     this.#hasLoaded = false;
   }
 
@@ -83,13 +94,18 @@ export class Ledger {
   among(files: readonly FileEntry[] | undefined): string[] {
     if (files === undefined) return [];
     const listed = new Map(files.map((file) => [file.path, file]));
-    return this.differing().filter((path) => isSame(this.#now.get(path), listed.get(path)));
+    return this.differing().filter(
+      (path) => isSame(this.#now.get(path), listed.get(path)) && !this.#removed.has(path),
+    );
   }
 
   /** What lies at these paths now is loaded, and nothing else that differs. */
   accept(paths: readonly string[]): void {
     this.#hasLoaded = true;
-    for (const path of paths) this.#pending.delete(path);
+    for (const path of paths) {
+      this.#pending.delete(path);
+      this.#removed.delete(path);
+    }
   }
 
   /** The verdict on what lies there now; `isThere` false: nothing that may be loaded does. */

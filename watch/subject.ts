@@ -200,6 +200,7 @@ export class Subject {
     const spare = isKnown ? spareOf(root, Math.min(sealed, installed?.at ?? sealed), known) : undefined;
     const sight = await lookAt(root, '', ignore, this.#signal, spare);
     const news = this.#ledger.replace('', sight.kind === 'directory' ? sight.seen : []);
+    if (isNew) this.#ledger.renew();
     this.#generation = generation;
     this.#sealed = sealed;
     this.#shared = sight.kind === 'directory' ? sight.shared : new Map();

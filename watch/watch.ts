@@ -10,6 +10,7 @@ import { Fault } from '../shared/fault.ts';
 import { Lanes } from '../shared/lanes.ts';
 import type { EyesFor } from './nest.ts';
 import type { Eyes, Ports, Watch, WatchEvent } from './ports.ts';
+import { Flood } from './flood.ts';
 import { Places } from './places.ts';
 import { Queue } from './queue.ts';
 import { coalesceAll } from './coalesce.ts';
@@ -20,8 +21,6 @@ import { Subject } from './subject.ts';
 export const SETTLE_MILLIS = 250;
 /** A plugin that never stands still is judged all the same, this often. */
 export const SETTLE_MAX_MILLIS = 5000;
-/** The system drops events from 16,384 in its queue on: long before that many in a second nothing of it is believed. */
-const FLOOD = 4096;
 /** Plugins that are looked at at once: descriptors are few, and no plugin is to keep all others waiting. */
 const AT_ONCE = 8;
 
@@ -80,7 +79,7 @@ class Watcher {
   #closing: Promise<void> | undefined;
   /** What is being read need not be read to its end when nobody is told of it any more. */
   readonly #abort = new AbortController();
-  #flood = { since: 0, count: 0 };
+  readonly #flood: Flood;
   /** The eyes alone do not keep the process alive. */
   readonly #alive = setInterval(() => {}, 2 ** 30);
 
@@ -90,6 +89,7 @@ class Watcher {
 
   constructor(ports: Ports) {
     this.#ports = ports;
+    this.#flood = new Flood(ports.clock, () => this.#stir(undefined));
     this.#eyes = {
       current: () => (this.#polls ? ports.polling : this.#counted),
       polling: ports.polling,
@@ -157,6 +157,7 @@ class Watcher {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       clearInterval(this.#alive);
+      this.#flood.close();
       this.#abort.abort();
       for (const { cancel } of this.#bursts.values()) cancel();
       this.#bursts.clear();
@@ -195,7 +196,7 @@ class Watcher {
         deep,
         (path) => {
           tell(path);
-          if (this.#isFlood()) this.#stir(undefined);
+          this.#flood.hear();
         },
         fail,
       ),
@@ -243,13 +244,6 @@ class Watcher {
     const events = await subject.settle(this.#eyes, () => this.#stir(name), amid);
     if (events.length > 0) this.#queue.put(name, events);
     if (subject.isBlank) this.#subjects.delete(name);
-  }
-
-  #isFlood(): boolean {
-    const now = this.#ports.clock.now();
-    if (now - this.#flood.since >= 1000) this.#flood = { since: now, count: 0 };
-    this.#flood.count += 1;
-    return this.#flood.count % FLOOD === 0;
   }
 
   /** Whether the current eyes are others now. */

@@ -1,5 +1,5 @@
 /** What a runtime reports as loaded, late or of another version, under the eyes of its own watcher. */
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
@@ -73,6 +73,21 @@ test('of skills that were read anew only those are loaded, not what was edited a
   await loader.loaded('lint', generation, hot?.at);
   await write(SKILL, 'three');
   expect(await next()).toMatchObject(BOTH);
+});
+
+test('what was beside the installed files, was loaded, and was removed after it was read is not unloaded by a late report', async () => {
+  const { layout, loader, next, found, write } = await runtime();
+  await write('hooks/extra.sh', 'exit 0');
+  expect(await next()).toMatchObject({ kind: 'cold' });
+  await loader.loaded('lint', (await found()).generation);
+  const read = await found();
+  await pause(TICKS_MILLIS);
+  await rm(join(layout.live('lint'), 'hooks/extra.sh'));
+  const cold = { kind: 'cold', reasons: [{ path: 'hooks/extra.sh', change: 'removed' }] };
+  expect(await next()).toMatchObject(cold);
+  await loader.loaded(read, read.generation);
+  await write(SKILL, 'two');
+  expect(await next()).toMatchObject({ kind: 'cold', reasons: [...cold.reasons, { path: SKILL }] });
 });
 
 test('the report of a version is none of the one that has taken its place', async () => {
