@@ -5,7 +5,7 @@ import { classifyLoaded } from '../../shared/classify.ts';
 import { cut } from '../../shared/cut.ts';
 import { toFault } from '../../shared/fault.ts';
 import { isPluginName } from '../../shared/name.ts';
-import { type Pending, isPromised } from '../../shared/state.ts';
+import { type Pending, isPromised, mayBeLoaded } from '../../shared/state.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { errorCode } from '../disk/port.ts';
 import { removeTree, syncDirectory, writeDurably } from '../disk/record.ts';
@@ -139,12 +139,17 @@ export const promisedPlugins = (ground: Ground): string[] =>
   });
 
 /**
- * The restart that was promised before a moment is tried once more: after that, nobody is known to restart. Throws what the
+ * A restart begins: also what no restart was wanted for may be loaded by now, however it ends. For what was promised before a
+ * moment (milliseconds since the epoch) it is the last try: after it, nobody is known to restart. Throws what the
  * disk throws.
  */
-export function noteLastTry(ground: Ground, plugin: string, before: number): void {
+export function noteBegun(ground: Ground, plugin: string, before: number): void {
   const pending = pendingOf(ground, plugin);
-  if (pending !== undefined && isPromised(pending) && Date.parse(pending.at) < before) {
+  if (pending === undefined) {
+    return;
+  }
+  const isLastTry = isPromised(pending) && Date.parse(pending.at) < before;
+  if (isLastTry || !mayBeLoaded(pending)) {
     putPending(ground, plugin, { ...pending, restarting: false, earlier: 'begun' });
   }
 }

@@ -95,16 +95,17 @@ export class Loads {
   }
 
   /**
-   * The restart that makes up for what was {@link promised} is about to begin. It is promised no more: a command that ends
-   * the agent as well would else run at each of its starts.
+   * A restart is about to begin, which may load whatever waits. If it makes up for what was {@link promised}, that is promised
+   * no more: a command that ends the agent as well would else run at each of its starts.
    */
   async takeUp(): Promise<void> {
-    const { plugins, before } = this.#promised;
-    for (const plugin of plugins.splice(0)) {
+    const promised = new Set(this.#promised.plugins.splice(0));
+    for (const plugin of await this.pending()) {
+      const before = promised.has(plugin) ? this.#promised.before : 0;
       const release = await this.#holds.tryHold(plugin);
       if (release !== undefined) {
         await this.#lanes
-          .run(plugin, () => this.#ask({ kind: 'last-try', plugin, before }, 'noted').answer)
+          .run(plugin, () => this.#ask({ kind: 'restart-begins', plugin, before }, 'noted').answer)
           .finally(release);
       }
     }

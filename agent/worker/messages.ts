@@ -54,9 +54,10 @@ export type Task =
   | { kind: 'loaded'; version: LiveVersion; began: number; cause: string }
   /** Which plugins wait for a restart. */
   | { kind: 'pending' }
-  /** Of which plugins a restart was promised that never ended well; what was promised before a moment is tried once more. */
+  /** Of which plugins a restart was promised that never ended well. */
   | { kind: 'promised' }
-  | { kind: 'last-try'; plugin: string; before: number }
+  /** What was promised before a moment is tried for the last time. */
+  | { kind: 'restart-begins'; plugin: string; before: number }
   | { kind: 'restart-asked'; params: RestartedParams }
   | { kind: 'restart-answered'; params: RestartedParams; answer: Restarted }
   | { kind: 'list' }

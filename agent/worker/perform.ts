@@ -9,13 +9,7 @@ import { basisOf, liveDrift, takenGeneration } from '../install/loaded.ts';
 import { forgetOperations, questionOf, recall, remember } from '../install/memory.ts';
 import { recover } from '../install/recover.ts';
 import { receiptOf } from '../install/records.ts';
-import {
-  liveVersions,
-  noteLastTry,
-  noteLoaded,
-  pendingPlugins,
-  promisedPlugins,
-} from '../install/reports.ts';
+import { liveVersions, noteBegun, noteLoaded, pendingPlugins, promisedPlugins } from '../install/reports.ts';
 import { rollback } from '../install/rollback.ts';
 import { discardSlot, lookAtLive } from '../install/slot.ts';
 import { forgetBefore, sweepPlugin } from '../install/sweep.ts';
@@ -93,8 +87,8 @@ export function perform(ground: Ground, task: Task, answer: (answer: Answer) => 
       return answer({ kind: 'names', plugins: pendingPlugins(ground) });
     case 'promised':
       return answer({ kind: 'names', plugins: promisedPlugins(ground) });
-    case 'last-try':
-      noteLastTry(ground, task.plugin, task.before);
+    case 'restart-begins':
+      noteBegun(ground, task.plugin, task.before);
       return answer({ kind: 'noted' });
     case 'restart-asked': {
       const { operationId } = task.params;

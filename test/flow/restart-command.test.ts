@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { scratch, startTestAgent } from '../_kit/agent.ts';
+import { beginOf, pack, push } from '../_kit/bundle.ts';
 import { get, put, until, version } from '../_kit/place.ts';
 import { Wire } from '../_kit/wire.ts';
 
@@ -51,6 +52,22 @@ describe('the restart command of an agent', () => {
     await until(async () => expect(await get(wire)).toMatchObject({ loaded: back.installId }));
     expect((await get(wire)).pending).toBeUndefined();
     expect(await runs()).toBe('run\nrun\nrun\n');
+  });
+
+  it('that begins for another plugin may load what no restart was wanted for, also if it fails', async () => {
+    const folder = await scratch();
+    const env = { AIRLOCK_RESTART_COMMAND: `echo run >> ${folder}/runs; [ ! -e ${folder}/bad ]` };
+    const agent = await startTestAgent({ env });
+    const wire = await Wire.start(agent);
+    await put(wire, await version('1', '1'));
+    await until(async () => expect(await get(wire)).toHaveProperty('loaded'));
+    await put(wire, await version('2', '1'), false);
+    await writeFile(join(folder, 'bad'), '');
+    const other = await pack({ 'plugin.yaml': 'name: other\nversion: 1.0.0\n' });
+    await push(wire, beginOf('other', other), other);
+    await until(async () => expect(await readFile(join(folder, 'runs'), 'utf8')).toBe('run\nrun\n'));
+    expect((await get(wire)).pending).toMatchObject({ restarting: false, earlier: 'begun' });
+    expect((await put(wire, await version('1', '1'))).reload.kind).toBe('cold');
   });
 
   it('that was promised and never ended well is made up for by the next agent', async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { liveVersions, noteLastTry, noteLoaded, promisedPlugins } from '../../agent/install/reports.ts';
+import { liveVersions, noteBegun, noteLoaded, promisedPlugins } from '../../agent/install/reports.ts';
 import { SKILL, pendingOf, put, report, version } from '../_kit/hot-and-cold.ts';
 import { type Room, bundleOf, makeRoom } from '../_kit/install-room.ts';
 
@@ -86,10 +86,21 @@ describe('a restart that was promised', () => {
     expect((await put(room, version('1', '1'))).reload.kind).toBe('cold');
   });
 
+  it('for another plugin may load what no restart was wanted for, and the version before is cold then', async () => {
+    const room = await roomWith(version('1', '1'));
+    await put(room, version('2', '1'), false);
+    expect((await put(room, version('1', '1'))).reload.kind).toBe('identical');
+    await put(room, version('2', '1'), false);
+    noteBegun(room.ground, 'lint', 0);
+    expect(pendingOf(room)).toMatchObject({ restarting: false, earlier: 'begun' });
+    expect(promisedPlugins(room.ground)).toEqual([]);
+    expect((await put(room, version('1', '1'))).reload.kind).toBe('cold');
+  });
+
   it('may have loaded what was live though it was made up for in vain: the version before is cold', async () => {
     const room = await roomWith(version('1', '1'));
     await put(room, version('2', '1'));
-    noteLastTry(room.ground, 'lint', room.clock.now + 1);
+    noteBegun(room.ground, 'lint', room.clock.now + 1);
     expect(promisedPlugins(room.ground)).toEqual([]);
     expect((await put(room, version('1', '1'))).reload.kind).toBe('cold');
   });
