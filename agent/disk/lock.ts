@@ -54,9 +54,28 @@ const NO_FLOCK: ReadonlySet<string | undefined> = new Set([
   'EINVAL',
 ]);
 
+const PROBE = '.probe-';
+/** A probe lasts no longer than this (milliseconds) but where its process was killed. */
+const PROBE_MILLIS = 60_000;
+
+function removeProbes(directory: string): void {
+  try {
+    const probes = fs.readdirSync(directory).filter((name) => name.startsWith(PROBE));
+    for (const path of probes.map((name) => join(directory, name))) {
+      const stat = fs.statSync(path, { throwIfNoEntry: false });
+      if (stat !== undefined && Date.now() - stat.mtimeMs > PROBE_MILLIS) {
+        fs.rmSync(path, { force: true });
+      }
+    }
+  } catch {
+    // They are in nobody's way.
+  }
+}
+
 /** Some file systems have no flock, and some say yes to everybody: a second descriptor must be told no. */
 function canFlock(directory: string, calls: Flock): boolean {
-  const path = lockFile(directory, `.probe-${process.pid}-${Math.random().toString(36).slice(2)}`);
+  removeProbes(directory);
+  const path = lockFile(directory, `${PROBE}${process.pid}-${Math.random().toString(36).slice(2)}`);
   const fds: number[] = [];
   try {
     const open = (): number => {

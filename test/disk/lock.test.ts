@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -202,6 +202,16 @@ describe('flock', () => {
     const directory = makeDirectory();
     expect(createLocks(directory, self, bad).kind).toBe('record');
     expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it('clears away what a killed process has left of trying it out, not what another does just now', (ctx) => {
+    if (without !== undefined) ctx.skip(without);
+    const directory = makeDirectory();
+    const [old, young] = ['.probe-1-old.lock', '.probe-2-young.lock'];
+    for (const name of [old, young]) writeFileSync(join(directory, name), '');
+    utimesSync(join(directory, old), 1, 1);
+    locksOf('flock', directory);
+    expect(readdirSync(directory)).toEqual([young]);
   });
 
   it('goes on with locks that are there on a disk that has become read-only', (ctx) => {
