@@ -1,10 +1,17 @@
 /** One plugin does not keep the others waiting, and many of them do not work at once. */
-import { open, writeFile } from 'node:fs/promises';
+import { mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 
+import { deferred } from '../../agent/operation/deferred.ts';
+import { createIgnore } from '../../shared/tree.ts';
+import { systemEyes } from '../../watch/eyes.ts';
 import { Places } from '../../watch/places.ts';
+import { pollingEyes } from '../../watch/poll.ts';
+import { createWatch } from '../../watch/watch.ts';
+import { scratch } from '../_kit/agent.ts';
+import { FakeClock } from '../_kit/clock.ts';
 import { install, makeRoot, yamlOf } from '../_kit/loader-root.ts';
 import { watching } from '../_kit/watching.ts';
 
@@ -50,4 +57,50 @@ test('a file of a terabyte is not read, and what is changed beside it is told', 
   await writeFile(path, 'x', { flag: 'r+' });
   expect(await next()).toMatchObject({ plugin: 'evil', kind: 'cold', reasons });
   expect(await rest()).toEqual([]);
+});
+
+test('a plugin whose look takes long keeps no other one waiting', async () => {
+  const root = await scratch();
+  for (const name of ['slow', 'lint']) await mkdir(join(root, name));
+  const clock = new FakeClock();
+  let busy = Promise.resolve();
+  const watch = createWatch({
+    roots: [root],
+    admit: async (name) => {
+      if (name === 'slow') await busy;
+      const path = join(root, name);
+      return { status: 'admitted', path, generation: name, installId: undefined, hotReload: undefined };
+    },
+    installed: () => Promise.resolve(undefined),
+    ignore: createIgnore(),
+    clock,
+    eyes: systemEyes,
+    polling: pollingEyes(clock),
+    notice: () => undefined,
+  });
+  onTestFinished(() => watch.close());
+  await watch.ready;
+  const told: string[] = [];
+  const reading = (async () => {
+    for await (const { plugin } of watch) told.push(plugin);
+  })();
+  reading.catch(() => told.push('broken'));
+  const look = deferred<void>();
+  busy = look.promise;
+  const after = (count: number): Promise<void> =>
+    vi.waitFor(
+      () => {
+        clock.advance(300);
+        expect(told).toHaveLength(count);
+      },
+      { timeout: 10_000, interval: 20 },
+    );
+  await writeFile(join(root, 'slow/rules.md'), '');
+  await vi.waitFor(() => expect(clock.running).toBeGreaterThan(1));
+  clock.advance(300);
+  await writeFile(join(root, 'lint/rules.md'), '');
+  await after(1);
+  look.resolve();
+  await after(2);
+  expect(told).toEqual(['lint', 'slow']);
 });
