@@ -120,11 +120,12 @@ export function watchPlugins(options: WatchingOptions): Watching {
       }
       mode = 'failed';
       note(`The watcher broke (${toFault(error, 'Watching').message}) and is started again`);
-      log.error({ err: error }, 'the watcher broke: edits by hand are not told until it runs again');
       if (since !== undefined && clock.now() - since > AGAIN_MILLIS.most) {
         patience = AGAIN_MILLIS.first;
       }
       since = undefined;
+      const fields = { err: error, againMillis: patience };
+      log.error(fields, 'the watcher broke: edits by hand are not told until it runs again');
       cancel = clock.after(patience, start);
       patience = Math.min(patience * 2, AGAIN_MILLIS.most);
     });
