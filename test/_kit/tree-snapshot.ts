@@ -4,9 +4,14 @@ import { lstat, readFile, readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** Every entry below a directory: what it is, its mode, and the sha256 of what it holds. */
-export async function snapshotTree(directory: string, below = ''): Promise<Record<string, string>> {
+export async function snapshotTree(
+  directory: string,
+  below = '',
+  without: readonly string[] = [],
+): Promise<Record<string, string>> {
   const found: Record<string, string> = {};
-  for (const name of (await readdir(join(directory, below))).toSorted()) {
+  const names = await readdir(join(directory, below));
+  for (const name of names.filter((each) => !without.includes(each)).toSorted()) {
     const path = below === '' ? name : `${below}/${name}`;
     const stats = await lstat(join(directory, path));
     const mode = (stats.mode & 0o7777).toString(8);
@@ -22,3 +27,14 @@ export async function snapshotTree(directory: string, below = ''): Promise<Recor
   }
   return found;
 }
+
+/**
+ * A root on which an agent may be at work, but for what it notes of operations that changed nothing: its log, and who has
+ * a lock, which is given back a moment after the answer.
+ */
+export const snapshotRoot = (root: string): Promise<Record<string, string>> =>
+  snapshotTree(root, '', ['.operations', '.locks']);
+
+/** The paths that differ between two snapshots. */
+export const changedIn = (before: Record<string, string>, after: Record<string, string>): string[] =>
+  Object.keys({ ...before, ...after }).filter((path) => before[path] !== after[path]);

@@ -25,7 +25,7 @@ import {
 } from '../_kit/install-room.ts';
 import { type Mount, loopMount, needMounts, tmpfsMount } from '../_kit/mounts.ts';
 import { Findings, type Outcome, Station } from '../_kit/station.ts';
-import { snapshotTree } from '../_kit/tree-snapshot.ts';
+import { changedIn, snapshotRoot } from '../_kit/tree-snapshot.ts';
 import { type Version, judge, versionOf } from '../_kit/versions.ts';
 
 /** KiB that are left when the upload has been opened: none, and more and more until the install fits in. */
@@ -46,10 +46,9 @@ function wrongWith(outcome: Outcome): string | undefined {
 
 const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
 
-/** What of the root is not what it was; the log of finished operations is none of it. */
+/** What of the root is not what it was. */
 function differing(before: Record<string, string>, after: Record<string, string>): string | undefined {
-  const paths = new Set([...Object.keys(before), ...Object.keys(after)]);
-  const found = [...paths].filter((path) => before[path] !== after[path] && !path.startsWith('.operations/'));
+  const found = changedIn(before, after);
   return found.length === 0 ? undefined : `${found.length} entries differ: ${found.slice(0, 3).join(', ')}`;
 }
 
@@ -75,14 +74,14 @@ async function fillUp(
     const version = versionOf('lint', live + 1);
     versions.push(version);
     await station.settled(patience).catch(() => undefined);
-    const before = await snapshotTree(station.root);
+    const before = await snapshotRoot(station.root);
     filler.fill(left);
     const early = left > 4 ? undefined : await station.install(version);
     filler.release();
     const outcome = early ?? (await station.install(version, () => filler.fill(left)));
     refused += 'refusal' in outcome ? 1 : 0;
     await station.settled(patience).catch(() => undefined);
-    const differs = 'refusal' in outcome ? differing(before, await snapshotTree(station.root)) : undefined;
+    const differs = 'refusal' in outcome ? differing(before, await snapshotRoot(station.root)) : undefined;
     const answered = await judged('refusal' in outcome ? live : live + 1);
     filler.release();
     // The room is back: the same install works.
