@@ -36,7 +36,7 @@ export function deskOf(
     get: (plugin) => looks.get(plugin),
     verify: (plugin) => looks.verify(plugin),
     classify: (params) => looks.classify(params),
-    basis: (plugin) => looks.basis(plugin),
+    basis: async (plugin) => ({ ...(await looks.basis(plugin)), ignore: config.policy.ignore }),
     restarted: (params) => loads.restarted(params),
     rollback: (params, by) => changes.rollback(params, by),
     uninstall: (params, by) => changes.uninstall(params, by),

@@ -5,6 +5,7 @@
 import { basename } from 'node:path';
 
 import { reloadOf } from '../shared/classify.ts';
+import { cut } from '../shared/cut.ts';
 import type { EventBody } from '../shared/events.ts';
 import { toFault } from '../shared/fault.ts';
 import type { Ignore } from '../shared/tree.ts';
@@ -41,7 +42,7 @@ export type WatchingOptions = {
   ignore: Ignore;
   /** Look again and again instead of being woken up. */
   polling: boolean;
-  looks: Pick<Looks, 'admission' | 'installedFiles' | 'knownLoaded'>;
+  looks: Pick<Looks, 'admission' | 'installedFiles' | 'knownLoaded' | 'list'>;
   /** Runs a task when what the agent itself is doing to a plugin is over, and told. */
   turn: (plugin: string, task: () => Promise<void>) => Promise<void>;
   tell: (event: EventBody) => void;
@@ -97,7 +98,16 @@ export function watchPlugins(options: WatchingOptions): Watching {
     const reload = reloadOf({ kind, reasons: [...reasons] }, false);
     tell({ type: 'plugin.changed', data: { plugin, ...reload, cause: cause.by } });
   };
+  /** Nobody knows what was edited while nothing watched: how it all is now is told instead. */
+  const tellAll = async (): Promise<void> => {
+    try {
+      tell({ type: 'snapshot', data: { plugins: cut(await looks.list()) } });
+    } catch (error) {
+      log.error({ err: error }, 'what changed while the watcher was broken cannot be told');
+    }
+  };
   let since: number | undefined;
+  let broke = false;
   const run = async (): Promise<void> => {
     own.clear();
     watch = createWatch(ports);
@@ -105,6 +115,10 @@ export function watchPlugins(options: WatchingOptions): Watching {
     mode = options.polling ? 'polling' : 'on';
     since = clock.now();
     log.info({ root }, 'watching');
+    if (broke) {
+      broke = false;
+      void tellAll();
+    }
     for await (const event of watch) {
       const seen = own.seen(event.plugin);
       // Not waited for: another plugin may be busy for long.
@@ -119,6 +133,7 @@ export function watchPlugins(options: WatchingOptions): Watching {
         return;
       }
       mode = 'failed';
+      broke = true;
       note(`The watcher broke (${toFault(error, 'Watching').message}) and is started again`);
       if (since !== undefined && clock.now() - since > AGAIN_MILLIS.most) {
         patience = AGAIN_MILLIS.first;

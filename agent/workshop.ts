@@ -15,7 +15,7 @@ import { nodeDisk } from './disk/node-disk.ts';
 import type { Ground } from './install/ground.ts';
 import { prepareRoot } from './install/prepare.ts';
 import { type RootProbe, probeRoot } from './install/probe.ts';
-import { knownPlugins } from './install/sweep.ts';
+import { draftsIn, knownPlugins } from './install/sweep.ts';
 import { removeLitter, unfinishedPlugins } from './install/unfinished.ts';
 import { noteVolatile, settleVolatile } from './install/volatile.ts';
 import { askPool } from './operation/ask.ts';
@@ -179,6 +179,7 @@ export function openWorkshop(config: WorkConfig, { workerFile, clock, tell, comp
       unfinished: () => unfinishedPlugins(ground),
       known: () => knownPlugins(ground),
       answers: () => nodeDisk.list(layout.operations).length,
+      drafts: () => draftsIn(ground).length,
     }),
     changes,
     operations,

@@ -13,8 +13,16 @@ if (isMainThread) {
   if (words[0] !== 'agent') {
     process.once('SIGINT', () => interrupted.abort());
   }
-  // A reader that has seen enough (`| head`) is no failure.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') {
+      process.stderr.write(`The result could not be written: ${error.message}\n`);
+      process.exit(1);
+    }
+    // A reader that has seen enough (`| head`) is no failure, and makes none a success; but what has no end ends with it.
+    if (words[0] === 'watch') process.exit(0);
+  });
+  // What went wrong says the exit code, too.
+  process.stderr.on('error', () => undefined);
   process.exitCode = await run({
     words,
     env: process.env,

@@ -4,6 +4,7 @@ import { opendir, readFile } from 'node:fs/promises';
 import { type ConnectOptions, type Session, type TlsOptions, openSession } from '../client/index.ts';
 import { type SettingName, TOKEN_VARIABLE, flagOf, readSettings } from '../shared/config.ts';
 import { Fault } from '../shared/fault.ts';
+import { isPluginName } from '../shared/name.ts';
 import type { Context } from './command.ts';
 
 /** The settings of every command that speaks to an agent. */
@@ -122,4 +123,13 @@ async function tokenOf({ given, env }: Context): Promise<string | undefined> {
     .filter(([first = '']) => first !== '' && !first.startsWith('#'));
   const line = lines.find(([scope]) => scope === 'write') ?? lines[0];
   return line?.length === 1 ? line[0] : line?.[1];
+}
+
+/** @throws Fault INVALID_PARAMS if no plugin can be called so. */
+export function checkName(plugin: string): void {
+  if (!isPluginName(plugin)) {
+    throw new Fault('INVALID_PARAMS', `"${plugin}" is no plugin name`, {
+      hint: 'See what there is with "airlock list"',
+    });
+  }
 }

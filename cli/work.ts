@@ -4,9 +4,8 @@ import { type Session, newOperationId } from '../client/index.ts';
 import { readSettings } from '../shared/config.ts';
 import { Fault } from '../shared/fault.ts';
 import { type Result, readParams } from '../shared/methods.ts';
-import { pluginNameSchema } from '../shared/name.ts';
 import type { Context, Option } from './command.ts';
-import { REACH_SETTINGS, mustBeThere, openFor, usesAgent } from './reach.ts';
+import { REACH_SETTINGS, checkName, mustBeThere, openFor, usesAgent } from './reach.ts';
 import { safe } from './render.ts';
 
 /** The settings of every such command. */
@@ -92,11 +91,7 @@ type PluginChange = {
 export function pluginChange({ given }: Context): PluginChange {
   const [plugin = ''] = given.positionals;
   const { expect } = given.strings;
-  if (!pluginNameSchema.safeParse(plugin).success) {
-    throw new Fault('INVALID_PARAMS', `"${plugin}" is no plugin name`, {
-      hint: 'See what there is with "airlock list"',
-    });
-  }
+  checkName(plugin);
   return {
     plugin,
     ...(expect === undefined ? {} : { expect: { installId: expect } }),

@@ -2,7 +2,7 @@
 import { type Reload, classifyLoaded, reloadOf } from '../shared/classify.ts';
 import { Fault } from '../shared/fault.ts';
 import { CLASSIFY_LIST_MAX } from '../shared/loading.ts';
-import { type FileEntry, fileEntrySchema } from '../shared/tree.ts';
+import { type FileEntry, createIgnore, fileEntrySchema } from '../shared/tree.ts';
 import { linesOf } from './list.ts';
 import type { Listed } from './pack/pack.ts';
 import type { Session } from './session.ts';
@@ -28,7 +28,8 @@ export async function classify(
     const params = { plugin, list: [...list], ...hot };
     return (await session.request('plugin.classify', params, { signal })).reload;
   }
-  const { kind, why = '', stream } = await session.request('plugin.files', { plugin }, { signal });
+  const answer = await session.request('plugin.files', { plugin }, { signal });
+  const { kind, why = '', ignore = [], stream } = answer;
   if (kind === 'unknown' || stream === undefined) {
     return reloadOf(classifyLoaded({ kind: 'unknown', why }, list), false);
   }
@@ -39,7 +40,10 @@ export async function classify(
     if (typeof read === 'string') edited.push(read);
     else loaded.push(read);
   }
-  return reloadOf(classifyLoaded({ kind: 'tree', list: loaded, edited }, list, hot), false);
+  return reloadOf(
+    classifyLoaded({ kind: 'tree', list: loaded, edited }, list, { ...hot, ignore: createIgnore(ignore) }),
+    false,
+  );
 }
 
 /** A file, or the path of one that was edited in place. */

@@ -4,7 +4,7 @@ import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { Fault } from '../shared/fault.ts';
-import { type Loaded, loadedSchema } from '../shared/loaded.ts';
+import { type Loaded, loadedDraft, loadedSchema } from '../shared/loaded.ts';
 import { pluginNameSchema } from '../shared/name.ts';
 import type { Settings } from './settings.ts';
 
@@ -36,7 +36,7 @@ export async function writeLoaded(
       hint: 'Report the name and the generation of an admitted plugin',
     });
   }
-  const temporary = join(directory, `.${name}.${randomUUID()}.tmp`);
+  const temporary = join(directory, loadedDraft(name, randomUUID()));
   try {
     await mkdir(directory, { recursive: true });
     await durably(await open(temporary, 'wx', 0o644), (file) =>

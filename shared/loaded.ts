@@ -1,6 +1,8 @@
 /** `.loaded/<name>.json`: which version a runtime says that it has loaded. */
 import * as z from 'zod';
 
+import { isPluginName } from './name.ts';
+
 export const loadedSchema = z.looseObject({
   version: z.literal(1),
   /** The installId, or what stands for it where the marker is empty. */
@@ -11,6 +13,14 @@ export const loadedSchema = z.looseObject({
   by: z.string().optional(),
 });
 export type Loaded = z.infer<typeof loadedSchema>;
+
+/** Under which name a report is written until it is whole. @param by makes it differ from what others write just now. */
+export const loadedDraft = (plugin: string, by: string): string => `.${plugin}.${by}.tmp`;
+
+const DRAFT = /^\.(.+)\.(?:agent|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.tmp$/;
+
+/** Whether an entry of the directory has such a name. */
+export const isLoadedDraft = (entry: string): boolean => isPluginName(DRAFT.exec(entry)?.[1] ?? '');
 
 /** Reads the text of such a file; undefined if it is none. */
 export function readLoaded(text: string): Loaded | undefined {

@@ -28,6 +28,8 @@ export const basisSchema = z.object({
   why: z.string().optional(),
   /** The generation that it is; null: none. */
   generation: z.string().nullable(),
+  /** Names that this agent ignores beside those that everybody does: AIRLOCK_IGNORE. Absent: it does not say. */
+  ignore: z.array(z.string()).optional(),
   stream: z.number().int().optional(),
 });
 export type BasisAnswer = z.infer<typeof basisSchema>;

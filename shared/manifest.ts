@@ -2,6 +2,8 @@
 import { Lexer, Parser, isMap, isScalar, parseDocument } from 'yaml';
 import * as z from 'zod';
 
+import { misfitOf } from './misfit.ts';
+
 /** The files that can be a manifest, the first that is there counts. */
 export const MANIFEST_FILES = ['plugin.yaml', '.claude-plugin/plugin.json', 'SKILL.md'] as const;
 export type ManifestFile = (typeof MANIFEST_FILES)[number];
@@ -92,7 +94,7 @@ export function readManifest(file: ManifestFile, source: string): ManifestReadin
   try {
     return { ok: true, manifest: PARSERS[file](source) };
   } catch (error) {
-    const why = error instanceof z.ZodError ? z.prettifyError(error) : (error as Error).message;
+    const why = error instanceof z.ZodError ? misfitOf(error) : (error as Error).message;
     return { ok: false, why: why.replaceAll(/\s*\n\s*/g, ' ').slice(0, 500) };
   }
 }

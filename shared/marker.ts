@@ -1,6 +1,7 @@
 /** `.complete`: its presence in a directory means that the tree is whole. */
 import * as z from 'zod';
 
+import { misfitOf } from './misfit.ts';
 import { digestSchema, pluginNameSchema, stampSchema } from './name.ts';
 
 /** A marker of more bytes than this is not read (the gate's rule 22). */
@@ -60,7 +61,7 @@ export function readMarker(text: string): MarkerReading {
   if (newer.success) {
     return { kind: 'newer', plugin: newer.data.plugin, installId: newer.data.installId };
   }
-  return { kind: 'invalid', why: z.prettifyError(full.error).replaceAll('\n', ' ') };
+  return { kind: 'invalid', why: misfitOf(full.error) };
 }
 
 /** The marker's text. One line and a newline, so that `cat` shows it well. */

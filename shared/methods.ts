@@ -10,6 +10,7 @@ import { reloadSchema } from './classify.ts';
 import { faultDataSchema } from './fault.ts';
 import { digestSchema, operationIdSchema, pluginNameSchema, sha256Schema, stampSchema } from './name.ts';
 import { markerSchema } from './marker.ts';
+import { misfitOf } from './misfit.ts';
 import { PROTOCOL, cutSchema } from './rpc.ts';
 import { recoveryResultSchema, statusSchema, sweptSchema } from './upkeep.ts';
 import { eventTypes } from './events.ts';
@@ -248,7 +249,7 @@ export function readParams<M extends MethodName>(method: M, params: unknown): Pa
   const schema: z.ZodType = methods[method].params;
   const parsed = schema.safeParse(params ?? {});
   if (!parsed.success) {
-    return { ok: false, why: z.prettifyError(parsed.error).replaceAll(/\s*\n\s*/g, ' ') };
+    return { ok: false, why: misfitOf(parsed.error) };
   }
   // The schema is this method's own, which the compiler cannot follow through the table.
   return { ok: true, params: parsed.data as Params<M> };

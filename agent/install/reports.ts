@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { classifyLoaded } from '../../shared/classify.ts';
 import { cut } from '../../shared/cut.ts';
 import { toFault } from '../../shared/fault.ts';
+import { loadedDraft } from '../../shared/loaded.ts';
 import { isPluginName } from '../../shared/name.ts';
 import { type Pending, isPromised, mayBeLoaded } from '../../shared/state.ts';
 import { diskFault } from '../disk/disk-fault.ts';
@@ -157,7 +158,7 @@ export function noteBegun(ground: Ground, plugin: string, before: number): void 
 /** The directory may be another file system than the root, so that the temporary file lies beside what it becomes. */
 function putLoaded({ disk, layout }: Ground, plugin: string, generation: string, began: number): void {
   const path = layout.loadedOf(plugin);
-  const temporary = join(layout.loaded, `.${plugin}.agent.tmp`);
+  const temporary = join(layout.loaded, loadedDraft(plugin, 'agent'));
   try {
     disk.mkdir(layout.loaded, 0o755);
     syncDirectory(disk, dirname(layout.loaded));

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 
 import { toFault } from '../../shared/fault.ts';
+import { isLoadedDraft } from '../../shared/loaded.ts';
 import { isPluginName, parseSlotName, stampMillis } from '../../shared/name.ts';
 import { removeTree } from '../disk/record.ts';
 import { adoptTouched } from './adopt.ts';
@@ -15,6 +16,9 @@ import { removeSnapshot, snapshotsOf } from './snapshots.ts';
 
 /** Finished operations are remembered for a day. */
 const REMEMBERED_MILLIS = 24 * 60 * 60 * 1000;
+
+/** A report that got no name in so long gets none: it is written in an instant. */
+const DRAFTED_MILLIS = 60 * 60 * 1000;
 
 /** What was done for one plugin; all by name of what is gone. */
 export type SweptPlugin = { snapshots: string[]; receipts: string[]; adopted: boolean };
@@ -95,6 +99,36 @@ function collectReceipts(ground: Ground, plugin: string): string[] {
     removeTree(disk, join(layout.receipts, name));
   }
   return orphans;
+}
+
+/**
+ * Reports of what is loaded that got no name, for their writer was killed or still writes. None where nobody may look: the
+ * directory is the runtime's, and they are in nobody's way.
+ */
+export function draftsIn({ disk, layout }: Pick<Ground, 'disk' | 'layout'>): string[] {
+  try {
+    return disk
+      .list(layout.loaded)
+      .filter(({ name, kind }) => kind === 'file' && isLoadedDraft(name))
+      .map(({ name }) => join(layout.loaded, name));
+  } catch {
+    return [];
+  }
+}
+
+/** Removes those that nobody writes any more; nothing else in that directory is the agent's to remove. */
+export function sweepDrafts(ground: Ground): void {
+  const { disk, now } = ground;
+  for (const path of draftsIn(ground)) {
+    try {
+      const stat = disk.stat(path);
+      if (stat?.kind === 'file' && now() - stat.mtimeMs > DRAFTED_MILLIS) {
+        disk.unlink(path);
+      }
+    } catch {
+      // The next sweep tries again.
+    }
+  }
 }
 
 /** The moment before which finished operations are forgotten. */

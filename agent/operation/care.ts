@@ -16,6 +16,8 @@ export type Stock = {
   known(): string[];
   /** How many answers are remembered. */
   answers(): number;
+  /** How many reports of what is loaded got no name. */
+  drafts(): number;
 };
 
 export class Care {
@@ -60,7 +62,8 @@ export class Care {
       receipts.push(...swept.receipts);
       adopted.push(...(swept.adopted ? [name] : []));
     });
-    const operations = look(() => this.#stock.answers()) === 0 ? 0 : await this.#forget();
+    const operations =
+      look(() => this.#stock.answers() + this.#stock.drafts()) === 0 ? 0 : await this.#forget();
     return {
       recovered: cut(recovered),
       snapshots: cut(snapshots),

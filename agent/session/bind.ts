@@ -1,5 +1,14 @@
 /** Taking an address: a port, or a Unix socket that is at no moment open to others. */
-import { type Stats, chmodSync, lstatSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import {
+  type Stats,
+  chmodSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  rmdirSync,
+} from 'node:fs';
 import { type Server, connect } from 'node:net';
 import { dirname, join } from 'node:path';
 
@@ -37,9 +46,43 @@ async function bindPort(server: Server, { host, port }: { host: string; port: nu
   };
 }
 
+const NURSERY = /^\.al-[A-Za-z0-9]{6}$/;
+/** What a nursery is for takes an instant; one that is older (milliseconds) is of an agent that was killed. */
+const NURSERY_MILLIS = 60_000;
+
+/** Removes what agents of this user have left beside their sockets. Another's directory of such a name holds more, and stays. */
+function removeNurseries(directory: string): void {
+  for (const name of attempt(() => readdirSync(directory)) ?? []) {
+    attempt(() => {
+      const nursery = join(directory, name);
+      const stats = NURSERY.test(name) ? look(nursery) : undefined;
+      if (stats?.isDirectory() !== true || stats.uid !== process.getuid?.()) {
+        return;
+      }
+      if (Date.now() - stats.mtimeMs <= NURSERY_MILLIS) {
+        return;
+      }
+      if (look(join(nursery, 's'))?.isSocket() === true) {
+        rmSync(join(nursery, 's'));
+      }
+      rmdirSync(nursery);
+    });
+  }
+}
+
+/** For what is in nobody's way. */
+function attempt<T>(run: () => T): T | undefined {
+  try {
+    return run();
+  } catch {
+    return undefined;
+  }
+}
+
 /** It is made in a directory that is the agent's alone, given its mode there, and then put in place by a rename. */
 async function bindPath(server: Server, path: string): Promise<Bound> {
   await refuseTaken(path);
+  removeNurseries(dirname(path));
   const nursery = mkdtempSync(join(dirname(path), '.al-'));
   try {
     const made = join(nursery, 's');

@@ -38,8 +38,8 @@ export type Desk = {
   get(plugin: string): Promise<PluginInfo>;
   verify(plugin: string): Promise<Verification>;
   classify(params: ClassifyParams): Promise<Reload>;
-  /** What is taken to be loaded of a plugin, and which generation that is. */
-  basis(plugin: string): Promise<{ basis: Basis; generation: string | null }>;
+  /** What is taken to be loaded of a plugin, which generation that is, and which names more are ignored here. */
+  basis(plugin: string): Promise<{ basis: Basis; generation: string | null; ignore: readonly string[] }>;
   restarted(params: RestartedParams): Promise<Restarted>;
   rollback(params: RollbackParams, by: string): Promise<Installed>;
   uninstall(params: UninstallParams, by: string): Promise<Uninstalled>;

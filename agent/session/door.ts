@@ -42,7 +42,11 @@ export function judge(
 ): Admission {
   const [path, query] = (url ?? '').split('?');
   if (path !== CONNECT_PATH) {
-    return refused(new Fault('NOT_FOUND', `Connect to ${CONNECT_PATH}`));
+    return refused(
+      new Fault('NOT_FOUND', 'There is nothing at this path', {
+        hint: `Connect to ${CONNECT_PATH}; the address of an agent needs no path`,
+      }),
+    );
   }
   if (query !== undefined) {
     return refused(

@@ -17,12 +17,13 @@ export function listAnswer(plugins: readonly PluginInfo[], all: boolean, pour: P
 /** What is taken to be loaded: its files, then what was edited in place. */
 export function filesAnswer(
   plugin: string,
-  { basis, generation }: { basis: Basis; generation: string | null },
+  { basis, generation, ignore }: { basis: Basis; generation: string | null; ignore: readonly string[] },
   pour: Pour,
 ): Result<'plugin.files'> {
   if (basis.kind === 'unknown') {
     return { plugin, kind: basis.kind, why: basis.why, generation };
   }
   const edited = basis.edited.map((path) => ({ edited: path }));
-  return { plugin, kind: basis.kind, generation, stream: pour([...basis.list, ...edited]) };
+  const stream = pour([...basis.list, ...edited]);
+  return { plugin, kind: basis.kind, generation, ignore: [...ignore], stream };
 }

@@ -183,7 +183,7 @@ export class Session {
     const read = readParams(method, params);
     if (!read.ok) {
       throw new Fault('INVALID_PARAMS', `The parameters of "${method}" are not valid: ${read.why}`, {
-        hint: 'An agent refuses fields that it does not know; see its version in the hello',
+        hint: 'Correct what is named; a field that is not known may be one of a newer agent: the hello says how old this is',
       });
     }
     return this.#handlers[method](read.params);

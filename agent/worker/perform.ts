@@ -12,7 +12,7 @@ import { receiptOf } from '../install/records.ts';
 import { liveVersions, noteBegun, noteLoaded, pendingPlugins, promisedPlugins } from '../install/reports.ts';
 import { rollback } from '../install/rollback.ts';
 import { discardSlot, lookAtLive } from '../install/slot.ts';
-import { forgetBefore, sweepPlugin } from '../install/sweep.ts';
+import { forgetBefore, sweepDrafts, sweepPlugin } from '../install/sweep.ts';
 import { listTroubles } from '../install/troubles.ts';
 import { uninstall } from '../install/uninstall.ts';
 import { admissionOf, knownOf } from '../install/watched.ts';
@@ -43,6 +43,7 @@ export function perform(ground: Ground, task: Task, answer: (answer: Answer) => 
     case 'sweep':
       return answer({ kind: 'swept', swept: sweepPlugin(ground, task.plugin) });
     case 'forget':
+      sweepDrafts(ground);
       return answer({ kind: 'forgotten', operations: forgetOperations(ground, forgetBefore(ground)) });
     case 'rollback': {
       const changed = rollback(ground, task.params, task.by);

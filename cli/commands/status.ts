@@ -70,7 +70,9 @@ const restartLines = ({ restart }: Shown): string[] =>
 /** What `airlock list` tells more of. */
 const waitLines = ({ plugins: { pending, drifted } }: Shown): string[] => [
   ...(pending === 0 ? [] : [`  pending     ${plural(pending, 'plugin')}, until the runtime is restarted`]),
-  ...(drifted === 0 ? [] : [`  drifted     ${plural(drifted, 'plugin')} with files edited in place`]),
+  ...(drifted === 0
+    ? []
+    : [`  drifted     ${plural(drifted, 'plugin')} with files edited in place; see "airlock verify"`]),
 ];
 
 function textOf(status: Shown, { output: { paint } }: Context): string {
@@ -82,7 +84,7 @@ function textOf(status: Shown, { output: { paint } }: Context): string {
     `  locks       ${LOCKS[locks]}`,
     ...watchLines(watch),
     ...restartLines(status),
-    `  plugins     ${plugins.admitted} admitted, ${plugins.refused} refused`,
+    `  plugins     ${plugins.admitted} admitted, ${plugins.refused} refused${plugins.refused === 0 ? '' : '; see "airlock list"'}`,
     ...waitLines(status),
     ...operations.items.map(
       ({ plugin, operationId }) => `  under way   ${safe(plugin)} (${safe(operationId)})`,

@@ -4,7 +4,7 @@ import { type GateAnswer, type Loader, createLoader } from '../../loader/index.t
 import { readSettings } from '../../shared/config.ts';
 import { Fault } from '../../shared/fault.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
-import { REACH_SETTINGS, mustBeThere, openFor, usesAgent } from '../reach.ts';
+import { REACH_SETTINGS, checkName, mustBeThere, openFor, usesAgent } from '../reach.ts';
 import { safe } from '../render.ts';
 import { gateInfo } from '../root-list.ts';
 
@@ -20,6 +20,7 @@ export const command: Command = {
   examples: ['airlock verify my-plugin --to ws://127.0.0.1:7423', 'airlock verify --root /configs/plugins'],
   async run(context) {
     const { output, given } = context;
+    for (const name of given.positionals) checkName(name);
     const lines = usesAgent(context) ? await fromAgent(context) : await fromRoot(context);
     const [only] = lines;
     const isOne = given.positionals.length === 1;
@@ -60,6 +61,8 @@ function differences(found: { modified: Cut; missing: Cut; unlisted: Cut }): str
 /** As an agent says it; the gate's own hint is to ask this command. */
 const DRIFTED = 'Files were changed in place: install again to bring them back; a snapshot keeps the edits';
 
+const UNKNOWN = 'There is no receipt to compare its files with';
+
 /** Without an agent the gate is asked, and told to hash everything. */
 async function fromRoot({ given, env, signal }: Context): Promise<Line[]> {
   const { root, runtime, manifest, ignore } = readSettings(
@@ -78,9 +81,12 @@ async function fromRoot({ given, env, signal }: Context): Promise<Line[]> {
           ...refused.map(gateInfo),
         ]
       : [gateInfo(await one(loader, name))];
-  return found.map(({ name: plugin, status, level, reason, detail, hint }) => {
+  const byName = found.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  return byName.map(({ name: plugin, status, level, reason, detail, hint }) => {
     if (status === 'admitted') {
-      return { plugin, verdict: level === 'verified' ? 'intact' : 'unknown' };
+      return level === 'verified'
+        ? { plugin, verdict: 'intact' }
+        : { plugin, verdict: 'unknown', detail: UNKNOWN, hint: `Install "${plugin}" again to have one` };
     }
     return reason === 'digest-mismatch'
       ? { plugin, verdict: 'drifted', detail, hint: DRIFTED }

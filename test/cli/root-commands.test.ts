@@ -4,7 +4,8 @@ import { join } from 'node:path';
 
 import { describe, expect, it, test } from 'vitest';
 
-import { install, makeRoot, writeFiles } from '../_kit/loader-root.ts';
+import { TOKEN, startTestAgent } from '../_kit/agent.ts';
+import { install, makeRoot, writeFiles, yamlOf } from '../_kit/loader-root.ts';
 import { inProcess } from '../_kit/two-ways.ts';
 
 describe.each(['list', 'verify', 'watch', 'status', 'restarted'])('airlock %s', (name) => {
@@ -47,4 +48,50 @@ describe('airlock verify --root', () => {
     expect(code).toBe(1);
     expect(text).toMatch(/\(NOT_FOUND\)\n {2}why: There is no plugin "lint" here/);
   });
+
+  it('goes by name, and says why of a plugin nobody knows whether it is intact', async () => {
+    const layout = await makeRoot();
+    await install(layout, 'lint');
+    await writeFiles(layout.live('half'), { 'plugin.yaml': 'name: half' });
+    await writeFiles(layout.live('touched'), { 'plugin.yaml': yamlOf('touched'), '.complete': '' });
+    const { text } = await inProcess(['verify', '--root', layout.root]);
+    expect(text.split('\n').filter((line) => !line.includes('what to do'))).toEqual([
+      expect.stringMatching(/^refused {3}half: /),
+      'intact    lint',
+      'unknown   touched: There is no receipt to compare its files with',
+      '',
+    ]);
+    expect(text).toContain('what to do: Install "touched" again to have one\n');
+  });
+});
+
+test.each(['--root', '--to'])('airlock verify of what is no name is a mistake, with %s', async (where) => {
+  const { root } = await makeRoot();
+  const target = where === '--root' ? root : 'ws://127.0.0.1:1';
+  const { code, text } = await inProcess(['verify', 'No_Name', where, target]);
+  expect([code, text]).toEqual([
+    2,
+    expect.stringContaining('why: "No_Name" is no plugin name\n  what to do: '),
+  ]);
+});
+
+test('an address with a path that is none of an agent is said, with what to do', async () => {
+  const { port } = await startTestAgent();
+  const { code, text } = await inProcess(['list', '--to', `ws://127.0.0.1:${port}/agent`], {
+    AIRLOCK_TOKEN: TOKEN,
+  });
+  expect([code, text]).toEqual([
+    1,
+    expect.stringMatching(/why: There is nothing at this path\n {2}what to do: Connect to \/v1\/connect/),
+  ]);
+});
+
+test('airlock status says which command tells more', async () => {
+  const layout = await makeRoot();
+  await install(layout, 'lint');
+  await appendFile(join(layout.live('lint'), 'plugin.yaml'), '# more\n');
+  await writeFiles(layout.live('half'), { 'plugin.yaml': 'name: half' });
+  const { text } = await inProcess(['status', '--root', layout.root]);
+  expect(text).toContain('1 admitted, 1 refused; see "airlock list"\n');
+  expect(text).toContain('1 plugin with files edited in place; see "airlock verify"\n');
 });

@@ -1,14 +1,31 @@
 /** Commands that keep house, through an agent and without one; bad words; what people see. */
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readFile, readdir, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import { recoveryResultSchema, statusSchema, sweptSchema } from '../../shared/upkeep.ts';
-import { Program } from '../_kit/program.ts';
+import { Program, repository } from '../_kit/program.ts';
 import { WAYS, inProcess, makeScene, settled } from '../_kit/two-ways.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
+
+/** A runtime that is killed when its report is written, and before that gets its name. */
+async function killedReporting(root: string, loadedDir: string, generation: string): Promise<void> {
+  const loader = pathToFileURL(join(repository, 'dist/loader.mjs')).href;
+  const script = `
+    import fs from 'node:fs/promises';
+    import { syncBuiltinESMExports } from 'node:module';
+    fs.rename = () => process.kill(process.pid, 'SIGKILL');
+    syncBuiltinESMExports();
+    const { createLoader } = await import(${JSON.stringify(loader)});
+    await createLoader(${JSON.stringify({ roots: [root], loadedDir })}).loaded('lint', ${JSON.stringify(generation)});`;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], { stdio: 'inherit' });
+  expect(await once(child, 'exit')).toEqual([null, 'SIGKILL']);
+}
 
 describe.each(WAYS)('airlock recover, sweep and status, %s', (way) => {
   it('find nothing to do on a tidy root, and say so in their own shapes', async () => {
@@ -63,6 +80,26 @@ describe.each(WAYS)('airlock recover, sweep and status, %s', (way) => {
     });
     expect(await readFile(join(root, 'touched', '.complete'), 'utf8')).toContain('"installId"');
     await settled(scene);
+  });
+
+  it('clear away, an hour later, what a runtime has left that was killed in the middle of a report', async () => {
+    const { program, said, ids } = await makeScene(way);
+    const moved = join(program.folder, 'loaded');
+    const places =
+      way === 'on the root' ? [moved, join(program.root, '.loaded')] : [join(program.root, '.loaded')];
+    for (const place of places) {
+      await killedReporting(program.root, place, ids[0] ?? '');
+      await writeFile(join(place, 'notes.tmp'), 'of the runtime');
+      const [draft = '', ...others] = (await readdir(place)).toSorted();
+      expect([draft, others]).toEqual([expect.stringMatching(/^\.lint\..*\.tmp$/), ['notes.tmp']]);
+      const words = ['sweep', ...(way === 'on the root' ? ['--loaded-dir', place] : [])];
+      await said(words);
+      expect(await readdir(place)).toHaveLength(2);
+      const before = new Date(Date.now() - 61 * 60 * 1000);
+      for (const name of [draft, ...others]) await utimes(join(place, name), before, before);
+      await said(words);
+      expect(await readdir(place)).toEqual(['notes.tmp']);
+    }
   });
 
   it('show a trouble with exit code 1, until an install resolves it', async () => {

@@ -163,6 +163,39 @@ describe('a dry run', () => {
     expect(wire.events.filter(({ type }) => type === 'plugin.changed')).toHaveLength(1);
   });
 
+  it('leaves out what the agent ignores, for short lists and for long ones', async () => {
+    const agent = await startTestAgent({ env: { AIRLOCK_IGNORE: 'LOCAL.md,*.cache' } });
+    const wire = await Wire.start(agent);
+    const files = { 'plugin.yaml': 'name: lint\nversion: 1.0.0\n', 'rules/a.md': 'one' };
+    const bundle = await pack({ ...files, 'rules/a.cache': 'packed, and dropped' });
+    await push(wire, beginOf('lint', bundle), bundle);
+    const source = await scratch();
+    for (const [path, text] of Object.entries({ ...files, 'rules/LOCAL.md': 'mine', 'x.cache': 'x' })) {
+      await mkdir(join(source, path, '..'), { recursive: true });
+      await writeFile(join(source, path), text);
+    }
+    const session = await openSession({
+      url: `ws://${agent.host}:${agent.port}`,
+      token: TOKEN,
+      client: 'test',
+    });
+    const listed = await listDirectory(source);
+    try {
+      expect(listed.list.map(({ path }) => path)).toContain('rules/LOCAL.md');
+      for (const options of [{}, { listMax: 0 }]) {
+        expect(await classify(session, listed, options)).toMatchObject({ kind: 'identical', action: 'none' });
+      }
+      await writeFile(join(source, 'rules/a.md'), 'two');
+      const changed = await listDirectory(source);
+      for (const options of [{}, { listMax: 0 }]) {
+        const { reasons } = await classify(session, changed, options);
+        expect(reasons).toMatchObject({ items: [{ path: 'rules/a.md' }], total: 1 });
+      }
+    } finally {
+      await session.close();
+    }
+  });
+
   it('is a command, which sends nothing, also without an agent', async () => {
     const program = await Program.open();
     try {

@@ -31,7 +31,7 @@ it('a restart command that fails is left to you while something waits for it, an
   await appendFile(join(program.root, 'house-rules/AGENTS.md'), 'by hand\n');
   const mended = await shown();
   expect(mended).toMatch(/^0 .*Nothing is left to you\n$/s);
-  expect(mended).toMatch(/ {2}drifted {5}1 plugin with files edited in place\n/);
+  expect(mended).toMatch(/ {2}drifted {5}1 plugin with files edited in place; see "airlock verify"\n/);
   expect(mended).not.toContain('pending');
   await program.json(['push', examplePlugin, '--force', '--no-restart']);
   expect(await shown()).toMatch(/^0 .* {2}pending {5}1 plugin, .*Nothing is left to you\n$/s);

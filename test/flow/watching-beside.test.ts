@@ -10,6 +10,7 @@ import { expect, it } from 'vitest';
 import { createLoader } from '../../loader/index.ts';
 import { scratch } from '../_kit/agent.ts';
 import { HOOK, Place, SKILL } from '../_kit/place.ts';
+import { Wire } from '../_kit/wire.ts';
 
 const REMOVED = { kind: 'cold', cause: 'edit', reasons: { items: [{ path: '', change: 'removed' }] } };
 
@@ -40,6 +41,28 @@ it('a cold edit that nobody has reported as loaded is not forgotten by the next 
   expect(await before.next()).toMatchObject({ kind: 'cold', cause: 'edit' });
   await before.agent.close();
   const place = await Place.open({}, before.agent.layout.root);
+  await place.write(SKILL, 'an edit');
+  expect(await place.next()).toMatchObject({
+    kind: 'cold',
+    reasons: { items: [{ path: HOOK }, { path: SKILL }], total: 2 },
+  });
+});
+
+it('an edit while no agent ran is in the snapshot of who comes back, and in the next verdict', async () => {
+  const before = await Place.open();
+  const { installId } = await before.put('1', '1');
+  const { root } = before.agent.layout;
+  await createLoader({ roots: [root] }).loaded('lint', installId);
+  await before.agent.close();
+  await pause(50);
+  await before.write(HOOK, 'edited meanwhile');
+  const place = await Place.open({}, root);
+  const resume = { bootId: before.agent.bootId, seq: 1 };
+  const back = await Wire.start(place.agent, { start: { resume } });
+  expect(back.events).toMatchObject([
+    { type: 'snapshot', data: { plugins: { items: [{ name: 'lint', drift: 1, loaded: installId }] } } },
+  ]);
+  await place.settled();
   await place.write(SKILL, 'an edit');
   expect(await place.next()).toMatchObject({
     kind: 'cold',

@@ -1,10 +1,10 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
-import { knownPlugins, sweepPlugin } from '../../agent/install/sweep.ts';
+import { draftsIn, knownPlugins, sweepDrafts, sweepPlugin } from '../../agent/install/sweep.ts';
 import { MARKER } from '../../shared/layout.ts';
 import {
   START,
@@ -112,6 +112,52 @@ describe('receipts', () => {
     const marker = join(room.layout.previous, snapshots(room)[0] ?? '', MARKER);
     writeFileSync(marker, JSON.stringify({ version: 2, plugin: 'lint', installId: first }));
     expect(sweep(room).receipts).toEqual([]);
+  });
+});
+
+describe('reports that got no name', () => {
+  const HOUR = 60 * 60 * 1000;
+  /** Puts an entry beside the reports, written so long before the clock's now. */
+  const leave = ({ layout, clock }: Room, name: string, age: number): string => {
+    const path = join(layout.loaded, name);
+    mkdirSync(layout.loaded, { recursive: true });
+    writeFileSync(path, '{"vers');
+    const at = new Date(clock.now - age);
+    utimesSync(path, at, at);
+    return name;
+  };
+  const uuid = '0b2e1c1c-7f0a-4f4e-9d0c-2a7c1f3f8d11';
+
+  it('go an hour after their writer was killed, the runtime or the agent; nothing else there does', async () => {
+    const room = makeRoom();
+    leave(room, `.lint.${uuid}.tmp`, HOUR + 1000);
+    leave(room, '.removed.since.agent.tmp', HOUR + 1000);
+    const kept = [
+      leave(room, `.lint.${uuid.replace('0', 'f')}.tmp`, HOUR - 1000),
+      leave(room, `.later.${uuid}.tmp`, -2 * HOUR),
+      ...['lint.json', '.lint.json', `lint.${uuid}.tmp`, `.lint.${uuid}`, '.lint.notes.tmp', '.tmp'].map(
+        (name) => leave(room, name, 24 * HOUR),
+      ),
+      `.directory.${uuid}.tmp`,
+      `.link.${uuid}.tmp`,
+    ];
+    mkdirSync(join(room.layout.loaded, `.directory.${uuid}.tmp`));
+    symlinkSync('/etc/passwd', join(room.layout.loaded, `.link.${uuid}.tmp`));
+    sweepDrafts(room.ground);
+    expect(namesIn(room, room.layout.loaded)).toEqual(kept.toSorted());
+    expect(room.complaints).toEqual([]);
+  });
+
+  it('stay where nobody may look or remove, which keeps no sweep from its work', async () => {
+    const room = makeRoom();
+    expect(draftsIn(room.ground)).toEqual([]);
+    leave(room, `.lint.${uuid}.tmp`, 2 * HOUR);
+    const denied = (): never => {
+      throw Object.assign(new Error('EACCES: permission denied'), { code: 'EACCES' });
+    };
+    sweepDrafts(through(room, { ...nodeDisk, unlink: denied }).ground);
+    expect(draftsIn(through(room, { ...nodeDisk, list: denied }).ground)).toEqual([]);
+    expect([draftsIn(room.ground).length, room.complaints]).toEqual([1, []]);
   });
 });
 

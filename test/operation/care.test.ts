@@ -20,6 +20,8 @@ type World = {
   unlockable: string[];
   /** How many answers are remembered. */
   answers: number;
+  /** How many reports got no name. */
+  drafts: number;
   /** The root cannot be looked at. */
   unreadable: boolean;
 };
@@ -32,6 +34,7 @@ function makeCare(changes: Partial<World> = {}) {
     failing: {},
     unlockable: [],
     answers: 5,
+    drafts: 0,
     unreadable: false,
     ...changes,
   };
@@ -82,6 +85,7 @@ function makeCare(changes: Partial<World> = {}) {
     },
     known: () => world.known,
     answers: () => world.answers,
+    drafts: () => world.drafts,
   };
   return { care: new Care(ask, holds, stock), done, held };
 }
@@ -181,6 +185,17 @@ describe('a sweep', () => {
     });
     expect(done).toEqual(['recover a (held)', 'sweep c (held)', 'forget']);
     expect(held.size).toBe(0);
+  });
+
+  it('starts a thread for what belongs to no plugin only where there is something', async () => {
+    const about = async (world: Partial<World>): Promise<string[]> => {
+      const { care, done } = makeCare({ answers: 0, ...world });
+      await care.sweep();
+      return done;
+    };
+    expect(await about({})).toEqual([]);
+    expect(await about({ drafts: 1 })).toEqual(['forget']);
+    expect(await about({ answers: 1 })).toEqual(['forget']);
   });
 
   it('cuts long lists and keeps the total', async () => {

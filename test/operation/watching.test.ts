@@ -40,6 +40,7 @@ async function begin(admission: (path: string) => Promise<Admission>) {
       installedFiles: async () => undefined,
       knownLoaded: async (_name, generation, stamp) =>
         stamp === generation ? undefined : { stamp: generation, loaded: 'live' },
+      list: async () => [],
     },
     turn: async (_plugin, task) => {
       await doing;
@@ -103,7 +104,7 @@ it('a watcher that cannot begin is started again after growing pauses, and tells
 
 it('one that breaks whenever something changes is not started again and again in haste', async () => {
   let works = true;
-  const { live, clock, watching, pauses, until, isOn } = await begin(async (path) => {
+  const { live, clock, told, watching, pauses, until, isOn } = await begin(async (path) => {
     if (!works) throw new Error('no thread');
     return admitted(path);
   });
@@ -117,6 +118,9 @@ it('one that breaks whenever something changes is not started again and again in
     clock.advance(millis);
   }
   await vi.waitFor(isOn);
+  // Each time it runs again how it all is now is told, for nobody knows what was edited meanwhile.
+  const snapshot = { type: 'snapshot', data: { plugins: { items: [], total: 0 } } };
+  await vi.waitFor(() => expect(told).toEqual([snapshot, snapshot, snapshot]));
   // It ran for long: what breaks it now is something new.
   clock.advance(100_000);
   works = false;

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, lstatSync, readFileSync, rmSync, watch } from 'node:fs';
-import { copyFile, readdir, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { connect as tlsConnect } from 'node:tls';
@@ -173,6 +173,27 @@ describe('a Unix socket', () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(modes).toEqual(new Set([0]));
     expect(await readdir(folder)).toEqual(['s']);
+  });
+
+  it('clears away what an agent has left beside it that was killed while it made its own', async () => {
+    const folder = await scratch();
+    const left = ['.al-aB3dE6', '.al-empty1', '.al-fresh1', '.al-others', '.al-toolong', '.al-file00'];
+    const [whole = '', , fresh = '', others = '', , file = ''] = left;
+    for (const name of left) {
+      if (name === file) await writeFile(join(folder, name), 'mine');
+      else await mkdir(join(folder, name));
+    }
+    const code = `require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))`;
+    const killed = spawn(process.execPath, ['-e', code, join(folder, whole, 's')], { stdio: 'inherit' });
+    expect(await once(killed, 'exit')).toEqual([null, 'SIGKILL']);
+    await writeFile(join(folder, others, 's'), 'no socket');
+    const before = new Date(Date.now() - 61_000);
+    for (const name of left) if (name !== fresh) await utimes(join(folder, name), before, before);
+    await start(join(folder, 's'));
+    expect((await readdir(folder)).toSorted()).toEqual(
+      ['.al-file00', '.al-fresh1', '.al-others', '.al-toolong', 's'].toSorted(),
+    );
+    expect(await readdir(join(folder, others))).toEqual(['s']);
   });
 
   it('of a dead agent is replaced, one of a living is not', async () => {

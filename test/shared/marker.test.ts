@@ -47,6 +47,15 @@ test('of a newer format plugin and installId suffice', () => {
   });
 });
 
+test('what is wrong is said in one line, by its place, and not all of it', () => {
+  expect(readMarker(JSON.stringify({ ...MARKER, files: -1, by: 7 }))).toEqual({
+    kind: 'invalid',
+    why: expect.stringMatching(/^files: [^\n✖→]+; by: [^\n✖→]+$/),
+  });
+  const { why } = readMarker('{}') as { why: string };
+  expect(why).toMatch(/^version: .*; plugin: .*; pluginVersion: .*; and 8 more$/);
+});
+
 test.each<[string, unknown]>([
   ['no object', null],
   ['an array', []],
