@@ -7,7 +7,7 @@ import type { Memory } from './memory.ts';
 import type { GateAnswer, Plugin, Refusal, Verdict } from './plugin.ts';
 import type { Settings } from './settings.ts';
 import { type IsDisabled, isDisabled } from './state.ts';
-import { BLIND_PAUSES, PAUSES, readSwaps } from './transition.ts';
+import { BLIND_PAUSES, PAUSES, UNAWAITED_LOOKS, readSwaps } from './transition.ts';
 
 /** What all roots say about a name. */
 export type Passage = {
@@ -56,6 +56,7 @@ async function patiently(
   look: () => Promise<Verdict>,
 ): Promise<Verdict> {
   let blind = 0;
+  let unawaited = 0;
   for (const pause of PAUSES) {
     const verdict = await look();
     if (verdict.kind !== 'absent') {
@@ -64,11 +65,17 @@ async function patiently(
     const swaps = await readSwaps(layout, name);
     blind += swaps.kind === 'unknown' ? 1 : 0;
     const awaited = swaps.kind === 'unknown' ? blind <= BLIND_PAUSES : swaps.names.has(name);
-    if (!awaited) {
-      // The swap may have ended between the two looks: the directory comes first, its intent goes last.
+    if (awaited) {
+      unawaited = 0;
+      await clock.pause(pause, signal);
+      continue;
+    }
+    // The swap may have ended between the two looks: the directory comes first, its intent goes last. The next swap may
+    // have begun by then.
+    unawaited += 1;
+    if (unawaited === UNAWAITED_LOOKS) {
       return look();
     }
-    await clock.pause(pause, signal);
   }
   const verdict = await look();
   const detail = 'It is absent in the middle of a swap that did not end within 2 s';

@@ -19,6 +19,9 @@ export const PAUSES: readonly number[] = [5, 10, 15, 20, 25, 30, 35, 40, 45, ...
 /** As many of them, 105 ms, are waited where `.staging` (0700) hides whether there is an intent. */
 export const BLIND_PAUSES = 6;
 
+/** So often in a row an absent plugin is not awaited by anybody before it is taken to be gone. */
+export const UNAWAITED_LOOKS = 3;
+
 /** `unknown`: the intents cannot be read by this user. */
 export type Swaps = { kind: 'known'; names: ReadonlySet<string> } | { kind: 'unknown' };
 

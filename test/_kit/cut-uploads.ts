@@ -9,7 +9,7 @@ import { Cable, type End } from './cable.ts';
 import { type Versions, treeLive, versionLive } from './on-disk.ts';
 import { type Program, addressOf } from './program.ts';
 import { file, tar } from './tar-builder.ts';
-import { Wire } from './wire.ts';
+import { Refusal, Wire } from './wire.ts';
 
 /** A cut: behind how many bytes of what the client sends, and how. `stall`: the connection lives, the client is silent. */
 export type Cut = { bytes: number; how: End | 'stall' };
@@ -26,6 +26,24 @@ function bundleOf(plugin: string, version: string): Bundle {
   );
   const bytes = gzipSync(files, { level: 0 });
   return { bytes, sha256: sha256Of(bytes), size: bytes.length };
+}
+
+/** The second is told to who commits what was given up a while ago. */
+const GIVEN_UP: ReadonlySet<string> = new Set(['DEADLINE', 'NOT_FOUND']);
+
+/**
+ * Installs a bundle, as often as it takes: an agent with so little patience gives up an upload, too, whose client or whose
+ * machine had something else to do for a moment.
+ */
+export async function pushUntilIn(wire: Wire, plugin: string, bundle: Bundle): Promise<void> {
+  for (;;) {
+    try {
+      await push(wire, beginOf(plugin, bundle), bundle);
+      return;
+    } catch (error) {
+      if (!(error instanceof Refusal) || !GIVEN_UP.has(error.data.code)) throw error;
+    }
+  }
 }
 
 /** One plugin of an agent, to which two versions are uploaded in turns. */
@@ -51,7 +69,7 @@ export class Target {
     const wire = await Wire.start(addressOf(agent), { token: agent.token });
     for (const version of [1, 0]) {
       const bundle = bundles[version] as Bundle;
-      await push(wire, beginOf(plugin, bundle), bundle);
+      await pushUntilIn(wire, plugin, bundle);
       versions[version] = await treeLive(agent.root, plugin);
     }
     await wire.vanish();

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { workIn } from './at-work.ts';
 import { type Bundle, beginOf, push, sha256Of } from './bundle.ts';
 import { type Versions, brokenSnapshots, litterIn, treeLive, versionLive } from './on-disk.ts';
 import { bundleOf } from './install-room.ts';
@@ -67,15 +68,16 @@ export type Stage = {
 
 const connect = (agent: Program): Promise<Wire> => Wire.start(addressOf(agent), { token: agent.token });
 
-/** Waits until nothing is under way, or nobody is left to do it, or there is nothing more to wait for. */
+/**
+ * Waits until nothing is under way, or nobody is left to do it, or there is nothing more to wait for. A killed process has
+ * not given its lock back.
+ */
 async function untilIdle(agent: Program, enough = (): boolean => false): Promise<void> {
   const end = Date.now() + PATIENCE_MILLIS;
   while (agent.agent?.exitCode === null && agent.agent.signalCode === null) {
-    if (litterIn(agent.root).length === 0 || enough() || Date.now() > end) break;
+    if (workIn(agent.root).length === 0 || enough() || Date.now() > end) break;
     await sleep(5);
   }
-  // Old versions are collected after the last trace of the operation is gone from staging.
-  await sleep(20);
 }
 
 /** Lets the threads come up and go through their code once, so that only the flow itself is traced. */
@@ -115,6 +117,15 @@ export async function prepareStage(flow: Flow, file?: string): Promise<Stage> {
 const changesDisk = ({ call, text }: Call, root: string): boolean =>
   (call.startsWith('open') ? text.includes('O_CREAT') : true) &&
   (text.includes(root) || call === 'renameat2');
+
+/** Calls before which nothing is live where a swap is two renames: after the first of them, up to the second. */
+export function inGap({ calls }: Stage): Call[] {
+  const paths = calls.map(({ call, text }) => (call.startsWith('rename') ? text.split('"') : []));
+  const live = (path = ''): boolean => path.endsWith(`/root/${PLUGIN}`);
+  const first = paths.findIndex(([, from]) => live(from));
+  const second = paths.findIndex(([, , , to]) => live(to));
+  return calls.slice(first + 1, second + 1);
+}
 
 /** What came of a point; `hit` is false where the run never came to that call. */
 type Outcome = { hit: boolean; broken: string[] };
@@ -175,15 +186,17 @@ async function runUntilHit(agent: Program, flow: Flow, at: Point, what: string):
   await warmUp(agent, wire);
   const tracer = await Tracer.attach(child.pid, join(agent.folder, 'calls'), at, what);
   const error: unknown = await flow.act(wire).catch((thrown: unknown) => thrown ?? 'failed');
-  // The house-keeping after the answer is hit as well; a killed process is gone a moment after its last call.
-  const idle = untilIdle(agent, () => !kills && tracer.hit() !== undefined).then(() => sleep(kills ? 30 : 0));
+  // The house-keeping after the answer is hit as well.
+  const idle = untilIdle(agent, () => !kills && tracer.hits().length > 0);
   await Promise.race([exit, idle]);
   const died = child.signalCode ?? (child.exitCode === null ? undefined : `code ${child.exitCode}`);
   await tracer.detach();
   await wire.vanish();
-  const hit = tracer.hit();
+  const hits = tracer.hits();
+  const [hit] = hits;
   // Threads wake each other by writing as well; a process survives no error there, and none ever happens.
-  if (hit === undefined || (kills ? died !== 'SIGKILL' : !changesDisk(hit, agent.root))) return undefined;
+  const isMeant = kills ? died === 'SIGKILL' : hits.every((one) => changesDisk(one, agent.root));
+  if (hit === undefined || !isMeant) return undefined;
   return { text: hit.text, died, error };
 }
 
@@ -228,6 +241,8 @@ const whyOf = (error: unknown): string => (error instanceof Error ? error.messag
 
 /** A call, what happens to it, and the call of recovery that is hit after that. */
 type Hit = Point & { what: string; again?: Point };
+/** A call is not the same in every run: threads share out their work, and wake each other by calls, as it comes. */
+const TRIES = 3;
 type Seen = { tried: number; missed: number; broken: string[] };
 
 /**
@@ -241,7 +256,10 @@ export async function hitAll(stage: Stage, points: readonly Hit[], millis: numbe
   const work = async (): Promise<void> => {
     for (const { what, again, ...at } of left) {
       if (Date.now() > end) return;
-      const { hit, broken } = await hitAt(stage, at, what, again);
+      let { hit, broken } = await hitAt(stage, at, what, again);
+      for (let i = 1; !hit && i < TRIES && Date.now() <= end; i += 1) {
+        ({ hit, broken } = await hitAt(stage, at, what, again));
+      }
       if (hit) seen.tried += 1;
       else seen.missed += 1;
       if (broken.length > 0) seen.broken.push(broken.join('; '));

@@ -15,7 +15,7 @@ export type LoopKind = 'ext4' | 'xfs' | 'btrfs';
 /** The smallest that mkfs makes by default, or a little more: a small one is made and mounted at once. */
 const LOOP_MEBIBYTES: Record<LoopKind, number> = { ext4: 300, xfs: 400, btrfs: 400 };
 const MIB = 1024 * 1024;
-const BUSY_TRIES = 100;
+const BUSY_MILLIS = 20_000;
 const TMPFS = ['-t', 'tmpfs', 'airlock'];
 
 /** Runs a tool of the system. @throws Error with what it said. */
@@ -28,6 +28,28 @@ function tool(command: string, ...words: string[]): string {
   }
 }
 
+/** What mount and umount say then. */
+const BUSY = /busy|overlapping loop device/;
+
+/**
+ * Runs `mount` or `umount`, and again while somebody has something open there: the descriptors of a killed process are still
+ * being closed, a watcher reads what has changed, or another mount looks through the loop devices.
+ */
+async function patiently(command: 'mount' | 'umount', ...words: string[]): Promise<void> {
+  for (const end = Date.now() + BUSY_MILLIS; ;) {
+    try {
+      tool(command, ...words);
+      return;
+    } catch (error) {
+      if (Date.now() > end || !BUSY.test(String(error))) throw error;
+    }
+    await sleep(20);
+  }
+}
+
+/** What could be mounted once. */
+const mountable = new Set<LoopKind | 'tmpfs' | 'overlay'>();
+
 /**
  * Ends the test here where this machine cannot mount what it needs: skips it with the reason, or fails it where
  * `AIRLOCK_REQUIRE_ROOT_TESTS=1` says that this machine can. Only mkfs.xfs and mkfs.btrfs may be missing everywhere.
@@ -35,8 +57,11 @@ function tool(command: string, ...words: string[]): string {
 export function needMounts(ctx: Pick<TestContext, 'skip'>, kind: LoopKind | 'tmpfs' | 'overlay'): void {
   const isLoop = kind !== 'tmpfs' && kind !== 'overlay';
   if (isLoop && kind !== 'ext4' && !hasTool(`mkfs.${kind}`)) ctx.skip(`there is no mkfs.${kind}`);
-  const why = whyNot(kind);
-  if (why === undefined) return;
+  const why = mountable.has(kind) ? undefined : whyNot(kind);
+  if (why === undefined) {
+    mountable.add(kind);
+    return;
+  }
   if (process.env['AIRLOCK_REQUIRE_ROOT_TESTS'] === '1') throw new Error(`Mounts are required here: ${why}`);
   ctx.skip(why);
 }
@@ -89,30 +114,25 @@ export class Mount {
     mkdirSync(this.point);
     this.#words = words;
     prepare(this.folder);
-    this.mount();
+    tool('mount', ...words(this.folder), this.point);
+    this.isMounted = true;
   }
 
-  mount(): void {
-    tool('mount', ...this.#words(this.folder), this.point);
+  /** Mounts it once more, after {@link unmount}. */
+  async mount(): Promise<void> {
+    await patiently('mount', ...this.#words(this.folder), this.point);
     this.isMounted = true;
   }
 
   /** Mounts it again with other options, in place: `ro`, `rw`. */
-  remount(option: string): void {
-    tool('mount', '-o', `remount,${option}`, this.point);
+  async remount(option: string): Promise<void> {
+    await patiently('mount', '-o', `remount,${option}`, this.point);
   }
 
-  /** Unmounts it, and waits while the descriptors of a killed process are still being closed. */
   async unmount(): Promise<void> {
-    for (let i = 0; this.isMounted; i += 1) {
-      try {
-        tool('umount', this.point);
-        this.isMounted = false;
-      } catch (error) {
-        if (i >= BUSY_TRIES) throw error;
-        await sleep(20);
-      }
-    }
+    if (!this.isMounted) return;
+    await patiently('umount', this.point);
+    this.isMounted = false;
   }
 
   /** Unmounts it and removes its folder; its loop device goes with the mount. */
@@ -153,11 +173,11 @@ export const tmpfsMount = (mebibytes: number): Mount =>
   new Mount(() => ['-t', 'tmpfs', '-o', `size=${mebibytes}m`, 'airlock']);
 
 /** Mounts a directory, or nothing but memory, over a directory. @returns how to take it away. */
-export function mountOver(place: string, what: 'tmpfs' | 'itself'): () => void {
+export function mountOver(place: string, what: 'tmpfs' | 'itself'): () => Promise<void> {
   tool('mount', ...(what === 'itself' ? ['--bind', place] : TMPFS), place);
   let mounted = true;
-  const take = (): void => {
-    if (mounted) tool('umount', place);
+  const take = async (): Promise<void> => {
+    if (mounted) await patiently('umount', place);
     mounted = false;
   };
   onTestFinished(take);

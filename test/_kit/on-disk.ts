@@ -10,6 +10,7 @@ import { MARKER } from '../../shared/layout.ts';
 import { readMarker } from '../../shared/marker.ts';
 import { parseSlotName } from '../../shared/name.ts';
 import { compareTrees } from '../../shared/tree.ts';
+import { isHalf } from './at-work.ts';
 import { contentOf, makeRoom } from './install-room.ts';
 import { snapshotTree } from './tree-snapshot.ts';
 
@@ -46,11 +47,9 @@ export async function versionLive(root: string, plugin: string, versions: Versio
   return found;
 }
 
-const isLitter = (name: string): boolean => /\.(?:trash|old)$/.test(name);
-
 /** Entries of staging, and of the snapshots those that were being removed or written. */
 export function litterIn(root: string): string[] {
-  const previous = readdirSync(join(root, '.previous')).filter(isLitter);
+  const previous = readdirSync(join(root, '.previous')).filter(isHalf);
   return [...readdirSync(join(root, '.staging')), ...previous];
 }
 
@@ -58,7 +57,7 @@ export function litterIn(root: string): string[] {
 export function brokenSnapshots(root: string): string[] {
   const { ground, layout } = makeRoom({}, nodeDisk, root);
   return readdirSync(layout.previous).filter((name) => {
-    if (isLitter(name)) return false;
+    if (isHalf(name)) return false;
     const directory = join(layout.previous, name);
     const plugin = parseSlotName(name)?.plugin;
     const path = join(directory, MARKER);

@@ -118,8 +118,11 @@ export class Program {
     await exit;
   }
 
+  /** A killed process is gone only a moment later: until then it may still write, and keep a mount busy. */
   async close(): Promise<void> {
+    const gone = [...this.#children].map((child) => once(child, 'exit'));
     for (const child of this.#children) child.kill('SIGKILL');
+    await Promise.all(gone);
     await rm(this.folder, { recursive: true, force: true });
   }
 

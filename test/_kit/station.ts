@@ -1,10 +1,8 @@
 /** An agent process on a root of the test's choice, and a client that talks to it. */
-import { readdir } from 'node:fs/promises';
-
 import { expect, onTestFinished, vi } from 'vitest';
 
-import { layoutOf } from '../../shared/layout.ts';
 import type { BeginParams, Installed } from '../../shared/methods.ts';
+import { workIn } from './at-work.ts';
 import { type Opened, beginOf, push, sendUpTo } from './bundle.ts';
 import { Program } from './program.ts';
 import type { Version } from './versions.ts';
@@ -56,23 +54,9 @@ export class Station {
     }
   }
 
-  /**
-   * Resolves when nothing is in staging any more and old versions are collected: house-keeping goes on after an answer, and
-   * clearing away after a refusal.
-   */
-  async settled(timeout = 10_000): Promise<void> {
-    const { staging, previous, receipts } = layoutOf(this.root);
-    let before = '';
-    await vi.waitFor(
-      async () => {
-        expect(await readdir(staging)).toEqual([]);
-        const now = JSON.stringify([await readdir(previous), await readdir(receipts)]);
-        const same = now === before;
-        before = now;
-        expect(same).toBe(true);
-      },
-      { timeout, interval: 40 },
-    );
+  /** Resolves when every operation is over: house-keeping goes on after an answer, and clearing away after a refusal. */
+  async settled(timeout = 30_000): Promise<void> {
+    await vi.waitFor(() => expect(workIn(this.root)).toEqual([]), { timeout, interval: 20 });
   }
 
   /** Installs a version that must go in. */

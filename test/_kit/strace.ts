@@ -19,7 +19,9 @@ export type Point = { call: string; nth: number };
 /** A call as it was seen: the whole line, with the paths that file descriptors stand for. */
 export type Call = Point & { text: string };
 
-const QUICK = { encoding: 'utf8', timeout: 10_000 } as const;
+const QUICK = { encoding: 'utf8', timeout: 30_000 } as const;
+/** So many seconds strace has to attach: few, and more where the machine has much else to do. */
+const ATTACH_SECONDS = [1, 4, 16];
 
 /** Why nothing can be traced here, in a sentence; undefined if it can. */
 function whyNoStrace(): string | undefined {
@@ -27,10 +29,15 @@ function whyNoStrace(): string | undefined {
   const version = spawnSync('strace', ['--version'], QUICK);
   if (version.error !== undefined || version.status !== 0) return 'there is no strace';
   // Attaching is what is needed, and more than running something under it: ptrace may be kept to children.
-  const sleeper = spawn('sleep', ['20'], { stdio: 'ignore' });
+  const sleeper = spawn('sleep', ['60'], { stdio: 'ignore' });
   try {
-    const why = spawnSync('timeout', ['-s', 'INT', '1', 'strace', '-p', String(sleeper.pid)], QUICK).stderr;
-    return why.includes('attached') ? undefined : `strace may not trace: ${why.trim()}`;
+    let why = '';
+    for (const seconds of ATTACH_SECONDS) {
+      const words = ['-s', 'INT', String(seconds), 'strace', '-p', String(sleeper.pid)];
+      why = spawnSync('timeout', words, QUICK).stderr;
+      if (why.includes('attached')) return undefined;
+    }
+    return `strace may not trace: ${why.trim()}`;
   } finally {
     sleeper.kill('SIGKILL');
   }
@@ -75,7 +82,8 @@ export class Tracer {
       let said = '';
       createInterface({ input: strace.stderr }).on('line', (line) => {
         said += `${line}\n`;
-        attached += /Process \d+ attached/.test(line) ? 1 : 0;
+        // A thread that had nothing to do may end just now.
+        attached += /Process \d+ attached|No such process/.test(line) ? 1 : 0;
         if (attached === threads.length) resolve();
       });
       strace.once('error', reject);
@@ -99,12 +107,15 @@ export class Tracer {
     return calls;
   }
 
-  /** The call that was hit, if there is one yet: the last that a killed process made, or one that was made to fail. */
-  hit(): Call | undefined {
+  /**
+   * The calls that were hit, if there are any yet: the last that a killed process made, or those that were made to fail, for
+   * each thread comes to one of its own.
+   */
+  hits(): Call[] {
     const calls = this.calls();
     const { call, nth } = this.#at ?? {};
-    if (this.#what.startsWith('error')) return calls.find(({ text }) => text.includes('(INJECTED)'));
-    return calls.slice(-1).find((last) => last.call === call && last.nth === nth);
+    if (this.#what.startsWith('error')) return calls.filter(({ text }) => text.includes('(INJECTED)'));
+    return calls.slice(-1).filter((last) => last.call === call && last.nth === nth);
   }
 
   /** Lets the process go. */

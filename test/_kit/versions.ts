@@ -7,6 +7,7 @@ import { errorCode } from '../../agent/disk/port.ts';
 import { createLoader } from '../../loader/index.ts';
 import { MARKER, layoutOf } from '../../shared/layout.ts';
 import { parseSlotName } from '../../shared/name.ts';
+import { isHalf } from './at-work.ts';
 import { type Bundle, sha256Of } from './bundle.ts';
 import { file, gzip, tar } from './tar-builder.ts';
 import { snapshotTree } from './tree-snapshot.ts';
@@ -102,7 +103,7 @@ export async function litterIn(root: string, plugin: string, versions: readonly 
     const isWhole =
       parseSlotName(name)?.plugin !== plugin ||
       (await versionAt(join(previous, name), versions)).kind === 'version';
-    if (/\.(?:trash|old)$/.test(name)) litter.push(`.previous/${name} is left`);
+    if (isHalf(name)) litter.push(`.previous/${name} is left`);
     else if (!isWhole) litter.push(`.previous/${name} is no whole version`);
   }
   return litter;

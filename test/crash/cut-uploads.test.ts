@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { type TestContext, describe, it } from 'vitest';
 
-import { beginOf, packPlugin, push } from '../_kit/bundle.ts';
-import { type Cut, type Marks, Target, cutsOf } from '../_kit/cut-uploads.ts';
+import { packPlugin } from '../_kit/bundle.ts';
+import { type Cut, type Marks, Target, cutsOf, pushUntilIn } from '../_kit/cut-uploads.ts';
 import { canaryBroke, promisesHeld } from '../_kit/family.ts';
 import { mutilate } from '../_kit/mutilated.ts';
 import { litterIn } from '../_kit/on-disk.ts';
@@ -55,7 +55,7 @@ async function beside(agent: Program, broken: string[], run: () => Promise<void>
   const other = async (): Promise<void> => {
     for (let i = 0; !over.signal.aborted; i += 1) {
       const bundle = bundles[i % 2];
-      if (bundle !== undefined) await push(wire, beginOf('other', bundle), bundle);
+      if (bundle !== undefined) await pushUntilIn(wire, 'other', bundle);
       installed += 1;
       await sleep(100);
     }
@@ -74,8 +74,10 @@ async function check(ctx: TestContext, cutsFor: (marks: Marks) => Cut[]): Promis
     const installed = await beside(scene.agent, broken, async () => {
       broken.push(...(await cutAll(scene, cuts, PATIENCE_MILLIS)));
     });
-    // What was begun in the moment of a cut, and seen by nobody, is gone as well by now.
+    // What was begun in the moment of a cut, and seen by nobody, goes as well.
     await sleep(1500);
+    const end = Date.now() + PATIENCE_MILLIS;
+    while (litterIn(scene.agent.root).length > 0 && Date.now() < end) await sleep(20);
     broken.push(...litterIn(scene.agent.root).map((name) => `in the end ${name} is left`));
     console.log(`${cuts.length} cuts; meanwhile somebody else installed ${installed} times`);
     promisesHeld(ctx, 'e', cuts.length, broken);

@@ -29,7 +29,7 @@ import { changedIn, snapshotRoot } from '../_kit/tree-snapshot.ts';
 import { type Version, judge, versionOf } from '../_kit/versions.ts';
 
 /** KiB that are left when the upload has been opened: none, and more and more until the install fits in. */
-const LEFT = [0, 4, 8, 12, 16, 32, 64, 128, 256, 384, 448, 512, 576, 640, 704, 768];
+const LEFT = [0, 4, 8, 12, 16, 32, 64, 128, 256, 384, 448, 512, 576, 640, 704, 768, 1024, 2048];
 
 const DISKS = {
   tmpfs: () => tmpfsMount(8),

@@ -22,7 +22,7 @@ import { Refusal, Wire } from '../_kit/wire.ts';
 /** How the agent swaps: by an exchange after one syncfs; without koffi by renames, each file synced on its own. */
 type Way = 'exchange' | 'renames';
 
-/** From which moment on the time to the cut is counted; each as often as it stands here. */
+/** From which moment on the time to the cut is counted, one after the other. */
 type Moment = 'begin' | 'staged' | 'swap' | 'answer';
 const MOMENTS: readonly Moment[] = ['begin', 'begin', 'staged', 'swap', 'swap', 'answer'];
 /** The swap is seen by looking at live all the time, for so long. */
@@ -113,7 +113,8 @@ class Rig {
         if (error instanceof Refusal) refused = error;
       },
     );
-    const moment = moments[pick(this.#chance, moments.length)];
+    // In turns: by chance one of them would not come up in a short row of cuts.
+    const moment = moments[this.cuts % moments.length];
     const placed = this.#inode(plugin);
     if (moment === 'staged' || moment === 'swap') {
       const { operationId } = params;
@@ -132,7 +133,7 @@ class Rig {
     await this.#program.kill();
     await pushing;
     await this.#mount.unmount();
-    this.#mount.mount();
+    await this.#mount.mount();
     this.seen[acknowledged ? 'answered' : 'unanswered'] += 1;
     if (why !== undefined) this.#blame(plugin, `refused before the cut: ${why}`);
     await this.#check(plugin, version.number, acknowledged);

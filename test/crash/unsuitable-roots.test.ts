@@ -63,7 +63,7 @@ describe('a file system that is read-only', () => {
     const findings = new Findings();
     const mount = loopMount('ext4');
     const station = await withOne(mount);
-    mount.remount('ro');
+    await mount.remount('ro');
     findings.point(
       'becomes read-only while the agent runs',
       wrongUnless(await station.install(TWO), 'READ_ONLY'),
@@ -78,7 +78,7 @@ describe('a file system that is read-only', () => {
     );
     const fresh = await Station.at(join(mount.point, 'other'));
     findings.point('is read-only when an agent is to make a root', await refusedStart(fresh));
-    mount.remount('rw');
+    await mount.remount('rw');
     findings.point(
       'can be written again',
       wrongUnlessIn(await station.install(TWO)),
@@ -103,7 +103,7 @@ describe('a file system that is read-only', () => {
     );
     await station.program.kill();
     await mount.unmount();
-    mount.mount();
+    await mount.mount();
     await station.serve();
     findings.point(
       'mounted again after it',
@@ -201,7 +201,7 @@ describe('a plugin on whose directory something is mounted', () => {
       wrongUnless(outcome, 'SWAP_FAILED'),
       changed.length > 0 && `changed: ${changed.slice(0, 5).join(', ')}`,
     );
-    take();
+    await take();
     findings.point(
       'after it was unmounted',
       await wrongUnlessLive(station.root, ONE),

@@ -127,9 +127,9 @@ it('works on a root that is mounted read-only, and makes nothing', async (ctx) =
   const { program, fromAgent } = await makeRoot(mount.point);
   await program.stop();
   const before = await snapshotTree(program.root);
-  mount.remount('ro');
+  await mount.remount('ro');
   expect(await listed(program)).toEqual(fromAgent);
-  mount.remount('rw');
+  await mount.remount('rw');
   expect(await snapshotTree(program.root)).toEqual(before);
   const plain = join(program.folder, 'plain');
   await mkdir(join(plain, 'half-copied'), { recursive: true });

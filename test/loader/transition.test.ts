@@ -4,7 +4,10 @@ import { join } from 'node:path';
 
 import { describe, expect, onTestFinished, test } from 'vitest';
 
+import { createGate } from '../../loader/gate.ts';
 import { type GateAnswer, createLoader } from '../../loader/index.ts';
+import { createMemory } from '../../loader/memory.ts';
+import { readOptions, systemClock } from '../../loader/settings.ts';
 import { PAUSES } from '../../loader/transition.ts';
 import type { Intent } from '../../shared/intent.ts';
 import type { Layout } from '../../shared/layout.ts';
@@ -46,6 +49,25 @@ test.each(['rename', 'copy'] as const)(
     expect(millis).toBeGreaterThan(70);
   },
 );
+
+test('a plugin that one swap has brought back and the next has taken away is waited for', async () => {
+  const layout = await makeRoot();
+  await install(layout, 'lint');
+  await rename(layout.live('lint'), layout.snapshot('lint', LATER));
+  const memory = createMemory();
+  let looks = 0;
+  // It was seen in the gap of a swap whose intent is gone by now; before the second look the next swap has begun.
+  const recall = async (path: string): Promise<undefined> => {
+    looks += 1;
+    if (looks === 2) {
+      await writeIntent(layout, 'lint');
+      setTimeout(() => void comeBack({ layout }), 80);
+    }
+    return void (await memory.recall(path));
+  };
+  const gate = createGate(readOptions({ roots: [layout.root] }, systemClock), { ...memory, recall });
+  expect(await gate('lint')).toMatchObject({ plugin: { generation: STAMP }, refusals: [] });
+});
 
 test('in-transition: a swap that does not end is given up', async () => {
   const { layout } = await away();
