@@ -9,8 +9,9 @@ export default defineConfig({
     pool: 'forks',
     // Many tests wait for real time, sockets and processes: more of them than there are cores keep those busy.
     maxWorkers: 4,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // What takes seconds takes half a minute on a machine that is busy with other things, too.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     reporters: ['default', './test/_kit/closing-line.ts'],
   },
 });

@@ -91,9 +91,14 @@ export async function push(wire: Wire, params: BeginParams, { bytes }: Bundle): 
 }
 
 /** Everything below a directory, by path: what it is, its mode, times and bytes. */
-export async function treeOf(directory: string): Promise<Record<string, string>> {
+export async function treeOf(
+  directory: string,
+  without: readonly string[] = [],
+): Promise<Record<string, string>> {
   const tree: Record<string, string> = {};
-  for (const path of (await readdir(directory, { recursive: true })).toSorted()) {
+  const paths = await readdir(directory, { recursive: true });
+  const isLeftOut = (path: string): boolean => without.some((name) => `${path}/`.startsWith(`${name}/`));
+  for (const path of paths.filter((each) => !isLeftOut(each)).toSorted()) {
     const full = join(directory, path);
     const stat = await lstat(full);
     const content = stat.isFile()

@@ -11,8 +11,15 @@ export class Cable {
   readonly #server: Server;
   readonly #sockets: Set<Socket>;
   readonly #sent: { bytes: number };
+  readonly #far: { port: number | undefined };
 
-  private constructor(server: Server, sockets: Set<Socket>, sent: { bytes: number }) {
+  private constructor(
+    server: Server,
+    sockets: Set<Socket>,
+    sent: { bytes: number },
+    far: { port: number | undefined },
+  ) {
+    this.#far = far;
     this.#server = server;
     this.#sockets = sockets;
     this.#sent = sent;
@@ -32,8 +39,10 @@ export class Cable {
   static async lay(agentPort: number, bytes = Infinity, end: End = 'closed'): Promise<Cable> {
     const sockets = new Set<Socket>();
     const sent = { bytes: 0 };
+    const far: { port: number | undefined } = { port: agentPort };
     const server = createServer((client) => {
-      const agent = connect(agentPort, '127.0.0.1');
+      if (far.port === undefined) return void client.resetAndDestroy();
+      const agent = connect(far.port, '127.0.0.1');
       const both = [client, agent] as const;
       const down = (): void => {
         if (end === 'dead' && sent.bytes >= bytes) return;
@@ -64,13 +73,18 @@ export class Cable {
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    return new Cable(server, sockets, sent);
+    return new Cable(server, sockets, sent, far);
   }
 
   /** Cuts what is connected just now; who connects again comes through. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();
     this.#sockets.clear();
+  }
+
+  /** Leads to another agent, or nowhere: its own port nobody else gets meanwhile, as may happen to that of an agent. */
+  lead(agentPort: number | undefined): void {
+    this.#far.port = agentPort;
   }
 
   close(): void {

@@ -12,6 +12,7 @@ import { type AgentOptions, type TestAgent, startTestAgent } from './agent.ts';
 import { type Opened, beginOf, limitOf, sha256Of, treeOf } from './bundle.ts';
 import { yamlOf } from './install-room.ts';
 import { file, tar } from './tar-builder.ts';
+import { until } from './until.ts';
 import { Refusal, Wire } from './wire.ts';
 
 /** What every refusal must name beside what is tested: one violation more. */
@@ -141,10 +142,7 @@ export class Fortress {
   async quiet(own: string[] = []): Promise<void> {
     const left = (): string[] =>
       readdirSync(join(this.root, '.staging')).filter((name) => !own.includes(name));
-    for (let tries = 0; tries < 500 && left().length > 0; tries += 1) {
-      await sleep(10);
-    }
-    expect(left()).toEqual([]);
+    await until(() => expect(left()).toEqual([]));
     // Old versions are collected after the intent is gone: until two looks are the same.
     let before = '';
     for (let now = ''; now !== before || now === '';) {
@@ -156,7 +154,8 @@ export class Fortress {
 
   /** The whole tree around the root and in it, but for locks and directories that come and go in it. */
   async look(): Promise<Record<string, string>> {
-    const all = await treeOf(this.folder);
+    // What comes and goes may be gone before it is looked at.
+    const all = await treeOf(this.folder, ['plugins/.locks', 'plugins/.staging']);
     const own = /^plugins(?:\/(?:\.staging|\.locks)(?:\/|$)|$)/;
     return Object.fromEntries(Object.entries(all).filter(([path]) => !own.test(path)));
   }

@@ -1,14 +1,16 @@
 /** A real agent that watches, with a plugin that is installed, edited, swapped and removed under its eyes. */
+import { rmSync, writeFileSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { expect, vi } from 'vitest';
+import { expect } from 'vitest';
 
 import type { Installed, PluginInfo } from '../../shared/methods.ts';
 import type { Status } from '../../shared/upkeep.ts';
 import { type TestAgent, startTestAgent } from './agent.ts';
 import { type Bundle, beginOf, pack, push } from './bundle.ts';
+import { until } from './until.ts';
 import { Wire } from './wire.ts';
 
 export const SKILL = 'skills/one/SKILL.md';
@@ -25,10 +27,6 @@ export const version = (hook: string, skill: string): Promise<Bundle> =>
 export const put = async (wire: Wire, bundle: Bundle, restart?: boolean): Promise<Installed> =>
   push(wire, beginOf('lint', bundle, restart === undefined ? {} : { restart }), bundle);
 export const get = (wire: Wire): Promise<PluginInfo> => wire.request('plugin.get', { plugin: 'lint' });
-
-/** Looks until what is expected is so, for 20 s. */
-export const until = (look: () => Promise<void> | void): Promise<void> =>
-  vi.waitFor(look, { timeout: 20_000, interval: 20 });
 
 /** An agent that watches, a client that hears its events, and the plugin "lint", installed. */
 export class Place {
@@ -61,7 +59,10 @@ export class Place {
   }
 
   at = (path: string): string => join(this.agent.layout.live('lint'), path);
-  write = (path: string, text: string): Promise<void> => writeFile(this.at(path), text);
+  /** In one go, as all that is done here: the watcher lives in this process, and never sees it half done. */
+  write = (path: string, text: string): void => writeFileSync(this.at(path), text);
+
+  remove = (): void => rmSync(this.agent.layout.live('lint'), { recursive: true });
 
   /** The changes that were told and not asked for yet. */
   changes(): unknown[] {

@@ -3,12 +3,13 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-import { expect, onTestFinished, vi } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 
 import { run } from '../../cli/run.ts';
 import type { Installed } from '../../client/index.ts';
 import { installedSchema } from '../../shared/methods.ts';
 import { Program, program as built } from './program.ts';
+import { until } from './until.ts';
 import { type Found, type Version, judge, litterIn, versionOf } from './versions.ts';
 
 export const WAYS = ['through an agent', 'on the root'] as const;
@@ -67,6 +68,4 @@ export async function inProcess(words: string[], env = {}): Promise<{ code: numb
 }
 
 export const settled = ({ program }: Scene): Promise<void> =>
-  vi.waitFor(async () => expect(await litterIn(program.root, 'lint', versions)).toEqual([]), {
-    timeout: 10_000,
-  });
+  until(async () => expect(await litterIn(program.root, 'lint', versions)).toEqual([]));

@@ -11,7 +11,13 @@ import type { Layout } from '../../shared/layout.ts';
 import type { Eyes, Watch, WatchEvent } from '../../watch/ports.ts';
 import { FakeClock } from './clock.ts';
 
-const LONG_MILLIS = 10_000;
+const LONG_MILLIS = 60_000;
+/** So long a look may take (a twentieth, of real time) and polling does not rest beyond the next step of the clock. */
+const POLL_STEP_MILLIS = 60_000;
+const STEP_MILLIS = 300;
+
+/** Whether this process waits for the disk: a look takes as long as a busy machine likes. */
+const isReading = (): boolean => process.getActiveResourcesInfo().some((name) => name.startsWith('FSReq'));
 
 export type Watching = {
   watch: Watch;
@@ -19,7 +25,7 @@ export type Watching = {
   /** All that was told so far. */
   told: WatchEvent[];
   notices: string[];
-  /** Lets bursts settle until an event comes; fails after 10 s of real time. */
+  /** Lets bursts settle until an event comes; fails after a minute of real time. */
   next(): Promise<WatchEvent>;
   /** Lets everything that is under way be seen and settle, and returns what was told since it was last asked. */
   rest(): Promise<WatchEvent[]>;
@@ -48,13 +54,16 @@ export async function watching(
   reading.catch((error: unknown) => notices.push(String(error)));
   await watch.ready;
   let asked = 0;
-  /** Until nothing has been told for a while of real time, with the clock moving on all the while. */
+  const step = (): void => clock.advance(polling === true ? POLL_STEP_MILLIS : STEP_MILLIS);
+  /** Until nothing has been told for a while, with the clock moving on all the while, and every look at its end. */
   const rest = async (): Promise<WatchEvent[]> => {
-    for (let quiet = 0; quiet < 12; quiet += 1) {
+    const end = Date.now() + LONG_MILLIS;
+    for (let quiet = 0; quiet < 12 && Date.now() < end; quiet += 1) {
       const before = told.length;
       await pause(25);
-      clock.advance(polling === true ? 1100 : 300);
-      await pause(25);
+      step();
+      do await pause(25);
+      while (isReading() && Date.now() < end);
       if (told.length !== before) quiet = 0;
     }
     const since = told.slice(asked);
@@ -69,7 +78,7 @@ export async function watching(
         return event;
       }
       await pause(20);
-      clock.advance(polling === true ? 1100 : 300);
+      step();
     }
     throw new Error(`No event came; so far: ${JSON.stringify({ told, notices })}`);
   };

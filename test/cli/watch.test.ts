@@ -8,6 +8,7 @@ import { run } from '../../cli/run.ts';
 import { TOKEN, type TestAgent, startTestAgent } from '../_kit/agent.ts';
 import { beginOf, packPlugin, push } from '../_kit/bundle.ts';
 import { Cable } from '../_kit/cable.ts';
+import { deafPort } from '../_kit/deaf-port.ts';
 import { install, makeRoot, yamlOf } from '../_kit/loader-root.ts';
 import { Wire } from '../_kit/wire.ts';
 
@@ -27,7 +28,7 @@ function start(words: readonly string[], isTTY: boolean) {
     signal: stop.signal,
   });
   const until = async (lines: readonly string[], wanted: RegExp): Promise<string> => {
-    for (let i = 0; i < 500; i += 1) {
+    for (const end = Date.now() + 60_000; Date.now() < end;) {
       const found = lines.find((line) => wanted.test(line));
       if (found !== undefined) return found.trim();
       await pause(20);
@@ -122,14 +123,17 @@ test('airlock watch --to misses nothing of an agent that lives on while the conn
 
 test('airlock watch --to shows what is there after the agent was started anew, and goes on', async () => {
   const first = await startTestAgent({ env });
-  const program = start(to(first.port), false);
-  const person = start(to(first.port), true);
+  const cable = await Cable.lay(first.port);
+  onTestFinished(() => cable.close());
+  const program = start(to(cable.port), false);
+  const person = start(to(cable.port), true);
   for (const { until, error } of [program, person]) await until(error, /^Watching/);
   await deliver(first, '1.0.0');
+  cable.lead(undefined);
   await first.close();
   await program.until(program.error, /is shutting down; connecting again until Ctrl-C/);
-  const at = { ...env, AIRLOCK_LISTEN: `127.0.0.1:${first.port}` };
-  const second = await startTestAgent({ root: first.layout.root, env: at });
+  const second = await startTestAgent({ root: first.layout.root, env });
+  cable.lead(second.port);
   await program.until(program.error, /^Connected again, to the agent/);
   expect(await person.until(person.out, / snapshot /)).toMatch(
     /^\S+Z {2}snapshot {2}1 plugin; see "airlock list"$/,
@@ -146,21 +150,22 @@ test('airlock watch --to shows what is there after the agent was started anew, a
 
 test('airlock watch --to ends with exit code 4 when its token is refused, at once or later', async () => {
   const first = await startTestAgent({ env });
-  const program = start(to(first.port), false);
+  const cable = await Cable.lay(first.port);
+  onTestFinished(() => cable.close());
+  const program = start(to(cable.port), false);
   await program.until(program.error, /^Watching/);
+  cable.lead(undefined);
   await first.close();
-  const other = { ...env, AIRLOCK_LISTEN: `127.0.0.1:${first.port}`, AIRLOCK_TOKEN: 'z'.repeat(43) };
-  await startTestAgent({ root: first.layout.root, env: other });
+  const other = { ...env, AIRLOCK_TOKEN: 'z'.repeat(43) };
+  cable.lead((await startTestAgent({ root: first.layout.root, env: other })).port);
   expect(await program.ended).toBe(4);
   expect(program.error.join('')).toMatch(/connecting again.*UNAUTHENTICATED/s);
-  const late = start(to(first.port), false);
+  const late = start(to(cable.port), false);
   expect([await late.ended, late.error.join('')]).toEqual([4, expect.not.stringContaining('again')]);
 });
 
 test('airlock watch --to fails at once with exit code 3 where there is no agent', async () => {
-  const gone = await startTestAgent({ env });
-  await gone.close();
-  const { ended, error, out } = start(to(gone.port), false);
+  const { ended, error, out } = start(to(await deafPort()), false);
   expect([await ended, out]).toEqual([3, []]);
   expect(error.join('')).toContain('UNREACHABLE');
 });

@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { connect, type ConnectOptions, openSession, type Reach } from '../../client/connect.ts';
 import type { Session } from '../../client/session.ts';
 import { Fault } from '../../shared/fault.ts';
+import { deafPort } from '../_kit/deaf-port.ts';
 import { type Behaviour, type FakeAgent, fakeAgent, HELLO } from './fake-agent.ts';
 
 const TOKEN = 'secret-token-of-enough-characters-000000';
@@ -25,7 +26,7 @@ async function agentWith(behaviour: Behaviour = {}): Promise<FakeAgent> {
 }
 
 async function reach(options: Partial<ConnectOptions> & { url: string }): Promise<Reach> {
-  const answer = await connect({ client: 'test', token: TOKEN, timeoutMillis: 5000, ...options });
+  const answer = await connect({ client: 'test', token: TOKEN, timeoutMillis: 30_000, ...options });
   if (answer.state === 'reachable') sessions.push(answer.session);
   return answer;
 }
@@ -36,13 +37,7 @@ const fault = (promise: Promise<unknown>): Promise<Fault> =>
     (error: unknown) => error as Fault,
   );
 
-async function unusedUrl(): Promise<string> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return `ws://127.0.0.1:${port}`;
-}
+const unusedUrl = async (): Promise<string> => `ws://127.0.0.1:${await deafPort()}`;
 
 describe('connecting', () => {
   it('is reachable when the agent says hello and takes the start', async () => {

@@ -1,8 +1,9 @@
-import { afterEach, expect, it, vi } from 'vitest';
+import { afterEach, expect, it } from 'vitest';
 
 import { openSession } from '../../client/connect.ts';
 import { type Following, follow } from '../../client/follow.ts';
 import { Fault } from '../../shared/fault.ts';
+import { until } from '../_kit/until.ts';
 import { type FakeAgent, fakeAgent } from './fake-agent.ts';
 
 let agent: FakeAgent;
@@ -39,7 +40,7 @@ async function start(pausing: (millis: number, pauses: number[]) => void | Promi
     () => 'over',
     (error: unknown) => (error instanceof Fault ? error.code : String(error)),
   );
-  const connected = (count: number) => vi.waitFor(() => expect(told.filter(isConnected)).toHaveLength(count));
+  const connected = (count: number) => until(() => expect(told.filter(isConnected)).toHaveLength(count));
   return { opened, told, pauses, outcome, connected };
 }
 
@@ -67,14 +68,14 @@ it('connects again after pauses that double up to 15 s, says once that it was lo
   await connected(1);
   tell(8);
   tell(9);
-  await vi.waitFor(() => expect(told).toContain('event 9'));
+  await until(() => expect(told).toContain('event 9'));
   refuse(502);
   last().socket.terminate();
   await connected(2);
   expect(pauses).toEqual([1000, 2000, 4000, 8000, 15_000, 15_000, 15_000]);
   expect(opened).toEqual([undefined, ...Array.from(pauses, () => ({ bootId: 'boot-1', seq: 9 }))]);
   tell(10);
-  await vi.waitFor(() => expect(told).toContain('event 10'));
+  await until(() => expect(told).toContain('event 10'));
   last().socket.close(1001, 'draining');
   await connected(3);
   // Whoever was connected begins anew with a short pause.
@@ -105,9 +106,9 @@ it('counts what came over a connection that broke before it had begun', async ()
   await connected(1);
   agent.behaviour.hello = null;
   last().socket.terminate();
-  await vi.waitFor(() => expect(agent.peers).toHaveLength(2));
+  await until(() => expect(agent.peers).toHaveLength(2));
   tell(8);
-  await vi.waitFor(() => expect(told).toContain('event 8'));
+  await until(() => expect(told).toContain('event 8'));
   agent.behaviour.hello = undefined;
   last().socket.terminate();
   await connected(2);
@@ -165,7 +166,7 @@ it('is over with the signal: while it is connected, while it waits, while it con
   const third = await start(() => void (agent.behaviour.hello = null));
   await third.connected(1);
   last().socket.terminate();
-  await vi.waitFor(() => expect(agent.peers).toHaveLength(2));
+  await until(() => expect(agent.peers).toHaveLength(2));
   stop.now.abort();
   expect([await third.outcome, third.told]).toEqual(['over', ['connected', 'lost: UNREACHABLE']]);
 });

@@ -8,6 +8,7 @@ import type { Uninstalled } from '../../client/index.ts';
 import { installedSchema, uninstalledSchema } from '../../shared/methods.ts';
 import { endOf } from '../_kit/program.ts';
 import { WAYS, makeScene, settled, versions } from '../_kit/two-ways.ts';
+import { until } from '../_kit/until.ts';
 import { litterIn } from '../_kit/versions.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -160,7 +161,7 @@ describe('a change that is interrupted', () => {
     const scene = await makeScene('through an agent');
     const words = ['rollback', 'lint', '--operation', 'operation-1', '--to', scene.program.url, '--json'];
     const ended = endOf(scene.program.start(words));
-    await vi.waitFor(() =>
+    await until(() =>
       expect(scene.program.log.some(({ event }) => event === 'install.rolled-back')).toBe(true),
     );
     expect(await scene.program.stop()).toBe(0);
@@ -186,11 +187,11 @@ describe('a change that is interrupted', () => {
         scene.program.root,
       ]);
       const ended = endOf(child);
-      await vi
-        .waitFor(async () => expect(await readdir(join(scene.program.root, '.staging'))).not.toEqual([]), {
-          interval: 1,
-        })
-        .catch(() => undefined);
+      // A command that is faster than the look has ended by then.
+      await until(async () => {
+        const staged = await readdir(join(scene.program.root, '.staging'));
+        expect(child.exitCode ?? staged).not.toEqual([]);
+      }, 1);
       child.kill(signal);
       await ended;
       const found = await scene.live();

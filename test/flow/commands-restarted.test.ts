@@ -7,6 +7,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { restartedSchema } from '../../shared/loading.ts';
 import { type PluginInfo, pluginSchema } from '../../shared/methods.ts';
 import { type Scene, WAYS, inProcess, makeScene } from '../_kit/two-ways.ts';
+import { until } from '../_kit/until.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
 
@@ -21,9 +22,9 @@ async function lint({ said }: Scene): Promise<PluginInfo> {
 /** A moment of the clock that lies behind everything that was done, and before everything that will be. */
 async function betweenTimes(): Promise<string> {
   const after = Date.now() + 2;
-  await vi.waitFor(() => expect(Date.now()).toBeGreaterThan(after), { interval: 1 });
+  await until(() => expect(Date.now()).toBeGreaterThan(after), 1);
   const moment = Date.now();
-  await vi.waitFor(() => expect(Date.now()).toBeGreaterThan(moment + 2), { interval: 1 });
+  await until(() => expect(Date.now()).toBeGreaterThan(moment + 2), 1);
   return new Date(moment).toISOString();
 }
 

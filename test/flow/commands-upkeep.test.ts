@@ -10,6 +10,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { recoveryResultSchema, statusSchema, sweptSchema } from '../../shared/upkeep.ts';
 import { Program, repository } from '../_kit/program.ts';
 import { WAYS, inProcess, makeScene, settled } from '../_kit/two-ways.ts';
+import { until } from '../_kit/until.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
 
@@ -119,7 +120,7 @@ describe.each(WAYS)('airlock recover, sweep and status, %s', (way) => {
     }
     if (way === 'on the root') await scene.program.serve();
     await scene.push(0);
-    await vi.waitFor(async () =>
+    await until(async () =>
       expect(await scene.program.json(['status'])).toMatchObject({ troubles: { total: 0 } }),
     );
     if (way === 'on the root') await scene.program.stop();

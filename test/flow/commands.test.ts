@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { deafPort } from '../_kit/deaf-port.ts';
 import { Program, examplePlugin } from '../_kit/program.ts';
 import { snapshotTree } from '../_kit/tree-snapshot.ts';
 
@@ -74,11 +75,8 @@ describe('airlock push', () => {
   });
 
   it('without an agent ends with exit code 3', async () => {
-    const server = createServer().listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const { port } = server.address() as { port: number };
-    server.close();
-    const { code, stderr } = await program.run(['list', '--to', `ws://127.0.0.1:${port}`, '--json']);
+    const url = `ws://127.0.0.1:${await deafPort()}`;
+    const { code, stderr } = await program.run(['list', '--to', url, '--json']);
     expect(code).toBe(3);
     expect(stderr).toContain('UNREACHABLE');
   });

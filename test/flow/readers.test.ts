@@ -131,7 +131,7 @@ describe('an agent that was closed', () => {
     });
     const root = join(directory, 'plugins');
     const running = promisify(execFile)(process.execPath, [program, root, inject('workerFile')], {
-      timeout: 20_000,
+      timeout: 60_000,
     });
     onTestFinished(() => void running.child.kill('SIGKILL'));
     const { stdout } = await running;

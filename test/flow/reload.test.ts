@@ -9,9 +9,10 @@ import type { Installed, PluginInfo, Uninstalled } from '../../shared/methods.ts
 import type { Restarted } from '../../shared/loading.ts';
 import { TOKEN, scratch, startTestAgent } from '../_kit/agent.ts';
 import { beginOf, pack, push } from '../_kit/bundle.ts';
-import { SKILL, get, put, until, version } from '../_kit/place.ts';
+import { SKILL, get, put, version } from '../_kit/place.ts';
 import { Program, examplePlugin } from '../_kit/program.ts';
 import { inProcess } from '../_kit/two-ways.ts';
+import { until } from '../_kit/until.ts';
 import { Wire } from '../_kit/wire.ts';
 
 let operations = 0;

@@ -6,7 +6,8 @@ import { describe, expect, it } from 'vitest';
 
 import { scratch, startTestAgent } from '../_kit/agent.ts';
 import { beginOf, pack, push } from '../_kit/bundle.ts';
-import { get, put, until, version } from '../_kit/place.ts';
+import { get, put, version } from '../_kit/place.ts';
+import { until } from '../_kit/until.ts';
 import { Wire } from '../_kit/wire.ts';
 
 describe('the restart command of an agent', () => {

@@ -4,13 +4,14 @@ import { once } from 'node:events';
 import { appendFile, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { setTimeout as pause } from 'node:timers/promises';
 
 import { expect, onTestFinished, test } from 'vitest';
 
 import { createLoader } from '../../loader/index.ts';
-import { LATER, STAMP, install, makeRoot, yamlOf } from '../_kit/loader-root.ts';
+import type { Layout } from '../../shared/layout.ts';
+import { LATER, STAMP, install, makeRoot, writeIntent, yamlOf } from '../_kit/loader-root.ts';
 import { repository } from '../_kit/program.ts';
+import { until } from '../_kit/until.ts';
 
 const FILES = {
   'plugin.yaml': yamlOf('lint'),
@@ -22,6 +23,14 @@ const FILES = {
 };
 
 const LAST = '20260510T141530123Z-1b2c3d4e';
+
+/** Swaps as an agent does it: between the two renames, which may take long, an intent says what is under way. */
+async function exchange(layout: Layout, slot: string, installId: string): Promise<void> {
+  const intent = await writeIntent(layout, 'lint', { stamp: installId });
+  await rename(layout.live('lint'), layout.snapshot('lint', installId));
+  await rename(slot, layout.live('lint'));
+  await rm(intent);
+}
 
 type Line = { event: string; [key: string]: unknown };
 
@@ -43,7 +52,7 @@ function start(root: string, ...options: string[]) {
     if (done === true) throw new Error(`The runtime ended: ${stderr}`);
     return JSON.parse(value) as Line;
   };
-  return { child, next, exit: once(child, 'exit') };
+  return { child, next, exit: once(child, 'exit'), said: () => stderr };
 }
 
 test('a runtime runs an edited skill without a restart, asks for one for a hook, and sees swaps', async () => {
@@ -69,8 +78,7 @@ test('a runtime runs an edited skill without a restart, asks for one for a hook,
   const skill = `${FILES['skills/review/SKILL.md']}second\nthird\n`;
   const slot = layout.slot('lint', LATER);
   await install(layout, 'lint', { ...FILES, 'skills/review/SKILL.md': skill }, LATER, slot);
-  await rename(layout.live('lint'), layout.snapshot('lint', LATER));
-  await rename(slot, layout.live('lint'));
+  await exchange(layout, slot, LATER);
   expect(await next()).toMatchObject({
     event: 'reloaded',
     generation: LATER,
@@ -108,8 +116,12 @@ test('a runtime that may not report what it has loaded, or whose root is missing
   expect(await second.next()).toEqual({ event: 'ready', plugins: 0 });
 });
 
+/** Of the runtime's own time, whatever else the machine does: it says on its standard error that time goes on. */
+const BEAT_MILLIS = 50;
+
 /** Lets the process wait with reading a skill that is called slow until there is a file `go`. */
 const slowly = (go: string): string => `
+  setInterval(() => process.stderr.write('.'), ${BEAT_MILLIS}).unref();
   import { existsSync } from 'node:fs';
   import { syncBuiltinESMExports } from 'node:module';
   import fs from 'node:fs/promises';
@@ -132,7 +144,7 @@ async function lateRuntime() {
   await install(layout, 'slow', slow);
   const go = join(layout.staging, 'go');
   const preload = `data:text/javascript,${encodeURIComponent(slowly(go))}`;
-  const { next } = start(layout.root, '--import', preload);
+  const { next, said } = start(layout.root, '--import', preload);
   for (const event of ['loaded', 'loaded', 'ready']) expect(await next()).toMatchObject({ event });
   const watch = createLoader({ roots: [layout.root] }).watch();
   onTestFinished(() => watch.close());
@@ -143,14 +155,14 @@ async function lateRuntime() {
     await change();
     await events.next();
     // The runtime's own watcher may be a little later.
-    await pause(1000);
+    const enough = said().length + 1000 / BEAT_MILLIS;
+    await until(() => expect(said().length).toBeGreaterThan(enough));
   };
   const swap = (installId: string, files: Record<string, string>): Promise<void> =>
     told(async () => {
       const slot = layout.slot('lint', installId);
       await install(layout, 'lint', { ...FILES, ...files }, installId, slot);
-      await rename(layout.live('lint'), layout.snapshot('lint', installId));
-      await rename(slot, layout.live('lint'));
+      await exchange(layout, slot, installId);
     });
   await told(() => appendFile(join(layout.live('slow'), 'skills/slow/SKILL.md'), 'second\n'));
   return { layout, next, told, swap, goOn: () => writeFile(go, '') };

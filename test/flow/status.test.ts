@@ -2,12 +2,11 @@
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { expect, it, onTestFinished, vi } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 
 import { Program, examplePlugin } from '../_kit/program.ts';
 import { inProcess } from '../_kit/two-ways.ts';
-
-const LONG = { timeout: 30_000, interval: 100 };
+import { until } from '../_kit/until.ts';
 
 it('a restart command that fails is left to you while something waits for it, and so it says', async () => {
   const program = await Program.open();
@@ -19,7 +18,7 @@ it('a restart command that fails is left to you while something waits for it, an
   };
   expect(await shown()).toMatch(/^0 .*by AIRLOCK_RESTART_COMMAND\n.*Nothing is left to you\n$/s);
   await program.json(['push', examplePlugin]);
-  await vi.waitFor(async () => expect(await shown()).toMatch(/^1 /), LONG);
+  await until(async () => expect(await shown()).toMatch(/^1 /), 100);
   const left = await shown();
   expect(left).toMatch(/the last one FAILED at 2\S+Z \(exit code 7\)\n/);
   expect(left).toMatch(/ {2}pending {5}1 plugin, until the runtime is restarted\n/);

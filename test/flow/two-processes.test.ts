@@ -13,6 +13,7 @@ import { makeImage, statusesOf } from '../_kit/image.ts';
 import { LockHolder, buildHolder } from '../_kit/lock-holder.ts';
 import { mutilate } from '../_kit/mutilated.ts';
 import { Program, addressOf, endOf, program as built } from '../_kit/program.ts';
+import { until } from '../_kit/until.ts';
 import { type Version, judge, litterIn, versionOf } from '../_kit/versions.ts';
 import { Wire } from '../_kit/wire.ts';
 
@@ -62,13 +63,10 @@ async function halfAnUpload(program: Program, version: Version): Promise<Wire> {
 async function bootStopped(program: Program): Promise<ChildProcessWithoutNullStreams> {
   const child = boot(program, await makeImage(program, { lint: huge }));
   const staging = join(program.root, '.staging');
-  await vi.waitFor(
-    async () => {
-      const slot = existsSync(staging) && (await readdir(staging)).find((name) => !name.endsWith('.json'));
-      expect(slot).toBeTypeOf('string');
-    },
-    { timeout: 20_000, interval: 1 },
-  );
+  await until(async () => {
+    const slot = existsSync(staging) && (await readdir(staging)).find((name) => !name.endsWith('.json'));
+    expect(slot).toBeTypeOf('string');
+  }, 1);
   child.kill('SIGSTOP');
   expect([child.exitCode, existsSync(join(program.root, 'lint'))]).toEqual([null, false]);
   return child;
@@ -81,7 +79,7 @@ async function kill(child: ChildProcessWithoutNullStreams): Promise<void> {
 }
 
 const there = (program: Program, plugin: string): Promise<void> =>
-  vi.waitFor(() => expect(existsSync(join(program.root, plugin))).toBe(true), { timeout: 20_000 });
+  until(() => expect(existsSync(join(program.root, plugin))).toBe(true));
 
 describe.each<Kind>(['flock', 'record'])('an agent and a boot-install on one root (%s)', (kind) => {
   it('wait for each other: the agent is killed while it receives, and boot goes on', async (ctx) => {

@@ -1,4 +1,4 @@
-import { chmod, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
@@ -16,14 +16,14 @@ it('an edit by hand is told with what it means, and promises no restart', async 
   const place = await Place.open();
   await place.put('1', '1');
   // Edited within the burst of the install itself: that was told already, and the edit is told beside it.
-  await place.write(SKILL, 'the first edit');
+  place.write(SKILL, 'the first edit');
   await place.next();
   expect(await place.next()).toMatchObject({
     kind: 'skill-content-only',
     cause: 'edit',
     reasons: { total: 1 },
   });
-  await place.write(SKILL, 'another text');
+  place.write(SKILL, 'another text');
   expect(await place.next()).toEqual({
     plugin: 'lint',
     kind: 'skill-content-only',
@@ -41,7 +41,7 @@ it('an edit by hand is told with what it means, and promises no restart', async 
     cause: 'edit',
   });
   // Cold stays cold until it is loaded.
-  await place.write(SKILL, 'a third text');
+  place.write(SKILL, 'a third text');
   expect(await place.next()).toMatchObject({ kind: 'cold', reasons: { total: 2 } });
   await place.wire.request('runtime.restarted', { operationId: 'restarted-after-the-edits' });
   await place.until(async () => {
@@ -49,7 +49,7 @@ it('an edit by hand is told with what it means, and promises no restart', async 
     expect(generation).toMatch(/Z-/);
   });
   await place.settled();
-  await place.write(SKILL, 'a fourth text');
+  place.write(SKILL, 'a fourth text');
   expect(await place.next()).toMatchObject({ kind: 'skill-content-only', reasons: { total: 1 } });
 });
 
@@ -118,7 +118,7 @@ it('what somebody else swaps in, removes or breaks is told as well', async () =>
   expect(await place.next()).toMatchObject({ kind: 'cold', cause: 'edit' });
   await rename(join(root, '.staging', 'complete'), place.at('.complete'));
   expect(await place.next()).toMatchObject({ cause: 'edit', kind: 'identical', action: 'none' });
-  await rm(place.agent.layout.live('lint'), { recursive: true });
+  place.remove();
   expect(await place.next()).toMatchObject({
     kind: 'cold',
     cause: 'edit',
@@ -134,7 +134,7 @@ it('a cold change that waits for a restart makes edits cold, also of an agent th
   await before.put('2', '1', { restart: false });
   await before.agent.close();
   const place = await Place.open({}, root);
-  await place.write(SKILL, 'an edit');
+  place.write(SKILL, 'an edit');
   expect(await place.next()).toMatchObject({
     kind: 'cold',
     reasons: { items: [{ path: HOOK }, { path: SKILL }], total: 2 },
@@ -144,7 +144,7 @@ it('a cold change that waits for a restart makes edits cold, also of an agent th
   if (answer.admitted) await loader.loaded(answer.plugin, answer.plugin.generation);
   await place.until(() => expect(place.wire.events.map(({ type }) => type)).toContain('plugin.loaded'));
   await place.settled();
-  await place.write(SKILL, 'another edit');
+  place.write(SKILL, 'another edit');
   expect(await place.next()).toMatchObject({ kind: 'skill-content-only', reasons: { total: 1 } });
 });
 
@@ -155,11 +155,11 @@ it('a version that comes back while a promised restart has not ended well makes 
   await place.put('2', '1');
   await place.put('1', '1');
   await place.settled();
-  await place.write(SKILL, 'an edit');
+  place.write(SKILL, 'an edit');
   expect(await place.next()).toMatchObject({ kind: 'cold', cause: 'edit' });
   await place.wire.request('runtime.restarted', { operationId: 'restarted-with-three' });
   await place.settled();
-  await place.write(SKILL, 'another edit');
+  place.write(SKILL, 'another edit');
   expect(await place.next()).toMatchObject({ kind: 'skill-content-only', reasons: { total: 1 } });
 });
 
@@ -167,7 +167,7 @@ it('edits that were there before the agent count as loaded if the runtime has re
   const before = await Place.open();
   await before.put('1', '1');
   const { root } = before.agent.layout;
-  await before.write(HOOK, 'edited and loaded');
+  before.write(HOOK, 'edited and loaded');
   // Times of files are as coarse as the tick of the kernel.
   await pause(50);
   const loader = createLoader({ roots: [root] });
@@ -175,13 +175,13 @@ it('edits that were there before the agent count as loaded if the runtime has re
   if (answer.admitted) await loader.loaded(answer.plugin, answer.plugin.generation);
   await before.agent.close();
   const again = await Place.open({}, root);
-  await again.write(SKILL, 'an edit');
+  again.write(SKILL, 'an edit');
   expect(await again.next()).toMatchObject({ kind: 'skill-content-only', reasons: { total: 1 } });
-  await again.write(HOOK, 'edited and not loaded');
+  again.write(HOOK, 'edited and not loaded');
   await again.next();
   await again.agent.close();
   const last = await Place.open({}, root);
-  await last.write(SKILL, 'another edit');
+  last.write(SKILL, 'another edit');
   expect(await last.next()).toMatchObject({ kind: 'cold', reasons: { total: 2 } });
 });
 
@@ -189,7 +189,7 @@ it('polls where it is told to, and watches nothing where that is switched off', 
   const polling = await Place.open({ AIRLOCK_WATCH: 'polling' });
   await polling.put('1', '1');
   await polling.settled();
-  await polling.write(SKILL, 'another text');
+  polling.write(SKILL, 'another text');
   expect(await polling.next()).toMatchObject({ kind: 'skill-content-only', cause: 'edit' });
 
   const off = await startTestAgent({ env: { AIRLOCK_WATCH: 'off' } });

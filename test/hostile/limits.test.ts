@@ -8,10 +8,13 @@ import { type Opened, beginOf, sha256Of } from '../_kit/bundle.ts';
 import { Fortress, MANIFEST, rulesIn } from '../_kit/fortress.ts';
 import { needMounts, tmpfsMount } from '../_kit/mounts.ts';
 import { file, gzip, pax, tar } from '../_kit/tar-builder.ts';
+import { until } from '../_kit/until.ts';
 
 const MIB = 1024 * 1024;
 const LIMITS = { AIRLOCK_MAX_UNPACKED: `${4 * MIB}`, AIRLOCK_MAX_ENTRIES: '50' };
-const fortress = Fortress.forAll({ env: LIMITS, patience: { stall: 300 } });
+const fortress = Fortress.forAll({ env: LIMITS });
+/** Waits so shortly that a busy machine cannot send much to it. */
+const impatient = Fortress.forAll({ patience: { stall: 300 } });
 
 const many = (count: number): Buffer[] => Array.from({ length: count }, (_, i) => file(`f${i}`));
 const bundleOf = (bytes: Buffer): { bytes: Buffer; sha256: string; size: number } => ({
@@ -72,10 +75,10 @@ describe('an archive that costs too much is refused', () => {
 
 describe('an upload that is not what was announced is refused', () => {
   it('98 a stalled upload', async () => {
-    await fortress.send(tar(MANIFEST));
-    await fortress.quiet();
-    const before = await fortress.look();
-    const wire = await fortress.wire();
+    await until(() => impatient.send(tar(MANIFEST)));
+    await impatient.quiet();
+    const before = await impatient.look();
+    const wire = await impatient.wire();
     const begin = beginOf('lint', bundleOf(tar(MANIFEST, file('a', 'x'))));
     const open = await wire.request<Opened>('install.begin', begin);
     wire.frame(open.stream, 0, tar(MANIFEST).subarray(0, 700));
@@ -84,8 +87,8 @@ describe('an upload that is not what was announced is refused', () => {
     expect((await wire.refusal('install.commit', { operationId: begin.operationId })).data.code).toBe(
       'DEADLINE',
     );
-    await fortress.quiet();
-    expect(await fortress.look()).toEqual(before);
+    await impatient.quiet();
+    expect(await impatient.look()).toEqual(before);
   });
 
   it('99 the size or the sha256 differs from what was declared', async () => {

@@ -30,7 +30,10 @@ const ARCHIVES: [what: string, code: string, env: Record<string, string>, bytes:
     'a million entries',
     'LIMIT_ENTRIES',
     {},
-    () => Buffer.concat(Array.from({ length: 100 }, (_, i) => entries(10_000 * Math.min(i, 6)))),
+    () => {
+      const first = Array.from({ length: 7 }, (_, i) => entries(10_000 * i));
+      return Buffer.concat([...first, ...Array.from({ length: 93 }, () => first[6] ?? Buffer.alloc(0))]);
+    },
   ],
   [
     '10 GB of zeros in one file',
@@ -55,14 +58,15 @@ const ARCHIVES: [what: string, code: string, env: Record<string, string>, bytes:
 const zeros = (): Buffer => times(160, gzipSync(Buffer.alloc(64 * MIB), { level: 1 }));
 
 describe('memory stays flat', () => {
-  it.for(ARCHIVES)('%s', { timeout: 120_000 }, async ([, code, env, make], ctx) => {
+  it.for(ARCHIVES)('%s', { timeout: 300_000 }, async ([, code, env, make], ctx) => {
     if (process.platform !== 'linux') ctx.skip('it reads memory from /proc');
+    // Made before there is a connection: it takes this process so long that it would count as dead.
+    const bytes = make();
     const program = await Program.open();
     onTestFinished(() => program.close());
     await program.serve(env);
     const pid = program.agent?.pid ?? 0;
     const wire = await Wire.start(addressOf(program), { token: program.token });
-    const bytes = make();
     const begin = beginOf('lint', { bytes, size: bytes.length, sha256: sha256Of(bytes) });
     const before = memoryOf(pid).now;
     const open = await wire.request<Opened>('install.begin', begin);

@@ -36,7 +36,7 @@ export function describeFaults(disk: keyof typeof DISKS, turns: 'each' | 'in tur
   describe.each(Object.keys(SCENES))(`on ${disk}, %s of which any one call fails`, (scene) => {
     it.for(turns === 'each' ? ways : inTurn)(
       'with $name leaves the old version or the new one, whole, and no litter',
-      { timeout: 120_000 },
+      { timeout: 300_000 },
       async ({ codes }, ctx) => {
         const good = await on((port, root) => runScene(scene, port, root, never));
         expect([good.answer?.status, good.litter]).toEqual(['installed', []]);
@@ -74,7 +74,7 @@ export function describeChangeFaults(
 ): void {
   const on = DISKS[disk] as OnDisk;
   describe(`on ${disk}, any one call fails once`, () => {
-    it.for(names)('during %s', { timeout: 120_000 }, async (name, ctx) => {
+    it.for(names)('during %s', { timeout: 300_000 }, async (name, ctx) => {
       const all = turns === 'each' ? CODES.map((code) => [code]) : [CODES];
       const broken: string[] = [];
       let tried = 0;

@@ -2,7 +2,7 @@ import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 
 import { type Loader, type Plugin, createLoader } from '../../loader/index.ts';
 import type { Layout } from '../../shared/layout.ts';
@@ -31,6 +31,9 @@ test('what has not changed is the same object again', async () => {
 });
 
 test('what was written a moment ago is read again: a second write may bear the same time', async () => {
+  // However long the install takes, it was a moment ago.
+  vi.useFakeTimers({ toFake: ['Date'] });
+  onTestFinished(() => void vi.useRealTimers());
   const layout = await makeRoot();
   const loader = createLoader({ roots: [layout.root] });
   await install(layout, 'lint');

@@ -56,9 +56,21 @@ test('importing the loader pulls in loader/, shared/, watch/, zod and yaml, and 
 
 /** The runtime under a uid of its own, to which `.staging` and `.previous` (0700) are closed. */
 const RUNTIME = `
+  import { once } from 'node:events';
+  import { syncBuiltinESMExports } from 'node:module';
+  import timers from 'node:timers/promises';
   import { createLoader } from './loader.mjs';
   const [root, name] = process.argv.slice(1);
-  process.stdout.write('ready');
+  const pause = timers.setTimeout;
+  timers.setTimeout = async (...all) => {
+    timers.setTimeout = pause;
+    syncBuiltinESMExports();
+    process.stdout.write('waits');
+    // However busy the machine is: it waits until the swap is over.
+    if (name === 'back') await once(process.stdin, 'data');
+    return pause(...all);
+  };
+  syncBuiltinESMExports();
   const began = performance.now();
   const loader = createLoader({ roots: [root] });
   const gate = await loader.gate(name);
@@ -84,10 +96,14 @@ test('a runtime that may not read .staging waits a moment for what may be in the
     ];
     const options = { uid: 65_534, gid: 65_534, cwd: '/' };
     const child = promisify(execFile)(process.execPath, [...args, layout.root, name], options);
+    const comeBack = async (): Promise<void> => {
+      await rename(layout.snapshot('back', LATER), layout.live('back'));
+      child.child.stdin?.end('it is back');
+    };
     child.child.stdout?.once('data', () => {
-      if (name === 'back') void rename(layout.snapshot('back', LATER), layout.live('back'));
+      if (name === 'back') void comeBack();
     });
-    return JSON.parse((await child).stdout.replace(/^ready/, '')) as {
+    return JSON.parse((await child).stdout.replace(/^waits/, '')) as {
       gate: object;
       millis: number;
       scan: object;

@@ -7,6 +7,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { hearLoaded } from '../../agent/hearing.ts';
 import type { EventBody } from '../../shared/events.ts';
 import { scratch } from '../_kit/agent.ts';
+import { until } from '../_kit/until.ts';
 
 it('is told when it is another generation, or the same again after the report was taken away', async () => {
   const directory = await scratch();
@@ -27,14 +28,14 @@ it('is told when it is another generation, or the same again after the report wa
     await rename(`${path}.tmp`, path);
   };
   await report('one');
-  await expect.poll(() => told).toHaveLength(1);
+  await until(() => expect(told).toHaveLength(1));
   await report('one');
   await report('two');
-  await expect.poll(() => told).toHaveLength(2);
+  await until(() => expect(told).toHaveLength(2));
   await rm(path);
-  await expect.poll(() => reported.length, { timeout: 10_000 }).toBeGreaterThanOrEqual(4);
+  await until(() => expect(reported.length).toBeGreaterThanOrEqual(4));
   await report('two');
-  await expect.poll(() => told).toHaveLength(3);
+  await until(() => expect(told).toHaveLength(3));
   const generations = told.map(({ data }) => 'generation' in data && data.generation);
   expect(generations).toEqual(['one', 'two', 'two']);
 });

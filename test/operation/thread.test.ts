@@ -3,12 +3,13 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 
-import { describe, expect, inject, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, inject, it, onTestFinished } from 'vitest';
 
 import { readAgentConfig } from '../../agent/config.ts';
 import { ENGINE, type Envelope, type FromEngine, type ToEngine } from '../../agent/worker/messages.ts';
 import { scratch } from '../_kit/agent.ts';
 import { paramsOf } from '../_kit/engines.ts';
+import { until } from '../_kit/until.ts';
 
 type Thread = { heard: Envelope<FromEngine>[]; say(task: number, message: ToEngine): void; staging: string };
 
@@ -31,11 +32,8 @@ async function startThread(): Promise<Thread> {
 }
 
 /** Waits until a task is over. @returns what was said, but the events, as `task:kind`. */
-async function until({ heard }: Thread, task: number): Promise<string> {
-  await vi.waitFor(
-    () => expect(heard.some((one) => one.task === task && one.message.kind === 'done')).toBe(true),
-    { timeout: 10_000 },
-  );
+async function over({ heard }: Thread, task: number): Promise<string> {
+  await until(() => expect(heard.some((one) => one.task === task && one.message.kind === 'done')).toBe(true));
   return heard
     .filter(({ message }) => message.kind !== 'event')
     .map((one) => `${one.task}:${one.message.kind}`)
@@ -52,7 +50,7 @@ describe('an engine thread', () => {
       thread.say(1, message);
     }
     thread.say(2, { kind: 'list' });
-    expect(await until(thread, 2)).toBe('1:listed 1:done 2:listed 2:done');
+    expect(await over(thread, 2)).toBe('1:listed 1:done 2:listed 2:done');
   });
 
   it('does not let an old task abort the next one', async () => {
@@ -63,7 +61,7 @@ describe('an engine thread', () => {
     thread.say(1, BYTES);
     thread.say(2, BYTES);
     thread.say(2, { kind: 'abort' });
-    expect(await until(thread, 2)).toBe('1:listed 1:done 2:opened 2:taken 2:done');
+    expect(await over(thread, 2)).toBe('1:listed 1:done 2:opened 2:taken 2:done');
   });
 
   it('works off what it is told in the order in which it was told, though writing takes time', async () => {
@@ -74,7 +72,7 @@ describe('an engine thread', () => {
     thread.say(1, { kind: 'commit' });
     // The commit fails: these bytes are no bundle. What was still to come belongs to nothing.
     thread.say(1, { kind: 'install' });
-    expect(await until(thread, 1)).toBe('1:opened 1:taken 1:taken 1:failed 1:done');
+    expect(await over(thread, 1)).toBe('1:opened 1:taken 1:taken 1:failed 1:done');
     const failed = thread.heard.flatMap(({ message }) => (message.kind === 'failed' ? [message.fault] : []));
     expect(failed).toMatchObject([{ code: 'DIGEST_MISMATCH', executed: 'no' }]);
   });
@@ -83,6 +81,6 @@ describe('an engine thread', () => {
     const thread = await startThread();
     thread.say(1, { kind: 'verify', plugin: 'nothing' });
     thread.say(2, { kind: 'list' });
-    expect(await until(thread, 2)).toBe('1:failed 1:done 2:listed 2:done');
+    expect(await over(thread, 2)).toBe('1:failed 1:done 2:listed 2:done');
   });
 });

@@ -3,7 +3,7 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { expect, it, onTestFinished, vi } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 
 import { watchPlugins } from '../../agent/watching.ts';
 import type { EventBody } from '../../shared/events.ts';
@@ -11,6 +11,7 @@ import { createIgnore } from '../../shared/tree.ts';
 import type { Admission } from '../../watch/ports.ts';
 import { scratch } from '../_kit/agent.ts';
 import { FakeClock } from '../_kit/clock.ts';
+import { until as patiently } from '../_kit/until.ts';
 
 const STAMP = '20260508T141530123Z-9f86d081';
 const LATER = '20260509T141530123Z-0a1b2c3d';
@@ -53,13 +54,10 @@ async function begin(admission: (path: string) => Promise<Admission>) {
   onTestFinished(() => watching.close());
   /** Lets bursts settle until something is so. */
   const until = (look: () => void): Promise<void> =>
-    vi.waitFor(
-      () => {
-        clock.advance(100);
-        look();
-      },
-      { timeout: 10_000, interval: 20 },
-    );
+    patiently(() => {
+      clock.advance(100);
+      look();
+    });
   const isOn = (): void => expect(watching.status().mode).toBe('on');
   const during = (work: Promise<void>): void => {
     doing = work;
@@ -88,7 +86,7 @@ it('a watcher that cannot begin is started again after growing pauses, and tells
   });
   const growing = [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000];
   for (const [i, millis] of growing.entries()) {
-    await vi.waitFor(() => expect(pauses).toEqual(growing.slice(0, i + 1)), { timeout: 10_000 });
+    await patiently(() => expect(pauses).toEqual(growing.slice(0, i + 1)));
     expect(watching.status().mode).toBe('failed');
     clock.advance(millis - 1);
     await pause(5);
@@ -96,7 +94,7 @@ it('a watcher that cannot begin is started again after growing pauses, and tells
     works = i === growing.length - 1;
     clock.advance(1);
   }
-  await vi.waitFor(isOn);
+  await patiently(isOn);
   const { notices } = watching.status();
   expect(notices).toHaveLength(growing.length);
   expect(new Set(notices)).toEqual(new Set([expect.stringContaining('no thread')]));
@@ -109,7 +107,7 @@ it('one that breaks whenever something changes is not started again and again in
     return admitted(path);
   });
   for (const [i, millis] of [1000, 2000, 4000].entries()) {
-    await vi.waitFor(isOn);
+    await patiently(isOn);
     works = false;
     await writeFile(join(live, SKILL), `change ${i}`);
     await until(() => expect(watching.status().mode).toBe('failed'));
@@ -117,10 +115,10 @@ it('one that breaks whenever something changes is not started again and again in
     works = true;
     clock.advance(millis);
   }
-  await vi.waitFor(isOn);
+  await patiently(isOn);
   // Each time it runs again how it all is now is told, for nobody knows what was edited meanwhile.
   const snapshot = { type: 'snapshot', data: { plugins: { items: [], total: 0 } } };
-  await vi.waitFor(() => expect(told).toEqual([snapshot, snapshot, snapshot]));
+  await patiently(() => expect(told).toEqual([snapshot, snapshot, snapshot]));
   // It ran for long: what breaks it now is something new.
   clock.advance(100_000);
   works = false;
@@ -135,7 +133,7 @@ it('it ends, and is not started again, while it waits to be started', async () =
     asked += 1;
     throw new Error('no thread');
   });
-  await vi.waitFor(() => expect(watching.status().mode).toBe('failed'));
+  await patiently(() => expect(watching.status().mode).toBe('failed'));
   await watching.close();
   const before = asked;
   clock.advance(1_000_000);
@@ -146,7 +144,7 @@ it('it ends, and is not started again, while it waits to be started', async () =
 it('what is half-way there in the middle of an operation is not told as an edit', async () => {
   let now: (path: string) => Admission = (path) => admitted(path);
   const { root, live, told, watching, until, isOn, during } = await begin(async (path) => now(path));
-  await vi.waitFor(isOn);
+  await patiently(isOn);
   let end = (): void => undefined;
   during(new Promise((resolve) => (end = resolve)));
   // As where a version is copied out of an image layer: first its marker goes, then all the rest.
@@ -178,7 +176,7 @@ it('a hot edit is not told behind an operation that came after it', async () => 
   const { live, told, watching, until, isOn, during } = await begin(async (path) =>
     admitted(path, installId),
   );
-  await vi.waitFor(isOn);
+  await patiently(isOn);
   let end = (): void => undefined;
   let waits = 0;
   during(new Promise((resolve) => (end = resolve)));

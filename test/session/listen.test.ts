@@ -1,28 +1,20 @@
 /** The door: who is let in, and what becomes of those who behave badly. Real sockets, on the loopback. */
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
-import { type Socket, connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 
 import { HEALTH_PATH, PROTOCOL, WIRE } from '../../shared/rpc.ts';
 import { type TestAgent, TOKEN, scratch, startTestAgent } from '../_kit/agent.ts';
+import { rawSocket } from '../_kit/raw-socket.ts';
+import { until } from '../_kit/until.ts';
 import { Wire, ask, bearer } from '../_kit/wire.ts';
 
 afterEach(() => {
   vi.useRealTimers();
 });
-
-/** A connection that says what it is told, and that never closes its own side unless it is told to. */
-async function rawSocket({ host, port }: TestAgent): Promise<Socket> {
-  const socket = connect({ host, port, allowHalfOpen: true });
-  socket.on('error', () => undefined);
-  onTestFinished(() => void socket.destroy());
-  await once(socket, 'connect');
-  return socket;
-}
 
 const alive = async (agent: TestAgent): Promise<void> => {
   expect((await ask(agent, { path: HEALTH_PATH, upgrade: false })).status).toBe(200);
@@ -109,7 +101,6 @@ describe('who knocks', () => {
     ]) {
       const socket = await rawSocket(agent);
       // However the agent hangs up, with what it has not read still on the way or without.
-      socket.on('error', () => undefined);
       const gone = new Promise((resolve) => {
         socket.once('end', resolve).once('close', resolve);
       });
@@ -122,13 +113,14 @@ describe('who knocks', () => {
   it('is told 429 beyond the 64th connection, and let in again when one has left', async () => {
     const agent = await startTestAgent();
     const wires: Wire[] = [];
+    // Whoever does not start its session is let go of while the others still come.
     for (let i = 0; i < WIRE.connections; i += 1) {
-      wires.push(await Wire.connect(agent));
+      wires.push(await Wire.start(agent));
     }
     expect((await ask(agent, { headers: bearer() })).status).toBe(429);
     expect((await ask(agent)).status).toBe(401);
     await wires[0]?.vanish();
-    await vi.waitFor(async () => expect((await ask(agent, { headers: bearer() })).status).toBe(101));
+    await until(async () => expect((await ask(agent, { headers: bearer() })).status).toBe(101));
   });
 
   it('is known by a token that was put into the file while the agent ran', async () => {
@@ -238,6 +230,8 @@ describe('who is let in', () => {
   });
 
   it('is closed with 1008 when it does not read, however much it asks', async () => {
+    // No pings: whoever does not read answers none, and asking so much may take longer than it may be silent.
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
     const agent = await startTestAgent();
     const slow = await Wire.start(agent);
     const other = await Wire.start(agent);
@@ -293,6 +287,6 @@ describe('the end of the agent', () => {
     await rawSocket(agent);
     await agent.close();
     // Our two ends are left, theirs are not.
-    await vi.waitFor(() => expect(sockets()).toBeLessThanOrEqual(before + 2));
+    await until(() => expect(sockets()).toBeLessThanOrEqual(before + 2));
   });
 });

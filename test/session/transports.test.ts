@@ -7,12 +7,13 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { connect as tlsConnect } from 'node:tls';
 
-import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 
 import { type ConnectOptions, type Reach, connect } from '../../client/connect.ts';
 import { readAgentConfig } from '../../agent/config.ts';
 import { type TestAgent, TOKEN, scratch, startTestAgent } from '../_kit/agent.ts';
 import { type Pair, canCertify, makeAuthority, makeCertificate } from '../_kit/certificates.ts';
+import { until } from '../_kit/until.ts';
 
 async function reach(url: string, options: Partial<ConnectOptions> = {}): Promise<Reach> {
   const answer = await connect({ url, token: TOKEN, client: 'test', ...options });
@@ -85,7 +86,7 @@ describe('TLS', () => {
     await new Promise((resolve) => setTimeout(resolve, 2500));
     expect(await shown()).toBe('agent');
     await copyFile(next.key, own.key);
-    await vi.waitFor(async () => expect(await shown()).toBe('next'), { timeout: 10_000, interval: 200 });
+    await until(async () => expect(await shown()).toBe('next'), 200);
     await writeFile(own.cert, 'garbage');
     await new Promise((resolve) => setTimeout(resolve, 2500));
     expect(await shown()).toBe('next');
@@ -170,6 +171,7 @@ describe('a Unix socket', () => {
     });
     onTestFinished(() => watcher.close());
     await start(join(folder, 's'));
+    await until(() => expect(modes.size).toBeGreaterThan(0));
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(modes).toEqual(new Set([0]));
     expect(await readdir(folder)).toEqual(['s']);

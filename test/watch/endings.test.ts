@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 
 import { createLoader } from '../../loader/index.ts';
 import { createIgnore } from '../../shared/tree.ts';
@@ -13,6 +13,7 @@ import type { Admission, Eyes, Ports } from '../../watch/ports.ts';
 import { createWatch } from '../../watch/watch.ts';
 import { FakeClock } from '../_kit/clock.ts';
 import { install, makeRoot } from '../_kit/loader-root.ts';
+import { until } from '../_kit/until.ts';
 
 function room(
   root: string,
@@ -112,7 +113,7 @@ test('one that is closed while it sees who is there waits for nobody afterwards'
   ready = new Promise((resolve) => (go = resolve));
   stir(undefined);
   clock.advance(300);
-  await vi.waitFor(() => expect(opened).toBe(before + 1));
+  await until(() => expect(opened).toBe(before + 1));
   const closed = watch.close();
   go();
   await closed;
@@ -134,7 +135,7 @@ test('names that never were plugins and are gone cost nothing', async () => {
     stir(`tmp-${i}`);
   }
   clock.advance(300);
-  await vi.waitFor(() => {
+  await until(() => {
     clock.advance(300);
     // Whoever is known is looked at when nobody can say what changed.
     stir(undefined);

@@ -138,7 +138,7 @@ test('a process whose watches are really used up polls and says so', async (ctx)
   const layout = await makeRoot();
   await install(layout, 'lint', FILES);
   const run = (command: string) =>
-    promisify(execFile)('unshare', ['-Ur', 'sh', '-c', command], { timeout: 20_000 }).catch(String);
+    promisify(execFile)('unshare', ['-Ur', 'sh', '-c', command], { timeout: 60_000 }).catch(String);
   const limit = '/proc/sys/user/max_inotify_watches';
   const can = await run(`echo 2 > ${limit} && cat ${limit}`);
   if (typeof can === 'string') ctx.skip(`no user namespace with a limit of its own: ${can.split('\n')[0]}`);

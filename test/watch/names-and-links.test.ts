@@ -171,4 +171,4 @@ test('directories that come while their own is being opened are not forgotten', 
     await watched.close();
     expect(lost).toEqual([]);
   }
-}, 60_000);
+});

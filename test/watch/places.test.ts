@@ -2,7 +2,7 @@
 import { mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { expect, onTestFinished, test, vi } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 
 import { deferred } from '../../agent/operation/deferred.ts';
 import { createIgnore } from '../../shared/tree.ts';
@@ -13,6 +13,7 @@ import { createWatch } from '../../watch/watch.ts';
 import { scratch } from '../_kit/agent.ts';
 import { FakeClock } from '../_kit/clock.ts';
 import { install, makeRoot, yamlOf } from '../_kit/loader-root.ts';
+import { until } from '../_kit/until.ts';
 import { watching } from '../_kit/watching.ts';
 
 test('so many work at once, the others in their order, also after one that failed', async () => {
@@ -34,7 +35,7 @@ test('so many work at once, the others in their order, also after one that faile
   ends[2]?.();
   ends[1]?.();
   await work[1];
-  await expect.poll(() => begun).toEqual([0, 1, 2, 3, 4]);
+  await until(() => expect(begun).toEqual([0, 1, 2, 3, 4]));
   for (const end of ends) end();
   await Promise.all(work.slice(1));
 });
@@ -88,15 +89,12 @@ test('a plugin whose look takes long keeps no other one waiting', async () => {
   const look = deferred<void>();
   busy = look.promise;
   const after = (count: number): Promise<void> =>
-    vi.waitFor(
-      () => {
-        clock.advance(300);
-        expect(told).toHaveLength(count);
-      },
-      { timeout: 10_000, interval: 20 },
-    );
+    until(() => {
+      clock.advance(300);
+      expect(told).toHaveLength(count);
+    });
   await writeFile(join(root, 'slow/rules.md'), '');
-  await vi.waitFor(() => expect(clock.running).toBeGreaterThan(1));
+  await until(() => expect(clock.running).toBeGreaterThan(1));
   clock.advance(300);
   await writeFile(join(root, 'lint/rules.md'), '');
   await after(1);

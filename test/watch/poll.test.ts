@@ -9,6 +9,7 @@ import { POLL_MILLIS, pollingEyes } from '../../watch/poll.ts';
 import type { Clock } from '../../watch/ports.ts';
 import { scratch } from '../_kit/agent.ts';
 import { FakeClock } from '../_kit/clock.ts';
+import { until } from '../_kit/until.ts';
 
 /** What happens on the disk just before the stats of a path are asked for. */
 const hooks = vi.hoisted(() => new Map<string, () => Promise<unknown>>());
@@ -43,7 +44,7 @@ test('what is renamed under a look is told by both names, in the same look', asy
   });
   onTestFinished(() => hooks.clear());
   clock.advance(POLL_MILLIS);
-  await vi.waitFor(() => expect(clock.running).toBe(1));
+  await until(() => expect(clock.running).toBe(1));
   expect(asked).toBe(1);
   expect(new Set(told)).toEqual(new Set(['now', 'old']));
 });
@@ -73,7 +74,7 @@ test('polling rests for twenty times as long as a look takes, for a second at le
   for (takes of [10, 400]) {
     const before = rests.length;
     go();
-    await vi.waitFor(() => expect(rests.length).toBe(before + 1));
+    await until(() => expect(rests.length).toBe(before + 1));
   }
   await watched.close();
   expect(rests).toEqual([1000, 1000, 8000]);
@@ -101,7 +102,7 @@ test('what was changed since a look began was perhaps not told by it', async () 
   });
   onTestFinished(() => hooks.clear());
   clock.advance(POLL_MILLIS);
-  await vi.waitFor(() => expect(clock.running).toBe(1));
+  await until(() => expect(clock.running).toBe(1));
   expect(during).toEqual([{ at: expect.any(Number), seen: opened }]);
   expect(seen?.()).toBeGreaterThan(opened ?? Infinity);
   expect(seen?.()).toBeLessThan(during[0]?.at ?? 0);

@@ -1,5 +1,6 @@
 /** What a runtime reports as loaded, late or of another version, under the eyes of its own watcher. */
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { renameSync, writeFileSync } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
@@ -34,14 +35,15 @@ async function runtime() {
     return answer.plugin;
   };
   const write = async (path: string, text: string): Promise<void> => {
-    await writeFile(join(layout.live('lint'), path), text);
+    // In one go: the watcher, which lives in this process, never sees the file empty.
+    writeFileSync(join(layout.live('lint'), path), text);
     await pause(TICKS_MILLIS);
   };
   const swap = async (skill: string, hook: string): Promise<void> => {
     const staged = join(layout.staging, 'lint');
     await install(layout, 'lint', files(skill, hook), LATER, staged);
-    await rename(layout.live('lint'), join(layout.previous, 'lint'));
-    await rename(staged, layout.live('lint'));
+    renameSync(layout.live('lint'), join(layout.previous, 'lint'));
+    renameSync(staged, layout.live('lint'));
     await pause(TICKS_MILLIS);
   };
   return { layout, loader, next, found, write, swap };
@@ -147,6 +149,6 @@ test('a plugin that has come and is reported is loaded', async () => {
   await install(layout, 'fresh', { [SKILL]: 'one', 'plugin.yaml': yamlOf('fresh') });
   expect(await next()).toMatchObject({ plugin: 'fresh', kind: 'cold' });
   await loader.loaded('fresh', await loader.read('fresh', (_root, { generation }) => generation));
-  await writeFile(join(layout.live('fresh'), SKILL), 'two');
+  writeFileSync(join(layout.live('fresh'), SKILL), 'two');
   expect(await next()).toMatchObject({ plugin: 'fresh', ...HOT });
 });
