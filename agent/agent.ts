@@ -165,6 +165,7 @@ function restarterOf({ restart }: AgentConfig, { loads }: Workshop, log: Log): R
           return loads.begin();
         },
         loaded: (began) => loads.loaded(began, 'restart-command'),
+        ended: () => loads.ended(),
         log,
       });
 }

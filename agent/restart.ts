@@ -25,6 +25,8 @@ export type RestartOptions = {
   begin: () => Promise<Began>;
   /** A restart has ended well: what was live when it began is loaded. */
   loaded: (began: Began) => Promise<void>;
+  /** A restart is over, well or not, and what it has loaded is noted. */
+  ended?: () => void;
   log: Pick<Log, 'info' | 'error'>;
 };
 
@@ -78,6 +80,7 @@ export class Restarter {
         this.#options.log.error({ err: error }, 'restart failed');
       })
       .finally(() => {
+        this.#options.ended?.();
         this.#running = undefined;
         if (this.#due) {
           this.want();

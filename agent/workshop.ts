@@ -116,6 +116,7 @@ export function openWorkshop(config: WorkConfig, { workerFile, clock, tell, comp
     owner,
     tell,
     complain: (fault) => complain(fault, fault.stack),
+    restartRuns: undefined,
   };
   const locks = createLocks(layout.locks, owner);
   const { root, loadedDir, policy, durability } = config;
@@ -123,7 +124,8 @@ export function openWorkshop(config: WorkConfig, { workerFile, clock, tell, comp
   if (durability === 'none') {
     noteVolatile(ground);
   }
-  const data: EngineData = { kind: ENGINE, root, loadedDir, policy, durability, owner };
+  const restartRuns = policy.restarts === 'command' ? new Int32Array(new SharedArrayBuffer(4)) : undefined;
+  const data: EngineData = { kind: ENGINE, root, loadedDir, policy, durability, owner, restartRuns };
   const makePool = (max: number): Pool => new Pool({ file: workerFile, data, max, idleMillis: IDLE_MILLIS });
   const installs = makePool(INSTALL_THREADS);
   const tasks = makePool(TASK_THREADS);
@@ -145,7 +147,7 @@ export function openWorkshop(config: WorkConfig, { workerFile, clock, tell, comp
   const holds = new Holds({ locks, clock, wait: config.patience.lock, recover });
   const lanes = new Lanes();
   const changes = new Changes(ask, holds, lanes);
-  const loads = new Loads(ask, holds, lanes, clock);
+  const loads = new Loads(ask, holds, lanes, clock, restartRuns);
   const around = {
     pool: new Turns(installs, clock),
     lanes,

@@ -43,7 +43,10 @@ export async function listRoot({ given, env, signal, output }: Context): Promise
     signal.throwIfAborted();
     drifted.push(await withDrift(info, loader, { root, ignore }));
   }
-  const noted = drifted.map(async (info) => ({ ...info, ...(await notesIn(layout, info.name)) }));
+  const noted = drifted.map(async (info) => ({
+    ...info,
+    ...(await notesIn(layout, info.name, info.installId)),
+  }));
   const names = new Set(found.map(({ name }) => name));
   const others = (await remembered(layout)).filter((name) => !names.has(name));
   const absent = others.map((name) => absentInfo(name, loader, layout));
@@ -74,11 +77,11 @@ async function withDrift(
 }
 
 /** What the state and the runtime's report say; nothing where they cannot be read. */
-async function notesIn(layout: Layout, name: string): Promise<Notes> {
+async function notesIn(layout: Layout, name: string, live: string | null | undefined): Promise<Notes> {
   const [state = '', loaded = ''] = await Promise.all(
     [layout.stateOf(name), layout.loadedOf(name)].map((path) => readFile(path, 'utf8').catch(() => '')),
   );
-  return notesOf(readState(state), readLoaded(loaded)?.generation);
+  return notesOf(readState(state), readLoaded(loaded)?.generation, live);
 }
 
 /** The plugins of which something is noted, as far as that can be seen. */
@@ -94,7 +97,7 @@ async function absentInfo(
   loader: Pick<Loader, 'gate'>,
   layout: Layout,
 ): Promise<PluginInfo | undefined> {
-  const notes = await notesIn(layout, name);
+  const notes = await notesIn(layout, name, null);
   const absence = absenceOf(notes);
   if (absence === undefined) {
     return undefined;

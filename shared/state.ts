@@ -20,17 +20,31 @@ export const pendingSchema = z.object({
    * may have loaded what was live then.
    */
   earlier: z.enum(['promised', 'begun']).optional(),
+  /**
+   * Paths of which something else may be loaded than `against` has of them: edited in place before, or of a version that a
+   * restart may have read which has ended. Empty for the plugin as a whole.
+   */
+  edited: z.array(z.string()).optional(),
   reasons: cutSchema(reasonSchema),
 });
 export type Pending = z.infer<typeof pendingSchema>;
 
 /**
- * Whether a change still waits to be loaded: what the runtime has said since it was made ends that.
+ * Whether a change still waits to be loaded. That what waits is loaded ends it; that a version before it is does not, as long
+ * as it is live.
  *
  * @param loaded the generation that the runtime says it has loaded.
+ * @param live the version that is live; null for none, undefined for one without a name.
  */
-export const isPending = (pending: Pending | undefined, loaded: string | undefined): pending is Pending =>
-  pending !== undefined && (loaded === undefined || loaded === pending.against);
+export const isPending = (
+  pending: Pending | undefined,
+  loaded: string | undefined,
+  live: string | null | undefined,
+): pending is Pending =>
+  pending !== undefined &&
+  (loaded === undefined ||
+    loaded === pending.against ||
+    (loaded !== pending.installId && live === pending.installId));
 
 /** Whether a restart was promised that is still to be made. */
 export const isPromised = ({ restarting, earlier }: Pending): boolean => restarting || earlier === 'promised';
@@ -77,13 +91,18 @@ export type Notes = {
 
 /**
  * @param state undefined: it cannot be read. @param loaded the generation that the runtime says it has loaded.
+ * @param live the version that is live; null for none, undefined for one without a name.
  */
-export function notesOf(state: PluginState | undefined, loaded: string | undefined): Notes {
+export function notesOf(
+  state: PluginState | undefined,
+  loaded: string | undefined,
+  live: string | null | undefined,
+): Notes {
   const { trouble, pending } = state ?? NO_STATE;
   return {
     ...(trouble === undefined ? {} : { trouble: { what: trouble.what, todo: trouble.todo } }),
     ...(loaded === undefined ? {} : { loaded }),
-    ...(isPending(pending, loaded) ? { pending } : {}),
+    ...(isPending(pending, loaded, live) ? { pending } : {}),
   };
 }
 

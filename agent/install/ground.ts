@@ -43,6 +43,8 @@ export type Ground = {
   tell: (event: EventBody) => void;
   /** Where failures go that change nothing for who asked. */
   complain: (fault: Fault) => void;
+  /** Whether a restart of the agent's own runs; undefined: it makes none. */
+  restartRuns: (() => boolean) | undefined;
 };
 
 /** What it takes to look, and to change nothing. */

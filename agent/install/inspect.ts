@@ -56,7 +56,12 @@ export function listPlugins(ground: Ground): PluginInfo[] {
 /** One plugin; undefined if there is nothing to say of that name. */
 export function getPlugin(ground: Ground, name: string): PluginInfo | undefined {
   const judgement = inspect(ground, name);
-  const notes = notesOf(stateOf(ground, name), loadedGeneration(ground, name));
+  const live = judgement?.admitted === true ? judgement.installId : undefined;
+  const notes = notesOf(
+    stateOf(ground, name),
+    loadedGeneration(ground, name),
+    judgement === undefined ? null : live,
+  );
   if (judgement === undefined) {
     const absence = absenceOf(notes);
     return absence === undefined ? undefined : { name, ...absence, ...notes };

@@ -1,5 +1,5 @@
 /** What a runtime is taken to have loaded: what it says, or, where it has said nothing, what was live before. */
-import { type Basis, classify, isSkill } from '../../shared/classify.ts';
+import { type Basis, type Verdict, classify, isSkill } from '../../shared/classify.ts';
 import { Fault } from '../../shared/fault.ts';
 import type { Intent } from '../../shared/intent.ts';
 import { type Loaded, readLoaded } from '../../shared/loaded.ts';
@@ -34,11 +34,9 @@ export function loadedRecord({ disk, layout }: Ground, plugin: string): Loaded |
 export const loadedGeneration = (ground: Ground, plugin: string): string | undefined =>
   loadedRecord(ground, plugin)?.generation;
 
-/** The cold change that waits to be loaded; one that the runtime has said something since waits no more. */
-export function pendingOf(ground: Ground, plugin: string): Pending | undefined {
-  const pending = stateOf(ground, plugin)?.pending;
-  return isPending(pending, loadedGeneration(ground, plugin)) ? pending : undefined;
-}
+/** The cold change that waits to be loaded; one that the runtime says it has loaded waits no more. */
+export const pendingOf = (ground: Ground, plugin: string): Pending | undefined =>
+  loadingOf(ground, plugin, lookAtLive(ground, plugin)).pending;
 
 /** What is known of the loading of a plugin, of one look at its records. */
 export type Loading = {
@@ -50,18 +48,19 @@ export type Loading = {
    * that is still pending was made; else what is live.
    */
   generation: string | null;
-  /** A restart has told what is loaded, not the runtime: nobody says when skills are read again. */
-  byRestart: boolean;
+  /** Somebody has said what is loaded, so that nothing else is until that is said as well. */
+  reported: boolean;
 };
 
 export function loadingOf(ground: Ground, plugin: string, live: Intent['from']): Loading {
   const state = stateOf(ground, plugin);
   const said = loadedRecord(ground, plugin);
   const loaded = said?.generation;
-  const pending = isPending(state?.pending, loaded) ? state?.pending : undefined;
+  const version = live === null ? null : (live.installId ?? undefined);
+  const pending = isPending(state?.pending, loaded, version) ? state?.pending : undefined;
   const before = live === null ? null : (live.installId ?? UNKNOWN);
   const generation = loaded ?? (pending === undefined ? before : pending.against);
-  return { known: state !== undefined, pending, generation, byRestart: said?.by !== undefined };
+  return { known: state !== undefined, pending, generation, reported: said !== undefined };
 }
 
 /** The generation that is taken to be loaded; null for none. */
@@ -121,9 +120,29 @@ export function basisOf(
       why: `nobody can say what the files of the loaded version were (${generation})`,
     };
   }
-  const edited =
-    generation === live.installId ? editsOf(drift) : changedSince(ground, plugin, live, loading, drift);
+  const { pending } = loading;
+  const between = pending && mayBeLoaded(pending) ? changedSince(ground, plugin, live, loading) : [];
+  const edited = [...editsBefore(ground, plugin, live, drift, loading), ...between];
   return { kind: 'tree', list: receipt.list, edited: [...new Set(edited)] };
+}
+
+/**
+ * The paths of which something else may be loaded than what is taken to be, whatever has become of what waits: edited in
+ * place of what may be loaded, or changed since with nothing waiting.
+ */
+export function editsBefore(
+  ground: Ground,
+  plugin: string,
+  live: Intent['from'],
+  drift: readonly Drifted[],
+  loading: Loading,
+): readonly string[] {
+  const { generation, pending } = loading;
+  if (pending === undefined) {
+    return [...editsOf(drift), ...changedSince(ground, plugin, live, loading)];
+  }
+  const isMaybeLoaded = generation === live?.installId || mayBeLoaded(pending);
+  return [...(pending.edited ?? []), ...(isMaybeLoaded ? editsOf(drift) : [])];
 }
 
 /** A skill by its path alone would be hot: where one came, went or changed its mode the whole plugin is named as well. */
@@ -143,16 +162,41 @@ const editsOf = (drift: readonly Drifted[]): readonly string[] =>
 function changedSince(
   ground: Ground,
   plugin: string,
-  live: NonNullable<Intent['from']>,
-  { generation, pending, byRestart }: Loading,
-  drift: readonly Drifted[],
+  live: Intent['from'],
+  { generation, pending }: Loading,
 ): readonly string[] {
-  if (generation === null || !(pending === undefined ? byRestart : mayBeLoaded(pending))) {
+  if (live === null || generation === live.installId) {
     return [];
   }
+  const { kind, reasons } = difference(ground, plugin, generation, live.installId);
+  const between = [...(pending?.reasons.items ?? []), ...reasons].map(({ path }) => path);
+  return named(between, pending !== undefined || kind === 'cold');
+}
+
+function difference(ground: Ground, plugin: string, from: string | null, to: string | null): Verdict {
   const listOf = (installId: string | null): readonly FileEntry[] | undefined =>
     installId === null ? undefined : receiptOf(ground, plugin, installId)?.list;
-  const { kind, reasons } = classify(listOf(generation), listOf(live.installId), { ignore: ground.ignore });
-  const between = [...(pending?.reasons.items ?? []), ...reasons].map(({ path }) => path);
-  return [...editsOf(drift), ...named(between, pending !== undefined || kind === 'cold')];
+  return classify(listOf(from), listOf(to), { ignore: ground.ignore });
+}
+
+/**
+ * The paths of which a restart may have read something else than the version that was live when it began: of all that
+ * came since. The plugin as a whole where nobody can say any more.
+ */
+export function readSince(ground: Ground, plugin: string, began: string | null): readonly string[] {
+  const paths = new Set<string>();
+  const seen = new Set<string>();
+  let next = lookAtLive(ground, plugin)?.installId ?? null;
+  while (next !== began) {
+    const receipt = next === null || seen.has(next) ? undefined : receiptOf(ground, plugin, next);
+    if (next === null || receipt === undefined) {
+      return [''];
+    }
+    seen.add(next);
+    const { kind, reasons } = difference(ground, plugin, began, next);
+    const differing = reasons.map(({ path }) => path);
+    named(differing, kind === 'cold').forEach((path) => paths.add(path));
+    next = receipt.replaced;
+  }
+  return [...paths];
 }

@@ -79,6 +79,15 @@ export const unreadable = ({ layout }: Ground, plugin: string): Fault =>
     hint: `Look at ${layout.stateOf(plugin)} and correct or remove it`,
   });
 
+/** Edits that are written down; of more, only that the plugin as a whole may be loaded otherwise. */
+const EDITS_MAX = 20;
+
+/** What may be loaded otherwise, as it is written down. */
+export function notedEdits(paths: readonly string[]): Pick<Pending, 'edited'> {
+  const edited = [...new Set(paths)];
+  return edited.length === 0 ? {} : { edited: edited.length > EDITS_MAX ? [''] : edited };
+}
+
 /**
  * Writes down what waits to be loaded; undefined: nothing does.
  *

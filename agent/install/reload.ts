@@ -12,8 +12,8 @@ import type { FileEntry } from '../../shared/tree.ts';
 import { readText } from '../disk/record.ts';
 import type { Drifted } from './drift.ts';
 import type { Ground } from './ground.ts';
-import { basisOf, liveDrift, loadingOf } from './loaded.ts';
-import { putPending, unreadable } from './notes.ts';
+import { type Loading, basisOf, editsBefore, liveDrift, loadingOf } from './loaded.ts';
+import { notedEdits, putPending, unreadable } from './notes.ts';
 import { removeLoaded } from './reports.ts';
 
 /** Reasons that are written down; more are counted. */
@@ -41,11 +41,19 @@ export type Outlook = {
   takeBack: () => void;
 };
 
-/** A promise outlives the change that it was made for: its restart may take the next one, or begin before it. */
-function earlierOf(before: Pending | undefined): Pick<Pending, 'earlier'> {
-  const earlier = before !== undefined && isPromised(before) ? 'promised' : before?.earlier;
+/**
+ * A promise outlives the change that it was made for: its restart may take the next one, or begin before it. One that runs
+ * just now may take whatever comes.
+ */
+function earlierOf(ground: Ground, before: Pending | undefined): Pick<Pending, 'earlier'> {
+  const running = ground.restartRuns?.() === true ? 'begun' : undefined;
+  const earlier = before !== undefined && isPromised(before) ? 'promised' : (before?.earlier ?? running);
   return earlier === undefined ? {} : { earlier };
 }
+
+/** Whether a cold change is to be noted: nobody else is known to see to its restart, or somebody tells of its end. */
+const isNoted = (ground: Ground, restart: boolean, { pending, reported }: Loading): boolean =>
+  !restart || ground.policy.restarts === 'command' || pending !== undefined || reported;
 
 /** Judges a change before it is made. Throws what the disk throws, if it has to be written down and cannot be. */
 export function foresee(ground: Ground, subject: Subject): Outlook {
@@ -57,16 +65,16 @@ export function foresee(ground: Ground, subject: Subject): Outlook {
   const drift = liveDrift(ground, plugin, from);
   const verdict = classifyLoaded(basisOf(ground, plugin, from, drift, loading), next?.files, options);
   const reload = reloadOf(verdict, restart);
-  const isLeft = !restart || ground.policy.restarts === 'command' || before !== undefined;
   const pending: Pending | undefined =
-    reload.action === 'restart' && isLeft
+    reload.action === 'restart' && isNoted(ground, restart, loading)
       ? {
           at: new Date(ground.now()).toISOString(),
           operationId,
           installId: next?.installId ?? null,
           against,
           restarting: reload.restarting,
-          ...earlierOf(before),
+          ...earlierOf(ground, before),
+          ...notedEdits(editsBefore(ground, plugin, from, drift, loading)),
           reasons: {
             items: firstOf(verdict.reasons.slice(0, NOTED_MAX)),
             total: verdict.reasons.length,

@@ -1,18 +1,19 @@
 /** What counts as loaded after a restart that somebody has reported, or that the agent has made itself. */
 import { dirname, join } from 'node:path';
 
-import { classifyLoaded } from '../../shared/classify.ts';
+import { type Basis, classifyLoaded } from '../../shared/classify.ts';
 import { cut } from '../../shared/cut.ts';
 import { toFault } from '../../shared/fault.ts';
 import { loadedDraft } from '../../shared/loaded.ts';
 import { isPluginName } from '../../shared/name.ts';
 import { type Pending, isPromised, mayBeLoaded } from '../../shared/state.ts';
+import type { FileEntry } from '../../shared/tree.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { errorCode } from '../disk/port.ts';
 import { removeTree, syncDirectory, writeDurably } from '../disk/record.ts';
 import type { Ground } from './ground.ts';
-import { basisOf, loadedRecord, pendingOf } from './loaded.ts';
-import { putPending } from './notes.ts';
+import { loadedRecord, pendingOf, readSince } from './loaded.ts';
+import { notedEdits, putPending } from './notes.ts';
 import { receiptOf, stateOf } from './records.ts';
 import { lookAtLive } from './slot.ts';
 
@@ -100,13 +101,19 @@ export function noteLoaded(
   // With a plugin that is removed goes what was said of it: what waits to be unloaded knows what that was.
   const before =
     said?.generation ?? (generation === null ? pendingOf(ground, plugin)?.against : null) ?? null;
+  const loaded = isSaidSince ? said.generation : generation;
+  const waits = stateOf(ground, plugin)?.pending !== undefined;
   try {
-    if (!isSaidSince && generation === null) {
-      removeTree(ground.disk, ground.layout.loadedOf(plugin));
-    } else if (!isSaidSince && generation !== null) {
-      putLoaded(ground, plugin, generation, began);
+    // What waits stays noted for a loaded version before it; what is yet to be noted waits for nothing until that is told.
+    if (!waits) {
+      settlePending(ground, plugin, loaded, cause);
     }
-    settlePending(ground, plugin, isSaidSince ? said.generation : generation, cause);
+    if (!isSaidSince) {
+      writeLoaded(ground, plugin, generation, began);
+    }
+    if (waits) {
+      settlePending(ground, plugin, loaded, cause);
+    }
   } catch (error) {
     throw diskFault(error, `Noting what the runtime has loaded of "${plugin}"`);
   }
@@ -155,6 +162,18 @@ export function noteBegun(ground: Ground, plugin: string, before: number): void 
   }
 }
 
+/** @param generation null: nothing is loaded. */
+function writeLoaded(ground: Ground, plugin: string, generation: string | null, began: number): void {
+  if (generation !== null) {
+    return putLoaded(ground, plugin, generation, began);
+  }
+  const { disk, layout } = ground;
+  removeTree(disk, layout.loadedOf(plugin));
+  if (disk.stat(layout.loaded) !== undefined) {
+    syncDirectory(disk, layout.loaded);
+  }
+}
+
 /** The directory may be another file system than the root, so that the temporary file lies beside what it becomes. */
 function putLoaded({ disk, layout }: Ground, plugin: string, generation: string, began: number): void {
   const path = layout.loadedOf(plugin);
@@ -175,9 +194,9 @@ function putLoaded({ disk, layout }: Ground, plugin: string, generation: string,
 }
 
 /**
- * What is live may be newer than what was loaded: then it waits on, for its own reasons; where a restart was promised for it,
- * until that one has ended, for this one may have read a version between. Where the agent restarts by itself it waits from
- * now on, if it was the loaded one that came back while the restart took another.
+ * What is live may be newer than what was loaded: then it waits on, for its own reasons, and where a restart was promised for
+ * it, until that one has ended. The agent's own, which ends just now, may have read it all the same, or a version between: so
+ * what came back meanwhile waits from now on.
  */
 function settlePending(ground: Ground, plugin: string, generation: string | null, cause: string): void {
   const state = stateOf(ground, plugin);
@@ -189,20 +208,35 @@ function settlePending(ground: Ground, plugin: string, generation: string | null
   if ((live?.installId ?? null) === generation) {
     return putPending(ground, plugin, undefined);
   }
-  const installId = live?.installId ?? undefined;
-  const receipt = installId === undefined ? undefined : receiptOf(ground, plugin, installId);
-  const { kind, reasons } = classifyLoaded(basisOf(ground, plugin, live, []), receipt?.list, {
-    ignore: ground.ignore,
-  });
-  const { earlier: _, ...waits }: Pending = pending ?? {
+  const listOf = (installId: string | null | undefined): readonly FileEntry[] | undefined =>
+    typeof installId === 'string' ? receiptOf(ground, plugin, installId)?.list : undefined;
+  const before = listOf(generation);
+  // Of a restart that somebody reports only the moment is known at which the runtime has read.
+  const since = ground.restartRuns?.() === true ? readSince(ground, plugin, generation) : [];
+  const edited = [...(pending?.edited ?? []), ...since];
+  const basis: Basis =
+    before === undefined
+      ? { kind: 'unknown', why: 'nobody can say what the files of the loaded version were' }
+      : { kind: 'tree', list: before, edited };
+  const { kind, reasons } = classifyLoaded(basis, listOf(live?.installId), { ignore: ground.ignore });
+  const { earlier, ...waits }: Pending = pending ?? {
     at: new Date(ground.now()).toISOString(),
     operationId: cause,
-    installId: installId ?? null,
+    installId: live?.installId ?? null,
     against: generation,
     restarting: false,
     reasons: cut(reasons),
   };
+  // What somebody else was to restart for may have been promised after the restart that is reported began.
+  const mayCome = earlier !== undefined && ground.policy.restarts === 'caller';
   // Of skills that came with what waits nobody was told that they can be read again.
-  const waitsOn = pending === undefined ? kind === 'cold' : pending.restarting || kind !== 'identical';
-  putPending(ground, plugin, waitsOn ? { ...waits, against: generation } : undefined);
+  const waitsOn =
+    pending === undefined ? kind === 'cold' : pending.restarting || mayCome || kind !== 'identical';
+  const noted: Pending = {
+    ...waits,
+    ...(mayCome ? { earlier } : {}),
+    against: generation,
+    ...notedEdits(edited),
+  };
+  putPending(ground, plugin, waitsOn ? noted : undefined);
 }

@@ -1,7 +1,7 @@
 /** What a watcher asks of a plugin: what the gate says, and what is known to be loaded. */
-import { classify } from '../../shared/classify.ts';
+import { classify, isSkill } from '../../shared/classify.ts';
 import { toFault } from '../../shared/fault.ts';
-import { mayBeLoaded } from '../../shared/state.ts';
+import { type Pending, mayBeLoaded } from '../../shared/state.ts';
 import { counts } from '../../shared/tree.ts';
 import type { Admission, Known } from '../../watch/ports.ts';
 import type { Ground } from './ground.ts';
@@ -55,7 +55,7 @@ export function knownOf(
     return { stamp, loaded: 'unknown' };
   }
   const isLive = taken !== null && (taken === generation || live?.installId === null);
-  if (!isLive && pending && mayBeLoaded(pending) && !isCold(ground, name, taken, generation)) {
+  if (!isLive && pending && isDoubted(pending) && !isCold(ground, name, taken, generation)) {
     // A version between may be loaded by now, and nothing that lies there tells it from the one that was.
     return { stamp, loaded: 'unknown' };
   }
@@ -72,6 +72,10 @@ export function knownOf(
     loaded: { files: files.filter(({ path }) => counts(path, ground.ignore)), at },
   };
 }
+
+/** Whether something else than skills may be loaded otherwise than what is taken to be. */
+const isDoubted = (pending: Pending): boolean =>
+  mayBeLoaded(pending) || (pending.edited ?? []).some((path) => !isSkill(path));
 
 /** Whether nobody needs to be told that a restart is due: what differs between two versions says it. */
 function isCold(ground: Ground, name: string, from: string | null, to: string): boolean {

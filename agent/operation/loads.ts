@@ -22,15 +22,24 @@ export class Loads {
   readonly #holds: Pick<Holds, 'hold' | 'tryHold'>;
   readonly #lanes: Lanes;
   readonly #clock: Clock;
+  readonly #restartRuns: Int32Array | undefined;
   readonly #swaps = new Map<string, number>();
   /** What was promised before this moment (milliseconds since the epoch) is still to be made up for. */
   #promised: { plugins: string[]; before: number } = { plugins: [], before: 0 };
 
-  constructor(ask: Ask, holds: Pick<Holds, 'hold' | 'tryHold'>, lanes: Lanes, clock: Clock) {
+  /** @param restartRuns where all threads see that a restart of the agent's own runs; undefined: it makes none. */
+  constructor(
+    ask: Ask,
+    holds: Pick<Holds, 'hold' | 'tryHold'>,
+    lanes: Lanes,
+    clock: Clock,
+    restartRuns?: Int32Array,
+  ) {
     this.#ask = ask;
     this.#holds = holds;
     this.#lanes = lanes;
     this.#clock = clock;
+    this.#restartRuns = restartRuns;
   }
 
   /** Remembers when versions become live: a receipt is written some time before. */
@@ -96,9 +105,11 @@ export class Loads {
 
   /**
    * A restart is about to begin, which may load whatever waits. If it makes up for what was {@link promised}, that is promised
-   * no more: a command that ends the agent as well would else run at each of its starts.
+   * no more: a command that ends the agent as well would else run at each of its starts. What comes until {@link ended} may be
+   * loaded as well.
    */
   async takeUp(): Promise<void> {
+    this.#mark(1);
     const promised = new Set(this.#promised.plugins.splice(0));
     for (const plugin of await this.pending()) {
       const before = promised.has(plugin) ? this.#promised.before : 0;
@@ -108,6 +119,17 @@ export class Loads {
           .run(plugin, () => this.#ask({ kind: 'restart-begins', plugin, before }, 'noted').answer)
           .finally(release);
       }
+    }
+  }
+
+  /** The restart that was taken up is over, and what it has loaded is noted. */
+  ended(): void {
+    this.#mark(0);
+  }
+
+  #mark(runs: 0 | 1): void {
+    if (this.#restartRuns !== undefined) {
+      Atomics.store(this.#restartRuns, 0, runs);
     }
   }
 

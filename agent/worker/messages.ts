@@ -31,6 +31,8 @@ export type EngineData = {
   policy: InstallPolicy;
   durability: Durability;
   owner: Intent['owner'];
+  /** Not 0 while a restart of the agent's own runs, in memory that all threads share; undefined: it makes none. */
+  restartRuns?: Int32Array<SharedArrayBuffer> | undefined;
 };
 
 /** A task that takes one message, and has one answer. */

@@ -48,7 +48,7 @@ class Engine {
   #taken = 0;
 
   constructor(
-    { root, loadedDir, policy, owner, durability }: EngineData,
+    { root, loadedDir, policy, owner, durability, restartRuns }: EngineData,
     send: (envelope: Envelope<FromEngine>) => void,
   ) {
     this.#send = send;
@@ -61,6 +61,7 @@ class Engine {
       owner,
       tell: (event) => this.#say({ kind: 'event', event }),
       complain: (fault) => this.#say({ kind: 'complaint', fault: fault.toData(), stack: stackOf(fault) }),
+      restartRuns: restartRuns && (() => Atomics.load(restartRuns, 0) !== 0),
     };
   }
 

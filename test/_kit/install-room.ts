@@ -90,6 +90,7 @@ export function makeRoom(
     owner: { bootId: 'boot', pidNamespace: 'pid:[1]', pid: 1, startTime: '1' },
     tell: (event) => events.push(event),
     complain: (fault) => complaints.push(fault),
+    restartRuns: undefined,
   };
   prepareRoot(disk, layout);
   return { ground, layout, events, complaints, clock };

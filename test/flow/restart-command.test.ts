@@ -71,6 +71,32 @@ describe('the restart command of an agent', () => {
     expect((await put(wire, await version('1', '1'))).reload.kind).toBe('cold');
   });
 
+  it.each([
+    ['while it runs', false],
+    ['when it has ended well', true],
+  ])('may load what was suppressed while it runs: the version before is cold, %s', async (_, hasEnded) => {
+    const folder = await scratch();
+    const slow = `while [ -e ${folder}/stop ]; do sleep 0.02; done`;
+    const agent = await startTestAgent({
+      env: { AIRLOCK_RESTART_COMMAND: `echo run >> ${folder}/runs; ${slow}` },
+    });
+    const wire = await Wire.start(agent);
+    await put(wire, await version('1', '1'));
+    await until(async () => expect(await get(wire)).toHaveProperty('loaded'));
+    await writeFile(join(folder, 'stop'), '');
+    const other = await pack({ 'plugin.yaml': 'name: other\nversion: 1.0.0\n' });
+    await push(wire, beginOf('other', other), other);
+    await until(async () => expect(await readFile(join(folder, 'runs'), 'utf8')).toBe('run\nrun\n'));
+    await put(wire, await version('2', '1'), false);
+    expect((await get(wire)).pending).toMatchObject({ restarting: false, earlier: 'begun' });
+    if (hasEnded) {
+      await rm(join(folder, 'stop'));
+      await until(async () => expect((await get(wire)).pending).toHaveProperty('edited'));
+    }
+    expect((await put(wire, await version('1', '1'), false)).reload.kind).toBe('cold');
+    await rm(join(folder, 'stop'), { force: true });
+  });
+
   it('that was promised and never ended well is made up for by the next agent', async () => {
     const first = await startTestAgent({ env: { AIRLOCK_RESTART_COMMAND: 'false' } });
     const wire = await Wire.start(first);
