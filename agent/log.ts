@@ -3,8 +3,13 @@ import { type Logger, destination, pino } from 'pino';
 
 export type Log = Logger;
 
-/** @param level as in the setting `AIRLOCK_LOG_LEVEL` */
+/** What waits to be written while there is no room for it; more is dropped (bytes). */
+const WAITING_MAX = 1024 * 1024;
+
+/** A log that cannot be written keeps the agent from nothing. @param level as in the setting `AIRLOCK_LOG_LEVEL` */
 export function createLog(level: string): Log {
+  const output = destination({ fd: 1, sync: true, maxLength: WAITING_MAX });
+  output.on('error', () => undefined);
   return pino(
     {
       level,
@@ -12,6 +17,6 @@ export function createLog(level: string): Log {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    destination({ fd: 1, sync: true }),
+    output,
   );
 }

@@ -98,11 +98,19 @@ export function watchPlugins(options: WatchingOptions): Watching {
     const reload = reloadOf({ kind, reasons: [...reasons] }, false);
     tell({ type: 'plugin.changed', data: { plugin, ...reload, cause: cause.by } });
   };
+  /** How much was told that a list may be older than. */
+  let changes = 0;
   /** Nobody knows what was edited while nothing watched: how it all is now is told instead. */
   const tellAll = async (): Promise<void> => {
+    const before = changes;
     try {
-      tell({ type: 'snapshot', data: { plugins: cut(await looks.list()) } });
+      const plugins = cut(await looks.list());
+      if (closed) return;
+      // Behind an event it must not say how things were before that.
+      if (changes !== before) return await tellAll();
+      tell({ type: 'snapshot', data: { plugins } });
     } catch (error) {
+      if (closed) return;
       log.error({ err: error }, 'what changed while the watcher was broken cannot be told');
     }
   };
@@ -115,10 +123,7 @@ export function watchPlugins(options: WatchingOptions): Watching {
     mode = options.polling ? 'polling' : 'on';
     since = clock.now();
     log.info({ root }, 'watching');
-    if (broke) {
-      broke = false;
-      void tellAll();
-    }
+    if (broke) void tellAll();
     for await (const event of watch) {
       const seen = own.seen(event.plugin);
       // Not waited for: another plugin may be busy for long.
@@ -147,7 +152,10 @@ export function watchPlugins(options: WatchingOptions): Watching {
   };
   start();
   return {
-    heard: (event) => own.heard(event),
+    heard: (event) => {
+      changes += event.type === 'install.progress' ? 0 : 1;
+      own.heard(event);
+    },
     loaded: (plugin) => watch?.loaded(plugin),
     status: () => ({ mode, notices: [...notices] }),
     close: async () => {

@@ -57,7 +57,8 @@ async function patiently(
 ): Promise<Verdict> {
   let blind = 0;
   let unawaited = 0;
-  for (const pause of PAUSES) {
+  let paused = 0;
+  for (let pause = PAUSES[0]; pause !== undefined; pause = PAUSES[paused]) {
     const verdict = await look();
     if (verdict.kind !== 'absent') {
       return verdict;
@@ -67,6 +68,7 @@ async function patiently(
     const awaited = swaps.kind === 'unknown' ? blind <= BLIND_PAUSES : swaps.names.has(name);
     if (awaited) {
       unawaited = 0;
+      paused += 1;
       await clock.pause(pause, signal);
       continue;
     }

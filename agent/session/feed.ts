@@ -18,7 +18,8 @@ export async function startFeed(
   notify: (event: Event) => void,
 ): Promise<Feed> {
   const send = (event: Event): void => {
-    if (events === 'all' || event.type === 'snapshot' || events.some((type) => type === event.type)) {
+    // It stands for events of every type that nobody could tell.
+    if (events === 'all' || events.some((type) => type === event.type || event.type === 'snapshot')) {
       notify(event);
     }
   };
@@ -29,7 +30,7 @@ export async function startFeed(
     // The list is as old as the place before it, or younger: what came since is told again rather than not at all.
     from = outbox.at;
     const plugins = cut(await list());
-    send(outbox.stamp({ type: 'snapshot', data: { plugins } }, from.seq));
+    notify(outbox.stamp({ type: 'snapshot', data: { plugins } }, from.seq));
     missed = outbox.since(from);
   }
   missed.forEach(send);

@@ -68,20 +68,26 @@ describe('a record of a holder', () => {
   });
 
   it.each([
-    // The clock of the disk goes on between the two records: for a second or two on a busy one.
-    [50, 'alive'],
+    [59, 'alive'],
     [61, 'dead'],
   ])('in another pid namespace who was silent for %i s is %s', (silent, what) => {
-    const directory = makeDirectory();
-    recordsOf(directory, { ...self, ...ELSEWHERE }).announce('lint');
-    const [theirs = ''] = readdirSync(directory);
-    const then = Date.now() / 1000 - silent;
-    utimesSync(join(directory, theirs), then, then);
-    const records = recordsOf(directory);
-    // Asking who it is judges nobody: there is no record of one's own to compare the time with.
-    expect(records.holderOf('lint')).toContain('process 1 of pid:[4026599999]');
-    expect(records.announce('lint') === undefined).toBe(what === 'alive');
-    expect(readdirSync(directory).includes(theirs)).toBe(what === 'alive');
+    const judge = () => {
+      const directory = makeDirectory();
+      recordsOf(directory, { ...self, ...ELSEWHERE }).announce('lint');
+      const [theirs = ''] = readdirSync(directory);
+      const began = Date.now();
+      const then = began / 1000 - silent;
+      utimesSync(join(directory, theirs), then, then);
+      const records = recordsOf(directory);
+      // Asking who it is judges nobody: there is no record of one's own to compare the time with.
+      expect(records.holderOf('lint')).toContain('process 1 of pid:[4026599999]');
+      const isTaken = records.announce('lint') === undefined;
+      return { isTaken, isThere: readdirSync(directory).includes(theirs), millis: Date.now() - began };
+    };
+    let judged = judge();
+    // The clock goes on between the two records: on a busy disk for longer than is left of the minute.
+    while (judged.millis > 900) judged = judge();
+    expect(judged).toMatchObject({ isTaken: what === 'alive', isThere: what === 'alive' });
   });
 
   it('of this pid namespace may be as silent as it likes', () => {

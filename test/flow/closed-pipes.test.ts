@@ -8,8 +8,11 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { expect, it, onTestFinished } from 'vitest';
 
 import { type Layout } from '../../shared/layout.ts';
+import { scratch } from '../_kit/agent.ts';
 import { install, makeRoot } from '../_kit/loader-root.ts';
 import { program } from '../_kit/program.ts';
+import { inProcess } from '../_kit/two-ways.ts';
+import { until } from '../_kit/until.ts';
 
 const NOWHERE = ['--to', 'ws://127.0.0.1:1'];
 const env = { AIRLOCK_TOKEN: 'x'.repeat(43), NO_COLOR: '1' };
@@ -75,4 +78,24 @@ it.runIf(process.platform === 'linux')('a result that cannot be written is a fai
   child.stderr?.setEncoding('utf8').on('data', (text: string) => (said += text));
   expect(await once(child, 'close')).toEqual([1, null]);
   expect(said).toMatch(/^The result could not be written: ENOSPC.*\n$/);
+});
+
+it.runIf(process.platform === 'linux')('an agent whose log has no room any more serves on', async () => {
+  const folder = await scratch();
+  const socket = join(folder, 's');
+  const full = await open('/dev/full', 'w');
+  onTestFinished(() => full.close());
+  const words = ['agent', '--root', join(folder, 'plugins'), '--listen', `unix:${socket}`];
+  const child = spawn(process.execPath, [program, ...words], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', full.fd, 'ignore'],
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  const ended = once(child, 'exit');
+  const answered = until(async () => {
+    expect((await inProcess(['list', '--to', `ws+unix:${socket}`])).text).toMatch(/no plugins/i);
+  }, 200);
+  expect(await Promise.race([answered, ended])).toBeUndefined();
+  child.kill('SIGTERM');
+  expect(await ended).toEqual([0, null]);
 });

@@ -5,8 +5,10 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { expect, it, onTestFinished } from 'vitest';
 
+import { type Deferred, deferred } from '../../agent/operation/deferred.ts';
 import { watchPlugins } from '../../agent/watching.ts';
 import type { EventBody } from '../../shared/events.ts';
+import type { PluginInfo } from '../../shared/methods.ts';
 import { createIgnore } from '../../shared/tree.ts';
 import type { Admission } from '../../watch/ports.ts';
 import { scratch } from '../_kit/agent.ts';
@@ -26,10 +28,13 @@ async function begin(admission: (path: string) => Promise<Admission>) {
   /** How long (milliseconds) each time before it is started again. */
   const pauses: unknown[] = [];
   const told: EventBody[] = [];
+  const errors: object[] = [];
+  const shelf: { list: () => Promise<PluginInfo[]> } = { list: async () => [] };
   /** What the agent itself is doing. */
   let doing = Promise.resolve();
   const log = () => undefined;
   const error = (fields: object): void => {
+    errors.push(fields);
     if ('againMillis' in fields) pauses.push(fields.againMillis);
   };
   const watching = watchPlugins({
@@ -41,7 +46,7 @@ async function begin(admission: (path: string) => Promise<Admission>) {
       installedFiles: async () => undefined,
       knownLoaded: async (_name, generation, stamp) =>
         stamp === generation ? undefined : { stamp: generation, loaded: 'live' },
-      list: async () => [],
+      list: () => shelf.list(),
     },
     turn: async (_plugin, task) => {
       await doing;
@@ -62,7 +67,7 @@ async function begin(admission: (path: string) => Promise<Admission>) {
   const during = (work: Promise<void>): void => {
     doing = work;
   };
-  return { root, live, clock, told, watching, pauses, until, isOn, during };
+  return { root, live, clock, told, errors, shelf, watching, pauses, until, isOn, during };
 }
 
 const admitted = (path: string, installId = STAMP): Admission => ({
@@ -125,6 +130,53 @@ it('one that breaks whenever something changes is not started again and again in
   await writeFile(join(live, SKILL), 'much later');
   await until(() => expect(watching.status().mode).toBe('failed'));
   expect(pauses.at(-1)).toBe(1000);
+});
+
+/** A watcher that is begun again after it could not begin, and that is just asking how it all is. */
+async function asking() {
+  let works = false;
+  const place = await begin(async (path) => {
+    if (!works) throw new Error('no thread');
+    return admitted(path);
+  });
+  await patiently(() => expect(place.pauses).toHaveLength(1));
+  const lists: Deferred<PluginInfo[]>[] = [];
+  place.shelf.list = () => {
+    const list = deferred<PluginInfo[]>();
+    lists.push(list);
+    return list.promise;
+  };
+  works = true;
+  place.clock.advance(1000);
+  await patiently(() => expect(lists).toHaveLength(1));
+  return { ...place, lists };
+}
+
+const info = (installId: string): PluginInfo => ({ name: 'lint', status: 'admitted', installId });
+
+it('a snapshot never says how things were before an event that it comes behind', async () => {
+  const { told, watching, lists } = await asking();
+  watching.heard(swapped(LATER));
+  lists[0]?.resolve([info(STAMP)]);
+  await patiently(() => expect(lists).toHaveLength(2));
+  expect(told).toEqual([]);
+  watching.heard({
+    type: 'install.progress',
+    data: { operationId: 'operation-2', plugin: 'lint', step: 'receive', received: 1, total: 2, entries: 0 },
+  });
+  lists[1]?.resolve([info(LATER)]);
+  await patiently(() => expect(told).toHaveLength(1));
+  expect(told).toMatchObject([{ type: 'snapshot', data: { plugins: { items: [{ installId: LATER }] } } }]);
+  expect(lists).toHaveLength(2);
+});
+
+it('a snapshot that is not there at the end is nothing that went wrong', async () => {
+  const { errors, told, watching, lists } = await asking();
+  const before = errors.length;
+  await watching.close();
+  lists[0]?.reject(new Error('the threads have ended'));
+  await pause(20);
+  expect([errors.length, told]).toEqual([before, []]);
 });
 
 it('it ends, and is not started again, while it waits to be started', async () => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { deferred } from '../../agent/operation/deferred.ts';
 import { startFeed } from '../../agent/session/feed.ts';
 import { Outbox } from '../../agent/session/outbox.ts';
-import type { Event, EventBody } from '../../shared/events.ts';
+import type { Event, EventBody, EventType } from '../../shared/events.ts';
 import type { PluginInfo } from '../../shared/methods.ts';
 
 const DRAINING: EventBody = { type: 'draining', data: {} };
@@ -11,6 +11,7 @@ const SWAPPED: EventBody = {
   type: 'install.swapped',
   data: { operationId: 'operation-1', plugin: 'lint', installId: 'x', replaced: null },
 };
+const SNAPSHOT: EventBody = { type: 'snapshot', data: { plugins: { items: [], total: 0 } } };
 const plugins = (count: number): PluginInfo[] =>
   Array.from({ length: count }, (_, i) => ({ name: `p${i}`, status: 'admitted' }));
 
@@ -105,7 +106,20 @@ describe('a feed of events', () => {
     const { outbox, told, tell } = make(3);
     await startFeed(outbox, never, { events: [], resume: { bootId: 'boot-1', seq: 0 } }, tell);
     outbox.publish(DRAINING);
+    outbox.publish(SNAPSHOT);
     expect(told).toEqual([]);
+  });
+
+  it('sends a snapshot that is told to everybody to who asked for other types, also when it was missed', async () => {
+    const { outbox, told, tell } = make(1);
+    const events: EventType[] = ['install.swapped'];
+    await startFeed(outbox, never, { events }, tell);
+    outbox.publish(DRAINING);
+    outbox.publish(SNAPSHOT);
+    outbox.publish(SWAPPED);
+    expect(inWords(told)).toBe('snapshot 3, install.swapped 4');
+    const again = await startFeed(outbox, never, { events, resume: { bootId: 'boot-1', seq: 1 } }, tell);
+    expect([again.resumed, inWords(told.slice(2))]).toEqual([true, 'snapshot 3, install.swapped 4']);
   });
 
   it('stops when it is told to', async () => {
