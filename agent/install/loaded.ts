@@ -48,8 +48,8 @@ export type Loading = {
    * that is still pending was made; else what is live.
    */
   generation: string | null;
-  /** Somebody has said what is loaded, so that nothing else is until that is said as well. */
-  reported: boolean;
+  /** Who has said what is loaded, so that nothing else is until that is said as well; undefined: nobody has. */
+  reported: 'runtime' | 'restart' | undefined;
 };
 
 export function loadingOf(ground: Ground, plugin: string, live: Intent['from']): Loading {
@@ -60,7 +60,8 @@ export function loadingOf(ground: Ground, plugin: string, live: Intent['from']):
   const pending = isPending(state?.pending, loaded, version) ? state?.pending : undefined;
   const before = live === null ? null : (live.installId ?? UNKNOWN);
   const generation = loaded ?? (pending === undefined ? before : pending.against);
-  return { known: state !== undefined, pending, generation, reported: said !== undefined };
+  const reported = said && (said.by === undefined ? 'runtime' : 'restart');
+  return { known: state !== undefined, pending, generation, reported };
 }
 
 /** The generation that is taken to be loaded; null for none. */
@@ -138,11 +139,20 @@ export function editsBefore(
   loading: Loading,
 ): readonly string[] {
   const { generation, pending } = loading;
+  if (live === null) {
+    // A runtime tells of what it has loaded, and so never that a plugin is gone: it may be by now.
+    return generation === null ? [] : [''];
+  }
   if (pending === undefined) {
     return [...editsOf(drift), ...changedSince(ground, plugin, live, loading)];
   }
-  const isMaybeLoaded = generation === live?.installId || mayBeLoaded(pending);
-  return [...(pending.edited ?? []), ...(isMaybeLoaded ? editsOf(drift) : [])];
+  const before = pending.edited ?? [];
+  // What differs by its skills alone is edited as what is loaded is: its skills may have been read again.
+  const isMaybeLoaded =
+    generation === live.installId ||
+    mayBeLoaded(pending) ||
+    (drift.length > 0 && difference(ground, plugin, generation, live.installId).kind !== 'cold');
+  return isMaybeLoaded ? [...before, ...editsOf(drift)] : before;
 }
 
 /** A skill by its path alone would be hot: where one came, went or changed its mode the whole plugin is named as well. */
@@ -162,10 +172,10 @@ const editsOf = (drift: readonly Drifted[]): readonly string[] =>
 function changedSince(
   ground: Ground,
   plugin: string,
-  live: Intent['from'],
+  live: NonNullable<Intent['from']>,
   { generation, pending }: Loading,
 ): readonly string[] {
-  if (live === null || generation === live.installId) {
+  if (generation === live.installId) {
     return [];
   }
   const { kind, reasons } = difference(ground, plugin, generation, live.installId);

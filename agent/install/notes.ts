@@ -1,4 +1,5 @@
 /** What is written into a plugin's state: what only an operator can put right, and what was rolled back. */
+import { firstOf } from '../../shared/cut.ts';
 import { Fault, toFault } from '../../shared/fault.ts';
 import type { Intent } from '../../shared/intent.ts';
 import type { Marker } from '../../shared/marker.ts';
@@ -79,13 +80,14 @@ export const unreadable = ({ layout }: Ground, plugin: string): Fault =>
     hint: `Look at ${layout.stateOf(plugin)} and correct or remove it`,
   });
 
-/** Edits that are written down; of more, only that the plugin as a whole may be loaded otherwise. */
+/** Edits that are written down; of more, or longer ones, only that the plugin as a whole may be loaded otherwise. */
 const EDITS_MAX = 20;
 
 /** What may be loaded otherwise, as it is written down. */
 export function notedEdits(paths: readonly string[]): Pick<Pending, 'edited'> {
   const edited = [...new Set(paths)];
-  return edited.length === 0 ? {} : { edited: edited.length > EDITS_MAX ? [''] : edited };
+  const noted = firstOf(edited).slice(0, EDITS_MAX);
+  return edited.length === 0 ? {} : { edited: noted.length < edited.length ? [''] : edited };
 }
 
 /**

@@ -7,7 +7,7 @@ import { firstOf } from '../../shared/cut.ts';
 import { toFault } from '../../shared/fault.ts';
 import type { Intent } from '../../shared/intent.ts';
 import { MANIFEST_MAX_BYTES, readManifest } from '../../shared/manifest.ts';
-import { type Pending, isPromised } from '../../shared/state.ts';
+import { type Pending, isPromised, mayBeLoaded } from '../../shared/state.ts';
 import type { FileEntry } from '../../shared/tree.ts';
 import { readText } from '../disk/record.ts';
 import type { Drifted } from './drift.ts';
@@ -41,19 +41,21 @@ export type Outlook = {
   takeBack: () => void;
 };
 
-/**
- * A promise outlives the change that it was made for: its restart may take the next one, or begin before it. One that runs
- * just now may take whatever comes.
- */
-function earlierOf(ground: Ground, before: Pending | undefined): Pick<Pending, 'earlier'> {
-  const running = ground.restartRuns?.() === true ? 'begun' : undefined;
-  const earlier = before !== undefined && isPromised(before) ? 'promised' : (before?.earlier ?? running);
+/** A promise outlives the change that it was made for: its restart may take the next one, or begin before it. */
+function earlierOf(before: Pending | undefined): Pick<Pending, 'earlier'> {
+  const earlier = before !== undefined && isPromised(before) ? 'promised' : before?.earlier;
   return earlier === undefined ? {} : { earlier };
 }
 
-/** Whether a cold change is to be noted: nobody else is known to see to its restart, or somebody tells of its end. */
-const isNoted = (ground: Ground, restart: boolean, { pending, reported }: Loading): boolean =>
-  !restart || ground.policy.restarts === 'command' || pending !== undefined || reported;
+/**
+ * Whether a cold change is to be noted: nobody else is known to see to its restart, or somebody tells of its end. A runtime
+ * that reports by itself tells of what it has loaded, and so never that a plugin is gone.
+ */
+function isNoted(ground: Ground, { restart, next }: Subject, { pending, reported }: Loading): boolean {
+  const isTold = next !== undefined || reported !== 'runtime';
+  const isLeft = !restart || ground.policy.restarts === 'command';
+  return isLeft || (isTold && (pending !== undefined || reported !== undefined));
+}
 
 /** Judges a change before it is made. Throws what the disk throws, if it has to be written down and cannot be. */
 export function foresee(ground: Ground, subject: Subject): Outlook {
@@ -66,14 +68,14 @@ export function foresee(ground: Ground, subject: Subject): Outlook {
   const verdict = classifyLoaded(basisOf(ground, plugin, from, drift, loading), next?.files, options);
   const reload = reloadOf(verdict, restart);
   const pending: Pending | undefined =
-    reload.action === 'restart' && isNoted(ground, restart, loading)
+    reload.action === 'restart' && isNoted(ground, subject, loading)
       ? {
           at: new Date(ground.now()).toISOString(),
           operationId,
           installId: next?.installId ?? null,
           against,
           restarting: reload.restarting,
-          ...earlierOf(ground, before),
+          ...earlierOf(before),
           ...notedEdits(editsBefore(ground, plugin, from, drift, loading)),
           reasons: {
             items: firstOf(verdict.reasons.slice(0, NOTED_MAX)),
@@ -94,6 +96,10 @@ export function foresee(ground: Ground, subject: Subject): Outlook {
     }
     try {
       putPending(ground, plugin, pending);
+      // One that runs just now may take whatever comes. It has seen what was noted before it began, and nothing later.
+      if (ground.restartRuns?.() === true && !mayBeLoaded(pending)) {
+        putPending(ground, plugin, { ...pending, earlier: 'begun' });
+      }
     } catch (error) {
       // It may have got its name all the same.
       note('Taking back what was pending', before);

@@ -196,14 +196,15 @@ function putLoaded({ disk, layout }: Ground, plugin: string, generation: string,
 /**
  * What is live may be newer than what was loaded: then it waits on, for its own reasons, and where a restart was promised for
  * it, until that one has ended. The agent's own, which ends just now, may have read it all the same, or a version between: so
- * what came back meanwhile waits from now on.
+ * what came back meanwhile waits from now on. So does what came back before a restart was reported that had loaded something
+ * else.
  */
 function settlePending(ground: Ground, plugin: string, generation: string | null, cause: string): void {
   const state = stateOf(ground, plugin);
-  const pending = state?.pending;
-  if (state === undefined || (pending === undefined && ground.policy.restarts !== 'command')) {
+  if (state === undefined) {
     return;
   }
+  const { pending } = state;
   const live = lookAtLive(ground, plugin);
   if ((live?.installId ?? null) === generation) {
     return putPending(ground, plugin, undefined);
@@ -225,6 +226,7 @@ function settlePending(ground: Ground, plugin: string, generation: string | null
     installId: live?.installId ?? null,
     against: generation,
     restarting: false,
+    earlier: 'begun',
     reasons: cut(reasons),
   };
   // What somebody else was to restart for may have been promised after the restart that is reported began.

@@ -3,7 +3,13 @@
  * edits and removals by chance, each answer compared with that set.
  */
 import { loadedRecord, pendingOf } from '../../agent/install/loaded.ts';
-import { liveVersions, noteBegun, noteLoaded, pendingPlugins } from '../../agent/install/reports.ts';
+import {
+  liveVersions,
+  noteBegun,
+  noteLoaded,
+  pendingPlugins,
+  promisedPlugins,
+} from '../../agent/install/reports.ts';
 import { lookAtLive } from '../../agent/install/slot.ts';
 import type { Reload } from '../../shared/classify.ts';
 import { pick } from './chance.ts';
@@ -185,11 +191,9 @@ export class Play {
 
   #restart(): void {
     if (this.#way !== 'command') {
-      if (this.#way !== 'silent' && this.#window !== undefined) {
-        this.#restarted();
-      }
+      this.#restartAsCaller();
     } else if (this.#end === undefined) {
-      this.#begin();
+      this.#begin(this.#chance() < 0.3);
     } else if (this.#hasRead || this.#chance() < 0.7) {
       this.#end(this.#chance() < 0.7);
     } else {
@@ -198,6 +202,17 @@ export class Play {
       this.#loaded = [this.#live];
       this.#said('the runtime has read');
       this.#reportLater();
+    }
+  }
+
+  /** Also where nothing of this plugin asks for it, but another plugin does; that is told at once. */
+  #restartAsCaller(): void {
+    if (this.#way !== 'silent') {
+      const isOthers = this.#window === undefined;
+      this.#restarted();
+      if (isOthers) {
+        this.#tell();
+      }
     }
   }
 
@@ -211,18 +226,22 @@ export class Play {
       return this.#reportLater();
     }
     const at = clock.now;
-    const versions = liveVersions(ground, at, {});
     this.#later('that is told', () =>
-      versions.forEach((one) => noteLoaded(ground, one, at, 'operation-restart')),
+      liveVersions(ground, at, {}).forEach((one) => noteLoaded(ground, one, at, 'operation-restart')),
     );
   }
 
-  /** The command runs: what is live at any time until it has ended may be read. */
-  #begin(): void {
+  /**
+   * The command runs: what is live at any time until it has ended may be read.
+   *
+   * @param isAnew the agent was started anew, and makes up for what was promised.
+   */
+  #begin(isAnew = false): void {
     const { ground, clock } = this.#hand.room;
+    const promised = isAnew ? promisedPlugins(ground) : [];
     this.#runs.now = true;
     for (const plugin of pendingPlugins(ground)) {
-      noteBegun(ground, plugin, 0);
+      noteBegun(ground, plugin, promised.includes(plugin) ? clock.now : 0);
     }
     const at = clock.now;
     const versions = liveVersions(ground, at, {});

@@ -4,11 +4,14 @@ import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
+import { getPlugin } from '../../agent/install/inspect.ts';
+import { notedEdits } from '../../agent/install/notes.ts';
+import { stateOf } from '../../agent/install/records.ts';
 import { liveVersions, noteBegun, noteLoaded } from '../../agent/install/reports.ts';
 import { knownOf } from '../../agent/install/watched.ts';
 import { FaultyDisk, crashAt, failFrom } from '../_kit/faulty-disk.ts';
 import { SKILL, pendingOf, put, report, version } from '../_kit/hot-and-cold.ts';
-import { type Room, contentOf, makeRoom, through } from '../_kit/install-room.ts';
+import { type Room, contentOf, makeRoom, remove, through } from '../_kit/install-room.ts';
 import { createMemoryDisk } from '../_kit/memory-disk.ts';
 
 /** A room of an agent with a restart command; `runs` says whether that runs just now. */
@@ -119,6 +122,14 @@ describe('a change whose restart was suppressed while the restart command ran', 
     expect((await put(room, version('1', '2'), false)).reload.kind).toBe('cold');
   });
 
+  it('may be loaded though that began while it was written down', async () => {
+    const room = makeRoom({ restarts: 'command', keep: 9 });
+    report(room, (await put(room, version('1', '1'))).installId);
+    const restartRuns = (): boolean => stateOf(room.ground, 'lint')?.pending?.restarting === false;
+    await put({ ...room, ground: { ...room.ground, restartRuns } }, version('2', '1'), false);
+    expect((await put(room, version('1', '1'), false)).reload.kind).toBe('cold');
+  });
+
   it('may be loaded when that has ended well: the version before is cold, until the next has', async () => {
     const { room, runs } = roomWithCommand();
     report(room, (await put(room, version('1', '1'))).installId);
@@ -163,6 +174,21 @@ describe('a change whose restart was suppressed while the restart command ran', 
 });
 
 describe('an edit by hand that a suppressed change displaces', () => {
+  it('counts also where what was edited waited for its skills alone', async () => {
+    const { room, runs } = roomWithCommand();
+    report(room, (await put(room, version('1', '1'))).installId);
+    await put(room, version('2', '1'), false);
+    runs.now = true;
+    noteBegun(room.ground, 'lint', 0);
+    const ended = begin(room);
+    await put(room, version('2', '2'), false);
+    ended();
+    runs.now = false;
+    appendFileSync(join(room.layout.live('lint'), 'hooks/run.sh'), 'more');
+    await put(room, version('3', '1'), false);
+    expect((await put(room, version('2', '1'), false)).reload.kind).toBe('cold');
+  });
+
   it.each([
     ['hooks/run.sh', 'cold'],
     [SKILL, 'skill-content-only'],
@@ -220,4 +246,55 @@ describe('where the runtime reports by itself, and who asks for a change restart
     await put(room, version('1', '2'));
     expect((await put(room, version('1', '1'))).reload.kind).toBe('skill-content-only');
   });
+
+  it('a plugin that was promised to be unloaded does not wait, for nobody tells of that', async () => {
+    const room = makeRoom();
+    report(room, (await put(room, version('1', '1'))).installId);
+    await put(room, version('2', '1'));
+    expect(remove(room).reload).toMatchObject({ kind: 'cold', restarting: true });
+    expect(getPlugin(room.ground, 'lint')).toBeUndefined();
+  });
+
+  it.each([false, true])(
+    'a plugin that was removed may be unloaded: what it was is cold (%s)',
+    async (restart) => {
+      const room = makeRoom();
+      const { installId } = await put(room, version('1', '1'));
+      report(room, installId);
+      remove(room, { restart });
+      // What the runtime had before is reported late.
+      report(room, installId);
+      await put(room, version('2', '1'), false);
+      expect((await put(room, version('1', '1'), false)).reload.kind).toBe('cold');
+      const again = await put(room, version('1', '2'), false);
+      expect(again.reload.kind).toBe('cold');
+      report(room, again.installId);
+      expect(pendingOf(room)).toBeUndefined();
+      expect((await put(room, version('1', '1'), false)).reload.kind).toBe('skill-content-only');
+    },
+  );
+});
+
+describe('where a restart is reported after the version before came back', () => {
+  it('what it had loaded makes that wait, and a version between is cold, until the next is reported', async () => {
+    const room = makeRoom();
+    await put(room, version('1', '1'));
+    begin(room)();
+    await put(room, version('2', '1'), false);
+    const reported = begin(room);
+    const { installId } = await put(room, version('1', '1'), false);
+    reported();
+    expect(pendingOf(room)).toMatchObject({ installId, restarting: false });
+    expect((await put(room, version('2', '1'), false)).reload.kind).toBe('cold');
+    begin(room)();
+    expect(pendingOf(room)).toBeUndefined();
+    expect((await put(room, version('2', '2'), false)).reload.kind).toBe('skill-content-only');
+  });
+});
+
+it('edits are written down as far as an answer can hold them', () => {
+  const short = Array.from({ length: 20 }, (_, i) => `hooks/${i}`);
+  const long = short.map((path) => `${path}/${'x'.repeat(4000)}`);
+  expect([notedEdits([...short, ...short]), notedEdits(long)]).toEqual([{ edited: short }, { edited: [''] }]);
+  expect(notedEdits([...short, 'more'])).toEqual({ edited: [''] });
 });
