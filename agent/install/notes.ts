@@ -1,4 +1,5 @@
 /** What is written into a plugin's state: what only an operator can put right, and what was rolled back. */
+import type { Reason } from '../../shared/classify.ts';
 import { firstOf } from '../../shared/cut.ts';
 import { Fault, toFault } from '../../shared/fault.ts';
 import type { Intent } from '../../shared/intent.ts';
@@ -79,6 +80,15 @@ export const unreadable = ({ layout }: Ground, plugin: string): Fault =>
   new Fault('INTERNAL', `The state of "${plugin}" cannot be read, so that nothing can be added to it`, {
     hint: `Look at ${layout.stateOf(plugin)} and correct or remove it`,
   });
+
+/** Reasons that are written down; more are counted. */
+const REASONS_MAX = 20;
+
+/** Why something waits, as it is written down. */
+export const notedReasons = (reasons: readonly Reason[]): Pending['reasons'] => ({
+  items: firstOf(reasons.slice(0, REASONS_MAX)),
+  total: reasons.length,
+});
 
 /** Edits that are written down; of more, or longer ones, only that the plugin as a whole may be loaded otherwise. */
 const EDITS_MAX = 20;

@@ -3,7 +3,6 @@
  * to restart for is written down before the swap, so that no crash makes a later one look hot.
  */
 import { type Reload, classifyLoaded, reloadOf } from '../../shared/classify.ts';
-import { firstOf } from '../../shared/cut.ts';
 import { toFault } from '../../shared/fault.ts';
 import type { Intent } from '../../shared/intent.ts';
 import { MANIFEST_MAX_BYTES, readManifest } from '../../shared/manifest.ts';
@@ -13,11 +12,8 @@ import { readText } from '../disk/record.ts';
 import type { Drifted } from './drift.ts';
 import type { Ground } from './ground.ts';
 import { type Loading, basisOf, editsBefore, liveDrift, loadingOf } from './loaded.ts';
-import { notedEdits, putPending, unreadable } from './notes.ts';
+import { notedEdits, notedReasons, putPending, unreadable } from './notes.ts';
 import { removeLoaded } from './reports.ts';
-
-/** Reasons that are written down; more are counted. */
-const NOTED_MAX = 20;
 
 /** A change that is about to be made. */
 export type Subject = {
@@ -49,10 +45,12 @@ function earlierOf(before: Pending | undefined): Pick<Pending, 'earlier'> {
 
 /**
  * Whether a cold change is to be noted: nobody else is known to see to its restart, or somebody tells of its end. A runtime
- * that reports by itself tells of what it has loaded, and so never that a plugin is gone.
+ * that reports by itself tells of what it has loaded, and so never that a plugin is gone. While the state cannot be read every
+ * change is cold without a note, so that only one that nobody else restarts for needs it.
  */
-function isNoted(ground: Ground, { restart, next }: Subject, { pending, reported }: Loading): boolean {
-  const isTold = next !== undefined || reported !== 'runtime';
+function isNoted(ground: Ground, { restart, next }: Subject, loading: Loading): boolean {
+  const { known, pending, reported } = loading;
+  const isTold = known && (next !== undefined || reported !== 'runtime');
   const isLeft = !restart || ground.policy.restarts === 'command';
   return isLeft || (isTold && (pending !== undefined || reported !== undefined));
 }
@@ -77,10 +75,7 @@ export function foresee(ground: Ground, subject: Subject): Outlook {
           restarting: reload.restarting,
           ...earlierOf(before),
           ...notedEdits(editsBefore(ground, plugin, from, drift, loading)),
-          reasons: {
-            items: firstOf(verdict.reasons.slice(0, NOTED_MAX)),
-            total: verdict.reasons.length,
-          },
+          reasons: notedReasons(verdict.reasons),
         }
       : undefined;
   const note = (doing: string, to: Pending | undefined): void => {

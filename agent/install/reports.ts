@@ -2,7 +2,6 @@
 import { dirname, join } from 'node:path';
 
 import { type Basis, classifyLoaded } from '../../shared/classify.ts';
-import { cut } from '../../shared/cut.ts';
 import { toFault } from '../../shared/fault.ts';
 import { loadedDraft } from '../../shared/loaded.ts';
 import { isPluginName } from '../../shared/name.ts';
@@ -13,7 +12,7 @@ import { errorCode } from '../disk/port.ts';
 import { removeTree, syncDirectory, writeDurably } from '../disk/record.ts';
 import type { Ground } from './ground.ts';
 import { loadedRecord, pendingOf, readSince } from './loaded.ts';
-import { notedEdits, putPending } from './notes.ts';
+import { notedEdits, notedReasons, putPending } from './notes.ts';
 import { receiptOf, stateOf } from './records.ts';
 import { lookAtLive } from './slot.ts';
 
@@ -227,7 +226,7 @@ function settlePending(ground: Ground, plugin: string, generation: string | null
     against: generation,
     restarting: false,
     earlier: 'begun',
-    reasons: cut(reasons),
+    reasons: notedReasons(reasons),
   };
   // What somebody else was to restart for may have been promised after the restart that is reported began.
   const mayCome = earlier !== undefined && ground.policy.restarts === 'caller';

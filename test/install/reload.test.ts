@@ -1,10 +1,11 @@
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 
 import { describe, expect, it } from 'vitest';
 
 import { getPlugin, listPlugins, stateOf } from '../../agent/install/inspect.ts';
 import { noteLoaded } from '../../agent/install/reports.ts';
 import { sweepPlugin } from '../../agent/install/sweep.ts';
+import type { Reload } from '../../shared/classify.ts';
 import { SKILL, pendingOf, put, report, version } from '../_kit/hot-and-cold.ts';
 import { type Room, deliver, makeRoom, plainDisk, remove, rollBack } from '../_kit/install-room.ts';
 
@@ -199,4 +200,26 @@ describe('what the runtime has loaded', () => {
     writeFileSync(room.layout.loadedOf('lint'), '{"version":1,');
     expect((await put(room, version('1', '2'))).reload.kind).toBe('cold');
   });
+});
+
+describe('a state that cannot be read', () => {
+  it.each([false, true])(
+    'does not hold up what is forced and restarted for, removed: %s',
+    async (removed) => {
+      const room = makeRoom();
+      const { installId: generation } = await put(room, version('1', '1'));
+      room.clock.now += 1000;
+      noteLoaded(room.ground, { plugin: 'lint', generation }, room.clock.now, 'operation-restart');
+      mkdirSync(room.layout.state, { recursive: true });
+      writeFileSync(room.layout.stateOf('lint'), '{');
+      room.clock.now += 10_000;
+      const forced = async (hook: string): Promise<Reload> =>
+        (await deliver(room, version(hook, '1'), { force: true })).reload;
+      const { reload } = removed ? remove(room, { force: true }) : { reload: await forced('2') };
+      expect(reload).toMatchObject({ kind: 'cold', restarting: true });
+      rmSync(room.layout.stateOf('lint'));
+      room.clock.now += 10_000;
+      expect((await forced('1')).kind).toBe('cold');
+    },
+  );
 });
