@@ -75,7 +75,12 @@ export const takenGeneration = (ground: Ground, plugin: string, live: Intent['fr
  */
 export function keptGeneration(ground: Ground, plugin: string): string | null {
   const { layout } = ground;
-  const { known, generation } = loadingOf(ground, plugin, lookAtLive(ground, plugin));
+  const live = lookAtLive(ground, plugin);
+  const { known, pending, generation } = loadingOf(ground, plugin, live);
+  if (known && live === null && pending === undefined) {
+    // Nothing of a removed plugin is compared with what comes: that is cold.
+    return null;
+  }
   if (generation === UNREADABLE || !known) {
     const path = known ? layout.loadedOf(plugin) : layout.stateOf(plugin);
     throw new Fault('INTERNAL', `What is loaded of "${plugin}" cannot be read`, {

@@ -13,7 +13,6 @@ import type { Drifted } from './drift.ts';
 import type { Ground } from './ground.ts';
 import { type Loading, basisOf, editsBefore, liveDrift, loadingOf } from './loaded.ts';
 import { notedEdits, notedReasons, putPending, unreadable } from './notes.ts';
-import { removeLoaded } from './reports.ts';
 
 /** A change that is about to be made. */
 export type Subject = {
@@ -107,9 +106,6 @@ export function foresee(ground: Ground, subject: Subject): Outlook {
     settle: () => {
       if (pending === undefined && loading.known) {
         note('Clearing what was pending', undefined);
-      }
-      if (next === undefined) {
-        removeLoaded(ground, plugin);
       }
       ground.tell({ type: 'plugin.changed', data: { plugin, ...reload, cause: operationId } });
     },

@@ -2,7 +2,6 @@
 import { dirname, join } from 'node:path';
 
 import { type Basis, classifyLoaded } from '../../shared/classify.ts';
-import { toFault } from '../../shared/fault.ts';
 import { loadedDraft } from '../../shared/loaded.ts';
 import { isPluginName } from '../../shared/name.ts';
 import { type Pending, isPromised, mayBeLoaded } from '../../shared/state.ts';
@@ -97,7 +96,7 @@ export function noteLoaded(
 ): void {
   const said = loadedRecord(ground, plugin);
   const isSaidSince = said?.at !== undefined && Date.parse(said.at) >= began;
-  // With a plugin that is removed goes what was said of it: what waits to be unloaded knows what that was.
+  // Of a removed plugin of which nothing was ever said, what waits to be unloaded knows what was loaded.
   const before =
     said?.generation ?? (generation === null ? pendingOf(ground, plugin)?.against : null) ?? null;
   const loaded = isSaidSince ? said.generation : generation;
@@ -118,15 +117,6 @@ export function noteLoaded(
   }
   if (!isSaidSince && before !== generation) {
     ground.tell({ type: 'plugin.loaded', data: { plugin, generation, cause } });
-  }
-}
-
-/** Forgets what the runtime has said of a plugin that is removed. Never throws. */
-export function removeLoaded(ground: Ground, plugin: string): void {
-  try {
-    removeTree(ground.disk, ground.layout.loadedOf(plugin));
-  } catch (error) {
-    ground.complain(toFault(error, `Forgetting what the runtime has loaded of "${plugin}"`));
   }
 }
 

@@ -145,6 +145,39 @@ describe('a cold change whose restart was suppressed', () => {
 });
 
 describe('what the runtime has loaded', () => {
+  it.each(['an install', 'a rollback'])(
+    'is so still when the plugin was removed and has come back by %s, until something else is reported',
+    async (way) => {
+      const room = makeRoom();
+      await put(room, version('2', '1'));
+      const { installId } = await put(room, version('1', '1'));
+      report(room, installId);
+      remove(room);
+      expect(getPlugin(room.ground, 'lint')).toBeUndefined();
+      await put(room, version('2', '1'));
+      if (way === 'a rollback') {
+        remove(room);
+        rollBack(room);
+      }
+      expect(pendingOf(room)).toMatchObject({ against: installId });
+      const skill = await put(room, version('2', '2'));
+      expect(skill.reload.kind).toBe('cold');
+      report(room, skill.installId);
+      expect(pendingOf(room)).toBeUndefined();
+      expect((await put(room, version('2', '3'))).reload.kind).toBe('skill-content-only');
+    },
+  );
+
+  it('keeps nothing of a plugin that is removed from being swept', async () => {
+    const room = makeRoom({ keep: 0, keepMillis: 0 });
+    report(room, (await put(room, version('1', '1'))).installId);
+    remove(room);
+    room.clock.now += 1000;
+    sweepPlugin(room.ground, 'lint');
+    expect(readdirSync(room.layout.previous)).toEqual([]);
+    expect(readdirSync(room.layout.receipts)).toEqual([]);
+  });
+
   it('is what a change is compared with, however many versions came between', async () => {
     const room = makeRoom();
     report(room, (await put(room, version('1', '1'))).installId);
