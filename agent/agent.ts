@@ -1,24 +1,24 @@
 /** The agent, put together: the only file that knows every part. */
 import { randomUUID } from 'node:crypto';
 
-import type { EventBody } from '../shared/events.ts';
-import { Fault, toFault } from '../shared/fault.ts';
-import { CLOSE } from '../shared/rpc.ts';
-import type { RestartStatus, Swept, WatchStatus } from '../shared/upkeep.ts';
-import { layoutOf } from '../shared/layout.ts';
-import { createIgnore } from '../shared/tree.ts';
-import { bootInstall } from './boot.ts';
+import type { EventBody } from '../shared/api/events.ts';
+import { Fault, toFault } from '../shared/api/fault.ts';
+import { CLOSE } from '../shared/api/rpc.ts';
+import type { RestartStatus, Swept, WatchStatus } from '../shared/api/maintenance.ts';
+import { layoutOf } from '../shared/format/layout.ts';
+import { createIgnore } from '../shared/format/tree.ts';
+import { bootInstall } from './service/boot-install.ts';
 import type { AgentConfig } from './config.ts';
-import { listenOr, openDoor } from './door.ts';
-import { type Hearing, hearLoaded } from './hearing.ts';
+import { listenOr, openIngress } from './transport/ingress.ts';
+import { type LoadedReports, watchLoadedReports } from './service/loaded-reports.ts';
 import type { Log } from './log.ts';
-import { systemClock } from './operation/clock.ts';
-import { Restarter } from './restart.ts';
+import { systemClock } from '../shared/clock.ts';
+import { Restarter } from './service/restarter.ts';
 import { deskOf } from './serving.ts';
-import { Outbox } from './session/outbox.ts';
-import { Session } from './session/session.ts';
-import { type Watching, type WatchingOptions, watchPlugins } from './watching.ts';
-import { type Workshop, openWorkshop } from './workshop.ts';
+import { EventLog } from './transport/event-log.ts';
+import { Session } from './transport/session.ts';
+import { type WatchBridge, type WatchBridgeOptions, openWatchBridge } from './service/watch-bridge.ts';
+import { type Service, openService } from './service/service.ts';
 
 const DRAIN_MILLIS = 20_000;
 const SWEEP_MILLIS = 60 * 60 * 1000;
@@ -45,11 +45,11 @@ export async function startAgent(
   version: string,
   log: Log,
 ): Promise<Agent> {
-  const door = openDoor(config, log);
-  const outbox = new Outbox(randomUUID(), Date.now);
+  const door = openIngress(config, log);
+  const eventLog = new EventLog(randomUUID(), Date.now);
   const tell = (event: EventBody): void => {
     log.info({ event: event.type, ...event.data }, 'event');
-    outbox.publish(event);
+    eventLog.publish(event);
     watching?.heard(event);
     if (event.type === 'plugin.changed' && event.data.restarting) {
       restarter?.want();
@@ -59,64 +59,64 @@ export async function startAgent(
     const level = fault.status >= 500 ? 'error' : 'info';
     log[level]({ code: fault.code, stack: fault.status >= 500 ? stack : undefined }, fault.message);
   };
-  const workshop = openWorkshop(config, { workerFile, clock: systemClock, tell, complain });
-  const restarter = restarterOf(config, workshop, log);
-  const served = workshop.serve();
-  let hearing: Hearing | undefined;
-  let watching: Watching | undefined;
+  const service = openService(config, { workerFile, clock: systemClock, tell, complain });
+  const restarter = restarterOf(config, service, log);
+  const served = service.serve();
+  let loadedReports: LoadedReports | undefined;
+  let watching: WatchBridge | undefined;
   try {
     if (served === undefined) {
       throw new Fault('LOCKED', `Another agent works on "${config.root}"`, {
-        hint: `End ${workshop.server() ?? 'it'}, or give this agent another AIRLOCK_ROOT`,
+        hint: `End ${service.server() ?? 'it'}, or give this agent another AIRLOCK_ROOT`,
       });
     }
     for (const plugin of served.damaged) {
       log.error({ plugin }, 'not as installed: it was written without syncs, and the machine was restarted');
     }
     const sweep = async (): Promise<Swept> => {
-      const swept = await workshop.care.sweep();
+      const swept = await service.maintenance.sweep();
       tell({ type: 'sweep.done', data: countsOf(swept) });
       return swept;
     };
     // Nobody is listened to yet: waiting for a lock alone would let the process end.
     const awake = setInterval(() => undefined, SWEEP_MILLIS);
-    await prepare(config, workshop, log).finally(() => clearInterval(awake));
+    await prepare(config, service, log).finally(() => clearInterval(awake));
     const { loaded } = layoutOf(config.root, config.loadedDir);
     const reported = (plugin: string): void => watching?.loaded(plugin);
-    hearing = await hearLoaded(loaded, tell, (fault) => complain(fault, undefined), reported);
-    await restartWhatWaits(workshop, restarter, log);
+    loadedReports = await watchLoadedReports(loaded, tell, (fault) => complain(fault, undefined), reported);
+    await restartWhatWaits(service, restarter, log);
     const watch = (): WatchStatus => watching?.status() ?? { mode: 'off', notices: [] };
     const restart = (): RestartStatus | null => restarter?.status() ?? null;
-    const desk = deskOf(config, workshop, { version, bootId: outbox.bootId, sweep, watch, restart });
+    const desk = deskOf(config, service, { version, bootId: eventLog.bootId, sweep, watch, restart });
     const server = await listenOr(config, {
       ...door.options,
-      session: (socket, caller, child) => new Session(socket, caller, desk, outbox, child),
+      session: (socket, caller, child) => new Session(socket, caller, desk, eventLog, child),
       log,
     });
     const { host, port } = server;
     const changing = door.watch(server);
-    watching = startWatching(config, workshop, { tell, log });
+    watching = startWatching(config, service, { tell, log });
     const timer = setInterval(() => {
       sweep().catch((error: unknown) => complain(toFault(error, 'Sweeping'), undefined));
     }, SWEEP_MILLIS);
     timer.unref();
-    log.info({ host, port, root: config.root, bootId: outbox.bootId, version }, 'listening');
+    log.info({ host, port, root: config.root, bootId: eventLog.bootId, version }, 'listening');
     return {
       host,
       port,
-      bootId: outbox.bootId,
+      bootId: eventLog.bootId,
       close: async () => {
         log.info('draining');
-        outbox.publish({ type: 'draining', data: {} });
+        eventLog.publish({ type: 'draining', data: {} });
         clearInterval(timer);
         changing();
-        hearing?.close();
+        loadedReports?.close();
         const unwatched = watching?.close();
         server.stop();
-        await atMost(DRAIN_MILLIS * 0.8, workshop.drain());
+        await atMost(DRAIN_MILLIS * 0.8, service.drain());
         await atMost(DRAIN_MILLIS * 0.1, restarter?.close() ?? Promise.resolve());
         await server.close(CLOSE.draining, 'draining', DRAIN_MILLIS * 0.1);
-        await workshop.close();
+        await service.close();
         // What it still asks has ended with the threads.
         await unwatched;
         served.release();
@@ -124,10 +124,10 @@ export async function startAgent(
       },
     };
   } catch (error) {
-    hearing?.close();
+    loadedReports?.close();
     await watching?.close();
     await restarter?.close();
-    await workshop.close();
+    await service.close();
     served?.release();
     throw error;
   }
@@ -136,25 +136,25 @@ export async function startAgent(
 /** Edits by hand are seen from here on. */
 function startWatching(
   { watch, root, policy }: AgentConfig,
-  workshop: Workshop,
-  around: Pick<WatchingOptions, 'tell' | 'log'>,
-): Watching | undefined {
+  service: Service,
+  dependencies: Pick<WatchBridgeOptions, 'tell' | 'log'>,
+): WatchBridge | undefined {
   const ignore = createIgnore(policy.ignore);
   return watch === 'off'
     ? undefined
-    : watchPlugins({
-        ...around,
+    : openWatchBridge({
+        ...dependencies,
         root,
         ignore,
-        looks: workshop.looks,
-        turn: (plugin, task) => workshop.turn(plugin, task),
+        queries: service.queries,
+        turn: (plugin, task) => service.turn(plugin, task),
         clock: systemClock,
         polling: watch === 'polling',
       });
 }
 
 /** Without a command of its own the agent restarts nothing: who asks for a change is told what it takes. */
-function restarterOf({ restart }: AgentConfig, { loads }: Workshop, log: Log): Restarter | undefined {
+function restarterOf({ restart }: AgentConfig, { loads }: Service, log: Log): Restarter | undefined {
   return restart === undefined
     ? undefined
     : new Restarter({
@@ -172,7 +172,7 @@ function restarterOf({ restart }: AgentConfig, { loads }: Workshop, log: Log): R
 
 /** A restart that was promised and had not ended well when an agent ended is made up for, once. */
 async function restartWhatWaits(
-  { loads }: Workshop,
+  { loads }: Service,
   restarter: Restarter | undefined,
   log: Log,
 ): Promise<void> {
@@ -188,17 +188,17 @@ async function restartWhatWaits(
 /** What is done before anybody is let in. Listening depends on none of it. */
 async function prepare(
   { root, bootFrom, durability }: AgentConfig,
-  workshop: Workshop,
+  service: Service,
   log: Log,
 ): Promise<void> {
-  const { locks, care } = workshop;
-  const ability = workshop.ability();
+  const { locks, maintenance } = service;
+  const ability = service.ability();
   log.info({ ...ability, locks: locks.kind, durability }, 'root');
   if (!ability.exchange) {
     log.warn('no exchange of directories here: a plugin is absent for a moment while it is updated');
   }
   try {
-    const { recovered, busy, failed } = await care.recover();
+    const { recovered, busy, failed } = await maintenance.recover();
     for (const { plugin, stamp, rows, held } of recovered.items) {
       log[held === undefined ? 'info' : 'error']({ plugin, stamp, rows, held }, 'recovered');
     }
@@ -208,13 +208,13 @@ async function prepare(
     if (busy.total > 0) {
       log.info({ plugins: busy.items }, 'another process works on these: not recovered');
     }
-    log.info(countsOf(await care.sweep()), 'swept');
+    log.info(countsOf(await maintenance.sweep()), 'swept');
   } catch (error) {
     log.error({ err: error }, 'recovery failed; every operation recovers its own plugin first');
   }
   if (bootFrom !== undefined) {
     try {
-      for (const { file, plugin, status, detail } of await bootInstall(workshop, root, bootFrom)) {
+      for (const { file, plugin, status, detail } of await bootInstall(service, root, bootFrom)) {
         log[status === 'failed' ? 'error' : 'info']({ file, plugin, status, detail }, 'boot-install');
       }
     } catch (error) {

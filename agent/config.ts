@@ -1,10 +1,10 @@
 /** The agent's configuration, from the one table of settings. */
 import { resolve } from 'node:path';
 
-import { type Settings, TOKEN_VARIABLE, readSettings } from '../shared/config.ts';
-import { Fault } from '../shared/fault.ts';
-import type { Durability, InstallPolicy } from './install/ground.ts';
-import type { Patience } from './operation/around.ts';
+import { type Settings, TOKEN_VARIABLE, readSettings } from '../shared/api/settings.ts';
+import { Fault } from '../shared/api/fault.ts';
+import type { Durability, InstallPolicy } from './store/context.ts';
+import type { Patience } from './service/upload.ts';
 
 /** What it takes to work on a root. */
 export type WorkConfig = {

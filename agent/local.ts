@@ -1,20 +1,19 @@
 /** Work on a root by a command, without an agent to ask: the same code, under the same locks, in this process. */
 import { join, resolve } from 'node:path';
 
-import type { Reload } from '../shared/classify.ts';
-import type { Fault } from '../shared/fault.ts';
-import { layoutOf } from '../shared/layout.ts';
-import type { Params, Result } from '../shared/methods.ts';
-import { createIgnore } from '../shared/tree.ts';
-import { type Booted, bootInstall } from './boot.ts';
+import type { Reload } from '../shared/rule/classify.ts';
+import { type Fault, errorCode } from '../shared/api/fault.ts';
+import { layoutOf } from '../shared/format/layout.ts';
+import type { Params, Result } from '../shared/api/methods.ts';
+import { createIgnore } from '../shared/format/tree.ts';
+import { type Booted, bootInstall } from './service/boot-install.ts';
 import { readWorkConfig } from './config.ts';
 import { nodeDisk } from './disk/node-disk.ts';
-import { errorCode } from './disk/port.ts';
-import type { Drifted } from './install/drift.ts';
-import { listedDrift } from './install/inspect.ts';
-import type { Clock } from './operation/clock.ts';
-import { type RootStatus, statusOf } from './status.ts';
-import { openWorkshop } from './workshop.ts';
+import type { Drifted } from './store/drift.ts';
+import { listedDrift } from './store/inspect.ts';
+import type { Clock } from '../shared/clock.ts';
+import { type RootStatus, statusOf } from './service/status.ts';
+import { openService } from './service/service.ts';
 
 /** The changes that a command can make by itself, by the methods that ask an agent for them. */
 export type LocalChange = 'plugin.rollback' | 'plugin.uninstall' | 'runtime.restarted' | 'recover' | 'sweep';
@@ -68,7 +67,7 @@ export function openLocal({ flags, env, workerFile, complain }: LocalOptions): L
   const config = readWorkConfig(flags, env);
   process.umask(0o022);
   const clock = patientClock();
-  const workshop = openWorkshop(config, {
+  const service = openService(config, {
     workerFile,
     clock,
     tell: () => undefined,
@@ -76,18 +75,18 @@ export function openLocal({ flags, env, workerFile, complain }: LocalOptions): L
   });
   return {
     changes: {
-      'plugin.rollback': (params) => workshop.changes.rollback(params, BY),
-      'plugin.uninstall': (params) => workshop.changes.uninstall(params, BY),
-      'runtime.restarted': (params) => workshop.loads.restarted(params),
-      recover: ({ plugin }) => workshop.care.recover(plugin),
-      sweep: () => workshop.care.sweep(),
+      'plugin.rollback': (params) => service.changes.rollback(params, BY),
+      'plugin.uninstall': (params) => service.changes.uninstall(params, BY),
+      'runtime.restarted': (params) => service.loads.restarted(params),
+      recover: ({ plugin }) => service.maintenance.recover(plugin),
+      sweep: () => service.maintenance.sweep(),
     },
-    classify: (params) => workshop.looks.classify(params),
-    status: () => statusOf(workshop, config),
-    boot: (directory) => bootInstall(workshop, config.root, directory),
+    classify: (params) => service.queries.classify(params),
+    status: () => statusOf(service, config),
+    boot: (directory) => bootInstall(service, config.root, directory),
     close: async () => {
-      await workshop.drain();
-      await workshop.close();
+      await service.drain();
+      await service.close();
       // What is forgotten after a while need not be waited for.
       clock.stop();
     },

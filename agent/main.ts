@@ -3,10 +3,10 @@ import { startAgent } from './agent.ts';
 import { readAgentConfig } from './config.ts';
 import { createLog } from './log.ts';
 
-export type { Booted } from './boot.ts';
+export type { Booted } from './service/boot-install.ts';
 export { AGENT_SETTINGS, WORK_SETTINGS } from './config.ts';
 export { type Local, type LocalChange, countDrift, openLocal } from './local.ts';
-export type { RootStatus } from './status.ts';
+export type { RootStatus } from './service/status.ts';
 
 export type RunOptions = {
   /** By setting name, as text. */

@@ -1,17 +1,17 @@
 /** What sessions can ask of an agent, from what its workshop does. */
-import type { Hello } from '../shared/methods.ts';
-import { PROTOCOL, WIRE } from '../shared/rpc.ts';
-import type { RestartStatus, WatchStatus } from '../shared/upkeep.ts';
+import type { Hello } from '../shared/api/methods.ts';
+import { PROTOCOL, WIRE } from '../shared/api/rpc.ts';
+import type { RestartStatus, WatchStatus } from '../shared/api/maintenance.ts';
 import type { AgentConfig } from './config.ts';
-import { readable } from './install/unpack.ts';
-import type { Desk } from './session/desk.ts';
-import { statusOf } from './status.ts';
-import type { Workshop } from './workshop.ts';
+import { readable } from './archive/decompress.ts';
+import type { Desk } from './transport/desk.ts';
+import { statusOf } from './service/status.ts';
+import type { Service } from './service/service.ts';
 
 /** What sessions can ask for, from what the workshop does. */
 export function deskOf(
   config: AgentConfig,
-  workshop: Workshop,
+  service: Service,
   {
     version,
     bootId,
@@ -25,33 +25,33 @@ export function deskOf(
     restart: () => RestartStatus | null;
   },
 ): Desk {
-  const { operations, looks, loads, changes, care } = workshop;
+  const { operations, queries, loads, changes, maintenance } = service;
   const startedAt = new Date().toISOString();
   return {
     hello: () => helloOf(config, version, bootId),
     begin: (params, by, link) => operations.begin(params, by, link),
     commit: (operationId) => operations.commit(operationId),
     abort: (operationId) => operations.abort(operationId),
-    list: () => looks.list(),
-    get: (plugin) => looks.get(plugin),
-    verify: (plugin) => looks.verify(plugin),
-    classify: (params) => looks.classify(params),
-    basis: async (plugin) => ({ ...(await looks.basis(plugin)), ignore: config.policy.ignore }),
+    list: () => queries.list(),
+    get: (plugin) => queries.get(plugin),
+    verify: (plugin) => queries.verify(plugin),
+    classify: (params) => queries.classify(params),
+    basis: async (plugin) => ({ ...(await queries.basis(plugin)), ignore: config.policy.ignore }),
     restarted: (params) => loads.restarted(params),
     rollback: (params, by) => changes.rollback(params, by),
     uninstall: (params, by) => changes.uninstall(params, by),
-    recover: (plugin) => care.recover(plugin),
+    recover: (plugin) => maintenance.recover(plugin),
     sweep,
     status: async () => ({
       agent: version,
       workspace: config.workspace ?? null,
       bootId,
       startedAt,
-      ...(await statusOf(workshop, config)),
+      ...(await statusOf(service, config)),
       watch: watch(),
       restart: restart(),
     }),
-    expectWork: () => workshop.warm(),
+    expectWork: () => service.warm(),
   };
 }
 

@@ -1,8 +1,8 @@
 /** From the words on the command line to what a command is given; every mistake is named. */
 import { parseArgs } from 'node:util';
 
-import { type SettingName, flagOf } from '../shared/config.ts';
-import { Fault } from '../shared/fault.ts';
+import { type SettingName, flagOf } from '../shared/api/settings.ts';
+import { Fault } from '../shared/api/fault.ts';
 import type { Command, Given } from './command.ts';
 
 const ALWAYS = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const;

@@ -1,5 +1,5 @@
 /** What a command is, and the exit codes that all of them share. */
-import type { SettingName } from '../shared/config.ts';
+import type { SettingName } from '../shared/api/settings.ts';
 import type { Output } from './output.ts';
 
 /** Exit codes. */

@@ -1,5 +1,5 @@
 /** What `--help` prints, made from the tables, so that it cannot say what is not so. */
-import { settings } from '../shared/config.ts';
+import { settings } from '../shared/api/settings.ts';
 import { flagsOf } from './arguments.ts';
 import type { Command } from './command.ts';
 import type { Paint } from './render.ts';

@@ -1,5 +1,5 @@
 /** Where a command's words go: results to standard output, the rest to standard error; one JSON document if asked. */
-import type { Fault } from '../shared/fault.ts';
+import type { Fault } from '../shared/api/fault.ts';
 import { type Paint, bar, faultLines, painter } from './render.ts';
 
 /** A stream as the output needs it; `process.stdout` is one. */

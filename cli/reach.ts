@@ -2,9 +2,9 @@
 import { opendir, readFile } from 'node:fs/promises';
 
 import { type ConnectOptions, type Session, type TlsOptions, openSession } from '../client/index.ts';
-import { type SettingName, TOKEN_VARIABLE, flagOf, readSettings } from '../shared/config.ts';
-import { Fault } from '../shared/fault.ts';
-import { isPluginName } from '../shared/name.ts';
+import { type SettingName, TOKEN_VARIABLE, flagOf, readSettings } from '../shared/api/settings.ts';
+import { Fault } from '../shared/api/fault.ts';
+import { isPluginName } from '../shared/format/name.ts';
 import type { Context } from './command.ts';
 
 /** The settings of every command that speaks to an agent. */

@@ -1,8 +1,9 @@
 /** Values as text for people. Everything that a stranger may have named is made safe to print. */
 import { styleText } from 'node:util';
 
-import type { Reason, Reload } from '../shared/classify.ts';
-import type { Fault } from '../shared/fault.ts';
+import type { Reason } from '../shared/format/tree.ts';
+import type { Reload } from '../shared/rule/classify.ts';
+import type { Fault } from '../shared/api/fault.ts';
 
 export type Paint = (style: 'bold' | 'dim' | 'green' | 'yellow' | 'red' | 'cyan', text: string) => string;
 

@@ -1,5 +1,5 @@
 /** Finds the command, runs it, and turns whatever comes of it into an exit code. */
-import { Fault, type FaultCode, toFault } from '../shared/fault.ts';
+import { Fault, type FaultCode, toFault } from '../shared/api/fault.ts';
 import { nearest, readArguments } from './arguments.ts';
 import { type Command, EXIT } from './command.ts';
 import { helpOf, overview } from './help.ts';
@@ -24,7 +24,7 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   token: () => import('./commands/token.ts'),
 };
 
-export type Surroundings = {
+export type UploadDependencies = {
   words: readonly string[];
   env: Readonly<Record<string, string | undefined>>;
   out: Sink;
@@ -35,7 +35,7 @@ export type Surroundings = {
 };
 
 /** Never throws: what goes wrong is said and becomes the exit code. */
-export async function run(around: Surroundings): Promise<number> {
+export async function run(around: UploadDependencies): Promise<number> {
   const { words, env, out, error, version, self, signal } = around;
   const noColour = env['NO_COLOR'] !== undefined && env['NO_COLOR'] !== '';
   const json = words.includes('--json');

@@ -3,7 +3,7 @@ import { posix } from 'node:path';
 
 import type { AgentEvent } from '../client/index.ts';
 import type { WatchEvent } from '../loader/index.ts';
-import type { Reason } from '../shared/classify.ts';
+import type { Reason } from '../shared/format/tree.ts';
 import { type Paint, plural, reasonText, safe } from './render.ts';
 
 /** Reasons or skills that are named; more are counted. */

@@ -1,9 +1,9 @@
 /** Commands that change a root: through an agent where one is named, else here, under the same locks. */
 import { type Local, type LocalChange, WORK_SETTINGS, openLocal } from '../agent/main.ts';
 import { type Session, newOperationId } from '../client/index.ts';
-import { readSettings } from '../shared/config.ts';
-import { Fault } from '../shared/fault.ts';
-import { type Result, readParams } from '../shared/methods.ts';
+import { readSettings } from '../shared/api/settings.ts';
+import { Fault } from '../shared/api/fault.ts';
+import { type Result, readParams } from '../shared/api/methods.ts';
 import type { Context, Option } from './command.ts';
 import { REACH_SETTINGS, checkName, mustBeThere, openFor, usesAgent } from './reach.ts';
 import { safe } from './render.ts';

@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 
-import { Fault } from '../shared/fault.ts';
-import { isPluginName } from '../shared/name.ts';
+import { Fault } from '../shared/api/fault.ts';
+import { isPluginName } from '../shared/format/name.ts';
 import { manifestInside } from './manifest-inside.ts';
 
 export type Bundle = {

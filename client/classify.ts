@@ -1,8 +1,8 @@
 /** What an install would mean for the runtime, before a byte of it is sent. */
-import { type Reload, classifyLoaded, reloadOf } from '../shared/classify.ts';
-import { Fault } from '../shared/fault.ts';
-import { CLASSIFY_LIST_MAX } from '../shared/loading.ts';
-import { type FileEntry, createIgnore, fileEntrySchema } from '../shared/tree.ts';
+import { type Reload, classifyLoaded, reloadOf } from '../shared/rule/classify.ts';
+import { Fault } from '../shared/api/fault.ts';
+import { CLASSIFY_LIST_MAX } from '../shared/api/loading.ts';
+import { type FileEntry, createIgnore, fileEntrySchema } from '../shared/format/tree.ts';
 import { linesOf } from './list.ts';
 import type { Listed } from './pack/pack.ts';
 import type { Session } from './session.ts';

@@ -1,7 +1,7 @@
 /** Reaching a workspace: reachable, definitely not running, or nobody can tell right now. One place, for everybody. */
-import type { EventType } from '../shared/events.ts';
-import { Fault, toFault } from '../shared/fault.ts';
-import { WIRE } from '../shared/rpc.ts';
+import type { EventType } from '../shared/api/events.ts';
+import { Fault, toFault } from '../shared/api/fault.ts';
+import { WIRE } from '../shared/api/rpc.ts';
 import { type AgentEvent, Feed, type Position } from './feed.ts';
 import { Link } from './link.ts';
 import { realTimers, type Timers } from './liveness.ts';

@@ -1,5 +1,5 @@
 /** The events of one connection: read, remembered by place, told to whoever listens. */
-import { type Event, type EventBody, eventData, type EventType, eventTypes } from '../shared/events.ts';
+import { type Event, type EventBody, eventData, type EventType, eventTypes } from '../shared/api/events.ts';
 
 /** Where in the agent's events one is: which run of the agent, and how far. */
 export type Position = { bootId: string; seq: number };

@@ -1,5 +1,5 @@
 /** Events that outlive their connection. */
-import { type Fault, toFault } from '../shared/fault.ts';
+import { type Fault, toFault } from '../shared/api/fault.ts';
 import type { ConnectOptions } from './connect.ts';
 import type { AgentEvent, Position } from './feed.ts';
 import { pause } from './pause.ts';

@@ -1,8 +1,8 @@
 /** A stream of bytes from the agent, under credit that the reader gives. */
-import { Fault } from '../shared/fault.ts';
-import type { DataFrame } from '../shared/frame.ts';
-import type { Window } from '../shared/methods.ts';
-import { WIRE } from '../shared/rpc.ts';
+import { Fault } from '../shared/api/fault.ts';
+import type { DataFrame } from '../shared/api/frame.ts';
+import type { Window } from '../shared/api/methods.ts';
+import { WIRE } from '../shared/api/rpc.ts';
 
 /**
  * At most one window of bytes is ever held here: the agent may send on only as far as what was read makes room.

@@ -12,9 +12,9 @@
  *   await bundle.dispose();
  * }
  */
-export type { Reload } from '../shared/classify.ts';
-export { Fault, type FaultCode, type FaultData, type Violation } from '../shared/fault.ts';
-export type { Hello, Installed, PluginInfo, Uninstalled, Verification } from '../shared/methods.ts';
+export type { Reload } from '../shared/rule/classify.ts';
+export { Fault, type FaultCode, type FaultData, type Violation } from '../shared/api/fault.ts';
+export type { Hello, Installed, PluginInfo, Uninstalled, Verification } from '../shared/api/methods.ts';
 export { type Bundle, openBundle } from './bundle.ts';
 export { classify } from './classify.ts';
 export { connect, type ConnectOptions, openSession, type Reach } from './connect.ts';

@@ -1,10 +1,10 @@
 /** One WebSocket that speaks `airlock.v1`: frames in and out, and what each belongs to. Private to this folder. */
 import { WebSocket } from 'ws';
 
-import { type Event, eventSchema } from '../shared/events.ts';
-import { Fault } from '../shared/fault.ts';
-import { type DataFrame, decodeFrame, encodeFrame } from '../shared/frame.ts';
-import { type Hello, helloSchema, resetSchema, windowSchema } from '../shared/methods.ts';
+import { type Event, eventSchema } from '../shared/api/events.ts';
+import { Fault } from '../shared/api/fault.ts';
+import { type DataFrame, decodeFrame, encodeFrame } from '../shared/api/frame.ts';
+import { type Hello, helloSchema, resetSchema, windowSchema } from '../shared/api/methods.ts';
 import {
   CLOSE,
   type Message,
@@ -13,7 +13,7 @@ import {
   readMessage,
   writeFailure,
   writeNotification,
-} from '../shared/rpc.ts';
+} from '../shared/api/rpc.ts';
 import { Incoming } from './incoming.ts';
 import { Liveness, type Timers } from './liveness.ts';
 import { Outgoing } from './outgoing.ts';

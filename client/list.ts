@@ -1,6 +1,6 @@
 /** What an agent has, whole. */
-import { Fault } from '../shared/fault.ts';
-import { type PluginInfo, pluginSchema, type Verification } from '../shared/methods.ts';
+import { Fault } from '../shared/api/fault.ts';
+import { type PluginInfo, pluginSchema, type Verification } from '../shared/api/methods.ts';
 import type { Session } from './session.ts';
 
 /** A line of a list is refused beyond this. */

@@ -5,14 +5,14 @@ import { createGunzip } from 'node:zlib';
 
 import { Parser, type ReadEntry } from 'tar';
 
-import { Fault } from '../shared/fault.ts';
+import { Fault } from '../shared/api/fault.ts';
 import {
   type Manifest,
   MANIFEST_FILES,
   MANIFEST_MAX_BYTES,
   type ManifestFile,
   readManifest,
-} from '../shared/manifest.ts';
+} from '../shared/format/manifest.ts';
 
 /** More than this is not unpacked for a name. */
 const UNPACKED_MAX_BYTES = 1024 ** 3;

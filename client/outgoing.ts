@@ -1,6 +1,6 @@
 /** The credit of a stream of bytes to the agent. */
-import type { Fault } from '../shared/fault.ts';
-import type { Window } from '../shared/methods.ts';
+import type { Fault } from '../shared/api/fault.ts';
+import type { Window } from '../shared/api/methods.ts';
 
 /** How a wait for credit ends without any: nobody gave some for as long as one waits. */
 export type Credit = 'granted' | 'stalled';

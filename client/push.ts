@@ -1,8 +1,8 @@
 /** An install that outlives its connection. */
 import { randomUUID } from 'node:crypto';
 
-import { Fault, toFault } from '../shared/fault.ts';
-import type { Installed } from '../shared/methods.ts';
+import { Fault, toFault } from '../shared/api/fault.ts';
+import type { Installed } from '../shared/api/methods.ts';
 import type { Bundle } from './bundle.ts';
 import { install, type InstallOptions } from './install.ts';
 import { pause } from './pause.ts';

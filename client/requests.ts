@@ -1,6 +1,6 @@
 /** What was asked and not yet answered on one connection. */
-import { Fault } from '../shared/fault.ts';
-import { WIRE, writeRequest } from '../shared/rpc.ts';
+import { Fault } from '../shared/api/fault.ts';
+import { WIRE, writeRequest } from '../shared/api/rpc.ts';
 
 type Pending = { resolve(result: unknown): void; reject(fault: Fault): void };
 

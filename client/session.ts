@@ -1,7 +1,7 @@
 /** A conversation with one agent: questions and answers, events, streams of bytes. */
-import { Fault } from '../shared/fault.ts';
-import type { DataFrame } from '../shared/frame.ts';
-import { type Hello, type MethodName, methods, type Params, type Result } from '../shared/methods.ts';
+import { Fault } from '../shared/api/fault.ts';
+import type { DataFrame } from '../shared/api/frame.ts';
+import { type Hello, type MethodName, methods, type Params, type Result } from '../shared/api/methods.ts';
 import type { AgentEvent, Feed, Position } from './feed.ts';
 import type { Closed, Link } from './link.ts';
 import type { Outgoing } from './outgoing.ts';

@@ -1,6 +1,6 @@
 /** Where an agent is: the address that a caller gives, checked. */
-import { Fault } from '../shared/fault.ts';
-import { CONNECT_PATH } from '../shared/rpc.ts';
+import { Fault } from '../shared/api/fault.ts';
+import { CONNECT_PATH } from '../shared/api/rpc.ts';
 
 /** A checked address. `label` is what messages may show: never a user name, a query or a token. */
 export type Target = {

@@ -4,8 +4,8 @@ import { createConnection } from 'node:net';
 
 import { WebSocket } from 'ws';
 
-import { Fault, type FaultCode, faultDataSchema } from '../shared/fault.ts';
-import { PROTOCOL, WIRE } from '../shared/rpc.ts';
+import { Fault, type FaultCode, faultDataSchema } from '../shared/api/fault.ts';
+import { PROTOCOL, WIRE } from '../shared/api/rpc.ts';
 import type { Target } from './target.ts';
 
 /** Certificates for `wss:`; the agent's own is always verified. */

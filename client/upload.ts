@@ -1,8 +1,8 @@
 /** Sends a bundle over one session, never beyond the agent's credit. */
 import { open } from 'node:fs/promises';
 
-import { Fault } from '../shared/fault.ts';
-import { FRAME_DATA_BYTES } from '../shared/frame.ts';
+import { Fault } from '../shared/api/fault.ts';
+import { FRAME_DATA_BYTES } from '../shared/api/frame.ts';
 import type { Bundle } from './bundle.ts';
 import { cancelled } from './requests.ts';
 import type { Session } from './session.ts';

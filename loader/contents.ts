@@ -3,7 +3,7 @@ import type { BigIntStats, Dirent } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import type { Ignore } from '../shared/tree.ts';
+import type { Ignore } from '../shared/format/tree.ts';
 import { troubleOf } from './probe/trouble.ts';
 
 /** Markdown that is for people; `README.zh-CN.md` is one of them. */

@@ -2,8 +2,8 @@
 import type { BigIntStats } from 'node:fs';
 import { join } from 'node:path';
 
-import { type Found, type Judgement, type RefusalReason, judge, refuse } from '../shared/admission.ts';
-import { type Layout, MARKER } from '../shared/layout.ts';
+import { type Found, type Judgement, type RefusalReason, judge, refuse } from '../shared/rule/admission.ts';
+import { type Layout, MARKER } from '../shared/format/layout.ts';
 import { type Contents, readContents } from './contents.ts';
 import { generationOf } from './generation.ts';
 import type { Memory, Sources } from './memory.ts';
@@ -11,7 +11,7 @@ import type { Plugin, Verdict } from './plugin.ts';
 import { type Facts, isSame, lookAt, readFacts } from './probe/facts.ts';
 import type { Settings } from './settings.ts';
 import { verify } from './verify.ts';
-import { isVolatileElsewhere } from './volatile.ts';
+import { isUnsyncedElsewhere } from './unsynced.ts';
 
 /**
  * An update that swaps the directory while it is read means reading again. A busy machine may lose that race often; but so
@@ -77,7 +77,7 @@ function refused({ layout, name }: Subject, reason: RefusalReason, detail: strin
 function judgeNothing(subject: Subject, entry: 'symlink' | 'other'): Verdict {
   const { name, disabled, settings, layout } = subject;
   const judgement = judge(
-    { name, entry, disabled, marker: { kind: 'absent' }, manifest: undefined, volatile: false },
+    { name, entry, disabled, marker: { kind: 'absent' }, manifest: undefined, unsynced: false },
     settings.policy,
   );
   return judgement.admitted
@@ -98,7 +98,7 @@ async function judgeDirectory(subject: Subject, stats: BigIntStats, facts: Facts
     marker: reading,
     manifest: facts.manifest && { file: facts.manifest.file, reading: facts.manifest.found.reading },
     disabled,
-    volatile: isEmpty && (await isVolatileElsewhere(layout)),
+    unsynced: isEmpty && (await isUnsyncedElsewhere(layout)),
   };
   const judgement = judge(found, settings.policy);
   if (!judgement.admitted) {

@@ -1,7 +1,7 @@
 /** The gate: one name, judged over all roots; the first that admits it wins. */
-import { refuse } from '../shared/admission.ts';
-import type { Layout } from '../shared/layout.ts';
-import { pluginNameSchema } from '../shared/name.ts';
+import { refuse } from '../shared/rule/admission.ts';
+import type { Layout } from '../shared/format/layout.ts';
+import { pluginNameSchema } from '../shared/format/name.ts';
 import { examine } from './examine.ts';
 import type { Memory } from './memory.ts';
 import type { GateAnswer, Plugin, Refusal, Verdict } from './plugin.ts';

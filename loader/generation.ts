@@ -2,8 +2,8 @@
 import type { BigIntStats } from 'node:fs';
 import { join } from 'node:path';
 
-import { MARKER } from '../shared/layout.ts';
-import { MARKER_MAX_BYTES, readMarker } from '../shared/marker.ts';
+import { MARKER } from '../shared/format/layout.ts';
+import { MARKER_MAX_BYTES, readMarker } from '../shared/format/marker.ts';
 import { readSmall } from './probe/file.ts';
 
 /**

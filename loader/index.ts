@@ -12,10 +12,10 @@ import { createScan } from './scan.ts';
 import { type LoaderOptions, readOptions, systemClock } from './settings.ts';
 import { type WatchOptions, createLoaderWatch } from './watch.ts';
 
-export type { AdmissionLevel, RefusalReason } from '../shared/admission.ts';
-export { Fault } from '../shared/fault.ts';
-export type { Manifest } from '../shared/manifest.ts';
-export type { Marker } from '../shared/marker.ts';
+export type { AdmissionLevel, RefusalReason } from '../shared/rule/admission.ts';
+export { Fault } from '../shared/api/fault.ts';
+export type { Manifest } from '../shared/format/manifest.ts';
+export type { Marker } from '../shared/format/marker.ts';
 export type { Watch, WatchEvent } from '../watch/ports.ts';
 export type { GateAnswer, Plugin, Refusal, Scan, Shadowed } from './plugin.ts';
 export type { Reader } from './read.ts';

@@ -1,7 +1,7 @@
 /** The names that lie in a root, and whether that can be believed. */
 import { readdir, stat } from 'node:fs/promises';
 
-import { isPluginName } from '../shared/name.ts';
+import { isPluginName } from '../shared/format/name.ts';
 import { isAbsence, troubleOf } from './probe/trouble.ts';
 
 /** The times of a file system are as coarse as the kernel's tick: a change this young may hide another one. */

@@ -3,9 +3,9 @@ import { randomUUID } from 'node:crypto';
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { Fault } from '../shared/fault.ts';
-import { type Loaded, loadedDraft, loadedSchema } from '../shared/loaded.ts';
-import { pluginNameSchema } from '../shared/name.ts';
+import { Fault } from '../shared/api/fault.ts';
+import { type Loaded, loadedDraft, loadedSchema } from '../shared/format/loaded.ts';
+import { pluginNameSchema } from '../shared/format/name.ts';
 import type { Settings } from './settings.ts';
 
 /** The last moment that a Date can tell. */

@@ -1,7 +1,7 @@
 /** What the loader answers: plugins that were admitted, and why others were not. */
-import type { AdmissionLevel, Refused } from '../shared/admission.ts';
-import type { Manifest } from '../shared/manifest.ts';
-import type { Marker } from '../shared/marker.ts';
+import type { AdmissionLevel, Refused } from '../shared/rule/admission.ts';
+import type { Manifest } from '../shared/format/manifest.ts';
+import type { Marker } from '../shared/format/marker.ts';
 
 /**
  * An admitted plugin, as it lay there at one moment. Frozen: the loader hands out the same object again as long as

@@ -2,7 +2,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 
-import { Fault, type FaultCode } from '../shared/fault.ts';
+import { Fault, type FaultCode } from '../shared/api/fault.ts';
 import { type Gate, ask } from './gate.ts';
 import { readGeneration } from './generation.ts';
 import type { Plugin, Refusal } from './plugin.ts';

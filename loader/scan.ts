@@ -1,5 +1,5 @@
 /** The scan: every name that lies in a root, each through the gate. */
-import type { Layout } from '../shared/layout.ts';
+import type { Layout } from '../shared/format/layout.ts';
 import type { Gate, Passage } from './gate.ts';
 import { listRoot } from './listing.ts';
 import type { Scan, Shadowed } from './plugin.ts';

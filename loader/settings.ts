@@ -4,10 +4,10 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import * as z from 'zod';
 
-import type { Policy } from '../shared/admission.ts';
-import { Fault } from '../shared/fault.ts';
-import { type Layout, layoutOf } from '../shared/layout.ts';
-import { type Ignore, createIgnore } from '../shared/tree.ts';
+import type { Policy } from '../shared/rule/admission.ts';
+import { Fault } from '../shared/api/fault.ts';
+import { type Layout, layoutOf } from '../shared/format/layout.ts';
+import { type Ignore, createIgnore } from '../shared/format/tree.ts';
 
 /** What {@link createLoader} takes. Only `roots` is required. */
 export type LoaderOptions = {

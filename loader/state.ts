@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 
 import * as z from 'zod';
 
-import type { Layout } from '../shared/layout.ts';
+import type { Layout } from '../shared/format/layout.ts';
 import { readSmall } from './probe/file.ts';
 import { isAbsence, troubleOf } from './probe/trouble.ts';
 

@@ -5,9 +5,9 @@
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 
-import { intentSchema } from '../shared/intent.ts';
-import type { Layout } from '../shared/layout.ts';
-import { parseSlotName } from '../shared/name.ts';
+import { intentSchema } from '../shared/format/intent.ts';
+import type { Layout } from '../shared/format/layout.ts';
+import { parseSlotName } from '../shared/format/name.ts';
 import { readSmall } from './probe/file.ts';
 import { isAbsence, troubleOf } from './probe/trouble.ts';
 

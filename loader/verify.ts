@@ -1,8 +1,8 @@
 /** Compares a plugin's tree with what was installed: `stat` by paths, sizes and modes, `digest` by every byte. */
-import type { Judgement } from '../shared/admission.ts';
-import type { Layout } from '../shared/layout.ts';
-import { type Receipt, receiptSchema } from '../shared/receipt.ts';
-import { type FileEntry, type TreeDifference, compareTrees, treeDigest } from '../shared/tree.ts';
+import type { Judgement } from '../shared/rule/admission.ts';
+import type { Layout } from '../shared/format/layout.ts';
+import { type Receipt, receiptSchema } from '../shared/format/receipt.ts';
+import { type FileEntry, type TreeDifference, compareTrees, treeDigest } from '../shared/format/tree.ts';
 import { readSmall } from './probe/file.ts';
 import { type Tree, type TreeFile, TreeUnreadable, hashTree, listTree } from './probe/tree.ts';
 import type { Settings } from './settings.ts';

@@ -1,10 +1,10 @@
 /** The watcher over the loader's roots: what it watches is what the gate admits. */
 import { basename } from 'node:path';
 
-import type { Layout } from '../shared/layout.ts';
-import { systemEyes } from '../watch/eyes.ts';
-import { pollingEyes } from '../watch/poll.ts';
-import type { Admission, Clock, Eyes, Watch } from '../watch/ports.ts';
+import type { Layout } from '../shared/format/layout.ts';
+import { systemFileEvents } from '../watch/file-events.ts';
+import { pollingFileEvents } from '../watch/poll.ts';
+import type { Admission, Clock, FileEvents, Watch } from '../watch/ports.ts';
 import { type Reported, createWatch } from '../watch/watch.ts';
 import type { Gate } from './gate.ts';
 import type { Settings } from './settings.ts';
@@ -31,10 +31,10 @@ export function createLoaderWatch(
   settings: Settings,
   gate: Gate,
   { polling = false, notice = () => undefined }: WatchOptions,
-  parts: { clock?: Clock; eyes?: Eyes } = {},
+  parts: { clock?: Clock; fileEvents?: FileEvents } = {},
 ): Watch & Reported {
-  const { clock = systemTimers, eyes = systemEyes } = parts;
-  const poll = pollingEyes(clock);
+  const { clock = systemTimers, fileEvents = systemFileEvents } = parts;
+  const poll = pollingFileEvents(clock);
   const layouts = new Map<string, Layout>(settings.layouts.map((layout) => [layout.root, layout]));
   const watch = createWatch({
     roots: [...layouts.keys()],
@@ -48,7 +48,7 @@ export function createLoaderWatch(
     },
     ignore: settings.ignore,
     clock,
-    eyes: polling ? poll : eyes,
+    fileEvents: polling ? poll : fileEvents,
     polling: poll,
     notice,
   });

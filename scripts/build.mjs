@@ -47,7 +47,7 @@ const command = build({
 
 const libraries = build({
   ...common,
-  entryPoints: { loader: 'loader/index.ts', client: 'client/index.ts', protocol: 'shared/protocol.ts' },
+  entryPoints: { loader: 'loader/index.ts', client: 'client/index.ts', protocol: 'shared/api/protocol.ts' },
   splitting: true,
   chunkNames: 'chunks/[name]-[hash]',
   packages: 'external',

@@ -1,8 +1,8 @@
 /** What lies in one plugin now, and how that differs from what the runtime has loaded. Pure. */
 import { basename, dirname } from 'node:path';
 
-import { type Verdict, type Reason, classify } from '../shared/classify.ts';
-import type { FileEntry } from '../shared/tree.ts';
+import type { FileEntry, Reason } from '../shared/format/tree.ts';
+import { type Verdict, classify } from '../shared/rule/classify.ts';
 import type { Seen } from './look.ts';
 
 const isOdd = (seen: Seen | undefined): seen is Extract<Seen, { odd: string }> =>

@@ -4,7 +4,7 @@ import { type Dirent, type Stats, constants } from 'node:fs';
 import { lstat, open, readdir, readlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-import { type FileEntry, type Ignore, counts, modeOf } from '../shared/tree.ts';
+import { type FileEntry, type Ignore, counts, modeOf } from '../shared/format/tree.ts';
 
 /**
  * A file, or something at a file's place of which nothing can be claimed: a link, a socket, a closed file. Where there is a

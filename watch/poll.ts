@@ -3,7 +3,7 @@ import type { BigIntStats } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import type { Clock, Eyes } from './ports.ts';
+import type { Clock, FileEvents } from './ports.ts';
 
 export const POLL_MILLIS = 1000;
 /** Where a look takes long, the time between two is so many times as long: looking stays a small part of what the machine does. */
@@ -14,7 +14,7 @@ const RECENT_MILLIS = 100;
 type Stamps = Map<string, string>;
 
 /** @param time in milliseconds, by which it is measured how long a look takes. */
-export function pollingEyes(clock: Clock, time = (): number => performance.now()): Eyes {
+export function pollingFileEvents(clock: Clock, time = (): number => performance.now()): FileEvents {
   return {
     open(directory, deep, tell) {
       let closed = false;

@@ -1,6 +1,5 @@
 /** What the watcher needs from whoever uses it, and what it tells. */
-import type { Reason } from '../shared/classify.ts';
-import type { FileEntry, Ignore } from '../shared/tree.ts';
+import type { FileEntry, Ignore, Reason } from '../shared/format/tree.ts';
 
 /** Time, for tests to replace. */
 export type Clock = {
@@ -47,7 +46,7 @@ export type Watched = {
 };
 
 /** Sees that something changed, not what. */
-export type Eyes = {
+export type FileEvents = {
   /**
    * Watches a directory: with `deep` everything below it, else its own entries.
    *
@@ -78,9 +77,9 @@ export type Ports = {
   ignore: Ignore;
   clock: Clock;
   /** Those that the system wakes up. */
-  eyes: Eyes;
+  fileEvents: FileEvents;
   /** Those that look again and again, where the others cannot be had. */
-  polling: Eyes;
+  polling: FileEvents;
   /** What people should know: the change to polling, and why. */
   notice(text: string): void;
 };

@@ -1,9 +1,9 @@
 /** The eyes on a root: which plugins come, go and are swapped. What begins with a dot is not seen. */
 import { readdir } from 'node:fs/promises';
 
-import { isPluginName } from '../shared/name.ts';
-import { type EyesFor, identityOf } from './nest.ts';
-import type { Clock, Eyes, Watched } from './ports.ts';
+import { isPluginName } from '../shared/format/name.ts';
+import { type FileEventsFor, identityOf } from './directory-watch.ts';
+import type { Clock, FileEvents, Watched } from './ports.ts';
 
 /**
  * It is looked this often whether another root lies there, or one at last: a link to it, a directory above it and a mount
@@ -16,7 +16,7 @@ const NOBODY = '-';
 
 export class RootWatch {
   readonly #root: string;
-  readonly #eyes: EyesFor;
+  readonly #fileEvents: FileEventsFor;
   readonly #clock: Clock;
   readonly #stir: (name: string | undefined) => void;
   #watched: Watched | undefined;
@@ -25,9 +25,14 @@ export class RootWatch {
   #cancel = (): void => {};
   #closed = false;
 
-  constructor(root: string, eyes: EyesFor, clock: Clock, stir: (name: string | undefined) => void) {
+  constructor(
+    root: string,
+    fileEvents: FileEventsFor,
+    clock: Clock,
+    stir: (name: string | undefined) => void,
+  ) {
     this.#root = root;
-    this.#eyes = eyes;
+    this.#fileEvents = fileEvents;
     this.#clock = clock;
     this.#stir = stir;
   }
@@ -49,18 +54,18 @@ export class RootWatch {
     this.#identity = identity;
     this.#stale = false;
     try {
-      await this.#open(this.#eyes.current());
+      await this.#open(this.#fileEvents.current());
     } catch (error) {
-      const changed = this.#eyes.failed(error);
+      const changed = this.#fileEvents.failed(error);
       await this.#release();
       this.#identity = identity;
-      await this.#open(changed ? this.#eyes.current() : this.#eyes.polling);
+      await this.#open(changed ? this.#fileEvents.current() : this.#fileEvents.polling);
     }
     const names = await readdir(this.#root).catch(() => []);
     return names.filter(isPluginName);
   }
 
-  async #open(eyes: Eyes): Promise<void> {
+  async #open(fileEvents: FileEvents): Promise<void> {
     const tell = (name: string | undefined): void => {
       if (name === undefined) {
         this.#stale = true;
@@ -69,11 +74,11 @@ export class RootWatch {
       if (name?.startsWith('.') !== true) this.#stir(name);
     };
     const fail = (error: unknown): void => {
-      this.#eyes.failed(error);
+      this.#fileEvents.failed(error);
       this.#stale = true;
       this.#stir(undefined);
     };
-    this.#watched = eyes.open(this.#root, false, tell, fail);
+    this.#watched = fileEvents.open(this.#root, false, tell, fail);
     await this.#watched.ready;
   }
 

@@ -2,7 +2,7 @@
 import type { Stats } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-import { type FileEntry, modeOf } from '../shared/tree.ts';
+import { type FileEntry, modeOf } from '../shared/format/tree.ts';
 import { type Spare, statOf } from './look.ts';
 
 /** The times of a file system are as coarse as the kernel's tick. */

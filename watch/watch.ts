@@ -6,16 +6,16 @@
  */
 import { statfs } from 'node:fs/promises';
 
-import { Fault } from '../shared/fault.ts';
+import { Fault } from '../shared/api/fault.ts';
 import { Lanes } from '../shared/lanes.ts';
-import type { EyesFor } from './nest.ts';
-import type { Eyes, Ports, Watch, WatchEvent } from './ports.ts';
+import type { FileEventsFor } from './directory-watch.ts';
+import type { FileEvents, Ports, Watch, WatchEvent } from './ports.ts';
 import { Flood } from './flood.ts';
-import { Places } from './places.ts';
+import { Semaphore } from './semaphore.ts';
 import { Queue } from './queue.ts';
 import { coalesceAll } from './coalesce.ts';
 import { RootWatch } from './root-watch.ts';
-import { Subject } from './subject.ts';
+import { WatchedPlugin } from './watched-plugin.ts';
 
 /** Changes of one plugin that are no further apart are one burst. */
 export const SETTLE_MILLIS = 250;
@@ -48,7 +48,7 @@ export type Reported = {
 /** The lane of the roots: no plugin is called so. */
 const ROOTS = '/';
 
-type Burst = { subject: Subject; since: number; cancel: () => void };
+type Burst = { subject: WatchedPlugin; since: number; cancel: () => void };
 
 export function createWatch(ports: Ports): Watch & Reported {
   const watcher = new Watcher(ports);
@@ -65,15 +65,15 @@ export function createWatch(ports: Ports): Watch & Reported {
 class Watcher {
   readonly ready: Promise<void>;
   readonly #ports: Ports;
-  readonly #subjects = new Map<string, Subject>();
+  readonly #subjects = new Map<string, WatchedPlugin>();
   readonly #bursts = new Map<string, Burst>();
   readonly #queue = new Queue<readonly WatchEvent[]>(coalesceAll);
   readonly #roots: readonly RootWatch[];
-  readonly #eyes: EyesFor;
+  readonly #fileEvents: FileEventsFor;
   #polls = false;
   /** One thing after another for each plugin; the roots have a lane of their own. */
   readonly #lanes = new Lanes();
-  readonly #places = new Places(AT_ONCE);
+  readonly #semaphore = new Semaphore(AT_ONCE);
   /** What is under way. */
   readonly #work = new Set<Promise<void>>();
   #closing: Promise<void> | undefined;
@@ -90,13 +90,13 @@ class Watcher {
   constructor(ports: Ports) {
     this.#ports = ports;
     this.#flood = new Flood(ports.clock, () => this.#stir(undefined));
-    this.#eyes = {
+    this.#fileEvents = {
       current: () => (this.#polls ? ports.polling : this.#counted),
       polling: ports.polling,
       failed: (error) => this.#failed(error),
     };
     this.#roots = ports.roots.map(
-      (root) => new RootWatch(root, this.#eyes, ports.clock, (name) => this.#stir(name)),
+      (root) => new RootWatch(root, this.#fileEvents, ports.clock, (name) => this.#stir(name)),
     );
     this.ready = this.#begin();
     this.ready.catch((error: unknown) => this.#broken(error));
@@ -117,7 +117,7 @@ class Watcher {
     const worker = async (): Promise<void> => {
       for (const name of queue) {
         if (this.#closing !== undefined || faults.length > 0) return;
-        await this.#subject(name).begin(this.#eyes, () => this.#stir(name));
+        await this.#subject(name).begin(this.#fileEvents, () => this.#stir(name));
       }
     };
     const fail = (error: unknown): void => void faults.push(error);
@@ -170,8 +170,8 @@ class Watcher {
     return this.#closing;
   }
 
-  #subject(name: string): Subject {
-    const known = this.#subjects.get(name) ?? new Subject(name, this.#ports, this.#abort.signal);
+  #subject(name: string): WatchedPlugin {
+    const known = this.#subjects.get(name) ?? new WatchedPlugin(name, this.#ports, this.#abort.signal);
     this.#subjects.set(name, known);
     return known;
   }
@@ -183,15 +183,15 @@ class Watcher {
       return;
     }
     for (const [each, { nests }] of this.#subjects) {
-      for (const nest of nests) nest.doubt();
+      for (const directoryWatch of nests) directoryWatch.doubt();
       this.#wait(each);
     }
   }
 
   /** The eyes that the system wakes up. All that it says counts, also of what is ignored: that, too, drives out the rest. */
-  readonly #counted: Eyes = {
+  readonly #counted: FileEvents = {
     open: (directory, deep, tell, fail) =>
-      this.#ports.eyes.open(
+      this.#ports.fileEvents.open(
         directory,
         deep,
         (path) => {
@@ -221,7 +221,7 @@ class Watcher {
   /** Does something when all that was asked before for the plugin is done. Never rejects. */
   #inLane(name: string, work: () => Promise<void>): Promise<void> {
     const done = this.ready
-      .then(() => this.#lanes.run(name, () => this.#places.run(work)))
+      .then(() => this.#lanes.run(name, () => this.#semaphore.run(work)))
       .catch((error: unknown) => this.#broken(error))
       .finally(() => this.#work.delete(done));
     this.#work.add(done);
@@ -241,7 +241,7 @@ class Watcher {
       if (other !== name) this.#wait(other);
     }
     const subject = this.#subject(name);
-    const events = await subject.settle(this.#eyes, () => this.#stir(name), amid);
+    const events = await subject.settle(this.#fileEvents, () => this.#stir(name), amid);
     if (events.length > 0) this.#queue.put(name, events);
     if (subject.isBlank) this.#subjects.delete(name);
   }
@@ -266,7 +266,7 @@ class Watcher {
     this.#ports.notice(`Watching falls back to polling: ${why}`);
     for (const root of this.#roots) root.reopen();
     for (const [name, { nests }] of this.#subjects) {
-      for (const nest of nests) nest.reopen();
+      for (const directoryWatch of nests) directoryWatch.reopen();
       this.#wait(name);
     }
   }

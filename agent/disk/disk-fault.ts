@@ -1,6 +1,5 @@
 /** Failed system calls as faults with the codes that a platform understands. */
-import { Fault, type FaultCode } from '../../shared/fault.ts';
-import { errorCode } from './port.ts';
+import { Fault, type FaultCode, errorCode } from '../../shared/api/fault.ts';
 
 const ACCESS =
   'Let the user of the agent read and write the root and all that is below it: look at owners, modes and security modules';

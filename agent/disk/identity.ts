@@ -1,7 +1,7 @@
 /** Which process this is, so that another one can later tell whether it still runs. */
 import { readFileSync, readlinkSync } from 'node:fs';
 
-import type { Intent } from '../../shared/intent.ts';
+import type { Intent } from '../../shared/format/intent.ts';
 import { startTimeOf } from './lock-record.ts';
 
 /** The boot of the machine, the pid namespace, the pid and when it began; empty strings where there is no /proc. */

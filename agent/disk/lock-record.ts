@@ -2,11 +2,11 @@
  * Who has which lock, said by the names of files: what keeps processes apart where there is no flock, and what those that
  * have it and those that have it not know each other by. A dead holder is told by its boot, its pid and when it began.
  */
+import { errorCode } from '../../shared/api/fault.ts';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 
-import type { Intent } from '../../shared/intent.ts';
-import { errorCode } from './port.ts';
+import type { Intent } from '../../shared/format/intent.ts';
 
 type Owner = Intent['owner'];
 /** What a holder relies on: with flock it is alone among those that have flock. */

@@ -2,13 +2,13 @@
  * Locks that hold across processes and die with their holder, `kill -9` included. By flock where the system has it, and
  * always by records of who holds what, so that processes with flock and without keep each other out, too.
  */
+import { errorCode } from '../../shared/api/fault.ts';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 
-import type { Intent } from '../../shared/intent.ts';
+import type { Intent } from '../../shared/format/intent.ts';
 import { linuxCalls } from './linux.ts';
 import { type LockKind, type LockRecords, type Release, createRecords } from './lock-record.ts';
-import { errorCode } from './port.ts';
 
 type Owner = Intent['owner'];
 /** The system call, or why it cannot be had. */

@@ -1,10 +1,11 @@
 /** The disk of this machine, by node:fs. */
+import { errorCode } from '../../shared/api/fault.ts';
 import * as fs from 'node:fs';
 import { release } from 'node:os';
 
 import { isHeldOpen } from './held-open.ts';
 import { linuxCalls } from './linux.ts';
-import { type Disk, type Kind, type Stat, errorCode } from './port.ts';
+import type { Disk, Kind, Stat } from './port.ts';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
 

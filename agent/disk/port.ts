@@ -66,11 +66,3 @@ export type Disk = {
   /** Whether {@link Disk.syncAll} alone keeps its promise on the file system that holds the path. */
   canSyncAll(path: string): boolean;
 };
-
-/** The `code` of a failed system call; undefined for any other error. */
-export function errorCode(error: unknown): string | undefined {
-  if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
-    return error.code;
-  }
-  return undefined;
-}

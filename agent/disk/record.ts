@@ -1,9 +1,9 @@
 /** Small files that are there whole or not at all, and how to make a directory's names durable. */
+import { errorCode } from '../../shared/api/fault.ts';
 import { dirname, join } from 'node:path';
 
-import type { FileReading } from '../../shared/admission.ts';
-import { MARKER } from '../../shared/layout.ts';
-import { type Disk, errorCode } from './port.ts';
+import { type FileReading, MARKER } from '../../shared/format/layout.ts';
+import type { Disk } from './port.ts';
 
 /**
  * Makes the names in a directory durable: what was renamed, made or removed in it. The dot goes through a link, for

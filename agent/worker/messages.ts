@@ -1,9 +1,9 @@
 /** What the main thread and an engine thread say to each other. */
-import type { Basis } from '../../shared/classify.ts';
-import type { EventBody } from '../../shared/events.ts';
-import type { FaultData } from '../../shared/fault.ts';
-import type { Intent } from '../../shared/intent.ts';
-import type { Restarted, RestartedParams } from '../../shared/loading.ts';
+import type { Basis } from '../../shared/rule/classify.ts';
+import type { EventBody } from '../../shared/api/events.ts';
+import type { FaultData } from '../../shared/api/fault.ts';
+import type { Intent } from '../../shared/format/intent.ts';
+import type { Restarted, RestartedParams } from '../../shared/api/loading.ts';
 import type {
   BeginParams,
   Installed,
@@ -12,12 +12,12 @@ import type {
   Uninstalled,
   UninstallParams,
   Verification,
-} from '../../shared/methods.ts';
+} from '../../shared/api/methods.ts';
 import type { Admission, Installed as Files, Known } from '../../watch/ports.ts';
-import type { Recovered, Status } from '../../shared/upkeep.ts';
-import type { Durability, InstallPolicy } from '../install/ground.ts';
-import type { LiveVersion } from '../install/reports.ts';
-import type { SweptPlugin } from '../install/sweep.ts';
+import type { Recovered, Status } from '../../shared/api/maintenance.ts';
+import type { Durability, InstallPolicy } from '../store/context.ts';
+import type { LiveVersion } from '../change/runtime-reports.ts';
+import type { SweptPlugin } from '../change/sweep.ts';
 
 /** Marks a thread as an engine: the bundle is one file, which looks at this to know what it is to be. */
 export const ENGINE = 'airlock-engine';

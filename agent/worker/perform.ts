@@ -1,21 +1,26 @@
 /** Every task but an install: one question, one answer, and sometimes house-keeping after it. */
-import { toFault } from '../../shared/fault.ts';
-import { restartedSchema } from '../../shared/loading.ts';
-import { installedSchema } from '../../shared/methods.ts';
-import { adoptTouched } from '../install/adopt.ts';
-import type { Ground } from '../install/ground.ts';
-import { getPlugin, listPlugins, verifyPlugin } from '../install/inspect.ts';
-import { basisOf, liveDrift, takenGeneration } from '../install/loaded.ts';
-import { forgetOperations, questionOf, recall, remember } from '../install/memory.ts';
-import { recover } from '../install/recover.ts';
-import { receiptOf } from '../install/records.ts';
-import { liveVersions, noteBegun, noteLoaded, pendingPlugins, promisedPlugins } from '../install/reports.ts';
-import { rollback } from '../install/rollback.ts';
-import { discardSlot, lookAtLive } from '../install/slot.ts';
-import { forgetBefore, sweepDrafts, sweepPlugin } from '../install/sweep.ts';
-import { listTroubles } from '../install/troubles.ts';
-import { uninstall } from '../install/uninstall.ts';
-import { admissionOf, knownOf } from '../install/watched.ts';
+import { toFault } from '../../shared/api/fault.ts';
+import { restartedSchema } from '../../shared/api/loading.ts';
+import { installedSchema } from '../../shared/api/methods.ts';
+import { adoptTouched } from '../change/adopt.ts';
+import type { StoreContext } from '../store/context.ts';
+import { admissionOf, getPlugin, knownOf, listPlugins, verifyPlugin } from '../store/inspect.ts';
+import { basisOf, liveDrift, takenGeneration } from '../store/loaded.ts';
+import { forgetOperations, questionOf, recall, remember } from '../store/operation-log.ts';
+import { recover } from '../change/recover.ts';
+import { receiptOf } from '../store/records.ts';
+import {
+  liveVersions,
+  noteBegun,
+  noteLoaded,
+  pendingPlugins,
+  promisedPlugins,
+} from '../change/runtime-reports.ts';
+import { rollback } from '../change/rollback.ts';
+import { discardSlot, liveVersionOf } from '../store/journal.ts';
+import { forgetBefore, sweepDrafts, sweepPlugin } from '../change/sweep.ts';
+import { listTroubles } from '../store/state.ts';
+import { uninstall } from '../change/uninstall.ts';
 import type { Answer, Task } from './messages.ts';
 
 const restartOf = (params: object): string => questionOf({ ...params, op: 'restarted' });
@@ -26,85 +31,85 @@ const restartOf = (params: object): string => questionOf({ ...params, op: 'resta
  * @param answer is called once, with the answer; house-keeping that changes nothing for who asked comes after it.
  * @throws Fault what the task fails with; then `answer` was not called.
  */
-export function perform(ground: Ground, task: Task, answer: (answer: Answer) => void): void {
+export function perform(context: StoreContext, task: Task, answer: (answer: Answer) => void): void {
   switch (task.kind) {
     case 'discard':
-      discardSlot(ground, task.plugin, task.stamp);
+      discardSlot(context, task.plugin, task.stamp);
       return answer({ kind: 'discarded' });
     case 'recover': {
-      const recovered = recover(ground, task.plugin);
+      const recovered = recover(context, task.plugin);
       try {
-        adoptTouched(ground, task.plugin);
+        adoptTouched(context, task.plugin);
       } catch (error) {
-        ground.complain(toFault(error, `Adopting "${task.plugin}"`));
+        context.complain(toFault(error, `Adopting "${task.plugin}"`));
       }
       return answer({ kind: 'recovered', recovered });
     }
     case 'sweep':
-      return answer({ kind: 'swept', swept: sweepPlugin(ground, task.plugin) });
+      return answer({ kind: 'swept', swept: sweepPlugin(context, task.plugin) });
     case 'forget':
-      sweepDrafts(ground);
-      return answer({ kind: 'forgotten', operations: forgetOperations(ground, forgetBefore(ground)) });
+      sweepDrafts(context);
+      return answer({ kind: 'forgotten', operations: forgetOperations(context, forgetBefore(context)) });
     case 'rollback': {
-      const changed = rollback(ground, task.params, task.by);
+      const changed = rollback(context, task.params, task.by);
       answer({ kind: 'rolled-back', answer: changed.answer });
       return changed.collect();
     }
     case 'uninstall': {
-      const changed = uninstall(ground, task.params, task.by);
+      const changed = uninstall(context, task.params, task.by);
       answer({ kind: 'uninstalled', answer: changed.answer });
       return changed.collect();
     }
     case 'recall':
       return answer({
         kind: 'recalled',
-        answer: recall(ground, task.operationId, undefined, installedSchema),
+        answer: recall(context, task.operationId, undefined, installedSchema),
       });
     case 'troubles':
-      return answer({ kind: 'troubled', troubles: listTroubles(ground) });
+      return answer({ kind: 'troubled', troubles: listTroubles(context) });
     case 'basis': {
-      const live = lookAtLive(ground, task.plugin);
-      const basis = basisOf(ground, task.plugin, live, liveDrift(ground, task.plugin, live));
-      return answer({ kind: 'basis-found', basis, generation: takenGeneration(ground, task.plugin, live) });
+      const live = liveVersionOf(context, task.plugin);
+      const basis = basisOf(context, task.plugin, live, liveDrift(context, task.plugin, live));
+      return answer({ kind: 'basis-found', basis, generation: takenGeneration(context, task.plugin, live) });
     }
     case 'admission':
-      return answer({ kind: 'admission-found', admission: admissionOf(ground, task.plugin) });
+      return answer({ kind: 'admission-found', admission: admissionOf(context, task.plugin) });
     case 'installed-files': {
-      const receipt = receiptOf(ground, task.plugin, task.installId);
+      const receipt = receiptOf(context, task.plugin, task.installId);
       const installed = receipt && { files: receipt.list, at: Date.parse(receipt.installedAt) };
       return answer({ kind: 'files-found', installed });
     }
     case 'known-loaded':
       return answer({
         kind: 'known-found',
-        known: knownOf(ground, task.plugin, task.generation, task.stamp),
+        known: knownOf(context, task.plugin, task.generation, task.stamp),
       });
     case 'live':
-      return answer({ kind: 'live-versions', versions: liveVersions(ground, task.at, task.swaps) });
+      return answer({ kind: 'live-versions', versions: liveVersions(context, task.at, task.swaps) });
     case 'loaded':
-      noteLoaded(ground, task.version, task.began, task.cause);
+      noteLoaded(context, task.version, task.began, task.cause);
       return answer({ kind: 'noted' });
     case 'pending':
-      return answer({ kind: 'names', plugins: pendingPlugins(ground) });
+      return answer({ kind: 'names', plugins: pendingPlugins(context) });
     case 'promised':
-      return answer({ kind: 'names', plugins: promisedPlugins(ground) });
+      return answer({ kind: 'names', plugins: promisedPlugins(context) });
     case 'restart-begins':
-      noteBegun(ground, task.plugin, task.before);
+      noteBegun(context, task.plugin, task.before);
       return answer({ kind: 'noted' });
     case 'restart-asked': {
       const { operationId } = task.params;
-      const known = recall(ground, operationId, restartOf(task.params), restartedSchema);
+      const known = recall(context, operationId, restartOf(task.params), restartedSchema);
       return answer({ kind: 'restart-known', answer: known });
     }
     case 'restart-answered':
-      remember(ground, task.params.operationId, restartOf(task.params), task.answer, '');
+      remember(context, task.params.operationId, restartOf(task.params), task.answer, '');
       return answer({ kind: 'noted' });
     case 'list':
-      return answer({ kind: 'listed', plugins: listPlugins(ground) });
+      return answer({ kind: 'listed', plugins: listPlugins(context) });
     case 'get':
-      return answer({ kind: 'got', plugin: getPlugin(ground, task.plugin) });
+      return answer({ kind: 'got', plugin: getPlugin(context, task.plugin) });
     case 'verify':
-      return answer({ kind: 'verified', verification: verifyPlugin(ground, task.plugin) });
+      return answer({ kind: 'verified', verification: verifyPlugin(context, task.plugin) });
     default:
       return task satisfies never;
   }

@@ -1,12 +1,12 @@
 /** Inside an engine thread: takes messages, works on the disk, answers. One task at a time. */
 import { parentPort, workerData } from 'node:worker_threads';
 
-import { Fault, toFault } from '../../shared/fault.ts';
-import { layoutOf } from '../../shared/layout.ts';
-import { createIgnore } from '../../shared/tree.ts';
+import { Fault, toFault } from '../../shared/api/fault.ts';
+import { layoutOf } from '../../shared/format/layout.ts';
+import { createIgnore } from '../../shared/format/tree.ts';
 import { nodeDisk, withoutSyncs } from '../disk/node-disk.ts';
-import type { Ground } from '../install/ground.ts';
-import { Install } from '../install/install.ts';
+import type { StoreContext } from '../store/context.ts';
+import { Install } from '../change/install.ts';
 import {
   ENGINE,
   type EngineData,
@@ -40,7 +40,7 @@ export function runThread(): void {
 const CONTINUES: ReadonlySet<ToEngine['kind']> = new Set(['data', 'commit', 'install', 'abort']);
 
 class Engine {
-  readonly #ground: Ground;
+  readonly #context: StoreContext;
   readonly #send: (envelope: Envelope<FromEngine>) => void;
   /** The task under way; undefined between two. */
   #task: number | undefined;
@@ -52,7 +52,7 @@ class Engine {
     send: (envelope: Envelope<FromEngine>) => void,
   ) {
     this.#send = send;
-    this.#ground = {
+    this.#context = {
       disk: durability === 'full' ? nodeDisk : withoutSyncs(nodeDisk),
       layout: layoutOf(root, loadedDir),
       policy,
@@ -94,13 +94,13 @@ class Engine {
 
   async #run(message: ToEngine): Promise<void> {
     if (isTask(message)) {
-      perform(this.#ground, message, (answer) => this.#say(answer));
+      perform(this.#context, message, (answer) => this.#say(answer));
       this.#done();
       return;
     }
     switch (message.kind) {
       case 'begin':
-        return this.#begin(new Install(this.#ground, message.params, message.by));
+        return this.#begin(new Install(this.#context, message.params, message.by));
       case 'data':
         return this.#data(message.bytes);
       case 'commit':

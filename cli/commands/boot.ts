@@ -1,7 +1,7 @@
 /** `airlock boot`: installs the bundles that an image brings, before or beside the agent. */
 import { type Booted, WORK_SETTINGS, openLocal } from '../../agent/main.ts';
-import { readSettings } from '../../shared/config.ts';
-import { Fault } from '../../shared/fault.ts';
+import { readSettings } from '../../shared/api/settings.ts';
+import { Fault } from '../../shared/api/fault.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { plural, safe } from '../render.ts';
 

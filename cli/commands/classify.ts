@@ -1,6 +1,6 @@
 /** `airlock classify`: says whether a push would need a restart, and why, before anything is sent. */
 import { type Reload, classify, listDirectory } from '../../client/index.ts';
-import { readSettings } from '../../shared/config.ts';
+import { readSettings } from '../../shared/api/settings.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { reasonText, safe } from '../render.ts';
 import { CHANGE_SETTINGS, work } from '../work.ts';

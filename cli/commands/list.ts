@@ -1,6 +1,6 @@
 /** `airlock list`: what the agent says (`--to`), or what the gate says (`--root`). */
 import { listPlugins } from '../../client/index.ts';
-import type { PluginInfo } from '../../shared/methods.ts';
+import type { PluginInfo } from '../../shared/api/methods.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { REACH_SETTINGS, openFor, usesAgent } from '../reach.ts';
 import { type Paint, bytes, plural, reasonText, safe, table } from '../render.ts';

@@ -2,7 +2,7 @@
 import { basename, resolve } from 'node:path';
 
 import { packDirectory } from '../../client/index.ts';
-import { readSettings } from '../../shared/config.ts';
+import { readSettings } from '../../shared/api/settings.ts';
 import { type Command, EXIT } from '../command.ts';
 import { bytes, plural, safe } from '../render.ts';
 

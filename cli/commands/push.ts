@@ -9,8 +9,8 @@ import {
   packDirectory,
   push,
 } from '../../client/index.ts';
-import { readSettings } from '../../shared/config.ts';
-import { Fault } from '../../shared/fault.ts';
+import { readSettings } from '../../shared/api/settings.ts';
+import { Fault } from '../../shared/api/fault.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import type { Output } from '../output.ts';
 import { REACH_SETTINGS, openFor, urlOf } from '../reach.ts';

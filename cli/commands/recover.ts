@@ -1,5 +1,5 @@
 /** `airlock recover`: what a crash has left half-way is finished or undone. */
-import type { RecoveryResult } from '../../shared/upkeep.ts';
+import type { RecoveryResult } from '../../shared/api/maintenance.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { plural, safe } from '../render.ts';
 import { CHANGE_SETTINGS, change } from '../work.ts';

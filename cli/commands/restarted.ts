@@ -1,6 +1,6 @@
 /** `airlock restarted`: the runtime was restarted by somebody who tells nobody: what was live then counts as loaded. */
-import { Fault } from '../../shared/fault.ts';
-import type { Restarted } from '../../shared/loading.ts';
+import { Fault } from '../../shared/api/fault.ts';
+import type { Restarted } from '../../shared/api/loading.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { plural, safe } from '../render.ts';
 import { CHANGE_SETTINGS, OPERATION_OPTION, change } from '../work.ts';

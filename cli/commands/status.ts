@@ -1,6 +1,6 @@
 /** `airlock status`: how a root is worked on, what is under way, and what only an operator can put right. */
 import type { RootStatus } from '../../agent/main.ts';
-import type { RestartStatus, WatchStatus } from '../../shared/upkeep.ts';
+import type { RestartStatus, WatchStatus } from '../../shared/api/maintenance.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { type Paint, plural, safe } from '../render.ts';
 import { CHANGE_SETTINGS, work } from '../work.ts';

@@ -1,5 +1,5 @@
 /** `airlock sweep`: what is no longer needed goes. */
-import type { Swept } from '../../shared/upkeep.ts';
+import type { Swept } from '../../shared/api/maintenance.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { plural, safe } from '../render.ts';
 import { CHANGE_SETTINGS, change } from '../work.ts';

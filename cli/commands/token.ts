@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { open } from 'node:fs/promises';
 
-import { Fault } from '../../shared/fault.ts';
+import { Fault } from '../../shared/api/fault.ts';
 import { type Command, EXIT } from '../command.ts';
 
 export const command: Command = {

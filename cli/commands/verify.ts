@@ -1,8 +1,8 @@
 /** `airlock verify`: is what lies there what was installed, byte for byte? */
 import { verifyPlugins } from '../../client/index.ts';
 import { type GateAnswer, type Loader, createLoader } from '../../loader/index.ts';
-import { readSettings } from '../../shared/config.ts';
-import { Fault } from '../../shared/fault.ts';
+import { readSettings } from '../../shared/api/settings.ts';
+import { Fault } from '../../shared/api/fault.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { REACH_SETTINGS, checkName, mustBeThere, openFor, usesAgent } from '../reach.ts';
 import { safe } from '../render.ts';

@@ -1,7 +1,7 @@
 /** `airlock watch`: what happens, as it happens: an agent's events (`--to`), or what changes in a root (`--root`). */
 import { type Session, follow } from '../../client/index.ts';
 import { createLoader } from '../../loader/index.ts';
-import { readSettings } from '../../shared/config.ts';
+import { readSettings } from '../../shared/api/settings.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { REACH_SETTINGS, mustBeThere, openFor, usesAgent } from '../reach.ts';
 import { safe } from '../render.ts';

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 
-import { Fault } from '../../shared/fault.ts';
-import { type FileEntry, modeOf } from '../../shared/tree.ts';
+import { Fault } from '../../shared/api/fault.ts';
+import { type FileEntry, modeOf } from '../../shared/format/tree.ts';
 import { END_OF_ARCHIVE, headerOf, padding } from './ustar.ts';
 import type { Walked, WalkedFile } from './walk.ts';
 

@@ -1,8 +1,8 @@
 /** What of a directory belongs into a bundle, by path alone. Pure. */
 import ignore from 'ignore';
 
-import { MARKER } from '../../shared/layout.ts';
-import { createIgnore } from '../../shared/tree.ts';
+import { MARKER } from '../../shared/format/layout.ts';
+import { createIgnore } from '../../shared/format/tree.ts';
 
 /** Names further paths that stay out of the bundle, in the syntax of gitignore; at the root of the plugin. */
 export const IGNORE_FILE = '.airlockignore';

@@ -7,9 +7,9 @@ import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { constants, createGzip } from 'node:zlib';
 
-import { Fault } from '../../shared/fault.ts';
-import type { Manifest } from '../../shared/manifest.ts';
-import { type FileEntry, treeDigest } from '../../shared/tree.ts';
+import { Fault } from '../../shared/api/fault.ts';
+import type { Manifest } from '../../shared/format/manifest.ts';
+import { type FileEntry, treeDigest } from '../../shared/format/tree.ts';
 import type { Bundle } from '../bundle.ts';
 import { archive, joined } from './archive.ts';
 import { createLeftOut, IGNORE_FILE, type LeftOut } from './choice.ts';

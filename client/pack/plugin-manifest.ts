@@ -1,9 +1,14 @@
 /** The manifest of a directory that is to be packed: the agent's refusals, before any byte is sent. */
 import { readFile, stat } from 'node:fs/promises';
 
-import { Fault } from '../../shared/fault.ts';
-import { type Manifest, MANIFEST_FILES, MANIFEST_MAX_BYTES, readManifest } from '../../shared/manifest.ts';
-import { isPluginName } from '../../shared/name.ts';
+import { Fault } from '../../shared/api/fault.ts';
+import {
+  type Manifest,
+  MANIFEST_FILES,
+  MANIFEST_MAX_BYTES,
+  readManifest,
+} from '../../shared/format/manifest.ts';
+import { isPluginName } from '../../shared/format/name.ts';
 import type { Walked } from './walk.ts';
 
 /**

@@ -1,7 +1,7 @@
 /** Headers of a tar archive that depend on nothing but path, kind, size and mode. */
 import { Header, Pax } from 'tar';
 
-import type { FileEntry } from '../../shared/tree.ts';
+import type { FileEntry } from '../../shared/format/tree.ts';
 
 const BLOCK_BYTES = 512;
 const PATH_BYTES = 100;

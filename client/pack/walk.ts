@@ -3,7 +3,7 @@ import type { Stats } from 'node:fs';
 import { lstat, readdir, realpath, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 
-import { Fault } from '../../shared/fault.ts';
+import { Fault } from '../../shared/api/fault.ts';
 import { type LeftOut, looksSecret } from './choice.ts';
 
 /** An entry of the bundle: its path there, and where its bytes are. */

@@ -3,10 +3,9 @@ import type { BigIntStats, Dirent } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import type { FileReading } from '../../shared/admission.ts';
-import { MARKER } from '../../shared/layout.ts';
-import { MANIFEST_FILES, MANIFEST_MAX_BYTES, type ManifestFile } from '../../shared/manifest.ts';
-import { MARKER_MAX_BYTES } from '../../shared/marker.ts';
+import { type FileReading, MARKER } from '../../shared/format/layout.ts';
+import { MANIFEST_FILES, MANIFEST_MAX_BYTES, type ManifestFile } from '../../shared/format/manifest.ts';
+import { MARKER_MAX_BYTES } from '../../shared/format/marker.ts';
 import { type SmallFile, readSmall } from './file.ts';
 import { isAbsence, troubleOf } from './trouble.ts';
 

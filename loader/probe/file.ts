@@ -2,7 +2,7 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 
-import type { FileReading } from '../../shared/admission.ts';
+import type { FileReading } from '../../shared/format/layout.ts';
 import { isAbsence, troubleOf } from './trouble.ts';
 
 /** A link is not followed, and opening a fifo without a writer does not wait for one. */

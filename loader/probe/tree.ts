@@ -4,7 +4,7 @@ import type { Dirent } from 'node:fs';
 import { lstat, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { type FileEntry, type Ignore, counts, modeOf } from '../../shared/tree.ts';
+import { type FileEntry, type Ignore, counts, modeOf } from '../../shared/format/tree.ts';
 import { mapBounded } from '../pool.ts';
 import { OPEN_CAUTIOUSLY } from './file.ts';
 import { isAbsence, troubleOf } from './trouble.ts';

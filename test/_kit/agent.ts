@@ -8,8 +8,8 @@ import { inject, onTestFinished } from 'vitest';
 import { type Agent, startAgent } from '../../agent/agent.ts';
 import { readAgentConfig } from '../../agent/config.ts';
 import { createLog } from '../../agent/log.ts';
-import type { Patience } from '../../agent/operation/around.ts';
-import { type Layout, layoutOf } from '../../shared/layout.ts';
+import type { Patience } from '../../agent/service/upload.ts';
+import { type Layout, layoutOf } from '../../shared/format/layout.ts';
 
 /** A token that exists nowhere else. */
 export const TOKEN = 'test-token-of-more-than-thirty-two-characters';

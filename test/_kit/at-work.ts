@@ -1,7 +1,7 @@
 /** What an agent is still at, as its root shows it: an answer comes before the house-keeping that follows it. */
 import { readdirSync } from 'node:fs';
 
-import { layoutOf } from '../../shared/layout.ts';
+import { layoutOf } from '../../shared/format/layout.ts';
 
 /** A tree that was being removed or written, under the name that it has meanwhile. */
 export const isHalf = (name: string): boolean => /\.(?:trash|old)$/.test(name);

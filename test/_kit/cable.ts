@@ -77,7 +77,7 @@ export class Cable {
   }
 
   /** Cuts what is connected just now; who connects again comes through. */
-  cut(): void {
+  truncate(): void {
     for (const socket of this.#sockets) socket.destroy();
     this.#sockets.clear();
   }
@@ -88,7 +88,7 @@ export class Cable {
   }
 
   close(): void {
-    this.cut();
+    this.truncate();
     this.#server.close();
   }
 }

@@ -1,8 +1,8 @@
 /** Rollbacks, removals, recoveries and copies on a disk that fails: what is there before, what is done, what must be true. */
 import type { Disk } from '../../agent/disk/port.ts';
-import { inspect, verifyPlugin } from '../../agent/install/inspect.ts';
-import { recover } from '../../agent/install/recover.ts';
-import { Fault } from '../../shared/fault.ts';
+import { inspect, verifyPlugin } from '../../agent/store/inspect.ts';
+import { recover } from '../../agent/change/recover.ts';
+import { Fault } from '../../shared/api/fault.ts';
 import { FaultyDisk, type Rule } from './faulty-disk.ts';
 import { BUNDLES, NEW, type OnDisk, general, part, without } from './fault-scenes.ts';
 import {
@@ -67,7 +67,7 @@ const killed =
     await before(room);
     let seen = 0;
     const live = room.layout.live('lint');
-    const faulty = new FaultyDisk(room.ground.disk);
+    const faulty = new FaultyDisk(room.context.disk);
     faulty.arm(({ kind, path, to }) => {
       const isDead = seen >= moves;
       seen += ['rename', 'exchange'].includes(kind) && [path, to].includes(live) ? 1 : 0;
@@ -81,7 +81,7 @@ const killed =
     return false;
   };
 
-const recoverAll = async (room: Room): Promise<unknown> => Promise.resolve(recover(room.ground, undefined));
+const recoverAll = async (room: Room): Promise<unknown> => Promise.resolve(recover(room.context, undefined));
 const removed = async (room: Room): Promise<boolean> => {
   await twoVersions(room);
   remove(room);
@@ -91,19 +91,19 @@ const removed = async (room: Room): Promise<boolean> => {
 /** Installed and answered, and killed before the house-keeping had begun. */
 async function killedAfterAnswer(room: Room): Promise<boolean> {
   await twoVersions(room);
-  const faulty = new FaultyDisk(room.ground.disk);
+  const faulty = new FaultyDisk(room.context.disk);
   let isAnswered = false;
   faulty.arm(() => (isAnswered ? 'ECRASHED' : undefined));
   const dying = through(room, faulty.disk);
-  const tell = dying.ground.tell;
-  const ground = {
-    ...dying.ground,
+  const tell = dying.context.tell;
+  const context = {
+    ...dying.context,
     tell: (event: Parameters<typeof tell>[0]) => {
       isAnswered ||= event.type === 'install.complete';
       tell(event);
     },
   };
-  await deliver({ ...dying, ground }, NEW);
+  await deliver({ ...dying, context }, NEW);
   return true;
 }
 
@@ -164,7 +164,7 @@ export async function runChange(name: string, disk: Disk, root: string, rule: Ru
   const room = change.layered ? through(first, layered(disk, first.layout.live('lint'))) : first;
   room.complaints.length = 0;
   const before = photograph(disk, root);
-  const faulty = new FaultyDisk(room.ground.disk);
+  const faulty = new FaultyDisk(room.context.disk);
   faulty.arm(rule);
   let answer: unknown;
   let error: unknown;
@@ -195,10 +195,10 @@ export function checkChange(
   { room, faulty, error, before, after, ...run }: ChangeRun,
   good: ChangeRun,
 ): void {
-  const { ground, layout } = room;
+  const { context, layout } = room;
   const isRecovery = Array.isArray(good.answer);
-  const must = (holds: boolean, what: string): void => {
-    if (!holds) throw new Error(what);
+  const must = (pluginLocks: boolean, what: string): void => {
+    if (!pluginLocks) throw new Error(what);
   };
   must(faulty.leaked.length === 0, `descriptors stay open: ${faulty.leaked.join(', ')}`);
   const [old, now, wanted] = [liveOf(before), liveOf(after), liveOf(good.after)];
@@ -211,9 +211,9 @@ export function checkChange(
   } else if (!isRecovery) {
     must(now === wanted, `it was answered, and live is ${now}`);
   }
-  const held = recover(ground, undefined).find((one) => one.held !== undefined);
+  const held = recover(context, undefined).find((one) => one.held !== undefined);
   must(held === undefined, `recovery holds it: ${held?.held ?? ''}`);
-  const end = photograph(ground.disk, layout.root);
+  const end = photograph(context.disk, layout.root);
   if (isRecovery) {
     const versions = run.acknowledged ? [wanted] : [wanted, ...treesThat(before)];
     must(versions.includes(liveOf(end)), `after recovery live is ${liveOf(end)}`);
@@ -228,8 +228,8 @@ export function checkChange(
   const lost = treesOf(before).filter((tree) => !treesOf(end).includes(tree));
   must(lost.length === 0, `a version is lost: ${lost.join(', ')}`);
   if (liveOf(end) !== '[]') {
-    must(inspect(ground, 'lint')?.admitted === true, 'the gate refuses what is live');
-    must(verifyPlugin(ground, 'lint').verdict === 'intact', 'what is live is not as its receipt says');
+    must(inspect(context, 'lint')?.admitted === true, 'the gate refuses what is live');
+    must(verifyPlugin(context, 'lint').verdict === 'intact', 'what is live is not as its receipt says');
   }
 }
 

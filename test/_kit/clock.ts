@@ -1,5 +1,5 @@
 /** A clock that stands still until the test moves it. */
-import type { Clock } from '../../agent/operation/clock.ts';
+import type { Clock } from '../../shared/clock.ts';
 
 type Timer = { at: number; call: () => void };
 

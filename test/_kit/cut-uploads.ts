@@ -94,7 +94,7 @@ export class Target {
    * @param patience until nothing may be left of it, in milliseconds.
    * @returns what of the promises does not hold, a line each.
    */
-  async cut({ bytes, how }: Cut, marks: Marks, patience: number): Promise<string[]> {
+  async truncate({ bytes, how }: Cut, marks: Marks, patience: number): Promise<string[]> {
     const broken: string[] = [];
     const live = join(this.#agent.root, this.#plugin);
     const before = JSON.stringify(await treeOf(live));

@@ -1,13 +1,13 @@
 /** A session without a socket and without work behind it: the test plays both. */
 import { createLog } from '../../agent/log.ts';
-import type { Caller } from '../../agent/session/auth.ts';
-import type { Desk, Inflow, Stream } from '../../agent/session/desk.ts';
-import { Outbox } from '../../agent/session/outbox.ts';
-import { Session, type Socket } from '../../agent/session/session.ts';
-import { type DataFrame, decodeFrame, encodeFrame } from '../../shared/frame.ts';
-import { Fault } from '../../shared/fault.ts';
-import type { Hello, PluginInfo } from '../../shared/methods.ts';
-import { PROTOCOL } from '../../shared/rpc.ts';
+import type { Caller } from '../../agent/transport/auth.ts';
+import type { Desk, Inflow, Stream } from '../../agent/transport/desk.ts';
+import { EventLog } from '../../agent/transport/event-log.ts';
+import { Session, type Socket } from '../../agent/transport/session.ts';
+import { type DataFrame, decodeFrame, encodeFrame } from '../../shared/api/frame.ts';
+import { Fault } from '../../shared/api/fault.ts';
+import type { Hello, PluginInfo } from '../../shared/api/methods.ts';
+import { PROTOCOL } from '../../shared/api/rpc.ts';
 import { settle } from './engines.ts';
 
 export const HELLO: Hello = {
@@ -98,12 +98,12 @@ export const pluginsOf = (count: number): PluginInfo[] =>
 /** A client's end of a session. */
 export class Talk {
   readonly socket = new FakeSocket();
-  readonly outbox = new Outbox('boot-1', Date.now);
+  readonly eventLog = new EventLog('boot-1', Date.now);
   readonly session: Session;
   #ids = 0;
 
   constructor(desk: Desk, caller: Caller = { scope: 'write', label: 'test' }) {
-    this.session = new Session(this.socket, caller, desk, this.outbox, createLog('silent'));
+    this.session = new Session(this.socket, caller, desk, this.eventLog, createLog('silent'));
   }
 
   /** A session that has been started. */

@@ -1,11 +1,11 @@
 /** Engine threads of which the test plays every word, and the surroundings in which uploads meet them. */
-import type { Link, Patience, Surroundings } from '../../agent/operation/around.ts';
+import type { Link, Patience, UploadDependencies } from '../../agent/service/upload.ts';
 import { Lanes } from '../../shared/lanes.ts';
-import type { Engine, Listener } from '../../agent/operation/pool.ts';
+import type { Engine, Listener } from '../../agent/worker/pool.ts';
 import type { FromEngine, ToEngine } from '../../agent/worker/messages.ts';
-import type { EventBody } from '../../shared/events.ts';
-import { Fault, type FaultCode } from '../../shared/fault.ts';
-import type { BeginParams, Installed } from '../../shared/methods.ts';
+import type { EventBody } from '../../shared/api/events.ts';
+import { Fault, type FaultCode } from '../../shared/api/fault.ts';
+import type { BeginParams, Installed } from '../../shared/api/methods.ts';
 import { FakeClock } from './clock.ts';
 
 export const STAMP = '20260508T141530123Z-9f86d081';
@@ -129,7 +129,7 @@ export class ScriptedPool {
 }
 
 export type Stage = {
-  around: Surroundings;
+  dependencies: UploadDependencies;
   pool: ScriptedPool;
   clock: FakeClock;
   events: EventBody[];
@@ -141,16 +141,16 @@ export function makeStage(patience: Partial<Patience> = {}): Stage {
   const clock = new FakeClock();
   const events: EventBody[] = [];
   const complaints: Fault[] = [];
-  const around: Surroundings = {
+  const dependencies: UploadDependencies = {
     pool,
     lanes: new Lanes(),
-    holds: { hold: () => Promise.resolve(() => undefined) },
+    pluginLocks: { hold: () => Promise.resolve(() => undefined) },
     clock,
     patience: { ...PATIENCE, ...patience },
     tell: (event) => events.push(event),
     complain: (fault) => complaints.push(fault),
   };
-  return { around, pool, clock, events, complaints };
+  return { dependencies, pool, clock, events, complaints };
 }
 
 /** A link that keeps what it was told. */

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
 import type { Disk } from '../../agent/disk/port.ts';
-import { inspect } from '../../agent/install/inspect.ts';
-import type { RefusalReason } from '../../shared/admission.ts';
-import type { Installed } from '../../shared/methods.ts';
+import { inspect } from '../../agent/store/inspect.ts';
+import type { RefusalReason } from '../../shared/rule/admission.ts';
+import type { Installed } from '../../shared/api/methods.ts';
 import { FaultyDisk, type Rule } from './faulty-disk.ts';
 import { type Room, deliver, makeRoom, namesIn, photograph, plainDisk, through } from './install-room.ts';
 import { LosingDisk } from './losing-disk.ts';
@@ -58,7 +58,7 @@ export const SCENES: Record<string, (room: Room) => Promise<void>> = {
     await deliver(room, BUNDLES[0]);
     await deliver(room, BUNDLES[1]);
   },
-  'the replacing of what was half-copied': async ({ ground: { disk, layout } }) => {
+  'the replacing of what was half-copied': async ({ context: { disk, layout } }) => {
     disk.mkdir(layout.live('lint'), 0o755);
     disk.close(disk.create(`${layout.live('lint')}/plugin.yaml`, 0o644));
   },
@@ -114,11 +114,11 @@ export async function runScene(
   };
 }
 
-function judge({ ground }: Room): Verdict {
-  if (ground.disk.stat(ground.layout.live('lint')) === undefined) {
+function judge({ context }: Room): Verdict {
+  if (context.disk.stat(context.layout.live('lint')) === undefined) {
     return 'absent';
   }
-  const judgement = inspect(ground, 'lint');
+  const judgement = inspect(context, 'lint');
   if (judgement === undefined) {
     return 'absent';
   }

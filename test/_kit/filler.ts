@@ -1,8 +1,7 @@
 /** Fills a file system until nothing, or nearly nothing, can be written to it any more. */
+import { errorCode } from '../../shared/api/fault.ts';
 import { closeSync, fsyncSync, ftruncateSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-
-import { errorCode } from '../../agent/disk/port.ts';
 
 const KIB = 1024;
 const BLOCKS = [256 * KIB, 4 * KIB, KIB];

@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, beforeAll, expect } from 'vitest';
 
-import type { FaultCode, FaultData } from '../../shared/fault.ts';
-import type { BeginParams, Installed } from '../../shared/methods.ts';
+import type { FaultCode, FaultData } from '../../shared/api/fault.ts';
+import type { BeginParams, Installed } from '../../shared/api/methods.ts';
 import { type AgentOptions, type TestAgent, startTestAgent } from './agent.ts';
 import { type Opened, beginOf, limitOf, sha256Of, treeOf } from './bundle.ts';
 import { yamlOf } from './install-room.ts';

@@ -2,7 +2,7 @@
 import { expect } from 'vitest';
 
 import { type LoaderOptions, type Plugin, type Refusal, createLoader } from '../../loader/index.ts';
-import { refusalReasons } from '../../shared/admission.ts';
+import { refusalReasons } from '../../shared/rule/admission.ts';
 
 type Options = Omit<LoaderOptions, 'roots'>;
 

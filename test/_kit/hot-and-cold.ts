@@ -1,8 +1,8 @@
 /** Versions that differ in a hook, which is cold, or in a skill, which is hot; and what a runtime reports of them. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 
-import { getPlugin } from '../../agent/install/inspect.ts';
-import type { Installed, PluginInfo } from '../../shared/methods.ts';
+import { getPlugin } from '../../agent/store/inspect.ts';
+import type { Installed, PluginInfo } from '../../shared/api/methods.ts';
 import { type Room, bundleOf, deliver } from './install-room.ts';
 
 export const SKILL = 'skills/a/SKILL.md';
@@ -28,4 +28,4 @@ export async function put(room: Room, bytes: Buffer, restart = true): Promise<In
   return deliver(room, bytes, { restart });
 }
 
-export const pendingOf = (room: Room): PluginInfo['pending'] => getPlugin(room.ground, 'lint')?.pending;
+export const pendingOf = (room: Room): PluginInfo['pending'] => getPlugin(room.context, 'lint')?.pending;

@@ -8,22 +8,22 @@ import { onTestFinished } from 'vitest';
 
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
 import type { Disk } from '../../agent/disk/port.ts';
-import type { Ground, InstallPolicy } from '../../agent/install/ground.ts';
-import { Install } from '../../agent/install/install.ts';
-import { prepareRoot } from '../../agent/install/prepare.ts';
-import { rollback } from '../../agent/install/rollback.ts';
-import { uninstall } from '../../agent/install/uninstall.ts';
-import type { EventBody } from '../../shared/events.ts';
-import { Fault } from '../../shared/fault.ts';
-import { type Layout, layoutOf } from '../../shared/layout.ts';
+import type { StoreContext, InstallPolicy } from '../../agent/store/context.ts';
+import { Install } from '../../agent/change/install.ts';
+import { prepareRoot } from '../../agent/store/prepare.ts';
+import { rollback } from '../../agent/change/rollback.ts';
+import { uninstall } from '../../agent/change/uninstall.ts';
+import type { EventBody } from '../../shared/api/events.ts';
+import { Fault } from '../../shared/api/fault.ts';
+import { type Layout, layoutOf } from '../../shared/format/layout.ts';
 import type {
   BeginParams,
   Installed,
   RollbackParams,
   Uninstalled,
   UninstallParams,
-} from '../../shared/methods.ts';
-import { createIgnore } from '../../shared/tree.ts';
+} from '../../shared/api/methods.ts';
+import { createIgnore } from '../../shared/format/tree.ts';
 import { file, gzip, tar } from './tar-builder.ts';
 
 export const sha256 = (bytes: Buffer | string): string => createHash('sha256').update(bytes).digest('hex');
@@ -55,7 +55,7 @@ export const plainDisk: Disk = {
 };
 
 export type Room = {
-  ground: Ground;
+  context: StoreContext;
   layout: Layout;
   events: EventBody[];
   complaints: Fault[];
@@ -81,7 +81,7 @@ export function makeRoom(
   const complaints: Fault[] = [];
   const clock = { now: START };
   const whole = { ...POLICY, ...policy };
-  const ground: Ground = {
+  const context: StoreContext = {
     disk,
     layout,
     policy: whole,
@@ -93,11 +93,11 @@ export function makeRoom(
     restartRuns: undefined,
   };
   prepareRoot(disk, layout);
-  return { ground, layout, events, complaints, clock };
+  return { context, layout, events, complaints, clock };
 }
 
 /** The same room seen through another disk. */
-export const through = (room: Room, disk: Disk): Room => ({ ...room, ground: { ...room.ground, disk } });
+export const through = (room: Room, disk: Disk): Room => ({ ...room, context: { ...room.context, disk } });
 
 let operations = 0;
 
@@ -126,12 +126,12 @@ export function bundleOf(files: Record<string, string> = {}, version = '1.2.3'):
 
 /** Installs bytes, in pieces, up to its answer and the house-keeping after it; aborts like the thread if it fails. */
 export async function deliver(
-  { ground }: Room,
+  { context }: Room,
   bytes: Buffer,
   more: Partial<BeginParams> = {},
   pieceBytes = 64 * 1024,
 ): Promise<Installed> {
-  const install = new Install(ground, paramsOf(bytes, more), 'tester');
+  const install = new Install(context, paramsOf(bytes, more), 'tester');
   try {
     const begun = install.begin();
     if (typeof begun !== 'string') {
@@ -151,19 +151,19 @@ export async function deliver(
 }
 
 /** Brings the version before back, up to the house-keeping after the answer. */
-export function rollBack({ ground }: Room, more: Partial<RollbackParams> = {}): Installed {
+export function rollBack({ context }: Room, more: Partial<RollbackParams> = {}): Installed {
   operations += 1;
   const params = { operationId: `operation-${operations}`, plugin: 'lint', ...more };
-  const { answer, collect } = rollback(ground, params, 'tester');
+  const { answer, collect } = rollback(context, params, 'tester');
   collect();
   return answer;
 }
 
 /** Removes the plugin, up to the house-keeping after the answer. */
-export function remove({ ground }: Room, more: Partial<UninstallParams> = {}): Uninstalled {
+export function remove({ context }: Room, more: Partial<UninstallParams> = {}): Uninstalled {
   operations += 1;
   const params = { operationId: `operation-${operations}`, plugin: 'lint', ...more };
-  const { answer, collect } = uninstall(ground, params, 'tester');
+  const { answer, collect } = uninstall(context, params, 'tester');
   collect();
   return answer;
 }
@@ -216,8 +216,8 @@ export function contentOf(disk: Disk, path: string): string {
 }
 
 /** The names in a directory, sorted. */
-export const namesIn = ({ ground }: Room, path: string): string[] =>
-  ground.disk
+export const namesIn = ({ context }: Room, path: string): string[] =>
+  context.disk
     .list(path)
     .map(({ name }) => name)
     .toSorted();

@@ -2,16 +2,16 @@
  * A runtime of which the set of what it may be running is known, beside the agent's own notes: pushes, restarts, reports,
  * edits and removals by chance, each answer compared with that set.
  */
-import { loadedRecord, pendingOf } from '../../agent/install/loaded.ts';
+import { loadedRecord, pendingOf } from '../../agent/store/loaded.ts';
 import {
   liveVersions,
   noteBegun,
   noteLoaded,
   pendingPlugins,
   promisedPlugins,
-} from '../../agent/install/reports.ts';
-import { lookAtLive } from '../../agent/install/slot.ts';
-import type { Reload } from '../../shared/classify.ts';
+} from '../../agent/change/runtime-reports.ts';
+import { liveVersionOf } from '../../agent/store/journal.ts';
+import type { Reload } from '../../shared/rule/classify.ts';
 import { pick } from './chance.ts';
 import type { Room } from './install-room.ts';
 
@@ -105,9 +105,9 @@ export class Play {
     if (to === null && this.#live === null) {
       return undefined;
     }
-    const { ground } = this.#hand.room;
+    const { context } = this.#hand.room;
     // Where nothing was ever reported, who asks for a change is taken to restart at once.
-    const isUntold = loadedRecord(ground, 'lint') === undefined && pendingOf(ground, 'lint') === undefined;
+    const isUntold = loadedRecord(context, 'lint') === undefined && pendingOf(context, 'lint') === undefined;
     const { kind, restarting } = await this.#hand.change(to, restart);
     const maybe = this.#maybe;
     const needsRestart = to === null || maybe.some((one) => one?.hook !== to.hook);
@@ -166,7 +166,7 @@ export class Play {
   /** The runtime reports what it has read just now: at once, or some time later. */
   #reportLater(): void {
     const { room } = this.#hand;
-    const generation = lookAtLive(room.ground, 'lint')?.installId ?? undefined;
+    const generation = liveVersionOf(room.context, 'lint')?.installId ?? undefined;
     const at = room.clock.now;
     if (generation !== undefined && (this.#way === 'reporting' || this.#way === 'command')) {
       this.#later(`report of ${generation}`, () => this.#hand.report(generation, at));
@@ -218,7 +218,7 @@ export class Play {
 
   /** Who restarts has done it, and the runtime has read what is live now. */
   #restarted(): void {
-    const { ground, clock } = this.#hand.room;
+    const { context, clock } = this.#hand.room;
     this.#window = undefined;
     this.#loaded = [this.#live];
     this.#said('restarted');
@@ -227,7 +227,7 @@ export class Play {
     }
     const at = clock.now;
     this.#later('that is told', () =>
-      liveVersions(ground, at, {}).forEach((one) => noteLoaded(ground, one, at, 'operation-restart')),
+      liveVersions(context, at, {}).forEach((one) => noteLoaded(context, one, at, 'operation-restart')),
     );
   }
 
@@ -237,14 +237,14 @@ export class Play {
    * @param isAnew the agent was started anew, and makes up for what was promised.
    */
   #begin(isAnew = false): void {
-    const { ground, clock } = this.#hand.room;
-    const promised = isAnew ? promisedPlugins(ground) : [];
+    const { context, clock } = this.#hand.room;
+    const promised = isAnew ? promisedPlugins(context) : [];
     this.#runs.now = true;
-    for (const plugin of pendingPlugins(ground)) {
-      noteBegun(ground, plugin, promised.includes(plugin) ? clock.now : 0);
+    for (const plugin of pendingPlugins(context)) {
+      noteBegun(context, plugin, promised.includes(plugin) ? clock.now : 0);
     }
     const at = clock.now;
-    const versions = liveVersions(ground, at, {});
+    const versions = liveVersions(context, at, {});
     this.#hasRead = false;
     this.#window = [];
     this.#mayRead();
@@ -256,7 +256,7 @@ export class Play {
       this.#window = undefined;
       this.#hasRead = false;
       if (well) {
-        versions.forEach((one) => noteLoaded(ground, one, at, 'restart-command'));
+        versions.forEach((one) => noteLoaded(context, one, at, 'restart-command'));
       }
       this.#runs.now = false;
       this.#said(`the command ${well ? 'ends well' : 'fails'}`);
@@ -283,7 +283,7 @@ export class Play {
   #rest(): string | undefined {
     this.#settle();
     const isTold = this.#way !== 'silent' && (this.#way !== 'reporting' || this.#live !== null);
-    const pending = isTold ? pendingOf(this.#hand.room.ground, 'lint') : undefined;
+    const pending = isTold ? pendingOf(this.#hand.room.context, 'lint') : undefined;
     return pending && `still waiting: ${JSON.stringify(pending)}`;
   }
 

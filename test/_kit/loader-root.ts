@@ -6,11 +6,11 @@ import { dirname, join } from 'node:path';
 
 import { onTestFinished } from 'vitest';
 
-import type { Intent } from '../../shared/intent.ts';
-import { type Layout, MARKER, layoutOf } from '../../shared/layout.ts';
-import { type Marker, writeMarker } from '../../shared/marker.ts';
-import type { Receipt } from '../../shared/receipt.ts';
-import { type FileEntry, treeDigest } from '../../shared/tree.ts';
+import type { Intent } from '../../shared/format/intent.ts';
+import { type Layout, MARKER, layoutOf } from '../../shared/format/layout.ts';
+import { type Marker, writeMarker } from '../../shared/format/marker.ts';
+import type { Receipt } from '../../shared/format/receipt.ts';
+import { type FileEntry, treeDigest } from '../../shared/format/tree.ts';
 
 export const STAMP = '20260508T141530123Z-9f86d081';
 export const LATER = '20260509T141530123Z-0a1b2c3d';

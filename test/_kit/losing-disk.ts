@@ -2,9 +2,10 @@
  * The disk port in memory that knows what was synced, and can be cut at any step: a power cut gives a fresh disk with what
  * is durable and with some of the rest. It refuses what Linux refuses; the contract in test/disk/ is run over it as well.
  */
+import { errorCode } from '../../shared/api/fault.ts';
 import { dirname, resolve } from 'node:path/posix';
 
-import { type Disk, type Stat, errorCode } from '../../agent/disk/port.ts';
+import type { Disk, Stat } from '../../agent/disk/port.ts';
 import {
   type Fate,
   type Image,
@@ -68,7 +69,7 @@ export class LosingDisk {
   }
 
   /** The disk as it comes up again after a cut. @param traced of {@link trace} */
-  cut(traced: readonly Traced[], fateOf: (index: number) => Fate): LosingDisk {
+  truncate(traced: readonly Traced[], fateOf: (index: number) => Fate): LosingDisk {
     return new LosingDisk(this.#options, reduce(this.#base, traced, fateOf));
   }
 

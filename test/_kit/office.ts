@@ -1,13 +1,13 @@
 /** All operations of an agent, over engines of which the test plays every word. */
-import { askPool } from '../../agent/operation/ask.ts';
-import { Looks } from '../../agent/operation/looks.ts';
-import { type Begun, Operations } from '../../agent/operation/operations.ts';
-import type { Upload } from '../../agent/operation/upload.ts';
+import { askPool } from '../../agent/worker/client.ts';
+import { Queries } from '../../agent/service/queries.ts';
+import { type Begun, Uploads } from '../../agent/service/uploads.ts';
+import type { Upload } from '../../agent/service/upload.ts';
 import { RecordingLink, ScriptedPool, type Stage, makeStage, paramsOf, settle } from './engines.ts';
 import { send } from './scene.ts';
 
 export type Office = Stage & {
-  operations: Operations;
+  operations: Uploads;
   /** Where looks ask. */
   questions: ScriptedPool;
   uploads: Upload[];
@@ -17,7 +17,7 @@ export type Office = Stage & {
 export function makeOffice(): Office {
   const stage = makeStage();
   const questions = new ScriptedPool();
-  const operations = new Operations(stage.around, new Looks(askPool(questions, stage.around)));
+  const operations = new Uploads(stage.dependencies, new Queries(askPool(questions, stage.dependencies)));
   const uploads: Upload[] = [];
   return {
     ...stage,

@@ -3,13 +3,14 @@ import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
-import { hashTree } from '../../agent/install/hash-tree.ts';
-import { receiptOf, verifyPlugin } from '../../agent/install/inspect.ts';
+import { hashTree } from '../../agent/store/tree.ts';
+import { verifyPlugin } from '../../agent/store/inspect.ts';
+import { receiptOf } from '../../agent/store/records.ts';
 import { createLoader } from '../../loader/index.ts';
-import { MARKER } from '../../shared/layout.ts';
-import { readMarker } from '../../shared/marker.ts';
-import { parseSlotName } from '../../shared/name.ts';
-import { compareTrees } from '../../shared/tree.ts';
+import { MARKER } from '../../shared/format/layout.ts';
+import { readMarker } from '../../shared/format/marker.ts';
+import { parseSlotName } from '../../shared/format/name.ts';
+import { compareTrees } from '../../shared/format/tree.ts';
 import { isHalf } from './at-work.ts';
 import { contentOf, makeRoom } from './install-room.ts';
 import { snapshotTree } from './tree-snapshot.ts';
@@ -42,7 +43,7 @@ export async function versionLive(root: string, plugin: string, versions: Versio
   if (found === undefined) throw new Error(tree === undefined ? 'nothing is live' : 'live is a mixture');
   if (tree === undefined) return found;
   if (!answer.admitted) throw new Error(`the gate refuses: ${answer.reason}: ${answer.detail}`);
-  const { verdict } = verifyPlugin(makeRoom({}, nodeDisk, root).ground, plugin);
+  const { verdict } = verifyPlugin(makeRoom({}, nodeDisk, root).context, plugin);
   if (verdict !== 'intact') throw new Error(`live is ${verdict}`);
   return found;
 }
@@ -55,7 +56,7 @@ export function litterIn(root: string): string[] {
 
 /** The snapshots that are not what their receipt lists; litter is no snapshot. */
 export function brokenSnapshots(root: string): string[] {
-  const { ground, layout } = makeRoom({}, nodeDisk, root);
+  const { context, layout } = makeRoom({}, nodeDisk, root);
   return readdirSync(layout.previous).filter((name) => {
     if (isHalf(name)) return false;
     const directory = join(layout.previous, name);
@@ -63,9 +64,9 @@ export function brokenSnapshots(root: string): string[] {
     const path = join(directory, MARKER);
     const marker = isThere(path) ? readMarker(contentOf(nodeDisk, path)) : undefined;
     if (plugin === undefined || marker?.kind !== 'full') return true;
-    const receipt = receiptOf(ground, plugin, marker.marker.installId);
+    const receipt = receiptOf(context, plugin, marker.marker.installId);
     if (receipt === undefined) return true;
-    const { files, others } = hashTree(ground, directory);
+    const { files, others } = hashTree(context, directory);
     const { modified, missing, unlisted } = compareTrees(receipt.list, files);
     return [...modified, ...missing, ...unlisted, ...others].length > 0;
   });

@@ -6,8 +6,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { expect } from 'vitest';
 
-import type { Installed, PluginInfo } from '../../shared/methods.ts';
-import type { Status } from '../../shared/upkeep.ts';
+import type { Installed, PluginInfo } from '../../shared/api/methods.ts';
+import type { Status } from '../../shared/api/maintenance.ts';
 import { type TestAgent, startTestAgent } from './agent.ts';
 import { type Bundle, beginOf, pack, push } from './bundle.ts';
 import { until } from './until.ts';

@@ -1,9 +1,9 @@
 /** What the power is cut from: the scenes before it, and the operations, up to their answer and the house-keeping. */
-import { Install } from '../../agent/install/install.ts';
-import type { InstallPolicy } from '../../agent/install/ground.ts';
-import { rollback } from '../../agent/install/rollback.ts';
-import { uninstall } from '../../agent/install/uninstall.ts';
-import type { BeginParams } from '../../shared/methods.ts';
+import { Install } from '../../agent/change/install.ts';
+import type { InstallPolicy } from '../../agent/store/context.ts';
+import { rollback } from '../../agent/change/rollback.ts';
+import { uninstall } from '../../agent/change/uninstall.ts';
+import type { BeginParams } from '../../shared/api/methods.ts';
 import { NEW, SCENES } from './fault-scenes.ts';
 import { FaultyDisk, type Rule } from './faulty-disk.ts';
 import { type Room, bundleOf, deliver, faultOf, paramsOf, remove, through } from './install-room.ts';
@@ -21,8 +21,8 @@ export type Flow = {
 
 const install =
   (bytes: Buffer, more: Partial<BeginParams> = {}): Flow['run'] =>
-  async ({ ground }, answered) => {
-    const operation = new Install(ground, paramsOf(bytes, more), 'tester');
+  async ({ context }, answered) => {
+    const operation = new Install(context, paramsOf(bytes, more), 'tester');
     operation.begin();
     await operation.write(bytes);
     await operation.validate();
@@ -37,7 +37,7 @@ const OLDER = bundleOf({ 'rules/old.md': 'old', 'hooks/a.sh': 'x' }, '1');
 
 /** An update that is swapped in and cannot be read back, so that it is taken back. */
 const takenBack: Flow['run'] = async (room) => {
-  const faulty = new FaultyDisk(room.ground.disk);
+  const faulty = new FaultyDisk(room.context.disk);
   const { layout } = room;
   let swapped = false;
   const rule: Rule = ({ kind, path, to }) => {
@@ -53,16 +53,16 @@ async function baked(room: Room, disk: LosingDisk): Promise<void> {
   disk.lower(room.layout.live('lint'));
 }
 
-const rollingBack: Flow['run'] = async ({ ground }, answered) => {
+const rollingBack: Flow['run'] = async ({ context }, answered) => {
   const params = { operationId: 'operation-back', plugin: 'lint' };
-  const { collect } = rollback(ground, params, 'tester');
+  const { collect } = rollback(context, params, 'tester');
   answered();
   collect();
 };
 
-const removing: Flow['run'] = async ({ ground }, answered) => {
+const removing: Flow['run'] = async ({ context }, answered) => {
   const params = { operationId: 'operation-away', plugin: 'lint' };
-  const { collect } = uninstall(ground, params, 'tester');
+  const { collect } = uninstall(context, params, 'tester');
   answered();
   collect();
 };

@@ -1,9 +1,10 @@
 /** What must be true of a root after recovery, in the order in which it is asked. */
-import { receiptOf, stateOf, verifyPlugin } from '../../agent/install/inspect.ts';
-import { hashTree } from '../../agent/install/hash-tree.ts';
-import { MARKER } from '../../shared/layout.ts';
-import { readMarker } from '../../shared/marker.ts';
-import { compareTrees } from '../../shared/tree.ts';
+import { verifyPlugin } from '../../agent/store/inspect.ts';
+import { receiptOf, stateOf } from '../../agent/store/records.ts';
+import { hashTree } from '../../agent/store/tree.ts';
+import { MARKER } from '../../shared/format/layout.ts';
+import { readMarker } from '../../shared/format/marker.ts';
+import { compareTrees } from '../../shared/format/tree.ts';
 import { type Room, contentOf, deliver, namesIn } from './install-room.ts';
 import type { LosingDisk } from './losing-disk.ts';
 import { NEXT } from './power-flows.ts';
@@ -73,15 +74,15 @@ async function judge(disk: LosingDisk, room: Room, known: Known): Promise<Broken
   if (unlisted !== undefined) {
     return { promise: 4, line: unlisted };
   }
-  if (stateOf(room.ground, 'lint')?.trouble !== undefined) {
+  if (stateOf(room.context, 'lint')?.trouble !== undefined) {
     return { promise: 5, line: 'trouble was noted' };
   }
   return whyStuck(disk, room);
 }
 
 /** Why a marked tree is not the one of its receipt. One without a marker was found so, and has none. */
-function whyNotAsListed({ ground }: Room, path: string): string | undefined {
-  const { disk } = ground;
+function whyNotAsListed({ context }: Room, path: string): string | undefined {
+  const { disk } = context;
   if (disk.stat(`${path}/${MARKER}`) === undefined) {
     return undefined;
   }
@@ -89,11 +90,11 @@ function whyNotAsListed({ ground }: Room, path: string): string | undefined {
   if (marker.kind !== 'full') {
     return `${path} has a marker that is ${marker.kind}`;
   }
-  const receipt = receiptOf(ground, 'lint', marker.marker.installId);
+  const receipt = receiptOf(context, 'lint', marker.marker.installId);
   if (receipt === undefined) {
     return `${path} has no receipt`;
   }
-  const { modified, missing, unlisted } = compareTrees(receipt.list, hashTree(ground, path).files);
+  const { modified, missing, unlisted } = compareTrees(receipt.list, hashTree(context, path).files);
   const different = [...modified, ...missing, ...unlisted];
   return different.length === 0 ? undefined : `${path} is not as its receipt says: ${different.join(', ')}`;
 }
@@ -101,20 +102,20 @@ function whyNotAsListed({ ground }: Room, path: string): string | undefined {
 /** Why a further install does not work; it is made on a disk of its own. */
 async function whyStuck(disk: LosingDisk, room: Room): Promise<Broken | undefined> {
   const other = disk.fork();
-  const ground = { ...room.ground, disk: other.disk };
+  const context = { ...room.context, disk: other.disk };
   const stuck = (line: string): Broken => ({ promise: 5, line });
   const { layout } = room;
   if (disk.picture(`${layout.live('lint')}/${MARKER}`)[''] !== undefined) {
-    const { verdict } = verifyPlugin(ground, 'lint');
+    const { verdict } = verifyPlugin(context, 'lint');
     if (verdict !== 'intact') return stuck(`what is live is ${verdict}`);
   }
   try {
-    await deliver({ ...room, ground }, NEXT);
+    await deliver({ ...room, context }, NEXT);
   } catch (error) {
     return stuck(`the next install fails: ${String(error)}`);
   }
-  const left = namesIn({ ...room, ground }, layout.staging);
-  const { verdict } = verifyPlugin(ground, 'lint');
+  const left = namesIn({ ...room, context }, layout.staging);
+  const { verdict } = verifyPlugin(context, 'lint');
   return verdict === 'intact' && left.length === 0
     ? undefined
     : stuck(`the next install is ${verdict} and leaves ${left.join(', ') || 'nothing'}`);

@@ -3,8 +3,8 @@
  * again with what was durable by then and some of the rest, recovery runs, is cut itself up to three times, and what it
  * leaves is judged each time.
  */
-import { recover } from '../../agent/install/recover.ts';
-import type { Recovered } from '../../shared/upkeep.ts';
+import { recover } from '../../agent/change/recover.ts';
+import type { Recovered } from '../../shared/api/maintenance.ts';
 import { chanceOf, pick } from './chance.ts';
 import { type Room, makeRoom, namesIn } from './install-room.ts';
 import { LosingDisk, type LosingOptions } from './losing-disk.ts';
@@ -78,7 +78,7 @@ function cutsOf(disk: LosingDisk, at: number, chance: () => number, random: numb
   const traced = disk.trace(at);
   return subsets(traced, chance, random).map((fates) => ({
     how: `cut, ${inWords(traced, fates)}`,
-    disk: disk.cut(traced, byIndex(fates)),
+    disk: disk.truncate(traced, byIndex(fates)),
   }));
 }
 
@@ -123,7 +123,7 @@ export async function cutEverywhere(name: string, flow: Flow, plan: Plan): Promi
 
 function recoverOn(disk: LosingDisk, { recovery }: Plan): { room: Room; recovered: Recovered[] } {
   const room = makeRoom({}, disk.disk, ROOT);
-  return { room, recovered: recovery ? recover(room.ground, undefined) : [] };
+  return { room, recovered: recovery ? recover(room.context, undefined) : [] };
 }
 
 /** Recovery, and kills and cuts inside it; whenever it has come to its end, what it leaves is judged. */
@@ -136,7 +136,7 @@ function chainOf(
     const report: Report = { tried: 0, broken: [] };
     let inside = '';
     let disk = first;
-    for (let cut = 0; cut <= CUTS_IN_RECOVERY; cut += 1) {
+    for (let truncate = 0; truncate <= CUTS_IN_RECOVERY; truncate += 1) {
       const begun = disk.steps.length;
       const { room, recovered } = recoverOn(disk, plan);
       const held = recovered.find((one) => one.held !== undefined)?.held;
@@ -159,7 +159,7 @@ function chainOf(
         const traced = disk.trace(at);
         const fates = randomFates(traced, chance);
         inside += `recovery cut after ${where}, ${inWords(traced, fates)}; `;
-        disk = disk.cut(traced, byIndex(fates));
+        disk = disk.truncate(traced, byIndex(fates));
       }
     }
     return report;

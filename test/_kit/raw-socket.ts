@@ -5,7 +5,7 @@ import { type Socket, connect } from 'node:net';
 
 import { onTestFinished } from 'vitest';
 
-import { CONNECT_PATH, PROTOCOL } from '../../shared/rpc.ts';
+import { CONNECT_PATH, PROTOCOL } from '../../shared/api/rpc.ts';
 import { TOKEN } from './agent.ts';
 
 type Address = { host: string; port: number };

@@ -11,8 +11,8 @@ import type { LoaderOptions } from '../../loader/index.ts';
 import { createMemory } from '../../loader/memory.ts';
 import { type Read, createRead } from '../../loader/read.ts';
 import { readOptions, systemClock } from '../../loader/settings.ts';
-import type { Layout } from '../../shared/layout.ts';
-import { makeStamp } from '../../shared/name.ts';
+import type { Layout } from '../../shared/format/layout.ts';
+import { makeStamp } from '../../shared/format/name.ts';
 import { install, makeRoot, yamlOf } from './loader-root.ts';
 
 export const FILES = ['plugin.yaml', 'rules/a.md', 'skills/one/SKILL.md'];
@@ -55,12 +55,12 @@ export function reading(
   layout: Layout,
   way: Way,
   options: Omit<LoaderOptions, 'roots'> = {},
-  around?: Around,
+  dependencies?: Around,
 ): Read {
   const settings = readOptions({ roots: [layout.root], ...options }, systemClock);
   const gate = createGate(settings, createMemory());
   const canPin = way === 'by the live path' ? () => Promise.resolve(false) : undefined;
-  return createRead(settings, around?.(gate) ?? gate, canPin);
+  return createRead(settings, dependencies?.(gate) ?? gate, canPin);
 }
 
 export const below = (root: string): Promise<string[]> =>

@@ -1,14 +1,14 @@
 /** Uploads on their way, with an engine of which the test plays every word. */
-import { Upload } from '../../agent/operation/upload.ts';
-import { Fault } from '../../shared/fault.ts';
-import type { BeginParams } from '../../shared/methods.ts';
+import { Upload } from '../../agent/service/upload.ts';
+import { Fault } from '../../shared/api/fault.ts';
+import type { BeginParams } from '../../shared/api/methods.ts';
 import { RecordingLink, type ScriptedEngine, type Stage, makeStage, paramsOf, settle } from './engines.ts';
 
 export type Scene = Stage & { upload: Upload; engine: ScriptedEngine; link: RecordingLink };
 
 /** An upload that has a thread, a slot and a link. */
 export async function receiving(stage = makeStage(), changes: Partial<BeginParams> = {}): Promise<Scene> {
-  const upload = new Upload(paramsOf(changes), 'test', stage.around);
+  const upload = new Upload(paramsOf(changes), 'test', stage.dependencies);
   await upload.start();
   const engine = stage.pool.at();
   engine.open();

@@ -3,9 +3,9 @@ import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
-import type { InstallPolicy } from '../../agent/install/ground.ts';
-import { type Staged, Stager } from '../../agent/install/stage.ts';
-import { Fault } from '../../shared/fault.ts';
+import type { InstallPolicy } from '../../agent/store/context.ts';
+import { type Staged, Stager } from '../../agent/change/stage.ts';
+import { Fault } from '../../shared/api/fault.ts';
 import { type Room, makeRoom, photograph } from './install-room.ts';
 
 export type Outcome = {
@@ -30,14 +30,14 @@ export function stage(
   const room = makeRoom(policy);
   const slot = room.layout.slot('lint', '20260508T141530123Z-9f86d081');
   mkdirSync(slot);
-  const around = (): string =>
+  const dependencies = (): string =>
     JSON.stringify(
       Object.entries(photograph(nodeDisk, dirname(room.layout.root))).filter(
         ([path]) => !`${dirname(room.layout.root)}${path}`.startsWith(slot),
       ),
     );
-  const before = around();
-  const stager = new Stager(room.ground, slot, links, true);
+  const before = dependencies();
+  const stager = new Stager(room.context, slot, links, true);
   let staged: Staged | undefined;
   let error: unknown;
   try {
@@ -50,7 +50,14 @@ export function stage(
     error = thrown;
     stager.stop();
   }
-  return { room, slot, staged, error, inside: photograph(nodeDisk, slot), escaped: around() !== before };
+  return {
+    room,
+    slot,
+    staged,
+    error,
+    inside: photograph(nodeDisk, slot),
+    escaped: dependencies() !== before,
+  };
 }
 
 /** What was staged; throws what it was refused with. */

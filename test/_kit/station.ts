@@ -1,7 +1,7 @@
 /** An agent process on a root of the test's choice, and a client that talks to it. */
 import { expect, onTestFinished, vi } from 'vitest';
 
-import type { BeginParams, Installed } from '../../shared/methods.ts';
+import type { BeginParams, Installed } from '../../shared/api/methods.ts';
 import { workIn } from './at-work.ts';
 import { type Opened, beginOf, push, sendUpTo } from './bundle.ts';
 import { Program } from './program.ts';
@@ -68,7 +68,7 @@ export class Station {
 }
 
 /** Lines about what is not as it should be. */
-export class Findings {
+export class Violations {
   readonly broken: string[] = [];
   tried = 0;
 

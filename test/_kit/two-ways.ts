@@ -7,7 +7,7 @@ import { expect, onTestFinished } from 'vitest';
 
 import { run } from '../../cli/run.ts';
 import type { Installed } from '../../client/index.ts';
-import { installedSchema } from '../../shared/methods.ts';
+import { installedSchema } from '../../shared/api/methods.ts';
 import { Program, program as built } from './program.ts';
 import { until } from './until.ts';
 import { type Found, type Version, judge, litterIn, versionOf } from './versions.ts';

@@ -1,12 +1,12 @@
 /** Versions of plugins that can be told apart byte for byte, and what of them lies on a disk. */
+import { errorCode } from '../../shared/api/fault.ts';
 import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { errorCode } from '../../agent/disk/port.ts';
 import { createLoader } from '../../loader/index.ts';
-import { MARKER, layoutOf } from '../../shared/layout.ts';
-import { parseSlotName } from '../../shared/name.ts';
+import { MARKER, layoutOf } from '../../shared/format/layout.ts';
+import { parseSlotName } from '../../shared/format/name.ts';
 import { isHalf } from './at-work.ts';
 import { type Bundle, sha256Of } from './bundle.ts';
 import { file, gzip, tar } from './tar-builder.ts';

@@ -7,8 +7,8 @@ import { createGate } from '../../loader/gate.ts';
 import { createMemory } from '../../loader/memory.ts';
 import { type LoaderOptions, readOptions, systemClock } from '../../loader/settings.ts';
 import { type WatchOptions, createLoaderWatch } from '../../loader/watch.ts';
-import type { Layout } from '../../shared/layout.ts';
-import type { Eyes, Watch, WatchEvent } from '../../watch/ports.ts';
+import type { Layout } from '../../shared/format/layout.ts';
+import type { FileEvents, Watch, WatchEvent } from '../../watch/ports.ts';
 import { FakeClock } from './clock.ts';
 
 const LONG_MILLIS = 60_000;
@@ -19,7 +19,7 @@ const STEP_MILLIS = 300;
 /** Whether this process waits for the disk: a look takes as long as a busy machine likes. */
 const isReading = (): boolean => process.getActiveResourcesInfo().some((name) => name.startsWith('FSReq'));
 
-export type Watching = {
+export type WatchBridge = {
   watch: Watch;
   clock: FakeClock;
   /** All that was told so far. */
@@ -33,18 +33,18 @@ export type Watching = {
 
 export async function watching(
   layout: Layout | readonly Layout[],
-  how: WatchOptions & { eyes?: Eyes; loader?: Partial<LoaderOptions> } = {},
-): Promise<Watching> {
+  how: WatchOptions & { fileEvents?: FileEvents; loader?: Partial<LoaderOptions> } = {},
+): Promise<WatchBridge> {
   const roots = [layout].flat().map(({ root }) => root);
   const settings = readOptions({ ...how.loader, roots }, systemClock);
   const clock = new FakeClock();
   const notices: string[] = [];
-  const { eyes, polling } = how;
+  const { fileEvents, polling } = how;
   const watch = createLoaderWatch(
     settings,
     createGate(settings, createMemory()),
     { polling, notice: (text) => notices.push(text) },
-    eyes === undefined ? { clock } : { clock, eyes },
+    fileEvents === undefined ? { clock } : { clock, fileEvents },
   );
   onTestFinished(() => watch.close());
   const told: WatchEvent[] = [];

@@ -4,11 +4,11 @@ import { request as httpRequest } from 'node:http';
 import { onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
 
-import type { Event } from '../../shared/events.ts';
-import { type FaultData, faultDataSchema } from '../../shared/fault.ts';
-import { type DataFrame, decodeFrame, encodeFrame } from '../../shared/frame.ts';
-import type { Hello, Installed, Result } from '../../shared/methods.ts';
-import { CONNECT_PATH, PROTOCOL, readMessage } from '../../shared/rpc.ts';
+import type { Event } from '../../shared/api/events.ts';
+import { type FaultData, faultDataSchema } from '../../shared/api/fault.ts';
+import { type DataFrame, decodeFrame, encodeFrame } from '../../shared/api/frame.ts';
+import type { Hello, Installed, Result } from '../../shared/api/methods.ts';
+import { CONNECT_PATH, PROTOCOL, readMessage } from '../../shared/api/rpc.ts';
 import { TOKEN } from './agent.ts';
 
 type Address = { host: string; port: number };

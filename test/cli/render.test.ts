@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Output } from '../../cli/output.ts';
 import { bar, bytes, duration, faultLines, painter, safe, table } from '../../cli/render.ts';
 import { exitCodeOf, run } from '../../cli/run.ts';
-import { Fault, faultCodes } from '../../shared/fault.ts';
+import { Fault, faultCodes } from '../../shared/api/fault.ts';
 
 const plain = painter(false);
 
@@ -118,8 +118,8 @@ describe('exit codes', () => {
   it('come with the fault as JSON on standard output where that was asked for', async () => {
     const out = sink(false);
     const error = sink(false);
-    const around = { env: {}, out, error, version: '1.2.3', self: new URL('file:///x'), signal };
-    expect(await run({ ...around, words: ['nothing', '--json'] })).toBe(2);
+    const dependencies = { env: {}, out, error, version: '1.2.3', self: new URL('file:///x'), signal };
+    expect(await run({ ...dependencies, words: ['nothing', '--json'] })).toBe(2);
     expect(JSON.parse(out.text)).toMatchObject({ error: { code: 'INVALID_PARAMS' } });
     expect(error.text).toContain('There is no command "nothing"');
   });

@@ -4,7 +4,7 @@ import { painter } from '../../cli/render.ts';
 import { changeLine, eventLine } from '../../cli/watch-lines.ts';
 import { readEvent } from '../../client/feed.ts';
 import type { WatchEvent } from '../../loader/index.ts';
-import type { Reason } from '../../shared/classify.ts';
+import type { Reason } from '../../shared/format/tree.ts';
 
 const plain = painter(false);
 const AT = '2026-05-08T14:15:30.123Z';

@@ -1,11 +1,10 @@
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { connect, type ConnectOptions, openSession, type Reach } from '../../client/connect.ts';
 import type { Session } from '../../client/session.ts';
-import { Fault } from '../../shared/fault.ts';
+import { Fault } from '../../shared/api/fault.ts';
 import { deafPort } from '../_kit/deaf-port.ts';
 import { type Behaviour, type FakeAgent, fakeAgent, HELLO } from './fake-agent.ts';
 

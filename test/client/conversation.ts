@@ -5,8 +5,8 @@ import { openSession } from '../../client/connect.ts';
 import type { AgentEvent } from '../../client/feed.ts';
 import type { Timers } from '../../client/liveness.ts';
 import type { Session } from '../../client/session.ts';
-import { Fault } from '../../shared/fault.ts';
-import type { PluginInfo } from '../../shared/methods.ts';
+import { Fault } from '../../shared/api/fault.ts';
+import type { PluginInfo } from '../../shared/api/methods.ts';
 import { type Behaviour, type FakeAgent, fakeAgent, type Peer } from './fake-agent.ts';
 
 /** The fake agent and the session with it: new for every test. */

@@ -4,10 +4,16 @@ import type { AddressInfo } from 'node:net';
 
 import { type WebSocket, WebSocketServer } from 'ws';
 
-import type { Fault } from '../../shared/fault.ts';
-import { type DataFrame, decodeFrame, encodeFrame } from '../../shared/frame.ts';
-import { type Hello, type Installed, isMethod, methods } from '../../shared/methods.ts';
-import { PROTOCOL, readMessage, writeFailure, writeNotification, writeSuccess } from '../../shared/rpc.ts';
+import type { Fault } from '../../shared/api/fault.ts';
+import { type DataFrame, decodeFrame, encodeFrame } from '../../shared/api/frame.ts';
+import { type Hello, type Installed, isMethod, methods } from '../../shared/api/methods.ts';
+import {
+  PROTOCOL,
+  readMessage,
+  writeFailure,
+  writeNotification,
+  writeSuccess,
+} from '../../shared/api/rpc.ts';
 
 export const HELLO: Hello = {
   agent: '0.1.0',

@@ -2,7 +2,7 @@ import { afterEach, expect, it } from 'vitest';
 
 import { openSession } from '../../client/connect.ts';
 import { type Following, follow } from '../../client/follow.ts';
-import { Fault } from '../../shared/fault.ts';
+import { Fault } from '../../shared/api/fault.ts';
 import { until } from '../_kit/until.ts';
 import { type FakeAgent, fakeAgent } from './fake-agent.ts';
 

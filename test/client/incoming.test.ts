@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 
 import { Incoming } from '../../client/incoming.ts';
-import { WIRE } from '../../shared/rpc.ts';
+import { WIRE } from '../../shared/api/rpc.ts';
 
 const CHUNK = 65_536;
 

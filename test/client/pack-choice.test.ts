@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 
 import { archive } from '../../client/pack/archive.ts';
 import { packDirectory } from '../../client/pack/pack.ts';
-import { treeDigest } from '../../shared/tree.ts';
+import { treeDigest } from '../../shared/format/tree.ts';
 import { base, extracted, files, listed, packed, plugin, refused } from './packing.ts';
 
 describe('what is left out', () => {

@@ -7,7 +7,7 @@ import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 
 import { packDirectory } from '../../client/pack/pack.ts';
-import { treeDigest } from '../../shared/tree.ts';
+import { treeDigest } from '../../shared/format/tree.ts';
 import { MANIFEST, base, extracted, files, listed, packed, plugin, refused } from './packing.ts';
 
 describe('a bundle', () => {

@@ -8,8 +8,8 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach } from 'vitest';
 
 import { packDirectory, type Packed, type PackOptions } from '../../client/pack/pack.ts';
-import { Fault } from '../../shared/fault.ts';
-import { type FileEntry, modeOf } from '../../shared/tree.ts';
+import { Fault } from '../../shared/api/fault.ts';
+import { type FileEntry, modeOf } from '../../shared/format/tree.ts';
 
 export const MANIFEST = 'name: lint\nversion: 1.2.3\n';
 /** A scratch directory, and in it the plugin that is packed: new for every test. */

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 
 import { push } from '../../client/push.ts';
-import { Fault } from '../../shared/fault.ts';
+import { Fault } from '../../shared/api/fault.ts';
 
 it('does not try again where something answers that is no agent', async () => {
   let opened = 0;

@@ -1,7 +1,7 @@
 /** The receiving half of an agent, for uploads: credit, order, resume, as the protocol has it. */
 import { createHash } from 'node:crypto';
 
-import type { DataFrame } from '../../shared/frame.ts';
+import type { DataFrame } from '../../shared/api/frame.ts';
 import { type Behaviour, installed, type Peer } from './fake-agent.ts';
 
 export type Receiver = Behaviour & {
@@ -69,8 +69,8 @@ export function receiver(rules: Rules): Receiver {
       if (frame.offset + frame.data.length > limit) self.wrong.push(`beyond ${limit}`);
       self.bytes = Buffer.concat([self.bytes, frame.data]);
       self.finished = frame.fin;
-      const cut = cuts[0];
-      if (cut !== undefined && self.bytes.length >= cut) {
+      const truncate = cuts[0];
+      if (truncate !== undefined && self.bytes.length >= truncate) {
         cuts.shift();
         peer.socket.terminate();
       } else if (self.bytes.length === limit && !frame.fin) {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { AgentEvent } from '../../client/feed.ts';
 import type { Timers } from '../../client/liveness.ts';
-import { Fault } from '../../shared/fault.ts';
-import { WIRE } from '../../shared/rpc.ts';
+import { Fault } from '../../shared/api/fault.ts';
+import { WIRE } from '../../shared/api/rpc.ts';
 import { agent, fault, peer, plugin, session, start } from './conversation.ts';
 
 describe('requests', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { listPlugins, verifyPlugins } from '../../client/list.ts';
 import type { Session } from '../../client/session.ts';
-import { WIRE } from '../../shared/rpc.ts';
+import { WIRE } from '../../shared/api/rpc.ts';
 import { type Behaviour, type Peer } from './fake-agent.ts';
 import { agent, fault, plugin, session, start } from './conversation.ts';
 

@@ -37,8 +37,8 @@ async function cutAll({ targets, marks }: Scene, cuts: readonly Cut[], patience:
   const broken: string[] = [];
   const left = cuts.values();
   const work = async (target: Target): Promise<void> => {
-    for (const cut of left) {
-      const found = await target.cut(cut, marks, patience);
+    for (const truncate of left) {
+      const found = await target.truncate(truncate, marks, patience);
       if (found.length > 0) broken.push(found.join('; '));
     }
   };

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
-import { stateOf } from '../../agent/install/inspect.ts';
-import { Fault } from '../../shared/fault.ts';
-import { intentSchema } from '../../shared/intent.ts';
-import { readMarker } from '../../shared/marker.ts';
+import { stateOf } from '../../agent/store/records.ts';
+import { Fault } from '../../shared/api/fault.ts';
+import { intentSchema } from '../../shared/format/intent.ts';
+import { readMarker } from '../../shared/format/marker.ts';
 import {
   DISKS,
   type OnDisk,
@@ -38,11 +38,11 @@ function liveOf(run: Run, good: Run): 'before' | 'new' | 'absent' {
 
 /** Where live is absent between two renames: both trees are whole, and the intent says what was going on. */
 function checkGap({ room, before, after }: Run): void {
-  const { layout, ground } = room;
+  const { layout, context } = room;
   const intentName = namesIn(room, layout.staging).find((name) => /^lint\..*\.json$/.test(name));
-  const intent = intentSchema.parse(JSON.parse(contentOf(ground.disk, `${layout.staging}/${intentName}`)));
+  const intent = intentSchema.parse(JSON.parse(contentOf(context.disk, `${layout.staging}/${intentName}`)));
   const slot = layout.slot('lint', intent.stamp);
-  const marker = readMarker(contentOf(ground.disk, `${slot}/.complete`));
+  const marker = readMarker(contentOf(context.disk, `${slot}/.complete`));
   expect(marker.kind === 'full' ? marker.marker.installId : undefined).toBe(intent.stamp);
   expect(intent.tree).toBe(marker.kind === 'full' ? marker.marker.tree : undefined);
   const snapshot = Object.entries(part(after, `.previous/lint.${intent.stamp}`)).map(([, what]) => what);
@@ -176,7 +176,7 @@ describe('cleaning up that fails itself', () => {
         expect(run.judged.after).not.toMatch(/marker|manifest|unreadable/);
         const { code } = run.error as Fault;
         if (code === 'ROLLBACK_FAILED') {
-          expect(stateOf(run.room.ground, 'lint')?.trouble).toBeDefined();
+          expect(stateOf(run.room.context, 'lint')?.trouble).toBeDefined();
         } else {
           expect([live, code]).toEqual(['before', 'SWAP_FAILED']);
           taken += 1;
@@ -209,7 +209,7 @@ describe('a swap whose second rename fails and cannot be taken back', () => {
           'SWAP_FAILED',
           expect.stringContaining('EIO'),
         ]);
-        const trouble = stateOf(room.ground, 'lint')?.trouble;
+        const trouble = stateOf(room.context, 'lint')?.trouble;
         expect(trouble).toMatchObject({ at: '2026-05-08T14:15:30.123Z', what: fault.message });
         // Both trees are whole, where the note says that they are.
         const names = namesIn(room, room.layout.staging);
@@ -246,7 +246,7 @@ describe('a swap whose second rename fails and cannot be taken back', () => {
           return kind === 'rename' && to === `${root}/lint` ? 'EIO' : undefined;
         };
         const run = await runScene('an update', disk, root, rule);
-        const state = stateOf(run.room.ground, 'lint');
+        const state = stateOf(run.room.context, 'lint');
         expect([state?.held, state?.trouble === undefined]).toEqual([held, false]);
         if (held === undefined) {
           expect(state).toMatchObject({ disabled: true, mine: 7 });

@@ -6,9 +6,9 @@ import { describe, it, onTestFinished } from 'vitest';
 
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
 import type { Disk } from '../../agent/disk/port.ts';
-import { verifyPlugin } from '../../agent/install/inspect.ts';
-import { recover } from '../../agent/install/recover.ts';
-import { toFault } from '../../shared/fault.ts';
+import { verifyPlugin } from '../../agent/store/inspect.ts';
+import { recover } from '../../agent/change/recover.ts';
+import { toFault } from '../../shared/api/fault.ts';
 import { mutilate } from '../_kit/mutilated.ts';
 import { canaryBroke, promisesHeld } from '../_kit/family.ts';
 import { NEW, SCENES, part } from '../_kit/fault-scenes.ts';
@@ -24,7 +24,7 @@ import {
   through,
 } from '../_kit/install-room.ts';
 import { type Mount, loopMount, needMounts, tmpfsMount } from '../_kit/mounts.ts';
-import { Findings, type Outcome, Station } from '../_kit/station.ts';
+import { Violations, type Outcome, Station } from '../_kit/station.ts';
 import { changedIn, snapshotRoot } from '../_kit/tree-snapshot.ts';
 import { type Version, judge, versionOf } from '../_kit/versions.ts';
 
@@ -55,7 +55,7 @@ function differing(before: Record<string, string>, after: Record<string, string>
 /** Updates a plugin again and again on a disk that becomes full in the middle of it. */
 async function fillUp(
   mount: Mount,
-  findings: Findings,
+  findings: Violations,
   program?: string,
   patience = 10_000,
 ): Promise<number> {
@@ -96,16 +96,16 @@ async function fillUp(
 }
 
 const liveOf = (room: Room): Record<string, string> =>
-  part(photograph(room.ground.disk, room.layout.root), 'lint');
+  part(photograph(room.context.disk, room.layout.root), 'lint');
 
 /** Old complete or new complete, nothing left in staging or half-removed; afterwards another install works. */
 async function checkRoom(room: Room, old: Record<string, string>): Promise<(string | false)[]> {
-  const { layout, ground } = room;
+  const { layout, context } = room;
   const staging = namesIn(room, layout.staging);
   const halves = namesIn(room, layout.previous).filter((name) => /\.(?:trash|old)$/.test(name));
   const isOld = same(liveOf(room), old);
   return [
-    !isOld && verifyPlugin(ground, 'lint').verdict !== 'intact' && 'neither old nor new',
+    !isOld && verifyPlugin(context, 'lint').verdict !== 'intact' && 'neither old nor new',
     staging.length > 0 && `left in staging: ${staging.join(', ')}`,
     halves.length > 0 && `left in previous: ${halves.join(', ')}`,
   ];
@@ -130,7 +130,7 @@ async function inRoom(mount: Mount, disk: Disk, run: (room: Room) => Promise<boo
 }
 
 /** Kills an update at every call; the disk is full when recovery begins. */
-async function recoverFull(mount: Mount, disk: Disk, findings: Findings): Promise<void> {
+async function recoverFull(mount: Mount, disk: Disk, findings: Violations): Promise<void> {
   const filler = new Filler(mount.point);
   const attempt = (n: number): Promise<boolean> =>
     inRoom(mount, disk, async (room) => {
@@ -140,7 +140,7 @@ async function recoverFull(mount: Mount, disk: Disk, findings: Findings): Promis
       await deliver(through(room, faulty.disk), NEW).catch(() => undefined);
       if (faulty.failed.length === 0) return false;
       filler.fill(0);
-      const held = recover(room.ground, undefined).flatMap((one) => one.held ?? []);
+      const held = recover(room.context, undefined).flatMap((one) => one.held ?? []);
       const wrongs = await checkRoom(room, old);
       filler.release();
       const again = await deliver(room, NEW).then(
@@ -154,7 +154,7 @@ async function recoverFull(mount: Mount, disk: Disk, findings: Findings): Promis
 }
 
 /** The disk is full when the swap has been made, or half made, and cannot go on: it is taken back. */
-async function undoFull(mount: Mount, disk: Disk, findings: Findings): Promise<void> {
+async function undoFull(mount: Mount, disk: Disk, findings: Violations): Promise<void> {
   const filler = new Filler(mount.point);
   for (let n = 0; n < 12; n += 1) {
     await inRoom(mount, disk, async (room) => {
@@ -177,7 +177,7 @@ async function undoFull(mount: Mount, disk: Disk, findings: Findings): Promise<v
       const isOld = same(liveOf(room), old);
       filler.release();
       // What could not be cleared away is for the next start.
-      recover(room.ground, undefined);
+      recover(room.context, undefined);
       findings.point(
         `call ${n} after the swap began`,
         !answered && !isOld && 'not taken back',
@@ -192,7 +192,7 @@ describe('a disk that is full', () => {
   for (const [name, make] of Object.entries(DISKS)) {
     it(`refuses installs on ${name} with NO_SPACE, and changes nothing`, async (ctx) => {
       needMounts(ctx, name === 'ext4' ? 'ext4' : 'tmpfs');
-      const findings = new Findings();
+      const findings = new Violations();
       const refused = await fillUp(make(), findings);
       process.stdout.write(`full ${name}: ${findings.tried} installs, ${refused} refused\n`);
       promisesHeld(ctx, 'f', findings.tried, findings.broken);
@@ -203,7 +203,7 @@ describe('a disk that is full', () => {
 
   it('has litter where a failed install is not cleared away', async (ctx) => {
     needMounts(ctx, 'tmpfs');
-    const findings = new Findings();
+    const findings = new Violations();
     const { file, close } = await mutilate({ discardSlot: 'undefined' });
     onTestFinished(close);
     await fillUp(tmpfsMount(12), findings, file, 300);
@@ -214,7 +214,7 @@ describe('a disk that is full', () => {
     it(`lets recovery finish what was killed, by ${way}`, async (ctx) => {
       needMounts(ctx, 'tmpfs');
       if (way !== 'renames' && disk.exchange === undefined) ctx.skip('this machine has no exchange');
-      const findings = new Findings();
+      const findings = new Violations();
       await recoverFull(tmpfsMount(2), disk, findings);
       promisesHeld(ctx, 'f', findings.tried, findings.broken);
       ctx.expect(findings.tried).toBeGreaterThan(100);
@@ -223,7 +223,7 @@ describe('a disk that is full', () => {
     it(`lets a swap be taken back, by ${way}`, async (ctx) => {
       needMounts(ctx, 'tmpfs');
       if (way !== 'renames' && disk.exchange === undefined) ctx.skip('this machine has no exchange');
-      const findings = new Findings();
+      const findings = new Violations();
       await undoFull(tmpfsMount(2), disk, findings);
       promisesHeld(ctx, 'f', findings.tried, findings.broken);
     });

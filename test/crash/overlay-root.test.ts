@@ -9,7 +9,7 @@ import { describe, it } from 'vitest';
 import { promisesHeld } from '../_kit/family.ts';
 import { type Mount, needMounts, overlayMount, tmpfsMount } from '../_kit/mounts.ts';
 import { chanceOf, logUniform } from '../_kit/chance.ts';
-import { Findings, type Outcome, Station } from '../_kit/station.ts';
+import { Violations, type Outcome, Station } from '../_kit/station.ts';
 import { snapshotTree } from '../_kit/tree-snapshot.ts';
 import { judge, litterIn, versionOf } from '../_kit/versions.ts';
 
@@ -66,7 +66,7 @@ async function command(station: Station, ...words: string[]): Promise<string | u
 describe('a plugin that was baked into the image', () => {
   it('goes in for the first time, and others beside it', async (ctx) => {
     needMounts(ctx, 'overlay');
-    const findings = new Findings();
+    const findings = new Violations();
     const image = await bake();
     const { station } = await start(image);
     await station.serve();
@@ -85,7 +85,7 @@ describe('a plugin that was baked into the image', () => {
 
   it('is updated, once and again, out of the image', async (ctx) => {
     needMounts(ctx, 'overlay');
-    const findings = new Findings();
+    const findings = new Violations();
     const image = await bake();
     const { station } = await start(image);
     await station.serve();
@@ -103,7 +103,7 @@ describe('a plugin that was baked into the image', () => {
 
   it('is old or new after the agent was killed at any moment of its update', async (ctx) => {
     needMounts(ctx, 'overlay');
-    const findings = new Findings();
+    const findings = new Violations();
     const chance = chanceOf(KILLS);
     const image = await bake();
     const seen: Record<string, number> = {};
@@ -159,7 +159,7 @@ describe('a plugin that was baked into the image', () => {
 
   it('comes back by a rollback, and goes by a removal', async (ctx) => {
     needMounts(ctx, 'overlay');
-    const findings = new Findings();
+    const findings = new Violations();
     const image = await bake();
     const { station } = await start(image);
     await station.serve();

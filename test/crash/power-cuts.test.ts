@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { type TestContext, describe, it, onTestFinished } from 'vitest';
 
-import { layoutOf } from '../../shared/layout.ts';
+import { layoutOf } from '../../shared/format/layout.ts';
 import { scratch } from '../_kit/agent.ts';
 import { mutilate } from '../_kit/mutilated.ts';
 import { beginOf, push } from '../_kit/bundle.ts';
@@ -100,7 +100,7 @@ class Rig {
   }
 
   /** One install, and a cut somewhere in it or shortly after it. */
-  async cut(moments = MOMENTS): Promise<void> {
+  async truncate(moments = MOMENTS): Promise<void> {
     const wire = this.#wire ?? (await this.#serve());
     const plugin = this.#choose();
     const version = this.#next(plugin);
@@ -174,10 +174,10 @@ class Rig {
 
   /** A cut counts once, whatever it broke. */
   #blame(plugin: string, what: string): void {
-    const cut = `cut ${this.cuts}, ${plugin}: `;
+    const truncate = `cut ${this.cuts}, ${plugin}: `;
     const last = this.broken.at(-1);
-    if (last?.startsWith(cut) === true) this.broken[this.broken.length - 1] = `${last}; ${what}`;
-    else this.broken.push(`${cut}${what}`);
+    if (last?.startsWith(truncate) === true) this.broken[this.broken.length - 1] = `${last}; ${what}`;
+    else this.broken.push(`${truncate}${what}`);
   }
 
   /** A plugin that is there, or a fresh name now and then. */
@@ -234,7 +234,7 @@ async function cutPowers(ctx: TestContext, kind: LoopKind, way: Way, cuts: numbe
   needMounts(ctx, kind);
   const rig = await makeRig(kind, way, cuts);
   await rig.measure();
-  for (let i = 0; i < cuts; i += 1) await rig.cut();
+  for (let i = 0; i < cuts; i += 1) await rig.truncate();
   await rig.checkAll();
   const { answered, unanswered, old, absent, gap } = rig.seen;
   process.stdout.write(
@@ -269,7 +269,7 @@ describe('power that is cut while the agent works', () => {
     needMounts(ctx, 'ext4');
     const rig = await makeRig('ext4', 'exchange', 12, { AIRLOCK_DURABILITY: 'none' });
     await rig.measure();
-    for (let i = 0; i < 12; i += 1) await rig.cut(['answer']);
+    for (let i = 0; i < 12; i += 1) await rig.truncate(['answer']);
     canaryBroke(ctx, 'd', 'syncs', rig.cuts, rig.broken);
   });
 

@@ -96,8 +96,8 @@ async function startReader(root: string): Promise<Running> {
   };
 }
 
-async function forget({ ground, layout }: Room): Promise<void> {
-  const records = ground.disk.list(layout.operations);
+async function forget({ context, layout }: Room): Promise<void> {
+  const records = context.disk.list(layout.operations);
   await Promise.all(records.map(({ name }) => rm(join(layout.operations, name))));
 }
 

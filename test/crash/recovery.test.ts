@@ -7,8 +7,8 @@ import { describe, expect, it } from 'vitest';
 
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
 import type { Disk } from '../../agent/disk/port.ts';
-import { verifyPlugin } from '../../agent/install/inspect.ts';
-import { recover } from '../../agent/install/recover.ts';
+import { verifyPlugin } from '../../agent/store/inspect.ts';
+import { recover } from '../../agent/change/recover.ts';
 import { NEW, SCENES, part } from '../_kit/fault-scenes.ts';
 import { FaultyDisk, crashAt, never } from '../_kit/faulty-disk.ts';
 import {
@@ -57,13 +57,13 @@ async function inScratch<T>(run: (root: string) => Promise<T>): Promise<T> {
 
 /** Old complete or new complete; after an answer, new; nothing left in staging; every snapshot whole. */
 async function checkRecovered({ room, old, answered }: Killed, disk: Disk): Promise<'old' | 'new'> {
-  expect(recover(room.ground, undefined).filter(({ held }) => held !== undefined)).toEqual([]);
+  expect(recover(room.context, undefined).filter(({ held }) => held !== undefined)).toEqual([]);
   const staging = namesIn(room, room.layout.staging);
   expect(staging).toEqual([]);
   const live = part(photograph(disk, room.layout.root), 'lint');
   const isOld = JSON.stringify(live) === JSON.stringify(old);
   if (!isOld) {
-    expect(verifyPlugin(room.ground, 'lint')).toMatchObject({ verdict: 'intact' });
+    expect(verifyPlugin(room.context, 'lint')).toMatchObject({ verdict: 'intact' });
     expect(live['/lint/plugin.yaml']).toContain('version: 3');
     expect(live['/lint/hooks/deep/run.sh']).toContain('3'.repeat(700));
   }
@@ -107,7 +107,7 @@ describe.each(Object.keys(DISKS))('recovery on a disk with %s', (name) => {
             const faulty = new FaultyDisk(disk);
             faulty.arm(crashAt(m + again * 5));
             try {
-              recover(through(state.room, faulty.disk).ground, undefined);
+              recover(through(state.room, faulty.disk).context, undefined);
             } catch {
               // Killed in the middle of it.
             }

@@ -10,7 +10,7 @@ import { mutilate } from '../_kit/mutilated.ts';
 import { promisesHeld } from '../_kit/family.ts';
 import { type Mount, loopMount, mountOver, needMounts, tmpfsMount } from '../_kit/mounts.ts';
 import { mountOf } from '../_kit/power.ts';
-import { Findings, type Outcome, Station } from '../_kit/station.ts';
+import { Violations, type Outcome, Station } from '../_kit/station.ts';
 import { changedIn, snapshotRoot, snapshotTree } from '../_kit/tree-snapshot.ts';
 import { type Version, judge, litterIn, versionOf } from '../_kit/versions.ts';
 
@@ -60,7 +60,7 @@ async function withOne(mount: Mount, root = join(mount.point, 'plugins')): Promi
 describe('a file system that is read-only', () => {
   it('refuses installs with READ_ONLY while it is, and takes them again afterwards', async (ctx) => {
     needMounts(ctx, 'ext4');
-    const findings = new Findings();
+    const findings = new Violations();
     const mount = loopMount('ext4');
     const station = await withOne(mount);
     await mount.remount('ro');
@@ -93,7 +93,7 @@ describe('a file system that is read-only', () => {
     const mount = loopMount('ext4', { options: ['errors=remount-ro'] });
     const trigger = `/sys/fs/ext4/${basename(mountOf(mount.point).device)}/trigger_fs_error`;
     if (!existsSync(trigger)) ctx.skip('this kernel has no trigger_fs_error for ext4');
-    const findings = new Findings();
+    const findings = new Violations();
     const station = await withOne(mount);
     const outcome = await station.install(TWO, () => writeFileSync(trigger, 'the test says so'));
     findings.point(
@@ -119,7 +119,7 @@ describe('a file system that is read-only', () => {
 describe('a root that the agent may not write', () => {
   it('refuses the start, or each install, says why, and changes nothing', async (ctx) => {
     needMounts(ctx, 'tmpfs');
-    const findings = new Findings();
+    const findings = new Violations();
     const mount = tmpfsMount(16);
     chmodSync(mount.point, 0o755);
     const { file: program, close } = await mutilate({}, false);
@@ -151,7 +151,7 @@ describe('a root that the agent may not write', () => {
 describe('a root that is a mount point itself', () => {
   it('installs, updates and recovers, and sees no plugin in lost+found', async (ctx) => {
     needMounts(ctx, 'ext4');
-    const findings = new Findings();
+    const findings = new Violations();
     const mount = loopMount('ext4');
     const station = await withOne(mount, mount.point);
     findings.point('a first install', await wrongUnlessLive(mount.point, ONE));
@@ -185,7 +185,7 @@ describe('a root that is a mount point itself', () => {
 describe('a plugin on whose directory something is mounted', () => {
   it.for(['tmpfs', 'itself'] as const)('is not updated while that is %s', async (what, ctx) => {
     needMounts(ctx, 'tmpfs');
-    const findings = new Findings();
+    const findings = new Violations();
     const station = await withOne(tmpfsMount(16));
     const live = join(station.root, 'lint');
     const take = mountOver(live, what);

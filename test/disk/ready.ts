@@ -1,5 +1,6 @@
 /** What the contract of the disk is run on, and the few words that it is written in. */
-import { type Disk, errorCode } from '../../agent/disk/port.ts';
+import { errorCode } from '../../shared/api/fault.ts';
+import type { Disk } from '../../agent/disk/port.ts';
 
 /** A disk, an empty directory on it, and a way to make a link there. */
 export type Ready = { disk: Disk; base: string; link: (target: string, path: string) => void };

@@ -1,6 +1,7 @@
+import { errorCode } from '../../shared/api/fault.ts';
 import { describe, expect, it } from 'vitest';
 
-import { type Disk, errorCode } from '../../agent/disk/port.ts';
+import type { Disk } from '../../agent/disk/port.ts';
 import { putRecord, readText, removeTree } from '../../agent/disk/record.ts';
 import { FaultyDisk, failOnce, never } from '../_kit/faulty-disk.ts';
 import { photograph } from '../_kit/install-room.ts';

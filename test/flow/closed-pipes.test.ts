@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { expect, it, onTestFinished } from 'vitest';
 
-import { type Layout } from '../../shared/layout.ts';
+import { type Layout } from '../../shared/format/layout.ts';
 import { scratch } from '../_kit/agent.ts';
 import { install, makeRoot } from '../_kit/loader-root.ts';
 import { program } from '../_kit/program.ts';

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 
 import { describe, expect, it, vi } from 'vitest';
 
-import { restartedSchema } from '../../shared/loading.ts';
-import { type PluginInfo, pluginSchema } from '../../shared/methods.ts';
+import { restartedSchema } from '../../shared/api/loading.ts';
+import { type PluginInfo, pluginSchema } from '../../shared/api/methods.ts';
 import { type Scene, WAYS, inProcess, makeScene } from '../_kit/two-ways.ts';
 import { until } from '../_kit/until.ts';
 

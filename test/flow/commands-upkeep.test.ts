@@ -7,7 +7,7 @@ import { pathToFileURL } from 'node:url';
 
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
-import { recoveryResultSchema, statusSchema, sweptSchema } from '../../shared/upkeep.ts';
+import { recoveryResultSchema, statusSchema, sweptSchema } from '../../shared/api/maintenance.ts';
 import { Program, repository } from '../_kit/program.ts';
 import { WAYS, inProcess, makeScene, settled } from '../_kit/two-ways.ts';
 import { until } from '../_kit/until.ts';

@@ -4,9 +4,9 @@ import { mkdir, readdir } from 'node:fs/promises';
 
 import { describe, expect, it } from 'vitest';
 
-import type { BeginParams, Installed } from '../../shared/methods.ts';
-import { LIST_MAX } from '../../shared/cut.ts';
-import { WIRE } from '../../shared/rpc.ts';
+import type { BeginParams, Installed } from '../../shared/api/methods.ts';
+import { LIST_MAX } from '../../shared/truncate.ts';
+import { WIRE } from '../../shared/api/rpc.ts';
 import { type AgentOptions, type TestAgent, startTestAgent } from '../_kit/agent.ts';
 import {
   type Bundle,

@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { expect, onTestFinished, test } from 'vitest';
 
 import { createLoader } from '../../loader/index.ts';
-import type { Layout } from '../../shared/layout.ts';
+import type { Layout } from '../../shared/format/layout.ts';
 import { LATER, STAMP, install, makeRoot, writeIntent, yamlOf } from '../_kit/loader-root.ts';
 import { repository } from '../_kit/program.ts';
 import { until } from '../_kit/until.ts';

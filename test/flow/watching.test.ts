@@ -6,7 +6,7 @@ import { expect, inject, it } from 'vitest';
 
 import { openLocal } from '../../agent/local.ts';
 import { createLoader } from '../../loader/index.ts';
-import type { Status } from '../../shared/upkeep.ts';
+import type { Status } from '../../shared/api/maintenance.ts';
 import { startTestAgent } from '../_kit/agent.ts';
 import { beginOf, push } from '../_kit/bundle.ts';
 import { HOOK, Place, SKILL, version } from '../_kit/place.ts';

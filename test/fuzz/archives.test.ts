@@ -5,8 +5,8 @@ import { dirname, join } from 'node:path';
 import { it } from 'vitest';
 
 import { nodeDisk, withoutSyncs } from '../../agent/disk/node-disk.ts';
-import { verifyPlugin } from '../../agent/install/inspect.ts';
-import { Fault } from '../../shared/fault.ts';
+import { verifyPlugin } from '../../agent/store/inspect.ts';
+import { Fault } from '../../shared/api/fault.ts';
 import { pick } from '../_kit/chance.ts';
 import { alter, fuzz } from '../_kit/fuzz.ts';
 import { type Room, deliver, makeRoom, namesIn, photograph, realRoot, yamlOf } from '../_kit/install-room.ts';
@@ -82,25 +82,25 @@ function archiveOf(chance: () => number): Buffer {
   return chance() < 0.2 ? alter(packed, chance) : packed;
 }
 
-const must = (holds: boolean, what: string): void => {
-  if (!holds) throw new Error(what);
+const must = (pluginLocks: boolean, what: string): void => {
+  if (!pluginLocks) throw new Error(what);
 };
 
 async function throwAt(room: Room, bytes: Buffer, chance: () => number): Promise<void> {
-  const { ground, layout } = room;
-  const before = JSON.stringify(photograph(ground.disk, layout.live('lint')));
+  const { context, layout } = room;
+  const before = JSON.stringify(photograph(context.disk, layout.live('lint')));
   try {
     await deliver(room, bytes, {}, 1 + pick(chance, 5000));
   } catch (error) {
     must(error instanceof Fault, `it threw ${error instanceof Error ? (error.stack ?? '') : 'something'}`);
     must(
-      JSON.stringify(photograph(ground.disk, layout.live('lint'))) === before,
+      JSON.stringify(photograph(context.disk, layout.live('lint'))) === before,
       'it was refused, and live has changed',
     );
     must(namesIn(room, layout.staging).length === 0, 'it was refused, and staging is not empty');
     return;
   }
-  must(verifyPlugin(ground, 'lint').verdict === 'intact', 'it was accepted, and is not intact');
+  must(verifyPlugin(context, 'lint').verdict === 'intact', 'it was accepted, and is not intact');
 }
 
 it('archives', async (ctx) => {
@@ -109,12 +109,12 @@ it('archives', async (ctx) => {
   mkdirSync(outside, { recursive: true });
   writeFileSync(join(outside, 'canary'), 'sings');
   const room = makeRoom({}, withoutSyncs(nodeDisk), root);
-  const around = (): string => JSON.stringify(namesIn(room, outside));
+  const dependencies = (): string => JSON.stringify(namesIn(room, outside));
   await fuzz(ctx, 'archives', async (chance) => {
     const bytes = archiveOf(chance);
-    const before = around();
+    const before = dependencies();
     if (bytes.length > 0) await throwAt(room, bytes, chance);
-    must(around() === before, 'something beside the root has changed');
+    must(dependencies() === before, 'something beside the root has changed');
     room.events.length = 0;
     rmSync(room.layout.operations, { recursive: true });
     mkdirSync(room.layout.operations);

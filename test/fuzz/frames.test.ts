@@ -1,8 +1,8 @@
 /** Frames of a client, altered: a session closes, refuses or answers, and an agent goes on serving others. */
 import { it } from 'vitest';
 
-import { decodeFrame, encodeFrame } from '../../shared/frame.ts';
-import { readMessage } from '../../shared/rpc.ts';
+import { decodeFrame, encodeFrame } from '../../shared/api/frame.ts';
+import { readMessage } from '../../shared/api/rpc.ts';
 import { pick } from '../_kit/chance.ts';
 import { FakeInflow, Talk, makeDesk } from '../_kit/desk.ts';
 import { settle } from '../_kit/engines.ts';

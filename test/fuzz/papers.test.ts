@@ -1,9 +1,9 @@
 /** Manifests, markers and other records, altered: whatever is read, it is an answer and never an accident. */
 import { it } from 'vitest';
 
-import { MANIFEST_FILES, readManifest } from '../../shared/manifest.ts';
-import { readMarker } from '../../shared/marker.ts';
-import { readState } from '../../shared/state.ts';
+import { MANIFEST_FILES, readManifest } from '../../shared/format/manifest.ts';
+import { readMarker } from '../../shared/format/marker.ts';
+import { readState } from '../../shared/format/state.ts';
 import { pick } from '../_kit/chance.ts';
 import { alter, fuzz } from '../_kit/fuzz.ts';
 

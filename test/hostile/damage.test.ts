@@ -4,13 +4,13 @@ import { gzipSync } from 'node:zlib';
 
 import { type TestContext, describe, expect, it } from 'vitest';
 
-import { readable } from '../../agent/install/unpack.ts';
+import { readable } from '../../agent/archive/decompress.ts';
 import { type Case, Fortress, MANIFEST, rulesIn, titled } from '../_kit/fortress.ts';
 import { END, file, globalPax, gzip, header, pax, tar, unended } from '../_kit/tar-builder.ts';
 
 const fortress = Fortress.forAll();
 
-const cut = (bytes: Buffer, missing: number): Buffer => bytes.subarray(0, bytes.length - missing);
+const truncate = (bytes: Buffer, missing: number): Buffer => bytes.subarray(0, bytes.length - missing);
 const refuses = (n: number, what: string, rules: string[], build: Case['build'], hides = false): Case => ({
   n,
   what,
@@ -31,19 +31,21 @@ const altered = (bytes: Buffer, at: number): Buffer => {
 };
 
 const PLAIN: Case[] = [
-  refuses(78, 'cut inside a body', ['a 78'], (...before) => cut(unended(MANIFEST, ...before, FILE), 600)),
+  refuses(78, 'cut inside a body', ['a 78'], (...before) =>
+    truncate(unended(MANIFEST, ...before, FILE), 600),
+  ),
   refuses(78, 'cut inside what fills up a block', ['a 78'], (...before) =>
-    cut(unended(MANIFEST, ...before, FILE), 1),
+    truncate(unended(MANIFEST, ...before, FILE), 1),
   ),
   refuses(79, 'cut at an entry boundary', [' 79'], (...before) => unended(MANIFEST, ...before, FILE)),
   refuses(79, 'half of the end-of-archive mark', [' 79'], (...before) =>
-    cut(tar(MANIFEST, ...before, FILE), 512),
+    truncate(tar(MANIFEST, ...before, FILE), 512),
   ),
   refuses(79, 'a pax header that belongs to nothing', [' 79'], (...before) =>
     tar(MANIFEST, ...before, pax({ path: 'b' })),
   ),
   refuses(80, 'cut inside a header', [' 80'], (...before) =>
-    cut(unended(MANIFEST, ...before, FILE), 1024 + 100),
+    truncate(unended(MANIFEST, ...before, FILE), 1024 + 100),
   ),
   refuses(81, 'bytes after the end', [' 81'], (...before) =>
     Buffer.concat([tar(MANIFEST, ...before), Buffer.from('x')]),
@@ -70,9 +72,9 @@ const PLAIN: Case[] = [
 ];
 
 const COMPRESSED: Case[] = [
-  refuses(86, 'gzip cut', [' 86'], () => cut(gzipSync(tar(MANIFEST, FILE), { level: 0 }), 1500), true),
-  refuses(87, 'gzip without its trailer', [' 87'], (...before) => cut(packed(...before), 8)),
-  refuses(87, 'gzip without the last byte', [' 87'], (...before) => cut(packed(...before), 1)),
+  refuses(86, 'gzip cut', [' 86'], () => truncate(gzipSync(tar(MANIFEST, FILE), { level: 0 }), 1500), true),
+  refuses(87, 'gzip without its trailer', [' 87'], (...before) => truncate(packed(...before), 8)),
+  refuses(87, 'gzip without the last byte', [' 87'], (...before) => truncate(packed(...before), 1)),
   refuses(88, 'a bad CRC', [' 88'], () => altered(packed(), packed().length - 6), true),
   refuses(88, 'a bad length', [' 88'], () => altered(packed(), packed().length - 1), true),
   refuses(88, 'an altered byte', [' 88'], () => altered(packed(), 20), true),
@@ -135,7 +137,7 @@ describe('zstd, where this Node has it', () => {
   });
 
   it.for<[title: string, rule: number, change: (bytes: Buffer) => Buffer]>([
-    ['86 cut', 86, (bytes) => cut(bytes, 20)],
+    ['86 cut', 86, (bytes) => truncate(bytes, 20)],
     ['90 with bytes after it', 90, (bytes) => Buffer.concat([bytes, Buffer.from('garbage')])],
   ])('%s', async ([, rule, change], ctx) => {
     const fault = await fortress.refusal(change(zstd(ctx, tar(MANIFEST, FILE))));

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import type { FaultCode } from '../../shared/fault.ts';
+import type { FaultCode } from '../../shared/api/fault.ts';
 import { type Case, Fortress, MANIFEST, titled } from '../_kit/fortress.ts';
 import {
   directory,

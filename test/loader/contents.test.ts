@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 
 import { type Plugin, createLoader } from '../../loader/index.ts';
-import type { Layout } from '../../shared/layout.ts';
+import type { Layout } from '../../shared/format/layout.ts';
 import { install, makeRoot, writeFiles, yamlOf } from '../_kit/loader-root.ts';
 
 async function load(layout: Layout, ignore: string[] = []): Promise<Plugin> {

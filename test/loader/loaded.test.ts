@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import { Fault, createLoader } from '../../loader/index.ts';
-import { loadedSchema } from '../../shared/loaded.ts';
+import { loadedSchema } from '../../shared/format/loaded.ts';
 import { LATER, STAMP, install, makeRoot } from '../_kit/loader-root.ts';
 
 const faultOf = async (run: Promise<unknown>): Promise<unknown> => run.catch((error: unknown) => error);

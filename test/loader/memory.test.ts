@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { expect, onTestFinished, test, vi } from 'vitest';
 
 import { type Loader, type Plugin, createLoader } from '../../loader/index.ts';
-import type { Layout } from '../../shared/layout.ts';
+import type { Layout } from '../../shared/format/layout.ts';
 import { LATER, install, makeRoot, markerOf, writeFiles, yamlOf } from '../_kit/loader-root.ts';
 
 const FILES = { 'plugin.yaml': yamlOf('lint'), 'rules/a.md': 'a', 'CLAUDE.md': 'c' };

@@ -8,8 +8,8 @@ import { promisify } from 'node:util';
 import { type TestContext, describe, expect, onTestFinished, test } from 'vitest';
 
 import { createLoader } from '../../loader/index.ts';
-import type { Layout } from '../../shared/layout.ts';
-import { writeMarker } from '../../shared/marker.ts';
+import type { Layout } from '../../shared/format/layout.ts';
+import { writeMarker } from '../../shared/format/marker.ts';
 import { install, makeRoot, markerOf, writeFiles, yamlOf } from '../_kit/loader-root.ts';
 
 const docs = fileURLToPath(new URL('../../docs/loader.md', import.meta.url));

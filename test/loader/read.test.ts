@@ -126,8 +126,8 @@ describe.each(WAYS)('%s', (way) => {
 
     test('a link in the place of the directory is not followed', async () => {
       const { layout } = await makeWorld();
-      const around = afterGate(() => linkAway(layout.live('lint')));
-      await expect(reading(layout, way, {}, around)('lint', () => 0)).rejects.toMatchObject({
+      const dependencies = afterGate(() => linkAway(layout.live('lint')));
+      await expect(reading(layout, way, {}, dependencies)('lint', () => 0)).rejects.toMatchObject({
         code: 'CONFLICT',
         message: expect.stringContaining('symlink'),
       });
@@ -135,12 +135,12 @@ describe.each(WAYS)('%s', (way) => {
 
     test('updates without an end are given up', async () => {
       const { layout, update } = await makeWorld();
-      const around: Around = (gate) => async (name) => {
+      const dependencies: Around = (gate) => async (name) => {
         const passage = await gate(name);
         await update('next');
         return passage;
       };
-      await expect(reading(layout, way, {}, around)('lint', () => 0)).rejects.toMatchObject({
+      await expect(reading(layout, way, {}, dependencies)('lint', () => 0)).rejects.toMatchObject({
         code: 'LOCKED',
         message: '"lint" was replaced 20 times in a row before it could be read',
       });

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { expect, onTestFinished, test } from 'vitest';
 
 import { createLoader } from '../../loader/index.ts';
-import { isPluginName } from '../../shared/name.ts';
+import { isPluginName } from '../../shared/format/name.ts';
 import { admitted, refused } from '../_kit/gate.ts';
 import { STAMP, install, makeRoot, markerOf, writeFiles, yamlOf } from '../_kit/loader-root.ts';
 
@@ -217,9 +217,9 @@ test('whatever bytes a marker holds, the gate answers, and admits only an empty 
   const marker = await install(layout, 'lint');
   const loader = createLoader({ roots: [layout.root] });
   const text = JSON.stringify(marker);
-  const cut = fc.nat(text.length - 1).map((length) => Buffer.from(text.slice(0, length)));
+  const cutShort = fc.nat(text.length - 1).map((length) => Buffer.from(text.slice(0, length)));
   await fc.assert(
-    fc.asyncProperty(fc.oneof(cut, fc.uint8Array()), async (bytes) => {
+    fc.asyncProperty(fc.oneof(cutShort, fc.uint8Array()), async (bytes) => {
       await writeFile(join(layout.live('lint'), '.complete'), bytes);
       const answer = await loader.gate('lint');
       expect(answer.admitted ? answer.plugin.level : answer.reason).toBe(

@@ -5,8 +5,8 @@ import { expect, test } from 'vitest';
 import type { Gate } from '../../loader/gate.ts';
 import { createScan } from '../../loader/scan.ts';
 import { readOptions, systemClock } from '../../loader/settings.ts';
-import { refuse } from '../../shared/admission.ts';
-import type { Layout } from '../../shared/layout.ts';
+import { refuse } from '../../shared/rule/admission.ts';
+import type { Layout } from '../../shared/format/layout.ts';
 import { makeRoot } from '../_kit/loader-root.ts';
 
 /** A gate that refuses what it is asked for, so that a scan tells which names it came by. */

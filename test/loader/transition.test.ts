@@ -10,8 +10,8 @@ import { type GateAnswer, createLoader } from '../../loader/index.ts';
 import { createMemory } from '../../loader/memory.ts';
 import { type Clock, readOptions, systemClock } from '../../loader/settings.ts';
 import { PAUSES } from '../../loader/transition.ts';
-import type { Intent } from '../../shared/intent.ts';
-import type { Layout } from '../../shared/layout.ts';
+import type { Intent } from '../../shared/format/intent.ts';
+import type { Layout } from '../../shared/format/layout.ts';
 import { LATER, STAMP, install, makeRoot, writeIntent, yamlOf } from '../_kit/loader-root.ts';
 
 /** A plugin that has just been renamed away. */
@@ -70,11 +70,11 @@ test.each([2, 3])(
     await install(layout, 'lint');
     await rename(layout.live('lint'), layout.snapshot('lint', LATER));
     const memory = createMemory();
-    let looks = 0;
+    let queries = 0;
     // It was seen in the gap of a swap whose intent is gone by now; before the look the next swap has begun.
     const recall = async (path: string): Promise<undefined> => {
-      looks += 1;
-      if (looks === nth) {
+      queries += 1;
+      if (queries === nth) {
         await writeIntent(layout, 'lint');
         setTimeout(() => void comeBack({ layout }), 80);
       }
@@ -88,11 +88,11 @@ test.each([2, 3])(
 test('in-transition: of swaps that follow each other only the waiting counts towards the 2 s', async () => {
   const { layout, intentPath } = await away();
   const memory = createMemory();
-  let looks = 0;
+  let queries = 0;
   let millis = 0;
   const recall = async (path: string): Promise<undefined> => {
-    looks += 1;
-    await (looks % 3 === 0 ? writeIntent(layout, 'lint') : rm(intentPath, { force: true }));
+    queries += 1;
+    await (queries % 3 === 0 ? writeIntent(layout, 'lint') : rm(intentPath, { force: true }));
     return void (await memory.recall(path));
   };
   const clock: Clock = { ...systemClock, pause: async (more) => void (millis += more) };

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 import { type GateAnswer, createLoader } from '../../loader/index.ts';
-import type { Layout } from '../../shared/layout.ts';
+import type { Layout } from '../../shared/format/layout.ts';
 import { STAMP, install, makeRoot, markerOf, writeFiles, yamlOf } from '../_kit/loader-root.ts';
 
 const FILES = { 'plugin.yaml': yamlOf('lint'), 'hooks/run.sh': 'echo 1\n', 'skills/a/SKILL.md': 'one' };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { deferred } from '../../agent/operation/deferred.ts';
+import { deferred } from '../../agent/worker/deferred.ts';
 import { Lanes } from '../../shared/lanes.ts';
 import { settle } from '../_kit/engines.ts';
 

@@ -45,8 +45,16 @@ for (const seed of [1, 2, 3, 4, 5, 6]) {
 
     const chance = chanceOf(seed);
     const below = (count: number): number => pick(chance, count);
-    const places = ['skills/a', 'skills/b', 'skills/b/deep', 'skills/c', 'data/0', 'data/1', 'data/2/new/er'];
-    const place = (): string => join(top, places[below(places.length)] ?? '');
+    const semaphore = [
+      'skills/a',
+      'skills/b',
+      'skills/b/deep',
+      'skills/c',
+      'data/0',
+      'data/1',
+      'data/2/new/er',
+    ];
+    const place = (): string => join(top, semaphore[below(semaphore.length)] ?? '');
     const file = (): string => join(place(), ['SKILL.md', 'f', 'x'][below(3)] ?? '');
     const steps: (() => Promise<unknown>)[] = [
       async () => {

@@ -4,15 +4,17 @@ import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
 
-import { systemEyes } from '../../watch/eyes.ts';
-import type { Eyes, Watched } from '../../watch/ports.ts';
+import { systemFileEvents } from '../../watch/file-events.ts';
+import type { FileEvents, Watched } from '../../watch/ports.ts';
 import { install, makeRoot } from '../_kit/loader-root.ts';
 import { watching } from '../_kit/watching.ts';
 
 /** Those that the system wakes up, but for what is said otherwise of each. */
-const eyesWith = (more: (watched: Watched, tell: (path: string) => void) => Partial<Watched>): Eyes => ({
+const eyesWith = (
+  more: (watched: Watched, tell: (path: string) => void) => Partial<Watched>,
+): FileEvents => ({
   open(directory, deep, tell, fail) {
-    const watched = systemEyes.open(directory, deep, tell, fail);
+    const watched = systemFileEvents.open(directory, deep, tell, fail);
     return { ready: watched.ready, close: () => watched.close(), ...(deep ? more(watched, tell) : {}) };
   },
 });
@@ -22,15 +24,15 @@ test('what stirs while it is looked at for the first time, and is the same, is t
   await install(layout, 'lint');
   // Nobody says that a version was swapped in.
   await writeFile(join(layout.live('lint'), '.complete'), '');
-  const eyes = eyesWith(({ ready }, tell) => ({ ready: ready.then(() => tell('plugin.yaml')) }));
-  const { rest } = await watching(layout, { eyes });
+  const fileEvents = eyesWith(({ ready }, tell) => ({ ready: ready.then(() => tell('plugin.yaml')) }));
+  const { rest } = await watching(layout, { fileEvents });
   expect(await rest()).toEqual([]);
 });
 
 test('a verdict holds since the eyes have looked: what was changed after that has not been seen', async () => {
   const layout = await makeRoot();
   await install(layout, 'lint');
-  const { next } = await watching(layout, { eyes: eyesWith(() => ({ seen: () => 5 })) });
+  const { next } = await watching(layout, { fileEvents: eyesWith(() => ({ seen: () => 5 })) });
   await writeFile(join(layout.live('lint'), 'SKILL.md'), 'new');
   expect(await next()).toMatchObject({ kind: 'cold', at: 5 });
 });

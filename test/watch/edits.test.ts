@@ -16,7 +16,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { describe, expect, test } from 'vitest';
 
-import type { Eyes } from '../../watch/ports.ts';
+import type { FileEvents } from '../../watch/ports.ts';
 import { install, makeRoot, yamlOf } from '../_kit/loader-root.ts';
 import { watching } from '../_kit/watching.ts';
 
@@ -233,13 +233,13 @@ describe('verdicts', () => {
   /** Tells that something changes every 200 ms of the clock for so long, or until something is told. */
   async function stir(path: string, seconds: number) {
     let tell: (path: string) => void = () => undefined;
-    const eyes: Eyes = {
+    const fileEvents: FileEvents = {
       open(_directory, deep, told) {
         if (deep) tell = told;
         return { ready: Promise.resolve(), close: () => Promise.resolve() };
       },
     };
-    const seen = await room({ eyes });
+    const seen = await room({ fileEvents });
     await writeFile(seen.live(path), 'other');
     const { told, clock } = seen;
     const began = clock.now();

@@ -8,8 +8,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 
 import { createLoader } from '../../loader/index.ts';
-import { createIgnore } from '../../shared/tree.ts';
-import type { Admission, Eyes, Ports } from '../../watch/ports.ts';
+import { createIgnore } from '../../shared/format/tree.ts';
+import type { Admission, FileEvents, Ports } from '../../watch/ports.ts';
 import { createWatch } from '../../watch/watch.ts';
 import { FakeClock } from '../_kit/clock.ts';
 import { install, makeRoot } from '../_kit/loader-root.ts';
@@ -23,7 +23,7 @@ function room(
   const clock = new FakeClock();
   const open = new Set<string>();
   let stir: (name: string | undefined) => void = () => undefined;
-  const eyes: Eyes = {
+  const fileEvents: FileEvents = {
     open(directory, deep, tell) {
       if (!deep) stir = tell;
       const key = `${directory} ${Math.random()}`;
@@ -40,8 +40,8 @@ function room(
     installed: async () => undefined,
     ignore: createIgnore(),
     clock,
-    eyes,
-    polling: eyes,
+    fileEvents,
+    polling: fileEvents,
     notice: () => undefined,
   };
   return { watch: createWatch(ports), clock, open, stir: (name: string | undefined) => stir(name) };

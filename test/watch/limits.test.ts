@@ -9,8 +9,8 @@ import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { expect, onTestFinished, test } from 'vitest';
 
-import { systemEyes } from '../../watch/eyes.ts';
-import type { Eyes } from '../../watch/ports.ts';
+import { systemFileEvents } from '../../watch/file-events.ts';
+import type { FileEvents } from '../../watch/ports.ts';
 import { install, makeRoot, yamlOf } from '../_kit/loader-root.ts';
 import { watching } from '../_kit/watching.ts';
 
@@ -26,14 +26,14 @@ for (const code of ['ENOSPC', 'EMFILE']) {
       await install(layout, 'lint', FILES);
       await install(layout, 'other', { ...FILES, 'plugin.yaml': yamlOf('other') });
       let opened = 0;
-      const eyes: Eyes = {
+      const fileEvents: FileEvents = {
         open: (...args) => {
           opened += 1;
-          if (opened <= whole) return systemEyes.open(...args);
+          if (opened <= whole) return systemFileEvents.open(...args);
           return { ready: Promise.reject(failure(code)), close: () => Promise.resolve() };
         },
       };
-      const { notices, next, clock } = await watching(layout, { eyes });
+      const { notices, next, clock } = await watching(layout, { fileEvents });
       if (whole === 3) {
         await install(layout, 'third', { 'plugin.yaml': yamlOf('third') });
         expect(await next()).toMatchObject({ plugin: 'third' });
@@ -56,16 +56,16 @@ test('a directory that the system cannot watch is polled alone, and that is said
   await install(layout, 'lint', FILES);
   await install(layout, 'other', { ...FILES, 'plugin.yaml': yamlOf('other') });
   let others = 0;
-  const eyes: Eyes = {
+  const fileEvents: FileEvents = {
     open(directory, ...rest) {
       if (directory.endsWith('lint')) {
         return { ready: Promise.reject(failure('EACCES')), close: () => Promise.resolve() };
       }
       others += 1;
-      return systemEyes.open(directory, ...rest);
+      return systemFileEvents.open(directory, ...rest);
     },
   };
-  const { notices, next, rest, clock } = await watching(layout, { eyes });
+  const { notices, next, rest, clock } = await watching(layout, { fileEvents });
   for (const name of ['lint', 'other']) {
     await writeFile(join(layout.live(name), 'skills/a/SKILL.md'), 'two');
     clock.advance(1100);
@@ -83,13 +83,13 @@ test('eyes that fail while they watch are replaced by polling', async () => {
   const layout = await makeRoot();
   await install(layout, 'lint', FILES);
   let fail: (error: unknown) => void = () => undefined;
-  const eyes: Eyes = {
+  const fileEvents: FileEvents = {
     open(directory, deep, tell, failed) {
       if (deep) fail = failed;
-      return systemEyes.open(directory, deep, tell, failed);
+      return systemFileEvents.open(directory, deep, tell, failed);
     },
   };
-  const { notices, next, rest, clock } = await watching(layout, { eyes });
+  const { notices, next, rest, clock } = await watching(layout, { fileEvents });
   fail(failure('ENOSPC'));
   expect(await rest()).toEqual([]);
   expect(notices).toHaveLength(1);
@@ -103,13 +103,13 @@ test('events that come faster than the system keeps them are not believed: every
   await install(layout, 'lint', FILES);
   await install(layout, 'silent', { ...FILES, 'plugin.yaml': yamlOf('silent') });
   let flood: (path: string) => void = () => undefined;
-  const eyes: Eyes = {
+  const fileEvents: FileEvents = {
     open(directory, deep, tell) {
       if (directory.endsWith('lint')) flood = tell;
       return { ready: Promise.resolve(), close: () => Promise.resolve() };
     },
   };
-  const { next, rest } = await watching(layout, { eyes });
+  const { next, rest } = await watching(layout, { fileEvents });
   await writeFile(join(layout.live('silent'), 'skills/a/SKILL.md'), 'two');
   expect(await rest()).toEqual([]);
   for (let i = 0; i < 5000; i += 1) flood(`data/${i}`);

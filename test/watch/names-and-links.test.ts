@@ -6,8 +6,8 @@ import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises'
 
 import { describe, expect, test } from 'vitest';
 
-import { systemEyes } from '../../watch/eyes.ts';
-import type { Eyes } from '../../watch/ports.ts';
+import { systemFileEvents } from '../../watch/file-events.ts';
+import type { FileEvents } from '../../watch/ports.ts';
 import { scratch } from '../_kit/agent.ts';
 import { install, makeRoot, yamlOf } from '../_kit/loader-root.ts';
 import { watching } from '../_kit/watching.ts';
@@ -96,13 +96,13 @@ for (const polling of [false, true]) {
 }
 
 /** Eyes that count how often something was opened. */
-function counted(): { eyes: Eyes; opened: () => number } {
+function counted(): { fileEvents: FileEvents; opened: () => number } {
   let opened = 0;
-  const open: Eyes['open'] = (...args) => {
+  const open: FileEvents['open'] = (...args) => {
     opened += 1;
-    return systemEyes.open(...args);
+    return systemFileEvents.open(...args);
   };
-  return { eyes: { open }, opened: () => opened };
+  return { fileEvents: { open }, opened: () => opened };
 }
 
 test('a file with two names that is written again and again does not make all directories be opened anew', async () => {
@@ -110,8 +110,8 @@ test('a file with two names that is written again and again does not make all di
   await install(layout, 'lint', FILES);
   const path = (name: string): string => join(layout.live('lint'), name);
   await link(path('hooks/run.sh'), path('hooks/other.sh'));
-  const { eyes, opened } = counted();
-  const { next } = await watching(layout, { eyes });
+  const { fileEvents, opened } = counted();
+  const { next } = await watching(layout, { fileEvents });
   const before = opened();
   for (const text of ['one', 'two', 'three']) {
     await writeFile(path('hooks/other.sh'), text);
@@ -126,8 +126,8 @@ test('a file with two names that is written again and again does not make all di
 test('directories with the names of temporary files are watched, and nothing is opened again for them', async () => {
   const layout = await makeRoot();
   await install(layout, 'lint', { ...FILES, 'hooks~/run.sh': '', 'hooks/.run.swp/run.sh': '' });
-  const { eyes, opened } = counted();
-  const { rest } = await watching(layout, { eyes });
+  const { fileEvents, opened } = counted();
+  const { rest } = await watching(layout, { fileEvents });
   const before = opened();
   expect(await rest()).toEqual([]);
   expect(opened()).toBe(before);
@@ -144,7 +144,7 @@ test('directories that come while their own is being opened are not forgotten', 
     for (let i = 0; i < 20; i += 1) await mkdir(join(top, `old-${i}`));
     for (let i = 0; i < 300; i += 1) await writeFile(join(top, `file-${i}`), '');
     const seen = new Set<string | undefined>();
-    const watched = systemEyes.open(
+    const watched = systemFileEvents.open(
       top,
       true,
       (path) => seen.add(path),

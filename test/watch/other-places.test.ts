@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
-import { type Layout, layoutOf } from '../../shared/layout.ts';
+import { type Layout, layoutOf } from '../../shared/format/layout.ts';
 import { install, makeRoot, writeFiles, yamlOf } from '../_kit/loader-root.ts';
 import { watching } from '../_kit/watching.ts';
 

@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { expect, onTestFinished, test, vi } from 'vitest';
 
-import { POLL_MILLIS, pollingEyes } from '../../watch/poll.ts';
+import { POLL_MILLIS, pollingFileEvents } from '../../watch/poll.ts';
 import type { Clock } from '../../watch/ports.ts';
 import { scratch } from '../_kit/agent.ts';
 import { FakeClock } from '../_kit/clock.ts';
@@ -29,7 +29,7 @@ test('what is renamed under a look is told by both names, in the same look', asy
   await writeFile(old, '');
   const clock = new FakeClock();
   const told: string[] = [];
-  const watched = pollingEyes(clock).open(
+  const watched = pollingFileEvents(clock).open(
     folder,
     true,
     (path) => told.push(path ?? ''),
@@ -63,8 +63,8 @@ test('polling rests for twenty times as long as a look takes, for a second at le
   let now = 0;
   let takes = 0;
   // Asked at the beginning of a look and at its end.
-  const eyes = pollingEyes(clock, () => (now += takes));
-  const watched = eyes.open(
+  const fileEvents = pollingFileEvents(clock, () => (now += takes));
+  const watched = fileEvents.open(
     await scratch(),
     true,
     () => undefined,
@@ -85,7 +85,7 @@ test('what was changed since a look began was perhaps not told by it', async () 
   const file = join(folder, 'file');
   await writeFile(file, '');
   const clock = new FakeClock();
-  const { ready, seen, close } = pollingEyes(clock).open(
+  const { ready, seen, close } = pollingFileEvents(clock).open(
     folder,
     true,
     () => undefined,

@@ -5,8 +5,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { expect, test } from 'vitest';
 
-import { writeMarker } from '../../shared/marker.ts';
-import type { Eyes } from '../../watch/ports.ts';
+import { writeMarker } from '../../shared/format/marker.ts';
+import type { FileEvents } from '../../watch/ports.ts';
 import { LATER, install, makeRoot, yamlOf } from '../_kit/loader-root.ts';
 import { watching } from '../_kit/watching.ts';
 
@@ -24,13 +24,13 @@ async function room() {
   const touch = (): Promise<void> => utimes(live('.complete'), new Date(), new Date());
   await touch();
   let tell = (_path: string): void => undefined;
-  const eyes: Eyes = {
+  const fileEvents: FileEvents = {
     open(_directory, deep, told) {
       if (deep) tell = told;
       return { ready: Promise.resolve(), close: () => Promise.resolve() };
     },
   };
-  const seen = await watching(layout, { eyes });
+  const seen = await watching(layout, { fileEvents });
   await pause(TICK_MILLIS);
   /** More paths than are looked at one by one. */
   const tellMany = (): void => {

@@ -1,0 +1,261 @@
+/** From the bytes of a bundle to the plain bytes of a tar: hashed as they come, decompressed under a ratio. */
+import { createHash } from 'node:crypto';
+import type { Transform } from 'node:stream';
+import * as zlib from 'node:zlib';
+
+import { Fault, errorCode } from '../../shared/api/fault.ts';
+import { diskFault } from '../disk/disk-fault.ts';
+
+const RATIO_FREE_BYTES = 1024 * 1024;
+/** What one message of the upload expands to mostly fits in: each chunk costs a way to another thread and back. */
+const CHUNK_BYTES = 1024 * 1024;
+/** Windows of zstd beyond 8 MiB are refused: each upload would cost that much memory. */
+const ZSTD_WINDOW_LOG = 23;
+
+const ZSTD_MAGIC = 0x28_b5_2f_fd;
+/** ZSTD_d_windowLogMax; this Node may not have its name. */
+const ZSTD_D_WINDOW_LOG_MAX = 100;
+/** How what cannot be read begins. */
+const COMPRESSIONS: [start: string, name: string][] = [
+  ['\x28\xb5\x2f\xfd', 'zstd'],
+  ['\xfd7zX', 'xz'],
+  ['BZh', 'bzip2'],
+  ['\x04\x22\x4d\x18', 'lz4'],
+  ['LZIP', 'lzip'],
+  ['7z\xbc\xaf', '7-Zip'],
+  ['\x1f\x9d', 'compress'],
+];
+
+/** A stream of node:zlib; `bytesWritten` is how many bytes of the bundle it has used. */
+type Decompressor = Transform & { readonly bytesWritten: number };
+type Kind = 'gzip' | 'zstd';
+
+/** What this Node has beyond the one that Airlock is written for. */
+type Zstd = (options: { chunkSize: number; params: Record<number, number> }) => Decompressor;
+const zstdOf = (): Zstd | undefined =>
+  'createZstdDecompress' in zlib ? (zlib.createZstdDecompress as Zstd) : undefined;
+
+/** The compressions that are read here. */
+export const readable = (): Kind[] => (zstdOf() === undefined ? ['gzip'] : ['gzip', 'zstd']);
+
+/** Where the plain bytes go; what it throws ends the unpacking. */
+type Sink = (plain: Buffer) => void;
+
+/**
+ * Hashes and decompresses. After the first thing that goes wrong it only hashes on, so that in the end the bundle's
+ * sha256 can still be told: altered bytes are named as such, not by what they happen to look like.
+ */
+export class Unpacker {
+  readonly #hash = createHash('sha256');
+  readonly #sink: Sink;
+  readonly #maxRatio: number;
+  readonly #complete: () => boolean;
+  #decompressor: Decompressor | undefined;
+  #kind: Kind | 'unknown' | 'plain' = 'unknown';
+  #head = Buffer.alloc(0);
+  #plainBytes = 0;
+  /** The first plain bytes, until there are enough to look at. */
+  #plainHead: Buffer | undefined = Buffer.alloc(0);
+  /** What the decompressor has given and nobody has looked at. */
+  #chunks: Buffer[] = [];
+  /** Bytes of the bundle so far. */
+  received = 0;
+  /** The first thing that went wrong. */
+  failure: Fault | undefined;
+
+  /** @param complete whether the sink has had all that it needs: a stream that is cut then lacks only its trailer. */
+  constructor(sink: Sink, maxRatio: number, complete: () => boolean = () => false) {
+    this.#sink = sink;
+    this.#complete = complete;
+    this.#maxRatio = maxRatio;
+  }
+
+  /**
+   * Resolves when the bytes are taken in; never rejects: see {@link failure}. The last of what they expand to goes to the
+   * sink a moment later, while the next bytes are decompressed.
+   */
+  async write(bytes: Buffer): Promise<void> {
+    this.received += bytes.length;
+    this.#hash.update(bytes);
+    if (this.failure !== undefined) {
+      return;
+    }
+    if (this.#kind !== 'unknown') {
+      await this.#feed(bytes);
+      return;
+    }
+    this.#head = Buffer.concat([this.#head, bytes]);
+    if (this.#head.length >= 4) {
+      await this.#begin();
+    }
+  }
+
+  /** Ends the stream. @returns the hex sha256 of all that was received. */
+  async end(): Promise<string> {
+    if (this.#kind === 'unknown' && this.failure === undefined) {
+      this.failure = corrupt(85, 'it has fewer than four bytes');
+    }
+    const decompressor = this.#decompressor;
+    if (decompressor !== undefined && this.failure === undefined) {
+      await ended(decompressor);
+      this.#passOn();
+      // Zeros after its end it leaves unread, and says nothing.
+      if (decompressor.bytesWritten < this.received) {
+        this.failure ??= corrupt(90, `bytes follow after the end of its ${this.#kind}`);
+      }
+    }
+    this.stop();
+    return this.#hash.digest('hex');
+  }
+
+  /** Frees what the decompressor holds. */
+  stop(): void {
+    this.#chunks = [];
+    this.#decompressor?.destroy();
+  }
+
+  async #begin(): Promise<void> {
+    const head = this.#head;
+    this.#head = Buffer.alloc(0);
+    const magic = head.readUInt32BE(0);
+    const zstd = zstdOf();
+    if (isGzip(head)) {
+      this.#decompress('gzip', zlib.createGunzip({ chunkSize: CHUNK_BYTES }));
+    } else if (magic === ZSTD_MAGIC && zstd !== undefined) {
+      const params = { [ZSTD_D_WINDOW_LOG_MAX]: ZSTD_WINDOW_LOG };
+      this.#decompress('zstd', zstd({ chunkSize: CHUNK_BYTES, params }));
+    } else if (magic === 0x50_4b_03_04) {
+      this.failure = corrupt(85, 'it is a zip, not a tar: pack it with "airlock pack"');
+    } else {
+      const compression = COMPRESSIONS.find(([start]) => head.toString('latin1').startsWith(start))?.[1];
+      if (compression === undefined) {
+        this.#kind = 'plain';
+      } else {
+        this.failure = corrupt(92, unreadable(compression));
+      }
+    }
+    await this.#feed(head);
+  }
+
+  #decompress(kind: Kind, decompressor: Decompressor): void {
+    this.#kind = kind;
+    this.#decompressor = decompressor;
+    decompressor.on('data', (plain: Buffer) => {
+      // Not at once: first the decompressor is to go on, in its own thread, and it does so when this returns.
+      if (this.#chunks.push(plain) === 1) {
+        setImmediate(() => this.#passOn());
+      }
+    });
+    decompressor.on('error', (error) => {
+      this.#passOn();
+      const rule = ruleOf(error, this.#complete());
+      this.#fail(corrupt(rule, `${kind} says "${error.message}"`, error));
+    });
+  }
+
+  async #feed(bytes: Buffer): Promise<void> {
+    const decompressor = this.#decompressor;
+    if (decompressor === undefined) {
+      this.#pass(bytes);
+      return;
+    }
+    // Destroyed by an error, it calls nobody back: its close is as good an answer.
+    await new Promise<void>((resolve) => {
+      decompressor.once('close', resolve);
+      decompressor.write(bytes, () => {
+        decompressor.off('close', resolve);
+        resolve();
+      });
+    });
+  }
+
+  #passOn(): void {
+    const chunks = this.#chunks;
+    this.#chunks = [];
+    for (const chunk of chunks) {
+      this.#pass(chunk);
+    }
+  }
+
+  #pass(plain: Buffer): void {
+    if (this.failure !== undefined) {
+      return;
+    }
+    this.#plainBytes += plain.length;
+    if (this.#plainBytes > RATIO_FREE_BYTES && this.#plainBytes > this.received * this.#maxRatio) {
+      const what = `The archive expands to more than ${this.#maxRatio} times its size`;
+      this.#fail(
+        new Fault('LIMIT_RATIO', what, {
+          hint: 'Pack real content; the owner can raise AIRLOCK_MAX_RATIO',
+          violations: [{ path: '', rule: 93, code: 'LIMIT_RATIO', what }],
+        }),
+      );
+      return;
+    }
+    const whole = this.#plainHead === undefined ? plain : Buffer.concat([this.#plainHead, plain]);
+    if (this.#plainHead !== undefined && whole.length < 2) {
+      this.#plainHead = whole;
+      return;
+    }
+    if (this.#plainHead !== undefined && isGzip(whole)) {
+      this.#fail(corrupt(91, 'it is compressed twice'));
+      return;
+    }
+    this.#plainHead = undefined;
+    try {
+      this.#sink(whole);
+    } catch (error) {
+      this.#fail(sinkFault(error));
+    }
+  }
+
+  #fail(fault: Fault): void {
+    this.failure ??= fault;
+    this.stop();
+  }
+}
+
+/** What the disk says of the file that was being written is no fault of the archive. */
+function sinkFault(error: unknown): Fault {
+  return error instanceof Fault || /^E(?!RR_)/.test(errorCode(error) ?? '')
+    ? diskFault(error, 'Writing a file of the archive')
+    : corrupt(85, `it cannot be read (${String(error)})`, error);
+}
+
+const isGzip = (head: Buffer): boolean => head[0] === 0x1f && head[1] === 0x8b;
+
+/** Whoever can see the end of a stream that was not cut: it has come, or the stream is destroyed. */
+async function ended(decompressor: Decompressor): Promise<void> {
+  if (!decompressor.destroyed) {
+    await new Promise<void>((resolve) => {
+      decompressor.once('end', resolve);
+      decompressor.once('close', resolve);
+      decompressor.end();
+    });
+  }
+}
+
+function ruleOf({ message }: Error, complete: boolean): number {
+  if (/unexpected end|premature|truncat/i.test(message)) {
+    return complete ? 87 : 86;
+  }
+  if (/too much memory/i.test(message)) {
+    return 92;
+  }
+  // Of the first member, the head has been looked at.
+  return /incorrect header check|unknown frame/i.test(message) ? 90 : 88;
+}
+
+function unreadable(compression: string): string {
+  const here = readable().join(' and ');
+  return `it is compressed with ${compression}, which this agent does not read: it reads ${here}, so pack it with gzip`;
+}
+
+/** ARCHIVE_CORRUPT with the number of the rule and one sentence of why. */
+function corrupt(rule: number, why: string, cause?: unknown): Fault {
+  return new Fault('ARCHIVE_CORRUPT', `The archive cannot be read: ${why}`, {
+    cause,
+    hint: 'Pack it again and see that "tar -tzf" reads it to the end',
+    violations: [{ path: '', rule, code: 'ARCHIVE_CORRUPT', what: why }],
+  });
+}

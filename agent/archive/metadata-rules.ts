@@ -1,0 +1,83 @@
+/** What an entry says of its owner, mode, times and attributes: none of it is taken over, some of it is refused. */
+import type { FaultCode } from '../../shared/api/fault.ts';
+import { type Break, codeOfRule } from './path-rules.ts';
+import { escape } from './violations.ts';
+import type { TarEntry } from './tar-header.ts';
+
+const IDS = 2 ** 32;
+/** Later times are a joke or a mistake. */
+const FAR_FUTURE = 2 ** 32;
+const SECONDS = /^-?\d+(?:\.\d*)?$/;
+const ATTRIBUTES =
+  /^(?:SCHILY\.xattr|SCHILY\.acl|LIBARCHIVE\.xattr|LIBARCHIVE\.creationtime$|RHT\.security|SUN\.holesdata)/;
+
+const REMARKS: Record<number, string> = {
+  56: 'nobody may read it, which does not count',
+  57: 'it belongs to somebody else, which does not count',
+  60: 'its time is far from now, which does not count',
+  61: 'anybody may write it, which does not count',
+  62: 'it has extended attributes or ACLs, which are left out',
+};
+
+/** The rules that an entry breaks by what it says of itself. */
+export function checkMetadata(entry: TarEntry): (Break & { code: FaultCode })[] {
+  const { kind, mode, records } = entry;
+  const breaks: Break[] = [];
+  if (kind === 'file' && (mode & 0o6000) !== 0) {
+    breaks.push({ rule: 55, what: 'it is setuid or setgid' });
+  }
+  const ids = [idOf(entry.uid, records.get('uid')), idOf(entry.gid, records.get('gid'))];
+  if (ids.some((id) => id < 0 || id >= IDS)) {
+    breaks.push({ rule: 58, what: 'its owner has a number that no user has' });
+  }
+  if (['mtime', 'atime', 'ctime'].some((key) => !SECONDS.test(records.get(key) ?? '0'))) {
+    breaks.push({ rule: 59, what: 'its time is no number' });
+  }
+  if ([mode, entry.uid, entry.gid, entry.mtime].some(Number.isNaN)) {
+    breaks.push({ rule: 75, what: 'a field of its header is no octal number' });
+  }
+  if (hasSparse(records)) {
+    breaks.push({ rule: 49, what: 'it is a sparse file: pack it without "--sparse"' });
+  }
+  return breaks.map(({ rule, what }) => ({ rule, what, code: codeOfRule(rule) }));
+}
+
+const hasSparse = (records: TarEntry['records']): boolean =>
+  records.size > 0 && [...records.keys()].some((key) => key.startsWith('GNU.sparse.'));
+
+const idOf = (said: number, record: string | undefined): number =>
+  record === undefined ? said : /^\d+$/.test(record) ? Number(record) : -1;
+
+/** What is passed over, counted: one warning for each rule, however many entries. */
+export class Remarks {
+  readonly #seen = new Map<number, { first: string; count: number }>();
+  /** Users whose files are no surprise: root, and whom the installed ones will belong to. */
+  readonly #own: ReadonlySet<number>;
+
+  constructor(owner: { uid: number } | undefined) {
+    this.#own = new Set([0, owner?.uid ?? process.getuid?.() ?? 0]);
+  }
+
+  note({ kind, path, mode, uid, mtime, records }: TarEntry): void {
+    const isLink = kind === 'symlink' || kind === 'hardlink';
+    const time = Number(records.get('mtime') ?? mtime);
+    if (!isLink && (mode & 0o777) === 0) this.#count(56, path);
+    if (!this.#own.has(idOf(uid, records.get('uid')))) this.#count(57, path);
+    if (time < 0 || time >= FAR_FUTURE) this.#count(60, path);
+    if (!isLink && (mode & 0o002) !== 0) this.#count(61, path);
+    if (records.size > 0 && [...records.keys()].some((key) => ATTRIBUTES.test(key))) this.#count(62, path);
+  }
+
+  get warnings(): string[] {
+    return [...this.#seen].map(([rule, { first, count }]) => {
+      const others = count === 1 ? '' : ` (and ${count - 1} more)`;
+      return `${escape(first.slice(0, 300))}${others}: ${REMARKS[rule] ?? ''} (rule ${rule})`;
+    });
+  }
+
+  #count(rule: number, path: string): void {
+    const seen = this.#seen.get(rule);
+    if (seen === undefined) this.#seen.set(rule, { first: path, count: 1 });
+    else seen.count += 1;
+  }
+}

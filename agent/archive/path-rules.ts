@@ -1,0 +1,224 @@
+/**
+ * What an archive may call its entries. Pure: takes the name as the archive has it, returns the clean relative path
+ * or every rule that it breaks. Nothing is written before its path has passed here.
+ */
+import type { FaultCode } from '../../shared/api/fault.ts';
+import { RESERVED } from '../../shared/format/layout.ts';
+
+const SEGMENT_BYTES = 255;
+const PATH_BYTES = 1024;
+
+/** Numbers as in docs/archives.md; errors and tests cite them. */
+type Rule = { rule: number; breaks: (name: Name) => boolean; what: string };
+type Name = { raw: string; segments: string[]; directory: boolean; maxDepth: number };
+
+const has = (segments: string[], test: (segment: string) => boolean): boolean => segments.some(test);
+const climbs = (segments: string[]): boolean => {
+  let depth = 0;
+  return segments.some((segment) => {
+    depth += segment === '..' ? -1 : 1;
+    return depth < 0;
+  });
+};
+const hasControl = (text: string): boolean => {
+  for (let i = 0; i < text.length; i += 1) {
+    const code = text.charCodeAt(i);
+    if (code < 0x20 || (code >= 0x7f && code <= 0x9f) || code === 0x20_28 || code === 0x20_29) {
+      return true;
+    }
+  }
+  return false;
+};
+const BIDI = /[\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]/u;
+const DEVICE = /^(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(?:\.|$)/i;
+
+const RULES: Rule[] = [
+  { rule: 12, breaks: ({ raw }) => raw === '', what: 'it has no name' },
+  { rule: 14, breaks: ({ raw }) => raw.includes('\0'), what: 'it holds a NUL' },
+  { rule: 17, breaks: ({ raw }) => raw.includes('\u{FFFD}'), what: 'it is not valid UTF-8: rename it' },
+  {
+    rule: 15,
+    breaks: ({ raw }) => hasControl(raw),
+    what: 'it holds control characters',
+  },
+  {
+    rule: 16,
+    breaks: ({ raw }) => BIDI.test(raw),
+    what: 'it holds characters that change the direction of text',
+  },
+  {
+    rule: 8,
+    breaks: ({ raw }) => /^(?:\\\\|\/\/)/.test(raw) && !/^\/{3,}/.test(raw),
+    what: 'it names a network share',
+  },
+  { rule: 4, breaks: ({ raw }) => /^\/[^/]/.test(raw) || raw === '/', what: 'it is absolute' },
+  { rule: 5, breaks: ({ raw }) => /^\/{3,}/.test(raw), what: 'it is absolute' },
+  { rule: 6, breaks: ({ raw }) => /^[A-Za-z]:[\\/]/.test(raw), what: 'it names a drive' },
+  { rule: 7, breaks: ({ raw }) => /^[A-Za-z]:(?![\\/])/.test(raw), what: 'it names a drive' },
+  {
+    rule: 9,
+    breaks: ({ raw }) => raw.split('\\').includes('..'),
+    what: 'it leads out of the archive by "..\\"',
+  },
+  {
+    rule: 10,
+    breaks: ({ raw }) => raw.includes('\\'),
+    what: 'it holds a backslash: the packer ran on Windows, pack with "airlock pack" or forward slashes',
+  },
+  { rule: 1, breaks: ({ segments }) => segments[0] === '..', what: 'it leads out of the archive' },
+  {
+    rule: 2,
+    breaks: ({ segments }) => segments[0] !== '..' && climbs(segments),
+    what: 'it leads out of the archive',
+  },
+  {
+    rule: 3,
+    breaks: ({ segments }) => segments.includes('..') && !climbs(segments),
+    what: 'it holds "..": write the path plainly',
+  },
+  {
+    rule: 13,
+    breaks: ({ raw, segments, directory }) =>
+      raw !== '' && !raw.startsWith('/') && segments.length === 0 && !directory,
+    what: 'a file cannot be called "."',
+  },
+  {
+    rule: 18,
+    breaks: ({ segments }) =>
+      has(segments, (segment) => segment !== '..' && (DEVICE.test(segment) || /[. ]$/.test(segment))),
+    what: 'Windows cannot hold that name (a device, or a dot or space at its end)',
+  },
+  {
+    rule: 19,
+    breaks: ({ raw, segments }) =>
+      !/^[A-Za-z]:[\\/]/.test(raw) && has(segments, (segment) => segment.includes(':')),
+    what: 'it holds a colon, which names a stream on Windows',
+  },
+  {
+    rule: 20,
+    breaks: ({ segments }) => has(segments, (segment) => Buffer.byteLength(segment) > SEGMENT_BYTES),
+    what: `a name in it is longer than ${SEGMENT_BYTES} bytes`,
+  },
+  {
+    rule: 21,
+    breaks: ({ segments }) => Buffer.byteLength(segments.join('/')) > PATH_BYTES,
+    what: `it is longer than ${PATH_BYTES} bytes`,
+  },
+  {
+    rule: 22,
+    breaks: ({ segments, maxDepth }) => segments.length > maxDepth,
+    what: 'it lies deeper than this agent accepts',
+  },
+  {
+    rule: 23,
+    breaks: ({ segments }) => RESERVED.has((segments[0] ?? '').toLowerCase()),
+    what: 'its first name belongs to Airlock',
+  },
+];
+
+/** The code with which a broken rule is refused: the numbers are grouped by it. Limits say their own. */
+export function codeOfRule(rule: number): FaultCode {
+  const groups: [last: number, code: FaultCode][] = [
+    [24, 'ARCHIVE_PATH'],
+    [31, 'ARCHIVE_COLLISION'],
+    [54, 'ARCHIVE_TYPE'],
+    [62, 'ARCHIVE_METADATA'],
+    [77, 'ARCHIVE_AMBIGUOUS'],
+    [92, 'ARCHIVE_CORRUPT'],
+  ];
+  return groups.find(([last]) => rule <= last)?.[1] ?? 'LIMIT_ENTRIES';
+}
+
+/** A rule that is broken: its number and what is wrong. */
+export type Break = { rule: number; what: string };
+export type Checked = { ok: true; path: string } | { ok: false; breaks: Break[] };
+
+/**
+ * Checks one name.
+ *
+ * @returns the path with single slashes and without `.`; '' for the root itself (a directory `./`).
+ */
+export function checkPath(raw: string, directory: boolean, maxDepth: number): Checked {
+  const segments = raw.split('/').filter((segment) => segment !== '' && segment !== '.');
+  const name = { raw, segments, directory, maxDepth };
+  const breaks = RULES.filter((rule) => rule.breaks(name)).map(({ rule, what }) => ({ rule, what }));
+  return breaks.length === 0 ? { ok: true, path: segments.join('/') } : { ok: false, breaks };
+}
+
+/** What may be one name elsewhere. */
+const keyOf = (path: string): string => path.normalize('NFC').toLowerCase();
+
+type Claim = { path: string; kind: 'file' | 'directory'; raw: string };
+
+/** Who claims which place: finds entries that would land on each other here or on another file system. */
+export class Claims {
+  readonly #places = new Map<string, Claim>();
+  readonly #directories = new Set<string>();
+  /** Directories that something lies in. */
+  readonly #filled = new Set<string>();
+
+  /** Whether something claims exactly this path. */
+  has(path: string): boolean {
+    return this.#places.get(keyOf(path))?.path === path;
+  }
+
+  /**
+   * Claims a place and all directories above it; answers what is wrong with that, if anything.
+   *
+   * @param raw the path as the archive spells it.
+   */
+  claim(path: string, kind: 'file' | 'directory', raw: string = path): Break | undefined {
+    const above = parentOf(path);
+    if (above !== '' && !this.#directories.has(above)) {
+      const trouble = this.claim(above, 'directory');
+      if (trouble !== undefined) {
+        return trouble.rule === 30
+          ? { rule: 29, what: `it lies below "${above}", which is a file` }
+          : trouble;
+      }
+    }
+    const key = keyOf(path);
+    const other = this.#places.get(key);
+    if (other === undefined) {
+      this.#places.set(key, { path, kind, raw });
+      this.#filled.add(above);
+      if (kind === 'directory') {
+        this.#directories.add(path);
+      }
+      return undefined;
+    }
+    const trouble = collision({ path, kind, raw }, other);
+    return trouble?.rule === 30 && this.#filled.has(path)
+      ? { rule: 31, what: 'it is a file in one entry, and a directory that holds something in others' }
+      : trouble;
+  }
+}
+
+function collision({ path, kind, raw }: Claim, other: Claim): Break | undefined {
+  if (other.path !== path) {
+    return path.normalize('NFC') === other.path.normalize('NFC')
+      ? { rule: 28, what: 'another entry has the same name in another Unicode form' }
+      : { rule: 27, what: `"${other.path}" differs from it only in case` };
+  }
+  if (kind === 'directory' && other.kind === 'directory') {
+    return undefined;
+  }
+  if (kind === other.kind) {
+    return raw === other.raw
+      ? { rule: 25, what: 'two entries have this path' }
+      : { rule: 26, what: `"${other.raw}" is the same path, spelled otherwise` };
+  }
+  return { rule: 30, what: 'it is a file in one entry and a directory in another' };
+}
+
+/** The directory that holds a path; '' for what lies at the root. */
+export const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf('/')));
+
+/** All directories above a path, the nearest first. */
+export function parentsOf(path: string): string[] {
+  const above: string[] = [];
+  for (let parent = parentOf(path); parent !== ''; parent = parentOf(parent)) {
+    above.push(parent);
+  }
+  return above;
+}

@@ -1,0 +1,51 @@
+/** Everything that is wrong with one archive, gathered so that the refusal names all of it. */
+import { Fault, type FaultCode, type Violation } from '../../shared/api/fault.ts';
+
+/** How many violations are remembered; all are counted. */
+const REMEMBERED = 1000;
+
+/** A stranger's text, safe to print. */
+export const escape = (text: string): string => JSON.stringify(text).slice(1, -1);
+
+export class Violations {
+  readonly #violations: Violation[] = [];
+  #first: FaultCode | undefined;
+  #count = 0;
+
+  get none(): boolean {
+    return this.#count === 0;
+  }
+
+  /** Adds a violation of a numbered rule; the first one's code becomes the refusal's. */
+  note(path: string, rule: number, code: FaultCode, what: string): void {
+    this.#first ??= code;
+    this.#count += 1;
+    if (this.#violations.length < REMEMBERED) {
+      this.#violations.push({ path: escape(path.slice(0, 300)), rule, code, what: what.slice(0, 600) });
+    }
+  }
+
+  /** A fault for something else, which names these violations too. */
+  added(fault: Fault): Fault {
+    if (this.none) {
+      return fault;
+    }
+    const { code, message, hint, cause, retry, executed } = fault;
+    const violations = [...fault.violations, ...this.#violations];
+    const total = fault.violationsTotal + this.#count;
+    return new Fault(code, message, { hint, cause, retry, executed, violations, total });
+  }
+
+  /** The refusal of the whole archive. */
+  fault(): Fault {
+    const [first] = this.#violations;
+    const many = this.#count === 1 ? 'one violation' : `${this.#count} violations`;
+    const where = first === undefined || first.path === '' ? '' : `"${first.path}": `;
+    const detail = `The archive is refused for ${many}, first ${where}${first?.what ?? ''}`;
+    return new Fault(this.#first ?? 'ARCHIVE_CORRUPT', detail, {
+      hint: 'Correct what is listed and pack it again; "airlock pack" leaves out what cannot be installed',
+      violations: this.#violations,
+      total: this.#count,
+    });
+  }
+}

@@ -1,0 +1,79 @@
+/** A tree that lies in the live place without a full marker gets one, if it stands still while it is looked at. */
+import { Fault } from '../../shared/api/fault.ts';
+import { MARKER } from '../../shared/format/layout.ts';
+import { type Marker, writeMarker } from '../../shared/format/marker.ts';
+import type { Receipt } from '../../shared/format/receipt.ts';
+import { treeDigest } from '../../shared/format/tree.ts';
+import { putRecord, putText, syncDirectory } from '../disk/record.ts';
+import type { StoreContext } from '../store/context.ts';
+import { type HashedTree, hashTree, syncTree } from '../store/tree.ts';
+import { inspect } from '../store/inspect.ts';
+import { liveVersionOf, takeSlot } from '../store/journal.ts';
+import { isUnsyncedElsewhere } from '../store/records.ts';
+
+/** Who stands in the marker of a tree that was adopted by itself. */
+const BY = 'airlock';
+
+/**
+ * Turns the empty marker of an operator's `touch` into a full one: the tree is digested, synced and digested again.
+ * Nothing is done where the marker is another, or where a restart of the machine may have left empty files behind.
+ *
+ * @returns whether it was adopted.
+ * @throws Fault CONFLICT if the tree changes meanwhile or holds what no plugin may; what the disk throws.
+ */
+export function adoptTouched(context: StoreContext, plugin: string): boolean {
+  if (liveVersionOf(context, plugin)?.kind !== 'empty-marker' || isUnsyncedElsewhere(context)) {
+    return false;
+  }
+  const judged = inspect(context, plugin);
+  if (judged?.admitted !== true) {
+    return false;
+  }
+  const { disk, layout } = context;
+  const live = layout.live(plugin);
+  const found = lookTwice(context, plugin);
+  const tree = treeDigest(found.files);
+  const stamp = takeSlot(context, plugin, tree.slice('sha256:'.length), null);
+  // It only arbitrates the stamp; beside a marker of its stamp it would be taken for what that has displaced.
+  disk.rmdir(layout.slot(plugin, stamp));
+  const marker: Marker = {
+    version: 1,
+    plugin,
+    pluginVersion: judged.manifest?.version ?? '0.0.0',
+    installId: stamp,
+    // There was no bundle: the tree's own digest stands here, which is equal to no bundle's.
+    bundle: tree,
+    tree,
+    files: found.files.length,
+    bytes: found.files.reduce((sum, { size }) => sum + size, 0),
+    installedAt: new Date(context.now()).toISOString(),
+    by: BY,
+    replaced: null,
+  };
+  const receipt: Receipt = { ...marker, list: found.files, skipped: [] };
+  putRecord(disk, layout.staging, plugin, layout.receipt(plugin, stamp), receipt);
+  // No marker without its receipt, also after a power cut.
+  syncDirectory(disk, layout.staging);
+  putText(disk, layout.staging, plugin, `${live}/${MARKER}`, writeMarker(marker));
+  syncDirectory(disk, layout.staging);
+  return true;
+}
+
+function lookTwice(context: StoreContext, plugin: string): HashedTree {
+  const live = context.layout.live(plugin);
+  const before = hashTree(context, live);
+  syncTree(context, live);
+  const after = hashTree(context, live);
+  if (treeDigest(before.files) !== treeDigest(after.files)) {
+    throw new Fault('CONFLICT', `"${plugin}" changes while it is looked at, so it is not adopted`, {
+      hint: 'Find out who writes there; it is tried again at the next sweep',
+    });
+  }
+  const [strange] = after.others;
+  if (strange !== undefined) {
+    throw new Fault('CONFLICT', `"${plugin}" holds "${strange}", which is no file, so it is not adopted`, {
+      hint: 'Remove it, or install the plugin from a bundle',
+    });
+  }
+  return after;
+}

@@ -1,0 +1,120 @@
+/**
+ * The live version lies in a lower overlay layer, baked into the image, and cannot be renamed: it is copied to its
+ * snapshot, made durable there, and then cleared away.
+ */
+import { join } from 'node:path';
+
+import { Fault, toFault } from '../../shared/api/fault.ts';
+import { removeTree, syncDirectory } from '../disk/record.ts';
+import { clearLive, type Move, renameDurably, settle, trash } from '../store/durable-rename.ts';
+import type { StoreContext } from '../store/context.ts';
+import { type Journal, amend } from '../store/journal.ts';
+
+const CHUNK_BYTES = 256 * 1024;
+
+/**
+ * Moves live to its snapshot by a copy. What was done is added to `moves`; from the moment in which clearing begins the
+ * way back is to finish it and to put the copy in the live place.
+ */
+export function copyAway(context: StoreContext, journal: Journal, moves: Move[]): void {
+  const { disk, layout } = context;
+  const { plugin, stamp } = journal.intent;
+  const live = layout.live(plugin);
+  const snapshot = layout.snapshot(plugin, stamp);
+  // A copy that is not whole has a name that nobody takes for a snapshot.
+  const growing = `${snapshot}.old`;
+  removeTree(disk, growing);
+  try {
+    copyTree(context, live, growing);
+  } catch (error) {
+    attempt(context, 'Removing a copy that is not whole', () => removeTree(disk, growing));
+    throw error;
+  }
+  moves.push({
+    what: 'the live version to its snapshot, by a copy',
+    undo: () => {
+      removeTree(disk, growing);
+      if (disk.stat(snapshot) !== undefined) {
+        trash(context, snapshot);
+      }
+    },
+    durable: () => syncDirectory(disk, layout.previous),
+  });
+  renameDurably(context, growing, snapshot);
+  amend(context, journal, { clearing: true });
+  moves.push({
+    what: 'the live version out of its place',
+    undo: () => {
+      if (disk.stat(live) !== undefined) {
+        clearLive(context, live);
+      }
+      disk.rename(snapshot, live);
+    },
+    durable: () => settle(context, snapshot, live),
+  });
+  clearLive(context, live);
+}
+
+function attempt(context: StoreContext, doing: string, run: () => void): void {
+  try {
+    run();
+  } catch (error) {
+    context.complain(toFault(error, doing));
+  }
+}
+
+/** Copies files and directories with their modes and owners, durably; the name of the copy itself is the caller's to sync. */
+function copyTree(context: StoreContext, from: string, to: string): void {
+  const { disk } = context;
+  const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
+  const walk = (source: string, target: string): void => {
+    const stat = disk.stat(source);
+    if (stat?.kind === 'file') {
+      copyFile(context, source, target, buffer);
+      return;
+    }
+    if (stat?.kind !== 'directory') {
+      throw new Fault(
+        'SWAP_FAILED',
+        `"${source}" is neither a file nor a directory, so it cannot be copied`,
+        {
+          hint: 'It lies in a layer of the image: build the image without it',
+        },
+      );
+    }
+    disk.mkdir(target, stat.mode);
+    giveTo(context, target, stat);
+    for (const { name } of disk.list(source)) {
+      walk(join(source, name), join(target, name));
+    }
+    syncDirectory(disk, target);
+  };
+  walk(from, to);
+}
+
+function copyFile(context: StoreContext, source: string, target: string, buffer: Buffer): void {
+  const { disk } = context;
+  const from = disk.open(source);
+  try {
+    const stat = disk.statOpen(from);
+    const to = disk.create(target, stat.mode);
+    try {
+      for (let count = disk.read(from, buffer); count > 0; count = disk.read(from, buffer)) {
+        disk.write(to, buffer.subarray(0, count));
+      }
+      giveTo(context, target, stat);
+      disk.sync(to);
+    } finally {
+      disk.close(to);
+    }
+  } finally {
+    disk.close(from);
+  }
+}
+
+function giveTo({ disk }: StoreContext, path: string, { uid, gid }: { uid: number; gid: number }): void {
+  const made = disk.stat(path);
+  if (made?.uid !== uid || made.gid !== gid) {
+    disk.chown(path, uid, gid);
+  }
+}

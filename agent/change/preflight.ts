@@ -1,0 +1,115 @@
+/** What is asked before any byte is: may it be installed, is it there already, is there room. */
+import { Fault } from '../../shared/api/fault.ts';
+import { MANIFEST_FILES } from '../../shared/format/manifest.ts';
+import type { BeginParams } from '../../shared/api/methods.ts';
+import type { Receipt } from '../../shared/format/receipt.ts';
+import { diskFault } from '../disk/disk-fault.ts';
+import type { StoreContext } from '../store/context.ts';
+import { verifyPlugin } from '../store/inspect.ts';
+import { receiptOf, stateOf } from '../store/records.ts';
+import { liveVersionOf } from '../store/journal.ts';
+
+/** Free space that must be left beside the bundle before any of it is asked for. */
+const SPARE_BYTES = 1024 * 1024;
+
+/** What is asked before a plugin is changed; of an install also which bundle and, where it is known, which tree. */
+type Wanted = Pick<BeginParams, 'plugin' | 'expect' | 'force' | 'tree'> & { bundle?: { sha256: string } };
+
+/** @throws Fault HELD (in doubt, INTERNAL), or CONFLICT if something else is live than the caller expects. */
+export function refuseUnwanted(context: StoreContext, { plugin, expect, force, tree, bundle }: Wanted): void {
+  const state = stateOf(context, plugin);
+  if (state === undefined && force !== true) {
+    throw new Fault(
+      'INTERNAL',
+      `The state of "${plugin}" cannot be read: it may say that the plugin is held`,
+      {
+        hint: `Look at ${context.layout.stateOf(plugin)} and correct or remove it, or do it with force`,
+      },
+    );
+  }
+  if (state?.held !== undefined && force !== true) {
+    throw new Fault('HELD', `"${plugin}" is held: ${state.held}`, {
+      hint: 'Release it, or do it with force',
+    });
+  }
+  const refused = state?.refused;
+  const isRefused =
+    refused !== undefined &&
+    (refused.tree === tree || (bundle !== undefined && refused.bundle === `sha256:${bundle.sha256}`));
+  if (isRefused && force !== true) {
+    throw new Fault('HELD', `This version of "${plugin}" was rolled back at ${refused.at}`, {
+      hint: 'Install another version, or this one with force',
+    });
+  }
+  if (expect === undefined) {
+    return;
+  }
+  const live = liveVersionOf(context, plugin);
+  const isExpected = expect.installId === null ? live === null : live?.installId === expect.installId;
+  if (!isExpected) {
+    const found = live === null ? 'nothing' : (live.installId ?? 'a version that has no id');
+    throw new Fault('CONFLICT', `Expected ${expect.installId ?? 'nothing'} to be live, found ${found}`, {
+      hint: 'Look at what is live now and decide again',
+    });
+  }
+}
+
+/** The receipt of what is live, if that is the bundle or the tree that is asked for and every file is as installed. */
+export function findPresent(
+  context: StoreContext,
+  { plugin, bundle, tree, pin, force }: BeginParams,
+): Receipt | undefined {
+  const installId = liveVersionOf(context, plugin)?.installId ?? null;
+  const receipt = force === true || installId === null ? undefined : receiptOf(context, plugin, installId);
+  if (receipt === undefined || (receipt.bundle !== `sha256:${bundle.sha256}` && receipt.tree !== tree)) {
+    return undefined;
+  }
+  // Whoever declares something else than what is live is to be refused, as without a live version.
+  if ((tree !== undefined && receipt.tree !== tree) || !hasPin(receipt, pin)) {
+    return undefined;
+  }
+  return verifyPlugin(context, plugin).verdict === 'intact' ? receipt : undefined;
+}
+
+function hasPin({ list }: Receipt, pin: string | undefined): boolean {
+  const manifest = MANIFEST_FILES.map((file) => list.find(({ path }) => path === file)).find(Boolean);
+  return pin === undefined || pin === `sha256:${manifest?.sha256 ?? ''}`;
+}
+
+/** @throws Fault TOO_LARGE, NO_SPACE */
+export function askForRoom({ disk, layout, policy }: StoreContext, { bundle }: BeginParams): void {
+  if (bundle.size > policy.maxPacked) {
+    throw new Fault(
+      'TOO_LARGE',
+      `The bundle has ${bundle.size} bytes, at most ${policy.maxPacked} are accepted`,
+      {
+        hint: 'Leave out what the plugin does not need; the owner can raise AIRLOCK_MAX_PACKED',
+      },
+    );
+  }
+  let space: number;
+  try {
+    space = disk.space(layout.root);
+  } catch (error) {
+    throw diskFault(error, 'Asking for free space');
+  }
+  if (space < bundle.size + SPARE_BYTES) {
+    throw new Fault('NO_SPACE', `The bundle has ${bundle.size} bytes, and only ${space} are free`, {
+      hint: 'Free some space on the file system of the root, then try again',
+    });
+  }
+}
+
+/** @throws Fault DIGEST_MISMATCH if the bytes are not those that were declared. */
+export function checkBundle({ bundle }: BeginParams, received: number, sha256: string): void {
+  if (received !== bundle.size) {
+    throw new Fault('DIGEST_MISMATCH', `${received} bytes came in, declared were ${bundle.size}`, {
+      hint: 'Send the bundle whole, and declare what you send',
+    });
+  }
+  if (sha256 !== bundle.sha256) {
+    throw new Fault('DIGEST_MISMATCH', `The bundle has the sha256 ${sha256}, declared was ${bundle.sha256}`, {
+      hint: 'The bytes were altered on the way or the declaration is wrong: send it again',
+    });
+  }
+}

@@ -1,0 +1,330 @@
+/**
+ * Carries out the recovery table for one plugin: looks, decides, acts, looks again, until there is nothing left to do.
+ * A crash in between is one more state of the same table. The plugin's lock is the caller's to hold.
+ */
+import { toFault } from '../../shared/api/fault.ts';
+import type { Recovered } from '../../shared/api/maintenance.ts';
+import { installedSchema, uninstalledSchema } from '../../shared/api/methods.ts';
+import { type Intent, intentSchema } from '../../shared/format/intent.ts';
+import { treeDigest } from '../../shared/format/tree.ts';
+import { diskFault } from '../disk/disk-fault.ts';
+import { readText, removeTree, syncDirectory } from '../disk/record.ts';
+import { clearLive, discardTree, exchangeDurably, renameDurably, trash } from '../store/durable-rename.ts';
+import type { StoreContext } from '../store/context.ts';
+import { dropIntent, liveVersionOf, writeIntent } from '../store/journal.ts';
+import { installIdAt, markerAt } from '../store/marker.ts';
+import { remember } from '../store/operation-log.ts';
+import { isUnsyncedElsewhere, stateOf } from '../store/records.ts';
+import { snapshotsOf } from '../store/snapshots.ts';
+import { removeLitter, stampsOf, unfinishedPlugins } from '../store/staging.ts';
+import { forgetRefused, moveOne, noteRefused, noteTrouble, putPending } from '../store/state.ts';
+import { hashTree } from '../store/tree.ts';
+import { unmarkLost } from '../store/unsynced.ts';
+import { type Action, ATTEMPTS_MAX, decide, type Facts, type TreeKind } from './recovery-table.ts';
+
+const INTENT_MAX_BYTES = 1024 * 1024;
+/** No path through the table is longer; a disk that lies must not keep recovery busy for ever. */
+const ACTIONS_MAX = 20;
+
+/** Recovers one plugin: all stamps of it, the newest last. Throws what the disk throws; asked again it goes on. */
+function recoverPlugin(context: StoreContext, plugin: string): Recovered[] {
+  settleAll(context);
+  removeLitter(context, plugin);
+  const recovered = stampsOf(context, plugin).map((stamp) => recoverStamp(context, plugin, stamp));
+  if (isUnsyncedElsewhere(context) && recovered.every(({ held }) => held === undefined)) {
+    unmarkLost(context, plugin);
+  }
+  return recovered;
+}
+
+/**
+ * What is seen may not be durable: whoever was killed had perhaps renamed and not synced yet. A tree whose place a power
+ * cut could still give to another one must not be removed, nor its intent.
+ */
+function settleAll({ disk, layout }: StoreContext): void {
+  for (const directory of [layout.root, layout.staging, layout.previous]) {
+    syncDirectory(disk, directory);
+  }
+}
+
+function recoverStamp(context: StoreContext, plugin: string, stamp: string): Recovered {
+  const rows: number[] = [];
+  removeLeftovers(context, plugin, stamp);
+  const attempts = countAttempt(context, plugin, stamp);
+  for (let i = 0; i < ACTIONS_MAX; i += 1) {
+    const action = decide(lookAt(context, plugin, stamp, attempts));
+    rows.push(action.row);
+    if (action.do === 'hold') {
+      const what = `Recovery of "${plugin}" (${stamp}) stopped: ${action.why}`;
+      const operationId = operationOf(context, plugin, stamp);
+      const todo = moveOne(context, plugin, stamp);
+      noteTrouble(context, plugin, { operationId, what, todo, hold: action.why });
+      noteHold(context, plugin, stamp, { attempts, trouble: action.why });
+      return { plugin, stamp, rows, held: action.why };
+    }
+    if (action.do === 'leave') {
+      return { plugin, stamp, rows };
+    }
+    act(context, plugin, stamp, action);
+    if (action.do === 'drop-intent') {
+      return { plugin, stamp, rows };
+    }
+  }
+  throw new Error(`Recovery of "${plugin}" (${stamp}) does not come to an end: rows ${rows.join(', ')}`);
+}
+
+/** Row 0: what was already on its way out, or had not got its name yet. */
+function removeLeftovers({ disk, layout }: StoreContext, plugin: string, stamp: string): void {
+  for (const path of [layout.slot(plugin, stamp), layout.snapshot(plugin, stamp)]) {
+    removeTree(disk, `${path}.trash`);
+    removeTree(disk, `${path}.old`);
+  }
+}
+
+/** @returns how often it was tried before: three times may have been in vain, the next one must still be made. */
+function countAttempt(context: StoreContext, plugin: string, stamp: string): number {
+  const intent = intentOf(context, plugin, stamp);
+  if (typeof intent === 'string') {
+    return 0;
+  }
+  // It was held for this and is no more: who has put the plugin right wants it tried again.
+  const state = stateOf(context, plugin);
+  const isReleased = intent.trouble !== undefined && state !== undefined && state.trouble === undefined;
+  const attempts = isReleased ? 0 : intent.attempts;
+  try {
+    writeIntent(context, { ...intent, attempts: attempts + 1 });
+  } catch (error) {
+    // On a full disk no new file can be written, but all that recovery needs are renames.
+    context.complain(toFault(error, 'Counting the attempt'));
+  }
+  return attempts;
+}
+
+/** Stopping is an end, not a crash, so it does not count: put right by somebody, it is taken up again. */
+function noteHold(
+  context: StoreContext,
+  plugin: string,
+  stamp: string,
+  said: Pick<Intent, 'attempts' | 'trouble'>,
+): void {
+  const intent = intentOf(context, plugin, stamp);
+  if (typeof intent !== 'string') {
+    attempt(context, 'Noting the hold', undefined, () => writeIntent(context, { ...intent, ...said }));
+  }
+}
+
+function operationOf(context: StoreContext, plugin: string, stamp: string): string {
+  const intent = intentOf(context, plugin, stamp);
+  return typeof intent === 'string' ? 'unknown-operation' : intent.operationId;
+}
+
+function intentOf(
+  { disk, layout }: StoreContext,
+  plugin: string,
+  stamp: string,
+): Intent | 'none' | 'unknown' {
+  const reading = readText(disk, layout.intent(plugin, stamp), INTENT_MAX_BYTES);
+  if (reading.kind === 'absent') {
+    return 'none';
+  }
+  if (reading.kind === 'unreadable') {
+    throw new Error(`The intent of "${plugin}" (${stamp}) cannot be read: ${reading.why}`);
+  }
+  try {
+    return intentSchema.parse(JSON.parse(reading.text));
+  } catch {
+    return 'unknown';
+  }
+}
+
+function lookAt(context: StoreContext, plugin: string, stamp: string, attempts: number): Facts {
+  const { disk, layout } = context;
+  const paths = [layout.live(plugin), layout.slot(plugin, stamp), layout.snapshot(plugin, stamp)] as const;
+  const [live, slot, snapshot] = paths;
+  const found = intentOf(context, plugin, stamp);
+  const intent = typeof found === 'string' ? found : { ...found, attempts };
+  const liveKind = kindOf(context, live, stamp);
+  const slotKind = kindOf(context, slot, stamp);
+  const slotMarker = slotKind === 'other' ? markerAt(context, slot) : undefined;
+  const places = paths.flatMap((path) => {
+    const stat = disk.stat(path);
+    return stat === undefined ? [] : `${stat.dev} ${stat.ino}`;
+  });
+  const isLast = attempts >= ATTEMPTS_MAX;
+  const isGood = (kind: TreeKind, path: string, giveUp: boolean): boolean =>
+    kind === 'new' &&
+    typeof intent !== 'string' &&
+    intent.tree !== null &&
+    hasDigest(context, path, intent.tree, giveUp);
+  return {
+    intent,
+    live: liveKind,
+    slot: slotKind,
+    slotIsWhole: slotMarker?.plugin === plugin,
+    snapshot: disk.stat(snapshot) !== undefined,
+    superseded: liveKind === 'absent' && typeof intent !== 'string' && isSuperseded(context, intent),
+    liveIsGood: isGood(liveKind, live, isLast),
+    slotIsGood: isGood(slotKind, slot, true),
+    canExchange: disk.exchange !== undefined,
+    aliased: new Set(places).size !== places.length,
+  };
+}
+
+/** By the snapshots: what is in one of another change was live after this one had looked. */
+function isSuperseded(context: StoreContext, { plugin, stamp, from }: Intent): boolean {
+  const { layout } = context;
+  const own = installIdAt(context, layout.snapshot(plugin, stamp));
+  const others = new Set(
+    snapshotsOf(context, plugin)
+      .filter((other) => other !== stamp)
+      .map((other) => installIdAt(context, layout.snapshot(plugin, other))),
+  );
+  const before = from?.installId ?? undefined;
+  return others.has(stamp) || (before !== undefined && before !== own && others.has(before));
+}
+
+function kindOf(context: StoreContext, path: string, stamp: string): TreeKind {
+  const stat = context.disk.stat(path);
+  if (stat === undefined) {
+    return 'absent';
+  }
+  return stat.kind === 'directory' && markerAt(context, path)?.installId === stamp ? 'new' : 'other';
+}
+
+/**
+ * Whether a tree has a digest. An error of the disk that goes by must not take back what is live and may have been
+ * acknowledged: then it is thrown and recovery is tried again.
+ *
+ * @param giveUp a tree that cannot be read is a bad one: in a slot, which nobody was told of, or at the last attempt.
+ */
+function hasDigest(context: StoreContext, path: string, tree: string, giveUp: boolean): boolean {
+  try {
+    const { files, others } = hashTree(context, path);
+    return others.length === 0 && treeDigest(files) === tree;
+  } catch (error) {
+    if (giveUp) {
+      return false;
+    }
+    throw error;
+  }
+}
+
+function act(context: StoreContext, plugin: string, stamp: string, action: Action): void {
+  const { layout } = context;
+  const live = layout.live(plugin);
+  const slot = layout.slot(plugin, stamp);
+  const snapshot = layout.snapshot(plugin, stamp);
+  const intent = intentOf(context, plugin, stamp);
+  switch (action.do) {
+    case 'slot-to-snapshot':
+      return context.disk.stat(snapshot) === undefined
+        ? renameDurably(context, slot, snapshot)
+        : trash(context, slot);
+    case 'slot-to-trash':
+      return trash(context, slot);
+    case 'discard-slot':
+      discardTree(context, slot, typeof intent === 'string' ? undefined : intent);
+      return removeTree(context.disk, layout.receipt(plugin, stamp));
+    case 'snapshot-to-trash':
+      return trash(context, snapshot);
+    case 'slot-to-live':
+      return renameDurably(context, slot, live);
+    case 'snapshot-to-live':
+      return renameDurably(context, snapshot, live);
+    case 'live-to-slot':
+      return renameDurably(context, live, slot);
+    case 'live-to-trash':
+      return trash(context, live, `${slot}.trash`);
+    case 'exchange':
+      return exchangeDurably(context, live, slot);
+    case 'clear-live':
+      return clearLive(context, live);
+    case 'turn-back':
+      return typeof intent === 'string' ? undefined : writeIntent(context, { ...intent, goal: 'back' });
+    case 'drop-intent':
+      if ((action.row === 5 || action.row === 8) && typeof intent !== 'string') {
+        rememberStanding(context, intent);
+      } else if (typeof intent !== 'string') {
+        forgetPending(context, intent);
+      }
+      syncDirectory(context.disk, layout.previous);
+      return dropIntent(context, plugin, stamp);
+    case 'hold':
+    case 'leave':
+      return undefined;
+    default:
+      return action satisfies never;
+  }
+}
+
+/**
+ * Recovers a plugin, or, before anybody works, every one with something in staging, each on its own: one that fails is
+ * complained of and does not keep the others back.
+ *
+ * @throws Fault if the one plugin that is named, or what there is to recover, cannot be worked on.
+ */
+export function recover(context: StoreContext, plugin: string | undefined): Recovered[] {
+  try {
+    return plugin === undefined
+      ? unfinishedPlugins(context).flatMap((name) =>
+          attempt(context, `Recovering "${name}"`, [], () => recoverPlugin(context, name)),
+        )
+      : recoverPlugin(context, plugin);
+  } catch (error) {
+    throw diskFault(error, plugin === undefined ? 'Looking for unfinished work' : `Recovering "${plugin}"`);
+  }
+}
+
+function attempt<T>(context: StoreContext, doing: string, otherwise: T, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    context.complain(toFault(error, doing));
+    return otherwise;
+  }
+}
+
+/**
+ * What a killed agent did not come to: who asks again must get this answer, with the restart that it asks for, and not have
+ * it done again.
+ */
+export function rememberStanding(context: StoreContext, intent: Intent): void {
+  const { op, plugin, stamp, operationId, memory } = intent;
+  const answer = (op === 'remove' ? uninstalledSchema : installedSchema).safeParse(memory?.answer);
+  if (memory === undefined || !answer.success) {
+    return;
+  }
+  // It failed, and what was live has been removed by another since.
+  if (op === 'remove' && context.disk.stat(context.layout.snapshot(plugin, stamp)) === undefined) {
+    return;
+  }
+  if (op !== 'remove') {
+    forgetRefused(context, intent);
+  }
+  const marker = op === 'rollback' ? markerAt(context, context.layout.live(plugin)) : undefined;
+  if (marker !== undefined) {
+    noteRefused(context, plugin, marker);
+  }
+  try {
+    remember(context, operationId, memory.question, answer.data, plugin);
+  } catch (error) {
+    context.complain(toFault(error, 'Remembering the answer'));
+  }
+}
+
+/**
+ * The change was not made: nobody waits for a restart into it. Where something else than what is live is taken to be loaded,
+ * that is still waited for. Never throws.
+ */
+export function forgetPending(context: StoreContext, { plugin, operationId }: Intent): void {
+  try {
+    const pending = stateOf(context, plugin)?.pending;
+    const live = liveVersionOf(context, plugin);
+    const isLoaded = pending?.against === (live === null ? null : (live.installId ?? undefined));
+    if (pending?.operationId === operationId && isLoaded) {
+      putPending(context, plugin, undefined);
+    }
+  } catch (error) {
+    context.complain(toFault(error, 'Taking back what was pending'));
+  }
+}

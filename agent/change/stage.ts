@@ -1,0 +1,310 @@
+/** The second step: entries of the tar become files of the slot. Regular files and directories; nothing else lands. */
+import { createHash, type Hash } from 'node:crypto';
+import { Fault } from '../../shared/api/fault.ts';
+import { MARKER } from '../../shared/format/layout.ts';
+import { type FileEntry, modeOf } from '../../shared/format/tree.ts';
+import { Budget } from '../archive/limits.ts';
+import { Links } from '../archive/link-rules.ts';
+import { checkMetadata, Remarks } from '../archive/metadata-rules.ts';
+import { checkPath, Claims, codeOfRule, parentOf, parentsOf } from '../archive/path-rules.ts';
+import type { TarEntry } from '../archive/tar-header.ts';
+import { TarReader } from '../archive/tar-reader.ts';
+import { Violations } from '../archive/violations.ts';
+import type { StoreContext } from '../store/context.ts';
+
+/** What lies in a slot once the archive has been read to its end. Paths are relative to the slot. */
+export type Staged = {
+  files: FileEntry[];
+  /** Every directory but the slot itself, parents first. */
+  directories: string[];
+  skipped: string[];
+  warnings: string[];
+};
+
+type Open = { path: string; fd: number; hash: Hash; size: number; mode: FileEntry['mode'] };
+
+/**
+ * Reads a tar as it comes and writes its files, each with O_EXCL and each made durable, below `slot`, until the first
+ * violation; from there on it only looks, so that the refusal can name all of them.
+ */
+export class Stager {
+  readonly #context: StoreContext;
+  readonly #slot: string;
+  /** Which directory the slot is, and a descriptor of it while it is written into. */
+  #ino: number | undefined;
+  #fd: number | undefined;
+  /** What is written goes below this: a path that whatever is put in the slot's place does not lie on, if there is one. */
+  #base: string | undefined;
+  readonly #refuseLinks: boolean;
+  readonly #perFile: boolean;
+  readonly #reader: TarReader;
+  readonly #claims = new Claims();
+  readonly #links = new Links();
+  readonly #remarks: Remarks;
+  readonly #made = new Set<string>();
+  readonly #findings = new Violations();
+  readonly #staged: Staged = { files: [], directories: [], skipped: [], warnings: [] };
+  readonly #budget: Budget;
+  #open: Open | undefined;
+
+  constructor(context: StoreContext, slot: string, links: 'skip' | 'refuse', perFile: boolean) {
+    this.#perFile = perFile;
+    this.#context = context;
+    this.#slot = slot;
+    this.#refuseLinks = links === 'refuse';
+    this.#budget = new Budget(context.policy);
+    this.#remarks = new Remarks(context.policy.owner);
+    this.#reader = new TarReader({
+      entry: (entry) => this.#entry(entry),
+      data: (bytes) => this.#data(bytes),
+      end: () => this.#close(),
+      finding: (path, rule, what) => this.#findings.note(path, rule, codeOfRule(rule), what),
+    });
+  }
+
+  /** Remembers which directory the slot is: before the first byte, for nothing is written into any other. */
+  begin(): void {
+    const { disk } = this.#context;
+    this.#fd = disk.open(this.#slot);
+    this.#ino = disk.statOpen(this.#fd).ino;
+    this.#base = disk.within(this.#fd);
+  }
+
+  /** Time spent parsing and writing, in milliseconds: most of it while bytes still come in. */
+  millis = 0;
+
+  get entries(): number {
+    return this.#budget.entries;
+  }
+
+  /** Whether the mark has come with which the archive ends. */
+  get ended(): boolean {
+    return this.#reader.ended;
+  }
+
+  /** @throws Fault LIMIT_*, NO_SPACE, or the error of a failed call on the disk. */
+  write(plain: Buffer): void {
+    const start = performance.now();
+    this.#budget.plain(plain.length);
+    try {
+      this.#reader.write(plain);
+    } catch (error) {
+      // By a path that an operator can look at.
+      if (error instanceof Error) error.message = error.message.replace(this.#base ?? this.#slot, this.#slot);
+      throw error;
+    }
+    this.millis += performance.now() - start;
+  }
+
+  /**
+   * Ends the archive.
+   *
+   * @throws Fault ARCHIVE_* with every violation that was found.
+   */
+  end(): Staged {
+    this.#reader.end();
+    if (this.#refuseLinks) {
+      for (const { path, rule, what } of this.#links.breaks((target) => this.#claims.has(target))) {
+        this.#findings.note(path, rule, 'ARCHIVE_TYPE', what);
+      }
+    }
+    if (!this.#findings.none) {
+      throw this.#findings.fault();
+    }
+    this.#checkSlot();
+    this.#release();
+    this.#staged.warnings.push(...this.#remarks.warnings);
+    return this.#staged;
+  }
+
+  /** A fault that ended the reading, together with every violation that was found until then. */
+  blame(fault: Fault): Fault {
+    return this.#findings.added(fault);
+  }
+
+  /** Closes what is open. The slot itself is the caller's to remove. */
+  stop(): void {
+    const open = this.#open;
+    this.#open = undefined;
+    try {
+      if (open !== undefined) {
+        this.#context.disk.close(open.fd);
+      }
+    } finally {
+      this.#release();
+    }
+  }
+
+  #release(): void {
+    const fd = this.#fd;
+    this.#fd = undefined;
+    if (fd !== undefined) {
+      this.#context.disk.close(fd);
+    }
+  }
+
+  #entry(entry: TarEntry): void {
+    this.#budget.entry();
+    this.#budget.declare(entry.size);
+    this.#remarks.note(entry);
+    for (const { rule, what, code } of checkMetadata(entry)) {
+      this.#findings.note(entry.path, rule, code, what);
+    }
+    switch (entry.kind) {
+      case 'file':
+        return this.#file(entry);
+      case 'directory':
+        return this.#directory(entry);
+      case 'symlink':
+      case 'hardlink':
+        return this.#link(entry);
+      case 'other': {
+        const [rule, what] = whyRefused(entry.type);
+        return this.#findings.note(entry.path, rule, 'ARCHIVE_TYPE', what);
+      }
+      default:
+        return entry.kind satisfies never;
+    }
+  }
+
+  /** The clean path of an entry that has a place in the tree, or undefined if it is refused or left out. */
+  #place(entry: TarEntry, kind: 'file' | 'directory'): string | undefined {
+    const path = this.#checked(entry, kind);
+    if (path === undefined || path === '') {
+      return undefined;
+    }
+    const throughLink = parentsOf(path).find((parent) => this.#links.has(parent));
+    if (throughLink !== undefined) {
+      this.#findings.note(path, 38, 'ARCHIVE_TYPE', `it leads through the link "${throughLink}"`);
+      return undefined;
+    }
+    if (path === MARKER && kind === 'file') {
+      this.#warn(`${MARKER} of the archive is left out: the agent writes its own`);
+      return undefined;
+    }
+    // Patterns for files do not apply to directories, which hashing a tree walks into: the slash says what it is.
+    if (this.#context.ignore(kind === 'directory' ? `${path}/` : path)) {
+      this.#staged.skipped.push(path);
+      this.#warn(`${path} is left out: it is no part of a plugin`);
+      return undefined;
+    }
+    const clash = this.#claims.claim(path, kind, kind === 'directory' ? path : entry.path);
+    if (clash !== undefined) {
+      this.#findings.note(path, clash.rule, 'ARCHIVE_COLLISION', clash.what);
+      return undefined;
+    }
+    return path;
+  }
+
+  #checked({ path, prefix }: TarEntry, kind: 'file' | 'directory'): string | undefined {
+    const checked = checkPath(path, kind === 'directory', this.#context.policy.maxDepth);
+    if (checked.ok) {
+      return checked.path;
+    }
+    const climbs = prefix.split('/').includes('..');
+    for (const { rule, what } of checked.breaks) {
+      const said = rule <= 3 && climbs ? 11 : rule;
+      this.#findings.note(path, said, 'ARCHIVE_PATH', what);
+    }
+    return undefined;
+  }
+
+  #warn(text: string): void {
+    this.#staged.warnings.push(text);
+  }
+
+  #directory(entry: TarEntry): void {
+    const path = this.#place(entry, 'directory');
+    if (path !== undefined && this.#findings.none) {
+      this.#make(path, true);
+    }
+  }
+
+  /** Nobody but the agent may touch its slot: what has been put in its place may lead anywhere. */
+  #checkSlot(): void {
+    const stat = this.#context.disk.stat(this.#slot);
+    if (stat?.kind !== 'directory' || stat.ino !== this.#ino) {
+      throw new Fault('INTERNAL', `The staging directory ${this.#slot} was replaced meanwhile`, {
+        hint: "See who else writes below .staging: it is the agent's alone",
+      });
+    }
+  }
+
+  /** Where an entry is to be made. Without a path that cannot be led astray, the slot is looked at each time. */
+  #placeOf(path: string): string {
+    if (this.#base === undefined) this.#checkSlot();
+    return `${this.#base ?? this.#slot}/${path}`;
+  }
+
+  /** Makes a directory and those above it; one that no entry names costs as much as one that an entry names. */
+  #make(path: string, named: boolean): void {
+    if (path === '' || this.#made.has(path)) {
+      return;
+    }
+    this.#make(parentOf(path), false);
+    if (!named) this.#budget.entry();
+    this.#context.disk.mkdir(this.#placeOf(path), 0o755);
+    this.#made.add(path);
+    this.#staged.directories.push(path);
+  }
+
+  #link(entry: TarEntry): void {
+    const path = this.#place(entry, 'file');
+    if (path !== undefined || this.#refuseLinks) {
+      this.#links.add(path ?? entry.path, { target: entry.target, hard: entry.kind === 'hardlink' });
+    }
+    if (path !== undefined) {
+      this.#staged.skipped.push(path);
+      this.#warn(`${path} is left out: it is a link, and the agent makes none`);
+    }
+  }
+
+  #file(entry: TarEntry): void {
+    const path = this.#place(entry, 'file');
+    if (path === undefined || !this.#findings.none) {
+      return;
+    }
+    this.#make(parentOf(path), false);
+    const mode = modeOf(entry.mode);
+    const fd = this.#context.disk.create(this.#placeOf(path), mode === '755' ? 0o755 : 0o644);
+    this.#open = { path, fd, hash: createHash('sha256'), size: 0, mode };
+  }
+
+  #data(chunk: Buffer): void {
+    const open = this.#open;
+    if (open === undefined) {
+      return;
+    }
+    this.#budget.write(chunk.length);
+    open.hash.update(chunk);
+    open.size += chunk.length;
+    this.#context.disk.write(open.fd, chunk);
+  }
+
+  #close(): void {
+    const open = this.#open;
+    if (open === undefined) {
+      return;
+    }
+    if (this.#perFile) this.#context.disk.sync(open.fd);
+    this.#open = undefined;
+    this.#context.disk.close(open.fd);
+    const { path, size, mode } = open;
+    this.#staged.files.push({ path, size, mode, sha256: open.hash.digest('hex') });
+  }
+}
+
+const TYPES: Record<string, [rule: number, what: string]> = {
+  '3': [44, 'it is a character device'],
+  '4': [45, 'it is a block device'],
+  '6': [46, 'it is a FIFO'],
+  '7': [47, 'it is a contiguous file'],
+  S: [48, 'it is a sparse file: pack it without "--sparse"'],
+  M: [50, 'it goes on from another volume: pack one volume'],
+  V: [51, 'it is the label of a volume: pack it without "--label"'],
+  D: [52, 'it is the directory of an incremental backup: pack it without "--listed-incremental"'],
+};
+
+/** The number of the rule that a type breaks, and what to say of it. */
+export const whyRefused = (type: string): [rule: number, what: string] =>
+  TYPES[type] ?? [53, `its type (${JSON.stringify(type)}) is unknown`];

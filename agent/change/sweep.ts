@@ -1,0 +1,196 @@
+/** The house-keeping of one plugin, and of what belongs to none. The plugin's lock is the caller's to hold. */
+import { join } from 'node:path';
+import { toFault } from '../../shared/api/fault.ts';
+import { isLoadedDraft } from '../../shared/format/loaded.ts';
+import { isPluginName, parseSlotName, stampMillis } from '../../shared/format/name.ts';
+import { unsyncedNote } from '../../shared/format/unsynced.ts';
+import { putRecord, removeTree, syncDirectory } from '../disk/record.ts';
+import { collect, removeSnapshot, snapshotsOf } from '../store/snapshots.ts';
+import type { Durability, StoreContext } from '../store/context.ts';
+import { liveVersionOf, versionOfTree } from '../store/journal.ts';
+import { keptGeneration } from '../store/loaded.ts';
+import { installIdAt } from '../store/marker.ts';
+import { unfinishedPlugins } from '../store/staging.ts';
+import { syncTree } from '../store/tree.ts';
+import { unmarkLost } from '../store/unsynced.ts';
+import { stateOf, unsyncedOf } from '../store/records.ts';
+import { adoptTouched } from './adopt.ts';
+
+/** Finished operations are remembered for a day. */
+const REMEMBERED_MILLIS = 24 * 60 * 60 * 1000;
+
+/** A report that got no name in so long gets none: it is written in an instant. */
+const DRAFTED_MILLIS = 60 * 60 * 1000;
+
+/** What was done for one plugin; all by name of what is gone. */
+export type SweptPlugin = { snapshots: string[]; receipts: string[]; adopted: boolean };
+
+/** Everything that a name of a plugin stands on, live or kept, by name. */
+export function knownPlugins({ disk, layout }: StoreContext): string[] {
+  const live = disk.list(layout.root).map(({ name }) => name);
+  const kept = [layout.previous, layout.receipts]
+    .flatMap((directory) => disk.list(directory))
+    .flatMap(({ name }) => parseSlotName(name.replace(/\.json$/, ''))?.plugin ?? []);
+  return [...new Set([...live, ...kept])].filter(isPluginName).toSorted();
+}
+
+/**
+ * Removes snapshots beyond their number and their age and receipts that nothing names, and makes a full marker of an
+ * operator's `touch`. What fails is complained of, and the rest is done.
+ */
+export function sweepPlugin(context: StoreContext, plugin: string): SweptPlugin {
+  const attempt = <T>(doing: string, otherwise: T, run: () => T): T => {
+    try {
+      return run();
+    } catch (error) {
+      context.complain(toFault(error, `${doing} of "${plugin}"`));
+      return otherwise;
+    }
+  };
+  if (attempt('Looking for unfinished work', true, () => unfinishedPlugins(context).includes(plugin))) {
+    // What recovery could not finish may need every snapshot and receipt that there is.
+    return { adopted: false, snapshots: [], receipts: [] };
+  }
+  return {
+    adopted: attempt('Adopting the files', false, () => adoptTouched(context, plugin)),
+    snapshots: [
+      ...attempt('Removing snapshots', [], () => collect(context, plugin)),
+      ...attempt('Removing old snapshots', [], () => collectAged(context, plugin)),
+    ].map((stamp) => `${plugin}.${stamp}`),
+    receipts: attempt('Removing receipts', [], () => collectReceipts(context, plugin)),
+  };
+}
+
+/** Age counts from the displacement. A clock that is behind the newest stamp is wrong, and nothing goes by it. */
+function collectAged(context: StoreContext, plugin: string): string[] {
+  const now = context.now();
+  const stamps = snapshotsOf(context, plugin);
+  const live = liveVersionOf(context, plugin)?.installId;
+  const newest = Math.max(0, ...[...stamps, live ?? ''].map(stampMillis).filter((at) => !Number.isNaN(at)));
+  if (now < newest) {
+    return [];
+  }
+  return stamps
+    .filter((stamp) => now - stampMillis(stamp) > context.policy.keepMillis)
+    .filter((stamp) => removeSnapshot(context, plugin, stamp));
+}
+
+/** A receipt is of use while live, a snapshot, the runtime or something in staging names its version. */
+function collectReceipts(context: StoreContext, plugin: string): string[] {
+  const { disk, layout } = context;
+  const staged = disk
+    .list(layout.staging)
+    .flatMap(({ name }) => parseSlotName(name.replace(/\.(?:json|trash|old)$/, '')) ?? [])
+    .filter((slot) => slot.plugin === plugin);
+  const named = new Set<string | null | undefined>([
+    liveVersionOf(context, plugin)?.installId,
+    keptGeneration(context, plugin),
+    ...snapshotsOf(context, plugin).map(
+      (stamp) => versionOfTree(context, layout.snapshot(plugin, stamp))?.installId,
+    ),
+    ...staged.flatMap(({ stamp }) => [stamp, installIdAt(context, layout.slot(plugin, stamp))]),
+  ]);
+  const orphans = disk
+    .list(layout.receipts)
+    .map(({ name }) => name)
+    .filter((name) => {
+      const receipt = name.endsWith('.json') ? parseSlotName(name.slice(0, -'.json'.length)) : undefined;
+      return receipt?.plugin === plugin && !named.has(receipt.stamp);
+    });
+  for (const name of orphans) {
+    removeTree(disk, join(layout.receipts, name));
+  }
+  return orphans;
+}
+
+/**
+ * Reports of what is loaded that got no name, for their writer was killed or still writes. None where nobody may look: the
+ * directory is the runtime's, and they are in nobody's way.
+ */
+export function draftsIn({ disk, layout }: Pick<StoreContext, 'disk' | 'layout'>): string[] {
+  try {
+    return disk
+      .list(layout.loaded)
+      .filter(({ name, kind }) => kind === 'file' && isLoadedDraft(name))
+      .map(({ name }) => join(layout.loaded, name));
+  } catch {
+    return [];
+  }
+}
+
+/** Removes those that nobody writes any more; nothing else in that directory is the agent's to remove. */
+export function sweepDrafts(context: StoreContext): void {
+  const { disk, now } = context;
+  for (const path of draftsIn(context)) {
+    try {
+      const stat = disk.stat(path);
+      if (stat?.kind === 'file' && now() - stat.mtimeMs > DRAFTED_MILLIS) {
+        disk.unlink(path);
+      }
+    } catch {
+      // The next sweep tries again.
+    }
+  }
+}
+
+/** The moment before which finished operations are forgotten. */
+export const forgetBefore = (context: StoreContext): number => context.now() - REMEMBERED_MILLIS;
+
+/**
+ * Before anything else is done at a start: compares what may have been lost, then notes durably how this agent writes. The
+ * note of the boot before stays as long as there is a plugin that could not be compared; one that an operation has left
+ * half-way is recovery's to compare, for only its marker says which of its trees is the new one.
+ *
+ * @param ground with a disk that syncs.
+ * @returns the plugins that are not as they were installed; they have lost their marker, so that the gate refuses them.
+ * @throws what the disk throws.
+ */
+export function settleUnsynced(context: StoreContext, durability: Durability): string[] {
+  const note = unsyncedOf(context);
+  const { lost, open } = note === 'elsewhere' ? compareAll(context) : { lost: [], open: false };
+  const { disk, layout } = context;
+  if (open) {
+    return lost;
+  }
+  if (durability === 'none') {
+    writeNote(context);
+  } else if (note !== 'none') {
+    // What was written without syncs is made durable now, so that it can be relied on from here on.
+    syncTree(context, layout.root);
+    removeTree(disk, layout.unsynced);
+    syncDirectory(disk, layout.root);
+  }
+  return lost;
+}
+
+/**
+ * Notes durably that what is written from now on may be lost with this boot of the machine. A note of another boot stays:
+ * it says more, until {@link settleVolatile} has compared what it speaks of.
+ */
+export function noteUnsynced(context: StoreContext): void {
+  if (unsyncedOf(context) === 'none') {
+    writeNote(context);
+  }
+}
+
+const writeNote = ({ disk, layout, owner }: StoreContext): void =>
+  putRecord(disk, layout.staging, '', layout.unsynced, unsyncedNote(owner.bootId));
+
+/** @returns what has lost its marker or could not be compared, and whether there is something left to compare. */
+function compareAll(context: StoreContext): { lost: string[]; open: boolean } {
+  const unfinished = unfinishedPlugins(context);
+  // One that is held waits for an operator, and nobody may wait for that.
+  let open = unfinished.some((plugin) => stateOf(context, plugin)?.held === undefined);
+  const lost = knownPlugins(context)
+    .filter((plugin) => !unfinished.includes(plugin))
+    .filter((plugin) => {
+      try {
+        return unmarkLost(context, plugin);
+      } catch (error) {
+        context.complain(toFault(error, `Comparing "${plugin}" with its receipt`));
+        open = true;
+        return true;
+      }
+    });
+  return { lost, open };
+}

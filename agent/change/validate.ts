@@ -1,0 +1,196 @@
+/** The third step: is what was staged the plugin that was asked for? Looks at the slot only. */
+import { Fault } from '../../shared/api/fault.ts';
+import { ASIDE, MARKER, RESERVED } from '../../shared/format/layout.ts';
+import {
+  MANIFEST_FILES,
+  MANIFEST_MAX_BYTES,
+  type Manifest,
+  type ManifestFile,
+  readManifest,
+  runtimeName,
+  skillWarnings,
+  supportsRuntime,
+} from '../../shared/format/manifest.ts';
+import type { BeginParams } from '../../shared/api/methods.ts';
+import { type FileEntry, treeDigest } from '../../shared/format/tree.ts';
+import { readText } from '../disk/record.ts';
+import { parentsOf } from '../archive/path-rules.ts';
+import { Violations } from '../archive/violations.ts';
+import type { StoreContext } from '../store/context.ts';
+import type { Validated } from '../store/journal.ts';
+import type { Staged } from './stage.ts';
+
+/** @throws Fault ARCHIVE_PATH, MANIFEST_*, RUNTIME_UNSUPPORTED, DIGEST_MISMATCH */
+export function validate(
+  context: StoreContext,
+  slot: string,
+  staged: Staged,
+  params: BeginParams,
+): Validated {
+  const top = findTop(staged);
+  const lifted = staged.files.map((file) => ({ ...file, path: below(top, file.path) }));
+  const files = lifted.filter(({ path }) => path !== MARKER);
+  const directories = staged.directories
+    .filter((path) => !`${top}/`.startsWith(`${path}/`))
+    .map((path) => below(top, path));
+  checkReserved([...files.map(({ path }) => path), ...directories]);
+  if (top !== '') {
+    liftTop(context, slot, top);
+  }
+  const warnings = [...staged.warnings, ...checkSkills(context, slot, files)];
+  if (files.length < lifted.length) {
+    warnings.push(`${MARKER} of the archive is left out: the agent writes its own`);
+  }
+  const manifest = checkManifest(context, slot, files, params);
+  const tree = treeDigest(files);
+  if (params.tree !== undefined && params.tree !== tree) {
+    throw new Fault(
+      'DIGEST_MISMATCH',
+      `The files have the tree digest ${tree}, declared was ${params.tree}`,
+      {
+        hint: 'Declare the digest of the tree that is in the bundle, or none',
+      },
+    );
+  }
+  const bytes = files.reduce((sum, file) => sum + file.size, 0);
+  return { files, directories, bytes, tree, manifest, skipped: staged.skipped, warnings };
+}
+
+/** How many directories may stand around the plugin: `package/`, `plugins/<name>/`. */
+const TOP_LEVELS = 2;
+
+const prefix = (top: string): string => (top === '' ? '' : `${top}/`);
+const below = (top: string, path: string): string => path.slice(prefix(top).length);
+const isManifest = (path: string): boolean => MANIFEST_FILES.some((file) => file === path);
+
+/**
+ * Finds the directory that holds the manifest: the root, or, as in what `npm pack` and `git archive` make, the only
+ * directory of the root, or the only one in that.
+ *
+ * @returns its path, '' for the root; also '' where there is no such directory.
+ */
+function findTop({ files, directories }: Staged): string {
+  let top = '';
+  for (let level = 0; level <= TOP_LEVELS; level += 1) {
+    const inside = [...files.map(({ path }) => path), ...directories.map((path) => `${path}/`)]
+      .filter((path) => path.startsWith(prefix(top)))
+      .map((path) => below(top, path))
+      .filter((path) => path !== '');
+    if (inside.some(isManifest)) {
+      return top;
+    }
+    const [only, ...others] = new Set(inside.map((path) => path.slice(0, path.indexOf('/') + 1)));
+    // A file beside it has '' here, and so makes a second one.
+    if (only === undefined || only === '' || others.length > 0) {
+      return '';
+    }
+    top = `${prefix(top)}${only.slice(0, -1)}`;
+  }
+  return '';
+}
+
+/** Moves what is in the top directory up into the slot, so that the slot itself is the plugin. */
+function liftTop({ disk }: StoreContext, slot: string, top: string): void {
+  // A child may have the name of its parent, so the parent is put aside first; no archive can hold that name.
+  const aside = `${slot}/${ASIDE}`;
+  disk.rename(`${slot}/${top}`, aside);
+  for (const empty of parentsOf(top)) {
+    disk.rmdir(`${slot}/${empty}`);
+  }
+  for (const { name } of disk.list(aside)) {
+    if (name === MARKER) {
+      disk.unlink(`${aside}/${name}`);
+    } else {
+      disk.rename(`${aside}/${name}`, `${slot}/${name}`);
+    }
+  }
+  disk.rmdir(aside);
+}
+
+/** The reserved names once more, now that the plugin's own root is known (rule 23). */
+function checkReserved(paths: string[]): void {
+  const findings = new Violations();
+  for (const name of new Set(paths.map((path) => path.split('/')[0] ?? ''))) {
+    // A marker in other letters, or a directory of its name: the agent's own marker goes there.
+    if (RESERVED.has(name.toLowerCase()) || name.toLowerCase() === MARKER) {
+      findings.note(name, 23, 'ARCHIVE_PATH', 'its first name belongs to Airlock');
+    }
+  }
+  if (!findings.none) {
+    throw findings.fault();
+  }
+}
+
+function checkManifest(
+  context: StoreContext,
+  slot: string,
+  files: FileEntry[],
+  { plugin, pin }: BeginParams,
+): Manifest | undefined {
+  const file = MANIFEST_FILES.find((candidate) => files.some(({ path }) => path === candidate));
+  const sha256 = files.find(({ path }) => path === file)?.sha256;
+  if (file === undefined) {
+    if (context.policy.manifest === 'optional' && pin === undefined) {
+      return undefined;
+    }
+    throw new Fault('MANIFEST_MISSING', `The plugin "${plugin}" has no manifest`, {
+      hint: `Add a ${MANIFEST_FILES.join(', a ')} at the root of the plugin`,
+      violations: [{ path: '', rule: 24, code: 'MANIFEST_MISSING', what: 'no manifest at the top' }],
+    });
+  }
+  if (pin !== undefined && pin !== `sha256:${sha256 ?? ''}`) {
+    throw new Fault('MANIFEST_MISMATCH', `${file} is not the one that was pinned (${pin})`, {
+      hint: 'Pin the digest of the manifest in the bundle, or send the bundle that was pinned',
+    });
+  }
+  const read = readManifest(file, textOf(context, slot, file));
+  if (!read.ok) {
+    throw new Fault('MANIFEST_INVALID', `${file} cannot be understood: ${read.why}`, {
+      hint: 'Correct the manifest and pack the plugin again',
+    });
+  }
+  if (read.manifest.name !== plugin) {
+    throw new Fault(
+      'MANIFEST_MISMATCH',
+      `${file} names the plugin "${read.manifest.name}", asked for was "${plugin}"`,
+      {
+        hint: `Install it as "${read.manifest.name}", or correct the name in the manifest`,
+        violations: [
+          { path: file, rule: 24, code: 'MANIFEST_MISMATCH', what: `it names "${read.manifest.name}"` },
+        ],
+      },
+    );
+  }
+  if (!supportsRuntime(read.manifest, context.policy.runtime)) {
+    const runs = read.manifest.runtimes.join(', ');
+    const here = runtimeName(context.policy.runtime ?? '');
+    throw new Fault(
+      'RUNTIME_UNSUPPORTED',
+      `The plugin "${plugin}" runs on ${runs}, this workspace on ${here}`,
+      {
+        hint: 'Install a version of the plugin that lists this runtime',
+      },
+    );
+  }
+  return read.manifest;
+}
+
+function textOf({ disk }: StoreContext, slot: string, file: ManifestFile): string {
+  const reading = readText(disk, `${slot}/${file}`, MANIFEST_MAX_BYTES);
+  if (reading.kind === 'text') {
+    return reading.text;
+  }
+  const why = reading.kind === 'unreadable' ? reading.why : 'it is gone';
+  throw new Fault('MANIFEST_INVALID', `${file} cannot be read back: ${why}`);
+}
+
+function checkSkills({ disk }: StoreContext, slot: string, files: FileEntry[]): string[] {
+  return files
+    .filter(({ path }) => /^skills\/[^/]+\/SKILL\.md$/.test(path))
+    .flatMap(({ path }) => {
+      const reading = readText(disk, `${slot}/${path}`, MANIFEST_MAX_BYTES);
+      return reading.kind === 'text'
+        ? skillWarnings(path, reading.text)
+        : [`${path}: it cannot be read back`];
+    });
+}

@@ -1,0 +1,185 @@
+/**
+ * Boot-install: bundles that lie in a directory of the image are installed when a workspace starts. What was installed last
+ * is remembered, so that it neither takes back what the platform has updated nor brings back what was uninstalled.
+ */
+import { randomUUID } from 'node:crypto';
+import { readFile, readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { createReadStream } from 'node:fs';
+
+import * as z from 'zod';
+
+import { type Bundle, openBundle } from '../../client/bundle.ts';
+import { type FaultData, Fault, toFault } from '../../shared/api/fault.ts';
+import { type Layout, layoutOf } from '../../shared/format/layout.ts';
+import { digestSchema } from '../../shared/format/name.ts';
+import { nodeDisk } from '../disk/node-disk.ts';
+import { putRecord } from '../disk/record.ts';
+import type { Uploads } from './uploads.ts';
+import type { Service } from './service.ts';
+
+/** What became of one bundle. `kept`: it was installed before, or something else is live that boot-install leaves alone. */
+export type Booted = {
+  file: string;
+  plugin: string | undefined;
+  status: 'installed' | 'present' | 'kept' | 'failed';
+  detail?: string;
+  error?: FaultData;
+};
+
+const recordSchema = z.object({ version: z.literal(1), bundle: digestSchema });
+
+/** Who stands in markers and logs. */
+const BY = 'boot';
+
+/**
+ * Installs what is new among the bundles (`*.tgz`, `*.tar.gz`) of a directory, one after another by name. Each stands for
+ * itself: one that fails keeps no other back.
+ *
+ * @throws Fault INVALID_PARAMS if the directory cannot be read.
+ */
+export async function bootInstall(
+  service: Pick<Service, 'operations' | 'hold'>,
+  root: string,
+  directory: string,
+): Promise<Booted[]> {
+  const files = await bundlesIn(directory);
+  const layout = layoutOf(root);
+  const seen = new Map<string, string>();
+  const results: Booted[] = [];
+  for (const file of files) {
+    let bundle: Bundle | undefined;
+    try {
+      bundle = await openBundle(file);
+      const before = seen.get(bundle.plugin);
+      if (before !== undefined) {
+        throw new Fault('CONFLICT', `"${basename(before)}" holds "${bundle.plugin}" too`, {
+          hint: 'Leave one bundle of each plugin in the directory',
+        });
+      }
+      seen.set(bundle.plugin, file);
+      results.push(await bootOne(service, layout, bundle));
+    } catch (error) {
+      const fault = toFault(error, `Installing "${file}"`);
+      results.push({
+        file,
+        plugin: bundle?.plugin,
+        status: 'failed',
+        detail: fault.message,
+        error: fault.toData(),
+      });
+    }
+  }
+  return results;
+}
+
+async function bundlesIn(directory: string): Promise<string[]> {
+  try {
+    const names = await readdir(directory);
+    return names
+      .filter((name) => /\.(?:tgz|tar\.gz)$/.test(name))
+      .toSorted()
+      .map((name) => join(directory, name));
+  } catch (error) {
+    throw new Fault(
+      'INVALID_PARAMS',
+      `The directory of bundles cannot be read: ${(error as Error).message}`,
+      {
+        cause: error,
+        hint: 'Name a directory that holds bundles (*.tgz)',
+      },
+    );
+  }
+}
+
+async function bootOne(
+  service: Pick<Service, 'operations' | 'hold'>,
+  layout: Layout,
+  bundle: Bundle,
+): Promise<Booted> {
+  const { plugin, file } = bundle;
+  const digest = `sha256:${bundle.sha256}`;
+  const release = await service.hold(plugin);
+  try {
+    const last = await lastOf(layout, plugin);
+    if (last === digest) {
+      return { file, plugin, status: 'kept', detail: 'it was installed at an earlier start' };
+    }
+    if (last === undefined && nodeDisk.stat(layout.live(plugin)) !== undefined) {
+      remember(layout, plugin, digest);
+      return { file, plugin, status: 'kept', detail: 'another version is live already' };
+    }
+    const { status, installId } = await feed(service.operations, bundle);
+    remember(layout, plugin, digest);
+    return { file, plugin, status: status === 'present' ? 'present' : 'installed', detail: installId };
+  } finally {
+    release();
+  }
+}
+
+async function lastOf(layout: Layout, plugin: string): Promise<string | undefined> {
+  try {
+    return recordSchema.parse(JSON.parse(await readFile(layout.bootOf(plugin), 'utf8'))).bundle;
+  } catch {
+    return undefined;
+  }
+}
+
+const remember = (layout: Layout, plugin: string, bundle: string): void =>
+  putRecord(nodeDisk, layout.staging, plugin, layout.bootOf(plugin), { version: 1, bundle });
+
+/** An upload whose sender is this process: it goes on as far as it is granted. */
+async function feed(operations: Uploads, bundle: Bundle): Promise<{ status: string; installId: string }> {
+  const { plugin, file, size, sha256 } = bundle;
+  const operationId = `boot-${randomUUID()}`;
+  const credit = new Credit();
+  let accept: (offset: number, data: Uint8Array, fin: boolean) => void = () => undefined;
+  const begun = await operations.begin(
+    { operationId, plugin, bundle: { size, sha256 }, source: basename(file) },
+    BY,
+    (upload) => {
+      accept = (offset, data, fin) => upload.accept(offset, data, fin);
+      return { stream: 0, grant: (_, limit) => credit.grant(limit), drop: () => credit.drop() };
+    },
+  );
+  if (begun.status !== 'open') {
+    return begun;
+  }
+  credit.grant(begun.limit);
+  let sent = 0;
+  for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {
+    if (!(await credit.upTo(sent + chunk.length))) {
+      break;
+    }
+    accept(sent, chunk, sent + chunk.length === size);
+    sent += chunk.length;
+  }
+  return operations.commit(operationId);
+}
+
+/** How far the upload may send; it ends where the upload has failed, whose commit says why. */
+class Credit {
+  #limit = 0;
+  #dropped = false;
+  #wake: () => void = () => undefined;
+
+  grant(limit: number): void {
+    this.#limit = limit;
+    this.#wake();
+  }
+
+  drop(): void {
+    this.#dropped = true;
+    this.#wake();
+  }
+
+  /** Waits until so much may be sent. @returns false if nothing more is wanted. */
+  async upTo(offset: number): Promise<boolean> {
+    while (offset > this.#limit && !this.#dropped) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    return !this.#dropped;
+  }
+}

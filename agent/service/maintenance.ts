@@ -1,0 +1,119 @@
+/** House-keeping over all plugins: each on its own, under its lock; one that is being worked on is left alone. */
+import { truncate } from '../../shared/truncate.ts';
+import { type FaultData, toFault } from '../../shared/api/fault.ts';
+import type { Recovered, RecoveryResult, Swept } from '../../shared/api/maintenance.ts';
+import { diskFault } from '../disk/disk-fault.ts';
+import type { Ask } from '../worker/client.ts';
+import type { PluginLocks } from './plugin-locks.ts';
+
+type Failed = { plugin: string; error: FaultData };
+
+/** What there is to look after, by a look at names alone: where there is nothing, no thread is started. */
+export type Stock = {
+  /** The plugins that a crash has left half-way. */
+  unfinished(): string[];
+  /** The plugins of which there is anything. */
+  known(): string[];
+  /** How many answers are remembered. */
+  answers(): number;
+  /** How many reports of what is loaded got no name. */
+  drafts(): number;
+};
+
+export class Maintenance {
+  readonly #ask: Ask;
+  readonly #pluginLocks: Pick<PluginLocks, 'tryHold'>;
+  readonly #stock: Stock;
+
+  constructor(ask: Ask, pluginLocks: Pick<PluginLocks, 'tryHold'>, stock: Stock) {
+    this.#ask = ask;
+    this.#stock = stock;
+    this.#pluginLocks = pluginLocks;
+  }
+
+  /**
+   * Finishes or undoes what a crash has left half-way.
+   *
+   * @param plugin undefined for every plugin of which there is something.
+   */
+  async recover(plugin?: string): Promise<RecoveryResult> {
+    const names = plugin === undefined ? look(() => this.#stock.unfinished()) : [plugin];
+    const recovered: Recovered[] = [];
+    const { busy, failed } = await this.#each(names, async (name) => {
+      recovered.push(...(await this.#recoverOne(name)));
+    });
+    return { recovered: truncate(recovered), busy: truncate(busy), failed: truncate(failed) };
+  }
+
+  /** Removes what is no longer needed and puts right what may be. */
+  async sweep(): Promise<Swept> {
+    const unfinished = new Set(look(() => this.#stock.unfinished()));
+    const names = [...new Set([...unfinished, ...look(() => this.#stock.known())])].toSorted();
+    const recovered: Recovered[] = [];
+    const snapshots: string[] = [];
+    const receipts: string[] = [];
+    const adopted: string[] = [];
+    const { busy, failed } = await this.#each(names, async (name) => {
+      if (unfinished.has(name)) {
+        recovered.push(...(await this.#recoverOne(name)));
+      }
+      const { swept } = await this.#ask({ kind: 'sweep', plugin: name }, 'swept').answer;
+      snapshots.push(...swept.snapshots);
+      receipts.push(...swept.receipts);
+      adopted.push(...(swept.adopted ? [name] : []));
+    });
+    const operations =
+      look(() => this.#stock.answers() + this.#stock.drafts()) === 0 ? 0 : await this.#forget();
+    return {
+      recovered: truncate(recovered),
+      snapshots: truncate(snapshots),
+      receipts: truncate(receipts),
+      adopted: truncate(adopted),
+      operations,
+      busy: truncate(busy),
+      failed: truncate(failed),
+    };
+  }
+
+  async #forget(): Promise<number> {
+    return (await this.#ask({ kind: 'forget' }, 'forgotten').answer).operations;
+  }
+
+  async #recoverOne(plugin: string): Promise<Recovered[]> {
+    return (await this.#ask({ kind: 'recover', plugin }, 'recovered').answer).recovered;
+  }
+
+  async #each(
+    names: readonly string[],
+    work: (name: string) => Promise<void>,
+  ): Promise<{ busy: string[]; failed: Failed[] }> {
+    const busy: string[] = [];
+    const failed: Failed[] = [];
+    for (const name of names) {
+      try {
+        const release = await this.#pluginLocks.tryHold(name);
+        if (release === undefined) {
+          busy.push(name);
+          continue;
+        }
+        try {
+          await work(name);
+        } finally {
+          release();
+        }
+      } catch (error) {
+        failed.push({ plugin: name, error: toFault(error, `Keeping house for "${name}"`).toData() });
+      }
+    }
+    return { busy, failed };
+  }
+}
+
+/** @throws Fault INTERNAL, if the root cannot be looked at. */
+function look<T>(run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    throw diskFault(error, 'Looking through the root');
+  }
+}

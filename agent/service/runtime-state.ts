@@ -1,0 +1,158 @@
+/** What counts as loaded: which versions were live when a restart began, and the notes about it, each in its plugin's lane. */
+import type { EventBody } from '../../shared/api/events.ts';
+import { truncate } from '../../shared/truncate.ts';
+import { Fault } from '../../shared/api/fault.ts';
+import type { Restarted, RestartedParams } from '../../shared/api/loading.ts';
+import type { LiveVersion } from '../change/runtime-reports.ts';
+import type { Ask } from '../worker/client.ts';
+import type { Clock } from '../../shared/clock.ts';
+import type { PluginLocks } from './plugin-locks.ts';
+import type { Lanes } from '../../shared/lanes.ts';
+
+/** The moment at which a restart began (milliseconds since the epoch), and what was live then. */
+export type Began = { at: number; versions: LiveVersion[] };
+
+/** Swaps that are remembered; of older ones the receipt says when they were made. */
+const SWAPS_MAX = 1000;
+/** How far (milliseconds) another's clock may be ahead. */
+const AHEAD_MILLIS = 60_000;
+
+export class Loads {
+  readonly #ask: Ask;
+  readonly #pluginLocks: Pick<PluginLocks, 'hold' | 'tryHold'>;
+  readonly #lanes: Lanes;
+  readonly #clock: Clock;
+  readonly #restartRuns: Int32Array | undefined;
+  readonly #swaps = new Map<string, number>();
+  /** What was promised before this moment (milliseconds since the epoch) is still to be made up for. */
+  #promised: { plugins: string[]; before: number } = { plugins: [], before: 0 };
+
+  /** @param restartRuns where all threads see that a restart of the agent's own runs; undefined: it makes none. */
+  constructor(
+    ask: Ask,
+    pluginLocks: Pick<PluginLocks, 'hold' | 'tryHold'>,
+    lanes: Lanes,
+    clock: Clock,
+    restartRuns?: Int32Array,
+  ) {
+    this.#ask = ask;
+    this.#pluginLocks = pluginLocks;
+    this.#lanes = lanes;
+    this.#clock = clock;
+    this.#restartRuns = restartRuns;
+  }
+
+  /** Remembers when versions become live: a receipt is written some time before. */
+  heard({ type, data }: EventBody): void {
+    if (type !== 'install.swapped' && type !== 'install.rolled-back') {
+      return;
+    }
+    this.#swaps.set(data.installId, this.#clock.now());
+    const [oldest] = this.#swaps.keys();
+    if (this.#swaps.size > SWAPS_MAX && oldest !== undefined) {
+      this.#swaps.delete(oldest);
+    }
+  }
+
+  /** What is live now, or was at a moment. */
+  async begin(at = this.#clock.now()): Promise<Began> {
+    const swaps = Object.fromEntries(this.#swaps);
+    const { versions } = await this.#ask({ kind: 'live', at, swaps }, 'live-versions').answer;
+    return { at, versions };
+  }
+
+  /**
+   * Takes what was live when a restart began for loaded. Every plugin is tried.
+   *
+   * @param cause what is told with it.
+   * @throws Fault the first one.
+   */
+  async loaded({ at, versions }: Began, cause: string): Promise<void> {
+    const faults: unknown[] = [];
+    for (const version of versions) {
+      try {
+        const release = await this.#pluginLocks.hold(version.plugin);
+        try {
+          await this.#lanes.run(version.plugin, async () => {
+            const { answer, over } = this.#ask({ kind: 'loaded', version, began: at, cause }, 'noted');
+            await answer;
+            await over;
+          });
+        } finally {
+          release();
+        }
+      } catch (error) {
+        faults.push(error);
+      }
+    }
+    if (faults.length > 0) {
+      throw faults[0];
+    }
+  }
+
+  /** Plugins that wait for a restart. */
+  async pending(): Promise<string[]> {
+    return (await this.#ask({ kind: 'pending' }, 'names').answer).plugins;
+  }
+
+  /** Whether a restart was promised that never ended well: it is to be made up for. */
+  async promised(): Promise<boolean> {
+    const before = this.#clock.now();
+    const { plugins } = await this.#ask({ kind: 'promised' }, 'names').answer;
+    this.#promised = { plugins, before };
+    return plugins.length > 0;
+  }
+
+  /**
+   * A restart is about to begin, which may load whatever waits. If it makes up for what was {@link promised}, that is promised
+   * no more: a command that ends the agent as well would else run at each of its starts. What comes until {@link ended} may be
+   * loaded as well.
+   */
+  async takeUp(): Promise<void> {
+    this.#mark(1);
+    const promised = new Set(this.#promised.plugins.splice(0));
+    for (const plugin of await this.pending()) {
+      const before = promised.has(plugin) ? this.#promised.before : 0;
+      const release = await this.#pluginLocks.tryHold(plugin);
+      if (release !== undefined) {
+        await this.#lanes
+          .run(plugin, () => this.#ask({ kind: 'restart-begins', plugin, before }, 'noted').answer)
+          .finally(release);
+      }
+    }
+  }
+
+  /** The restart that was taken up is over, and what it has loaded is noted. */
+  ended(): void {
+    this.#mark(0);
+  }
+
+  #mark(runs: 0 | 1): void {
+    if (this.#restartRuns !== undefined) {
+      Atomics.store(this.#restartRuns, 0, runs);
+    }
+  }
+
+  /** @throws Fault INVALID_PARAMS, CONFLICT, LOCKED, READ_ONLY, NO_SPACE */
+  async restarted(params: RestartedParams): Promise<Restarted> {
+    const known = await this.#ask({ kind: 'restart-asked', params }, 'restart-known').answer;
+    if (known.answer !== undefined) {
+      return known.answer;
+    }
+    const at = params.at === undefined ? undefined : Date.parse(params.at);
+    if (at !== undefined && at > this.#clock.now() + AHEAD_MILLIS) {
+      throw new Fault(
+        'INVALID_PARAMS',
+        `The restart is said to have begun at ${params.at}, which is to come`,
+        {
+          hint: "Give the moment by the agent's clock, or leave it out",
+        },
+      );
+    }
+    const began = await this.begin(at);
+    await this.loaded(began, params.operationId);
+    const answer: Restarted = { loaded: truncate(began.versions), pending: truncate(await this.pending()) };
+    await this.#ask({ kind: 'restart-answered', params, answer }, 'noted').answer;
+    return answer;
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * Everything that works on a root, without a socket: what the agent serves, and what a command does by itself where there
+ * is no agent to ask, under the same locks.
+ */
+import type { EventBody } from '../../shared/api/events.ts';
+import { Fault, toFault } from '../../shared/api/fault.ts';
+import { layoutOf } from '../../shared/format/layout.ts';
+import { createIgnore } from '../../shared/format/tree.ts';
+import type { WorkConfig } from '../config.ts';
+import { diskFault } from '../disk/disk-fault.ts';
+import { processIdentity } from '../disk/identity.ts';
+import type { Release } from '../disk/lock-record.ts';
+import { type Locks, createLocks } from '../disk/lock.ts';
+import { nodeDisk } from '../disk/node-disk.ts';
+import type { StoreContext } from '../store/context.ts';
+import { prepareRoot } from '../store/prepare.ts';
+import { type RootProbe, probeRoot } from '../store/probe.ts';
+import { draftsIn, knownPlugins, noteUnsynced, settleUnsynced } from '../change/sweep.ts';
+import { removeLitter, unfinishedPlugins } from '../store/staging.ts';
+import { askPool } from '../worker/client.ts';
+import { Maintenance } from './maintenance.ts';
+import { Changes } from './changes.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { PluginLocks } from './plugin-locks.ts';
+import { Lanes } from '../../shared/lanes.ts';
+import { Loads } from './runtime-state.ts';
+import { Queries } from './queries.ts';
+import { Uploads } from './uploads.ts';
+import { Pool } from '../worker/pool.ts';
+import { FairPool } from '../worker/fair-pool.ts';
+import { ENGINE, type EngineData } from '../worker/messages.ts';
+
+/** Most installs at once; more wait for their turn. */
+const INSTALL_THREADS = 8;
+/** Threads for everything else, apart, so that stalled uploads never keep a list waiting. */
+const TASK_THREADS = 2;
+const IDLE_MILLIS = 15_000;
+/** The lock of who serves the root: no plugin has such a name. */
+const AGENT_LOCK = '.agent';
+
+export type Service = {
+  locks: Locks;
+  /** What the root can do: tried out by who serves it, taken from the system by others. */
+  ability(): RootProbe;
+  /**
+   * Takes the right to serve the root: one agent does, for a second one would serve what the first changes under it. Then
+   * tries out what the root can do, and looks what a restart of the machine has damaged because nothing was synced.
+   *
+   * @returns undefined if somebody serves it already.
+   */
+  serve(): { damaged: string[]; release: Release } | undefined;
+  /** Who serves the root, in words. */
+  server(): string | undefined;
+  queries: Queries;
+  loads: Loads;
+  maintenance: Maintenance;
+  changes: Changes;
+  operations: Uploads;
+  /** Takes the right to work on a plugin; see {@link Holds.hold}. */
+  hold(plugin: string): Promise<Release>;
+  /** Runs a task after all that is being done to a plugin, and before what is done to it later. */
+  turn(plugin: string, task: () => Promise<void>): Promise<void>;
+  /** Starts a thread ahead of the first install. */
+  warm(): void;
+  /** Gives up what is not sealed, and waits for the rest. */
+  drain(): Promise<void>;
+  close(): Promise<void>;
+};
+
+/**
+ * A full disk keeps no agent from starting, for it takes one to remove something; nor does a read-only one, whose plugins
+ * can still be listed and verified.
+ */
+function tryOut(context: StoreContext, believed: RootProbe): RootProbe {
+  try {
+    removeLitter(context, '');
+    return probeRoot(context.disk, context.layout);
+  } catch (error) {
+    const fault = diskFault(error, 'Trying out the root');
+    if (fault.code !== 'NO_SPACE' && fault.code !== 'READ_ONLY') {
+      throw fault;
+    }
+    context.complain(fault);
+    return believed;
+  }
+}
+
+type Around = {
+  /** The module that runs as engine thread. */
+  workerFile: URL;
+  clock: Clock;
+  tell: (event: EventBody) => void;
+  complain: (fault: Fault, stack: string | undefined) => void;
+};
+
+/**
+ * Makes ready to work on a root: prepares and probes it.
+ *
+ * @throws Fault READ_ONLY, NO_SPACE, INTERNAL if the root cannot be used.
+ */
+export function openService(config: WorkConfig, { workerFile, clock, tell, complain }: Around): Service {
+  const layout = layoutOf(config.root, config.loadedDir);
+  const owner = processIdentity();
+  prepareRoot(nodeDisk, layout);
+  let ability: RootProbe = {
+    exchange: nodeDisk.exchange !== undefined,
+    syncAll: nodeDisk.canSyncAll(layout.staging),
+  };
+  const context: StoreContext = {
+    disk: nodeDisk,
+    layout,
+    policy: config.policy,
+    ignore: createIgnore(config.policy.ignore),
+    now: () => clock.now(),
+    owner,
+    tell,
+    complain: (fault) => complain(fault, fault.stack),
+    restartRuns: undefined,
+  };
+  const locks = createLocks(layout.locks, owner);
+  const { root, loadedDir, policy, durability } = config;
+  // A note of another boot stays until who serves the root has compared what that boot has left.
+  if (durability === 'none') {
+    noteUnsynced(context);
+  }
+  const restartRuns = policy.restarts === 'command' ? new Int32Array(new SharedArrayBuffer(4)) : undefined;
+  const data: EngineData = { kind: ENGINE, root, loadedDir, policy, durability, owner, restartRuns };
+  const makePool = (max: number): Pool => new Pool({ file: workerFile, data, max, idleMillis: IDLE_MILLIS });
+  const installs = makePool(INSTALL_THREADS);
+  const tasks = makePool(TASK_THREADS);
+  const hear = (event: EventBody): void => {
+    loads.heard(event);
+    tell(event);
+  };
+  const ask = askPool(tasks, { tell: hear, complain });
+  const queries = new Queries(ask, context.ignore);
+  const recover = async (plugin: string): Promise<void> => {
+    try {
+      if (unfinishedPlugins(context).includes(plugin)) {
+        await ask({ kind: 'recover', plugin }, 'recovered').answer;
+      }
+    } catch (error) {
+      complain(toFault(error, `Recovering "${plugin}"`), undefined);
+    }
+  };
+  const pluginLocks = new PluginLocks({ locks, clock, wait: config.patience.lock, recover });
+  const lanes = new Lanes();
+  const changes = new Changes(ask, pluginLocks, lanes);
+  const loads = new Loads(ask, pluginLocks, lanes, clock, restartRuns);
+  const dependencies = {
+    pool: new FairPool(installs, clock),
+    lanes,
+    pluginLocks,
+    clock,
+    patience: config.patience,
+    tell: hear,
+    complain,
+  };
+  const operations = new Uploads(dependencies, queries);
+  return {
+    locks,
+    ability: () => ability,
+    serve: () => {
+      const release = locks.tryLock(AGENT_LOCK);
+      if (release === undefined) {
+        return undefined;
+      }
+      try {
+        ability = tryOut(context, ability);
+        return { release, damaged: settleUnsynced(context, durability) };
+      } catch (error) {
+        release();
+        throw error;
+      }
+    },
+    server: () => locks.holderOf(AGENT_LOCK),
+    queries,
+    loads,
+    maintenance: new Maintenance(ask, pluginLocks, {
+      unfinished: () => unfinishedPlugins(context),
+      known: () => knownPlugins(context),
+      answers: () => nodeDisk.list(layout.operations).length,
+      drafts: () => draftsIn(context).length,
+    }),
+    changes,
+    operations,
+    hold: (plugin) => pluginLocks.hold(plugin),
+    turn: (plugin, task) => lanes.run(plugin, task),
+    warm: () => installs.warm(),
+    drain: async () => {
+      await Promise.all([operations.drain(), changes.drain()]);
+    },
+    close: async () => {
+      await Promise.all([installs.close(), tasks.close()]);
+    },
+  };
+}

@@ -1,0 +1,407 @@
+/**
+ * One install as the main thread sees it: the bytes that come over some connection, the thread that works on them, the
+ * lane, the answer. It outlives its connection: another one may take the stream over where it broke off.
+ */
+import type { EventBody } from '../../shared/api/events.ts';
+import { Fault, toFault } from '../../shared/api/fault.ts';
+import type { BeginParams, Installed } from '../../shared/api/methods.ts';
+import { WIRE } from '../../shared/api/rpc.ts';
+import type { Clock } from '../../shared/clock.ts';
+import type { Lanes } from '../../shared/lanes.ts';
+import { discard } from '../worker/client.ts';
+import { deferred } from '../worker/deferred.ts';
+import type { Leasing } from '../worker/fair-pool.ts';
+import { type FromEngine, isAnswer } from '../worker/messages.ts';
+import type { Engine } from '../worker/pool.ts';
+import type { PluginLocks } from './plugin-locks.ts';
+import { ReceiveWindow, isHopeless } from './receive-window.ts';
+
+type Stage = 'opening' | 'receiving' | 'committed' | 'installing' | 'ended';
+
+export class Upload {
+  readonly params: BeginParams;
+  readonly #by: string;
+  readonly #dependencies: UploadDependencies;
+  readonly #opened = deferred<Installed | undefined>();
+  readonly #validated = deferred<void>();
+  readonly #answered = deferred<Installed>();
+  /** The thread is free again: house-keeping is over, or the task has failed. */
+  readonly #done = deferred<void>();
+  readonly #timers: Timers<'stall' | 'resume' | 'deadline'>;
+  readonly #intake: ReceiveWindow;
+  readonly #batch = new Batch((bytes) => this.#engine?.say({ kind: 'data', bytes }, [bytes.buffer]));
+  #engine: Engine | undefined;
+  #stage: Stage = 'opening';
+  #failed = false;
+  /** The thread was told to install: live may be another since. */
+  #touching = false;
+  #stamp: string | undefined;
+  #link: Link | undefined;
+  /** Gives the plugin's lock back. */
+  #release: (() => void) | undefined;
+
+  constructor(params: BeginParams, by: string, dependencies: UploadDependencies) {
+    this.params = params;
+    this.#by = by;
+    this.#dependencies = dependencies;
+    this.#timers = new Timers(dependencies.clock);
+    this.#intake = new ReceiveWindow(params.bundle.size, WIRE.windowBytes);
+  }
+
+  get failed(): boolean {
+    return this.#failed;
+  }
+
+  /** Bytes still come in, or may: a new connection can take over. */
+  get receiving(): boolean {
+    return this.#stage === 'opening' || this.#stage === 'receiving';
+  }
+
+  get received(): number {
+    return this.#intake.received;
+  }
+
+  /** It is the client's turn: to connect, to send or to commit. */
+  get awaitsClient(): boolean {
+    const { mayCome, fin } = this.#intake;
+    return this.#stage === 'receiving' && (this.#link === undefined || mayCome || fin);
+  }
+
+  /** Resolves when bytes may come, or with the answer if none are needed. */
+  get opened(): Promise<Installed | undefined> {
+    return this.#opened.promise;
+  }
+
+  /** Gets the plugin's lock and a thread, and asks it; {@link opened} tells what came of it. */
+  async start(): Promise<void> {
+    const { pool, patience, pluginLocks } = this.#dependencies;
+    if (this.#stage !== 'opening') return this.#over();
+    this.#arm('deadline', patience.deadline, 'The install took too long');
+    try {
+      this.#release = await pluginLocks.hold(this.params.plugin);
+      const engine = await pool.lease(
+        { message: (message) => this.#hear(message), crash: (fault) => this.#crashed(fault) },
+        this,
+      );
+      if (this.#stage === 'opening') {
+        this.#engine = engine;
+        engine.say({ kind: 'begin', params: this.params, by: this.#by });
+      } else {
+        engine.release();
+        this.#over();
+      }
+    } catch (error) {
+      this.#finish(toFault(error, 'Getting an engine thread'));
+      this.#over();
+    }
+  }
+
+  /** Nothing of it is left in the thread, and nothing of it holds the plugin any more. */
+  #over(): void {
+    this.#release?.();
+    this.#release = undefined;
+    this.#done.resolve();
+  }
+
+  /** Takes the bytes from this link from now on. @returns where the sender goes on and how far it may. */
+  attach(link: Link): { offset: number; limit: number } {
+    this.#link?.drop();
+    this.#link = link;
+    this.#timers.stop('resume');
+    this.#expectBytes();
+    return { offset: this.#intake.received, limit: this.#intake.limit };
+  }
+
+  /** The link is gone; the upload waits for another for a while. */
+  detach(link: Link): void {
+    if (this.#link === link) {
+      this.#link = undefined;
+      this.#timers.stop('stall');
+      if (this.receiving) {
+        this.#arm('resume', this.#dependencies.patience.resume, 'The connection was gone for too long');
+      }
+    }
+  }
+
+  /** Takes bytes in. A sender that breaks the rules of the stream fails its upload. */
+  accept(offset: number, data: Uint8Array, fin: boolean): void {
+    if (this.#stage !== 'receiving') return;
+    const wrong = this.#intake.accept(offset, data.length, fin);
+    if (wrong !== undefined) {
+      this.#end(wrong);
+      return;
+    }
+    this.#batch.add(data);
+    if (data.length > 0 || fin) {
+      this.#expectBytes();
+    }
+  }
+
+  /** Installs what was received, once; asked again it waits for the same answer. */
+  async commit(): Promise<Installed> {
+    if (!this.receiving) {
+      return this.#answered.promise;
+    }
+    if (!this.#intake.fin) {
+      const detail = `Only ${this.#intake.received} of ${this.params.bundle.size} bytes came in before the commit`;
+      throw new Fault('CONFLICT', detail, {
+        hint: 'Send the rest and the FIN, then commit again',
+        retry: 'same',
+      });
+    }
+    this.#install().catch(() => undefined);
+    return this.#answered.promise;
+  }
+
+  /** Gives up, unless the swap has begun. @returns whether it is given up. */
+  abort(fault: Fault): boolean {
+    if (this.#stage === 'installing' || this.#stage === 'ended') {
+      return false;
+    }
+    this.#end(fault);
+    return true;
+  }
+
+  /** Waits until the thread is free of this upload. */
+  async settled(): Promise<void> {
+    await this.#answered.promise.catch(() => undefined);
+    await this.#done.promise;
+  }
+
+  /** Takes its place in the lane at once, for the order is that of the commits and not of who validates faster. */
+  async #install(): Promise<void> {
+    this.#stage = 'committed';
+    this.#timers.stop('resume');
+    this.#batch.flush();
+    this.#engine?.say({ kind: 'commit' });
+    await this.#dependencies.lanes.run(this.params.plugin, async () => {
+      await this.#validated.promise;
+      if (this.#stage !== 'committed') {
+        return;
+      }
+      this.#stage = 'installing';
+      this.#touching = true;
+      this.#timers.stop('deadline');
+      this.#engine?.say({ kind: 'install' });
+      await this.#done.promise;
+    });
+  }
+
+  #hear(message: FromEngine): void {
+    if (isAnswer(message)) {
+      return;
+    }
+    switch (message.kind) {
+      case 'opened':
+        this.#stamp = message.stamp;
+        if (this.#stage === 'opening') {
+          this.#stage = 'receiving';
+          this.#opened.resolve(undefined);
+        }
+        break;
+      case 'settled':
+        this.#opened.resolve(message.answer);
+        this.#answer(message.answer);
+        break;
+      case 'taken':
+        this.#takenIn(message);
+        break;
+      case 'validated':
+        this.#validated.resolve();
+        break;
+      case 'installed':
+        this.#answer(message.answer);
+        break;
+      case 'failed': {
+        const fault = Fault.from(message.fault);
+        this.#dependencies.complain(fault, message.stack);
+        this.#finish(fault);
+        break;
+      }
+      case 'event':
+        this.#dependencies.tell(message.event);
+        break;
+      case 'complaint':
+        this.#dependencies.complain(Fault.from(message.fault), message.stack);
+        break;
+      case 'done':
+        this.#over();
+        break;
+      default:
+        message satisfies never;
+    }
+  }
+
+  #takenIn({ offset, fault }: FromEngine & { kind: 'taken' }): void {
+    this.#batch.taken();
+    this.#intake.take(offset);
+    if (fault !== undefined && isHopeless(fault.code)) {
+      this.#end(Fault.from(fault));
+    } else if (this.#stage === 'receiving') {
+      this.#link?.grant(offset, this.#intake.limit);
+      this.#expectBytes();
+    }
+  }
+
+  #crashed(fault: Fault): void {
+    // Before the install was begun nothing can have reached live; afterwards slot and receipt may be live's own.
+    const harmless = !this.#touching;
+    const { code, message, hint, cause } = fault;
+    this.#finish(new Fault(code, message, { hint, cause, executed: harmless ? 'no' : 'maybe' }));
+    const stamp = harmless ? this.#stamp : undefined;
+    const left = stamp === undefined ? undefined : discard(this.#dependencies, this.params.plugin, stamp);
+    void Promise.resolve(left).then(() => this.#over());
+  }
+
+  /** Silence counts as a stall only while it is the sender's turn. */
+  #expectBytes(): void {
+    if (this.#link !== undefined && this.#stage === 'receiving' && this.#intake.mayCome) {
+      this.#arm('stall', this.#dependencies.patience.stall, 'No byte came in for too long');
+    } else {
+      this.#timers.stop('stall');
+    }
+  }
+
+  #arm(timer: 'stall' | 'resume' | 'deadline', millis: number, why: string): void {
+    const detail = `${why} (${Math.round(millis / 1000)} s): the upload of "${this.params.plugin}" is given up`;
+    const hint = 'Begin again with the same operation id';
+    this.#timers.start(timer, millis, () => this.abort(new Fault('DEADLINE', detail, { hint })));
+  }
+
+  #answer(answer: Installed): void {
+    this.#answered.resolve(answer);
+    this.#leave();
+  }
+
+  /** Fails from this side: the thread is told to remove what there is. */
+  #end(fault: Fault): void {
+    this.#engine?.say({ kind: 'abort' });
+    this.#finish(fault);
+  }
+
+  #finish(fault: Fault): void {
+    if (this.#stage === 'ended') {
+      return;
+    }
+    this.#failed = true;
+    const { operationId, plugin } = this.params;
+    this.#dependencies.tell({ type: 'install.failed', data: { operationId, plugin, error: fault.toData() } });
+    for (const waiting of [this.#opened, this.#validated, this.#answered]) {
+      waiting.reject(fault);
+    }
+    this.#leave(fault);
+  }
+
+  #leave(fault?: Fault): void {
+    this.#stage = 'ended';
+    this.#timers.stopAll();
+    this.#link?.drop(fault);
+    this.#link = undefined;
+  }
+}
+
+/** A quarter of what may be on its way: the thread always has the next message, and few of them are enough. */
+const MESSAGE_BYTES = WIRE.windowBytes / 4;
+
+/** While the thread is busy, what comes in is gathered to messages of the largest size. */
+export class Batch {
+  readonly #say: (bytes: Uint8Array<ArrayBuffer>) => void;
+  #gathered: Uint8Array<ArrayBuffer> | undefined;
+  #length = 0;
+  #underWay = 0;
+
+  constructor(say: (bytes: Uint8Array<ArrayBuffer>) => void) {
+    this.#say = say;
+  }
+
+  /** Copies the data: its buffer belongs to somebody else. */
+  add(data: Uint8Array): void {
+    if (this.#underWay === 0 && data.length > 0) {
+      this.#send(new Uint8Array(data));
+      return;
+    }
+    for (let from = 0; from < data.length;) {
+      this.#gathered ??= new Uint8Array(MESSAGE_BYTES);
+      const part = data.subarray(from, from + MESSAGE_BYTES - this.#length);
+      this.#gathered.set(part, this.#length);
+      this.#length += part.length;
+      from += part.length;
+      if (this.#length === MESSAGE_BYTES) {
+        this.flush();
+      }
+    }
+  }
+
+  /** The thread has worked off a message. */
+  taken(): void {
+    this.#underWay -= 1;
+    if (this.#underWay === 0) {
+      this.flush();
+    }
+  }
+
+  /** Sends what was gathered. */
+  flush(): void {
+    const gathered = this.#gathered;
+    if (gathered !== undefined && this.#length > 0) {
+      const isFull = this.#length === gathered.length;
+      const bytes = isFull ? gathered : gathered.slice(0, this.#length);
+      this.#gathered = isFull ? undefined : gathered;
+      this.#length = 0;
+      this.#send(bytes);
+    }
+  }
+
+  #send(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#underWay += 1;
+    this.#say(bytes);
+  }
+}
+
+/** The stream of a connection on which the bytes come in. */
+export type Link = {
+  stream: number;
+  /** Tells the sender what is taken in and how far it may send; both absolute. */
+  grant(offset: number, limit: number): void;
+  /** The upload has another link now or needs none any more; with a fault, it has failed and the sender is told. */
+  drop(fault?: Fault): void;
+};
+
+/** In milliseconds; `lock`: how long another process is waited for. */
+export type Patience = { stall: number; resume: number; deadline: number; lock: number };
+
+export type UploadDependencies = {
+  pool: Leasing;
+  lanes: Lanes;
+  pluginLocks: Pick<PluginLocks, 'hold'>;
+  clock: Clock;
+  patience: Patience;
+  tell: (event: EventBody) => void;
+  complain: (fault: Fault, stack: string | undefined) => void;
+};
+
+export class Timers<Name extends string> {
+  readonly #clock: Clock;
+  readonly #running = new Map<Name, () => void>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Starts a timer, anew if it runs. */
+  start(name: Name, millis: number, call: () => void): void {
+    this.stop(name);
+    this.#running.set(name, this.#clock.after(millis, call));
+  }
+
+  stop(name: Name): void {
+    this.#running.get(name)?.();
+    this.#running.delete(name);
+  }
+
+  stopAll(): void {
+    for (const name of this.#running.keys()) {
+      this.stop(name);
+    }
+  }
+}

@@ -1,0 +1,161 @@
+/** All operations by their ids: asking again is safe, twins wait for each other, and in the end there is one answer. */
+import { Fault, toFault } from '../../shared/api/fault.ts';
+import type { BeginParams, Installed } from '../../shared/api/methods.ts';
+import type { Queries } from './queries.ts';
+import { type Link, type UploadDependencies, Upload } from './upload.ts';
+
+export type Begun = Installed | { status: 'open'; stream: number; offset: number; limit: number };
+
+export class Uploads {
+  readonly #dependencies: UploadDependencies;
+  readonly #queries: Queries;
+  readonly #uploads = new Map<string, Upload>();
+  /** Those that still have a thread: more than are known by id, for a failed one may have been begun anew. */
+  readonly #running = new Set<Upload>();
+  #draining = false;
+
+  constructor(dependencies: UploadDependencies, queries: Queries) {
+    this.#dependencies = dependencies;
+    this.#queries = queries;
+  }
+
+  /**
+   * Begins an install, goes on with one whose connection broke, or answers what is known.
+   *
+   * @param by the label of who asks. @param link makes the stream, once it is known that bytes are needed.
+   * @throws Fault CONFLICT, HELD, TOO_LARGE, NO_SPACE, DRAINING …
+   */
+  async begin(params: BeginParams, by: string, link: (upload: Upload) => Link): Promise<Begun> {
+    this.#refuseWhileDraining();
+    const known = this.#known(params);
+    if (known !== undefined && !known.receiving) {
+      return known.commit();
+    }
+    const upload = known ?? this.#open(params, by);
+    const answer = await upload.opened;
+    if (answer !== undefined) {
+      return answer;
+    }
+    if (!upload.receiving) {
+      // It was given up or committed in the very moment in which it was asked for.
+      return upload.commit();
+    }
+    const to = this.#linkOrGiveUp(upload, known === undefined, link);
+    return { status: 'open', stream: to.stream, ...upload.attach(to) };
+  }
+
+  /** @throws Fault NOT_FOUND, CONFLICT if bytes are missing, or what the install failed with. */
+  async commit(operationId: string): Promise<Installed> {
+    const upload = this.#uploads.get(operationId);
+    if (upload !== undefined) {
+      return upload.commit();
+    }
+    const answer = await this.#queries.recall(operationId);
+    if (answer === undefined) {
+      throw new Fault('NOT_FOUND', `There is no operation "${operationId}" here`, {
+        hint: 'Begin it again: an agent that was restarted has forgotten what had not ended',
+        retry: 'same',
+      });
+    }
+    return answer;
+  }
+
+  /** @returns whether the operation is given up; false if there is none, it has ended or its swap has begun. */
+  abort(operationId: string): boolean {
+    const fault = new Fault('CANCELLED', 'The install was aborted by its client');
+    return this.#uploads.get(operationId)?.abort(fault) ?? false;
+  }
+
+  /** What is under way. */
+  get running(): { plugin: string; operationId: string }[] {
+    return [...this.#running].map(({ params: { plugin, operationId } }) => ({ plugin, operationId }));
+  }
+
+  /** Begins nothing more, gives up what is not sealed, and waits for the rest. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    const uploads = [...this.#running];
+    for (const upload of uploads) {
+      upload.abort(
+        new Fault('DRAINING', 'The agent is shutting down', { hint: 'Begin again when it is back' }),
+      );
+    }
+    await Promise.all(uploads.map((upload) => upload.settled()));
+  }
+
+  #refuseWhileDraining(): void {
+    if (this.#draining) {
+      throw new Fault('DRAINING', 'The agent is shutting down', { hint: 'Connect again in a moment' });
+    }
+  }
+
+  /** The upload of that id, if it has not failed: what was not executed is not replayed, it begins anew. */
+  #known(params: BeginParams): Upload | undefined {
+    const known = this.#uploads.get(params.operationId);
+    if (known === undefined || known.failed) {
+      return undefined;
+    }
+    if (!sameQuestion(known.params, params)) {
+      throw new Fault(
+        'CONFLICT',
+        `The operation id "${params.operationId}" is in use with other parameters`,
+        {
+          hint: 'Use a fresh operation id for each new operation, and the same one only to ask again',
+        },
+      );
+    }
+    return known;
+  }
+
+  #open(params: BeginParams, by: string): Upload {
+    // Same plugin, same bundle: the first one's success makes the second one present, without sending a byte.
+    // The latest of them: should all before fail, the rest still go one after another.
+    const twin = [...this.#uploads.values()].findLast((other) => isTwin(other, params));
+    const upload = new Upload(params, by, this.#dependencies);
+    this.#uploads.set(params.operationId, upload);
+    this.#running.add(upload);
+    this.#forgetLater(params.operationId, upload);
+    void this.#startAfter(upload, twin);
+    return upload;
+  }
+
+  async #startAfter(upload: Upload, twin: Upload | undefined): Promise<void> {
+    await twin?.settled();
+    await upload.start();
+  }
+
+  /** A fresh upload that gets no stream is given up: nothing would ever wake it, and it holds a thread. */
+  #linkOrGiveUp(upload: Upload, fresh: boolean, link: (upload: Upload) => Link): Link {
+    try {
+      return link(upload);
+    } catch (error) {
+      if (fresh) {
+        upload.abort(toFault(error, 'Opening a stream'));
+      }
+      throw error;
+    }
+  }
+
+  #forgetLater(operationId: string, upload: Upload): void {
+    const forget = (): void => {
+      if (this.#uploads.get(operationId) === upload) {
+        this.#uploads.delete(operationId);
+      }
+    };
+    const { clock, patience } = this.#dependencies;
+    upload
+      .settled()
+      .then(() => this.#running.delete(upload))
+      .then(() => (upload.failed ? clock.after(patience.resume, forget) : forget()))
+      .catch(() => undefined);
+  }
+}
+
+const isTwin = (other: Upload, { plugin, bundle }: BeginParams): boolean =>
+  !other.failed && other.params.plugin === plugin && other.params.bundle.sha256 === bundle.sha256;
+
+function sameQuestion(a: BeginParams, b: BeginParams): boolean {
+  const sorted = (params: BeginParams): string =>
+    JSON.stringify(Object.entries(params).toSorted(([x], [y]) => (x < y ? -1 : 1)));
+  return sorted(a) === sorted(b);
+}

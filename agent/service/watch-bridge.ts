@@ -1,0 +1,240 @@
+/**
+ * The watcher over the agent's root: tells what no operation of this agent has told already. What takes long is asked of
+ * the engine threads.
+ */
+import { basename } from 'node:path';
+
+import { reloadOf } from '../../shared/rule/classify.ts';
+import { truncate } from '../../shared/truncate.ts';
+import type { EventBody } from '../../shared/api/events.ts';
+import { toFault } from '../../shared/api/fault.ts';
+import type { Ignore } from '../../shared/format/tree.ts';
+import type { WatchStatus } from '../../shared/api/maintenance.ts';
+import { systemFileEvents } from '../../watch/file-events.ts';
+import { pollingFileEvents } from '../../watch/poll.ts';
+import type { Ports, Watch, WatchEvent } from '../../watch/ports.ts';
+import { createWatch } from '../../watch/watch.ts';
+import type { Log } from '../log.ts';
+import type { Clock } from '../../shared/clock.ts';
+import type { Queries } from './queries.ts';
+
+/**
+ * A watcher that broke is started again after so long (milliseconds), each time twice as long, up to the last; once it has run
+ * for longer than that, it begins with the first again.
+ */
+const AGAIN_MILLIS = { first: 1000, most: 60_000 };
+/** What went wrong is remembered so often. */
+const NOTICES_MAX = 10;
+/** Own swaps of one plugin that are remembered until the watcher has seen them. */
+const OWN_MAX = 100;
+
+export type WatchBridge = {
+  /** Hears what the agent itself tells: its own swaps are told by their operations. */
+  heard(event: EventBody): void;
+  /** What the runtime has loaded of a plugin may be another version now. */
+  loaded(plugin: string): void;
+  status(): WatchStatus;
+  close(): Promise<void>;
+};
+
+export type WatchBridgeOptions = {
+  root: string;
+  ignore: Ignore;
+  /** Look again and again instead of being woken up. */
+  polling: boolean;
+  queries: Pick<Queries, 'admission' | 'installedFiles' | 'knownLoaded' | 'list'>;
+  /** Runs a task when what the agent itself is doing to a plugin is over, and told. */
+  turn: (plugin: string, task: () => Promise<void>) => Promise<void>;
+  tell: (event: EventBody) => void;
+  clock: Clock;
+  log: Pick<Log, 'info' | 'warn' | 'error'>;
+};
+
+/** Begins to watch. */
+export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
+  const { root, queries, turn, tell, clock, log } = options;
+  const own = new OwnSwaps();
+  const notices: string[] = [];
+  let mode: WatchStatus['mode'] = 'starting';
+  let watch: Watch | undefined;
+  let cancel = (): void => {};
+  let patience = AGAIN_MILLIS.first;
+  let closed = false;
+
+  const note = (text: string): void => {
+    notices.push(text);
+    notices.splice(0, notices.length - NOTICES_MAX);
+  };
+  const poll = pollingFileEvents(clock);
+  const ports: Ports = {
+    roots: [root],
+    admit: (name) => {
+      own.look(name);
+      return queries.admission(name);
+    },
+    installed: (path, installId) => queries.installedFiles(basename(path), installId),
+    loaded: (name, generation, stamp) => queries.knownLoaded(name, generation, stamp),
+    ignore: options.ignore,
+    clock,
+    fileEvents: options.polling ? poll : systemFileEvents,
+    polling: poll,
+    notice: (text) => {
+      note(text);
+      log.warn(text);
+    },
+  };
+  const take = async ({ plugin, cause, status, kind, reasons }: WatchEvent, seen: number): Promise<void> => {
+    const live = cause.by === 'swap' ? cause.installId : undefined;
+    const isOwn = (live !== undefined || status === 'absent') && own.take(plugin, live ?? null);
+    own.forget(plugin, seen);
+    if (closed || isOwn) {
+      return;
+    }
+    // What was seen before or in the middle of an operation: its own event, told since, says what it all means. In doubt cold.
+    if (own.has(plugin) && cause.by === 'edit' && (status !== 'admitted' || kind !== 'cold')) {
+      return;
+    }
+    // Nobody is known to restart for an edit: a plugin that writes into its own tree would restart its runtime for ever.
+    const reload = reloadOf({ kind, reasons: [...reasons] }, false);
+    tell({ type: 'plugin.changed', data: { plugin, ...reload, cause: cause.by } });
+  };
+  /** How much was told that a list may be older than. */
+  let changes = 0;
+  /** Nobody knows what was edited while nothing watched: how it all is now is told instead. */
+  const tellAll = async (): Promise<void> => {
+    const before = changes;
+    try {
+      const plugins = truncate(await queries.list());
+      if (closed) return;
+      // Behind an event it must not say how things were before that.
+      if (changes !== before) return await tellAll();
+      tell({ type: 'snapshot', data: { plugins } });
+    } catch (error) {
+      if (closed) return;
+      log.error({ err: error }, 'what changed while the watcher was broken cannot be told');
+    }
+  };
+  let since: number | undefined;
+  let broke = false;
+  const run = async (): Promise<void> => {
+    own.clear();
+    watch = createWatch(ports);
+    await watch.ready;
+    mode = options.polling ? 'polling' : 'on';
+    since = clock.now();
+    log.info({ root }, 'watching');
+    if (broke) void tellAll();
+    for await (const event of watch) {
+      const seen = own.seen(event.plugin);
+      // Not waited for: another plugin may be busy for long.
+      turn(event.plugin, () => take(event, seen)).catch((error: unknown) => {
+        log.error({ err: error }, 'a change cannot be told');
+      });
+    }
+  };
+  const start = (): void => {
+    run().catch((error: unknown) => {
+      if (closed) {
+        return;
+      }
+      mode = 'failed';
+      broke = true;
+      note(`The watcher broke (${toFault(error, 'Watching').message}) and is started again`);
+      if (since !== undefined && clock.now() - since > AGAIN_MILLIS.most) {
+        patience = AGAIN_MILLIS.first;
+      }
+      since = undefined;
+      const fields = { err: error, againMillis: patience };
+      log.error(fields, 'the watcher broke: edits by hand are not told until it runs again');
+      cancel = clock.after(patience, start);
+      patience = Math.min(patience * 2, AGAIN_MILLIS.most);
+    });
+  };
+  start();
+  return {
+    heard: (event) => {
+      changes += event.type === 'install.progress' ? 0 : 1;
+      own.heard(event);
+    },
+    loaded: (plugin) => watch?.loaded(plugin),
+    status: () => ({ mode, notices: [...notices] }),
+    close: async () => {
+      closed = true;
+      cancel();
+      await watch
+        ?.close()
+        .catch((error: unknown) => log.error({ err: error }, 'the watcher does not end well'));
+    },
+  };
+}
+
+type Made = { installId: string | null; at: number };
+
+/** What the agent itself has made live, in order, until the watcher has seen it. Told after it lay on the disk. */
+class OwnSwaps {
+  readonly #made = new Map<string, Made[]>();
+  /** How many had been told when a plugin was last looked at: those were there to be seen. */
+  readonly #looked = new Map<string, number>();
+  #count = 0;
+
+  heard({ type, data }: EventBody): void {
+    if (type === 'install.swapped' || type === 'install.rolled-back') {
+      this.#note(data.plugin, data.installId);
+    } else if (type === 'plugin.removed') {
+      this.#note(data.plugin, null);
+    }
+  }
+
+  /** The watcher looks at a plugin. */
+  look(plugin: string): void {
+    if (this.#made.has(plugin)) {
+      this.#looked.set(plugin, this.#count);
+    }
+  }
+
+  /** What had been told when the watcher last looked. */
+  seen(plugin: string): number {
+    return this.#looked.get(plugin) ?? 0;
+  }
+
+  /** Whether the agent has made this live (null: nothing). Of several in one burst the watcher sees only the last. */
+  take(plugin: string, installId: string | null): boolean {
+    const made = this.#made.get(plugin) ?? [];
+    const index = made.findIndex((one) => one.installId === installId);
+    this.#keep(plugin, made.slice(index + 1));
+    return index !== -1;
+  }
+
+  /** Forgets what lay there when the watcher looked: what it has not told by now, it tells no more. */
+  forget(plugin: string, seen: number): void {
+    this.#keep(
+      plugin,
+      (this.#made.get(plugin) ?? []).filter(({ at }) => at > seen),
+    );
+  }
+
+  /** Whether the watcher has not told all of a plugin yet. */
+  has(plugin: string): boolean {
+    return this.#made.has(plugin);
+  }
+
+  clear(): void {
+    this.#made.clear();
+    this.#looked.clear();
+  }
+
+  #note(plugin: string, installId: string | null): void {
+    this.#count += 1;
+    const made = [...(this.#made.get(plugin) ?? []), { installId, at: this.#count }];
+    this.#keep(plugin, made.slice(-OWN_MAX));
+  }
+
+  #keep(plugin: string, made: Made[]): void {
+    if (made.length > 0) {
+      this.#made.set(plugin, made);
+    } else {
+      this.#made.delete(plugin);
+      this.#looked.delete(plugin);
+    }
+  }
+}

@@ -1,0 +1,81 @@
+/** Files of a live plugin that are not as they were installed, found without reading the others. */
+import { join } from 'node:path';
+
+import type { Receipt } from '../../shared/format/receipt.ts';
+import { counts, modeOf } from '../../shared/format/tree.ts';
+import type { Stat } from '../disk/port.ts';
+import type { Sight } from './context.ts';
+import { hashFile } from './tree.ts';
+
+const CHUNK_BYTES = 256 * 1024;
+
+export type Drifted = { path: string; change: 'added' | 'removed' | 'modified' };
+
+/**
+ * What was edited in place, by path: sizes and modes are compared, and the content of a file that is younger than its
+ * install. An edit that sets the time back is seen by a verification only. Never throws: what cannot be read counts as
+ * modified.
+ *
+ * @param suspectsMax where more files than these are younger, none of them is read.
+ */
+export function driftOf(context: Sight, plugin: string, receipt: Receipt, suspectsMax: number): Drifted[] {
+  const live = context.layout.live(plugin);
+  const installed = Date.parse(receipt.installedAt);
+  const left = new Map(receipt.list.map((file) => [file.path, file]));
+  const drifted: Drifted[] = [];
+  const suspects: string[] = [];
+  for (const { path, stat } of filesIn(context, live)) {
+    const file = left.get(path);
+    left.delete(path);
+    if (file === undefined) {
+      drifted.push({ path, change: 'added' });
+    } else if (stat?.kind !== 'file' || stat.size !== file.size || modeOf(stat.mode) !== file.mode) {
+      drifted.push({ path, change: 'modified' });
+    } else if (stat.mtimeMs > installed) {
+      suspects.push(path);
+    }
+  }
+  drifted.push(...[...left.keys()].map((path): Drifted => ({ path, change: 'removed' })));
+  if (suspects.length <= suspectsMax && suspects.length > 0) {
+    const expected = new Map(receipt.list.map(({ path, sha256 }) => [path, sha256]));
+    const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
+    const isAsInstalled = (path: string): boolean => {
+      try {
+        return hashFile(context.disk, join(live, path), buffer).sha256 === expected.get(path);
+      } catch {
+        return false;
+      }
+    };
+    const modified = suspects.filter((path) => !isAsInstalled(path));
+    drifted.push(...modified.map((path): Drifted => ({ path, change: 'modified' })));
+  }
+  return drifted.toSorted((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+/** Everything below a directory that counts and is no directory; of what cannot be looked at, nothing. */
+function filesIn({ disk, ignore }: Sight, live: string): { path: string; stat: Stat | undefined }[] {
+  const found: { path: string; stat: Stat | undefined }[] = [];
+  const walk = (below: string): void => {
+    for (const { name, kind } of attempt(() => disk.list(join(live, below))) ?? []) {
+      const path = below === '' ? name : `${below}/${name}`;
+      if (!counts(kind === 'directory' ? `${path}/` : path, ignore)) {
+        continue;
+      }
+      if (kind === 'directory') {
+        walk(path);
+      } else {
+        found.push({ path, stat: attempt(() => disk.stat(join(live, path))) });
+      }
+    }
+  };
+  walk('');
+  return found;
+}
+
+function attempt<T>(run: () => T): T | undefined {
+  try {
+    return run();
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,75 @@
+/** Renames and exchanges with their barrier: both parent directories are durable before the next step begins. */
+import { dirname, join } from 'node:path';
+import type { Intent } from '../../shared/format/intent.ts';
+import { MARKER } from '../../shared/format/layout.ts';
+import { putText, removeTree, syncDirectory } from '../disk/record.ts';
+import type { StoreContext } from './context.ts';
+
+/** A move that has been made, how to take it back, and how to make that durable. */
+export type Move = { what: string; undo: () => void; durable: () => void };
+
+/** Renames, and returns when that is durable. */
+export function renameDurably(context: StoreContext, from: string, to: string): void {
+  context.disk.rename(from, to);
+  settle(context, from, to);
+}
+
+/** Lets two trees change places in one step, and returns when that is durable. Only where the disk can. */
+export function exchangeDurably(context: StoreContext, a: string, b: string): void {
+  if (context.disk.exchange === undefined) {
+    throw new Error('This disk has no exchange');
+  }
+  context.disk.exchange(a, b);
+  settle(context, a, b);
+}
+
+/** Makes the names of two entries durable. */
+export function settle({ disk }: StoreContext, ...paths: string[]): void {
+  for (const directory of new Set(paths.map((path) => dirname(path)))) {
+    syncDirectory(disk, directory);
+  }
+}
+
+/** Removing is renaming first: a half-removed tree must not have the name, or the place, of a whole one. */
+export function trash(context: StoreContext, path: string, aside = `${path}.trash`): void {
+  removeTree(context.disk, aside);
+  renameDurably(context, path, aside);
+  removeTree(context.disk, aside);
+}
+
+/** In a lower overlay layer a tree cannot be renamed away: its marker goes first, durably, so that no gate admits it. */
+export function clearLive({ disk, layout }: StoreContext, live: string): void {
+  if (disk.stat(join(live, MARKER)) !== undefined) {
+    disk.unlink(join(live, MARKER));
+    syncDirectory(disk, live);
+  }
+  removeTree(disk, live);
+  syncDirectory(disk, layout.root);
+}
+
+/** A version that goes home is the one that it was. */
+function giveMarkerBack({ disk, layout }: StoreContext, slot: string, intent: Intent | undefined): void {
+  const path = join(slot, MARKER);
+  if (typeof intent?.marker === 'string') {
+    putText(disk, layout.staging, intent.plugin, path, intent.marker);
+  } else if (intent?.marker === null && disk.stat(path) !== undefined) {
+    disk.unlink(path);
+    syncDirectory(disk, slot);
+  }
+}
+
+/**
+ * Empties a slot whose tree is not to go live: a rollback's holds a snapshot, which goes back to where it came from; any
+ * other goes.
+ */
+export function discardTree(context: StoreContext, slot: string, intent: Intent | undefined): void {
+  const { disk, layout } = context;
+  const source = intent?.op === 'rollback' ? intent.source : null;
+  const home = intent === undefined || source === null ? undefined : layout.snapshot(intent.plugin, source);
+  if (home !== undefined && disk.stat(home) === undefined) {
+    giveMarkerBack(context, slot, intent);
+    renameDurably(context, slot, home);
+  } else {
+    trash(context, slot);
+  }
+}

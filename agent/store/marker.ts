@@ -1,0 +1,49 @@
+/** The marker of a tree, wherever it lies; a disk that fails is not taken for a tree without one. */
+import { join } from 'node:path';
+
+import { Fault } from '../../shared/api/fault.ts';
+import { MARKER } from '../../shared/format/layout.ts';
+import { MARKER_MAX_BYTES, type Marker, type MarkerReading, readMarker } from '../../shared/format/marker.ts';
+import { readText } from '../disk/record.ts';
+import type { StoreContext } from './context.ts';
+
+/**
+ * The marker of a tree; undefined if there is none, or something that is no file.
+ *
+ * @throws Fault INTERNAL if the disk does not let it be read: taken for unmarked, a version would be lost.
+ */
+export function readMarkerAt(
+  { disk }: Pick<StoreContext, 'disk'>,
+  directory: string,
+): MarkerReading | undefined {
+  const reading = readText(disk, join(directory, MARKER), MARKER_MAX_BYTES);
+  if (reading.kind === 'unreadable' && /^E[A-Z]+$/.test(reading.why)) {
+    throw new Fault('INTERNAL', `The marker in "${directory}" cannot be read: ${reading.why}`, {
+      hint: `Check owner and permissions of ${directory}, or move it away`,
+    });
+  }
+  return reading.kind === 'text' ? readMarker(reading.text) : undefined;
+}
+
+/** The full marker of a tree; undefined if it has none. Throws as {@link readMarkerAt}. */
+export function markerAt(context: Pick<StoreContext, 'disk'>, directory: string): Marker | undefined {
+  const reading = readMarkerAt(context, directory);
+  return reading?.kind === 'full' ? reading.marker : undefined;
+}
+
+/** Which version a tree is, also by a marker of a newer format; undefined if no marker says so. Throws as {@link readMarkerAt}. */
+export function installIdAt(context: Pick<StoreContext, 'disk'>, directory: string): string | undefined {
+  const reading = readMarkerAt(context, directory);
+  switch (reading?.kind) {
+    case 'full':
+      return reading.marker.installId;
+    case 'newer':
+      return reading.installId;
+    case 'empty':
+    case 'invalid':
+    case undefined:
+      return undefined;
+    default:
+      return reading satisfies never;
+  }
+}

@@ -1,0 +1,100 @@
+/** Finished operations, so that a question that is asked again gets the same answer, also after a restart. */
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+
+import * as z from 'zod';
+
+import { Fault } from '../../shared/api/fault.ts';
+import { putRecord, readText, removeTree } from '../disk/record.ts';
+import type { StoreContext } from './context.ts';
+
+const RECORD_MAX_BYTES = 1024 * 1024;
+/** How many finished operations are remembered; the oldest go by the hundred, for each look at a record costs time. */
+const REMEMBERED = 1000;
+const TOO_MANY = 1100;
+
+const recordSchema = z.object({ version: z.literal(1), question: z.string(), answer: z.unknown() });
+
+/** A digest of what was asked: the same operation id with another one is a CONFLICT. */
+export function questionOf(params: object): string {
+  const sorted = Object.entries(params).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return createHash('sha256').update(JSON.stringify(sorted)).digest('hex');
+}
+
+/**
+ * The answer that an operation was given; undefined if it is not remembered.
+ *
+ * @param question undefined to ask by id alone. @param schema of the answer.
+ * @throws Fault CONFLICT if the id was used for something else.
+ */
+export function recall<T>(
+  context: StoreContext,
+  operationId: string,
+  question: string | undefined,
+  schema: z.ZodType<T>,
+): T | undefined {
+  const reading = readText(context.disk, context.layout.operation(operationId), RECORD_MAX_BYTES);
+  if (reading.kind !== 'text') {
+    return undefined;
+  }
+  let record: z.infer<typeof recordSchema>;
+  try {
+    record = recordSchema.parse(JSON.parse(reading.text));
+  } catch {
+    return undefined;
+  }
+  const answer = schema.safeParse(record.answer);
+  if ((question !== undefined && record.question !== question) || !answer.success) {
+    throw sameId(operationId);
+  }
+  return answer.data;
+}
+
+export function sameId(operationId: string): Fault {
+  return new Fault('CONFLICT', `The operation id "${operationId}" was used with other parameters`, {
+    hint: 'Use a fresh operation id for each new operation, and the same one only to ask again',
+  });
+}
+
+/**
+ * Remembers an answer; the oldest go when there are too many. Throws what the disk throws.
+ *
+ * @param plugin whom it is about; '' for the root.
+ */
+export function remember(
+  context: StoreContext,
+  operationId: string,
+  question: string,
+  answer: object,
+  plugin: string,
+): void {
+  const { disk, layout } = context;
+  putRecord(disk, layout.staging, plugin, layout.operation(operationId), {
+    version: 1,
+    question,
+    answer,
+  });
+  forgetOperations(context, Number.NEGATIVE_INFINITY);
+}
+
+/**
+ * Forgets operations that ended before a moment (milliseconds since the epoch), and the oldest beyond the number that is
+ * remembered.
+ *
+ * @returns how many.
+ */
+export function forgetOperations({ disk, layout }: StoreContext, before: number): number {
+  const records = disk.list(layout.operations);
+  if (records.length <= TOO_MANY && before === Number.NEGATIVE_INFINITY) {
+    return 0;
+  }
+  const aged = records
+    .map(({ name }) => join(layout.operations, name))
+    .map((path) => ({ path, at: disk.stat(path)?.mtimeMs ?? 0 }))
+    .toSorted((a, b) => a.at - b.at);
+  const gone = aged.filter(({ at }, i) => at < before || i < aged.length - REMEMBERED);
+  for (const { path } of gone) {
+    removeTree(disk, path);
+  }
+  return gone.length;
+}

@@ -1,0 +1,95 @@
+/** What lies under a plugin's name, read from one and the same directory, also while a swap goes on beside it. */
+import { join } from 'node:path';
+
+import { type FileReading, MARKER } from '../../shared/format/layout.ts';
+import type { Found } from '../../shared/rule/admission.ts';
+import { intentSchema } from '../../shared/format/intent.ts';
+import { MANIFEST_FILES, MANIFEST_MAX_BYTES } from '../../shared/format/manifest.ts';
+import { MARKER_MAX_BYTES } from '../../shared/format/marker.ts';
+import { parseSlotName } from '../../shared/format/name.ts';
+import { readText } from '../disk/record.ts';
+import type { StoreContext } from './context.ts';
+import { isUnsyncedElsewhere } from './records.ts';
+
+const INTENT_MAX_BYTES = 1024 * 1024;
+/** The moment between two renames is short; whoever asks in it waits so many milliseconds at a time, so often. */
+const PAUSE_MILLIS = 5;
+const TRIES = 100;
+
+/** Looks until what was read belongs together, or for half a second; the last look counts then. */
+export function readLive(context: StoreContext, name: string, disabled: boolean): Found {
+  let found = look(context, name, disabled);
+  for (let i = 1; i < TRIES; i += 1) {
+    const { before, after, reading } = found;
+    const isBetween = reading.entry === 'absent' && isBeingSwapped(context, name);
+    if (before === after && !isBetween) {
+      break;
+    }
+    pause(PAUSE_MILLIS);
+    found = look(context, name, disabled);
+  }
+  return found.reading;
+}
+
+function look(
+  context: StoreContext,
+  name: string,
+  disabled: boolean,
+): { before: string; after: string; reading: Found } {
+  const before = identityOf(context, name);
+  const reading = lookOnce(context, name, disabled);
+  return { before, after: identityOf(context, name), reading };
+}
+
+function identityOf({ disk, layout }: StoreContext, name: string): string {
+  const stat = disk.stat(layout.live(name));
+  return stat === undefined ? '' : `${stat.dev} ${stat.ino}`;
+}
+
+function lookOnce(context: StoreContext, name: string, disabled: boolean): Found {
+  const { disk, layout } = context;
+  const live = layout.live(name);
+  const nothing: FileReading = { kind: 'absent' };
+  const found = { name, marker: nothing, manifest: undefined, disabled, unsynced: false };
+  const stat = disk.stat(live);
+  if (stat === undefined) {
+    return { ...found, entry: 'absent' };
+  }
+  if (stat.kind !== 'directory') {
+    return { ...found, entry: stat.kind === 'symlink' ? 'symlink' : 'other' };
+  }
+  const marker = readText(disk, join(live, MARKER), MARKER_MAX_BYTES);
+  const isEmpty = marker.kind === 'text' && marker.text === '';
+  const unsynced = isEmpty && isUnsyncedElsewhere(context);
+  for (const file of MANIFEST_FILES) {
+    const reading = readText(disk, join(live, file), MANIFEST_MAX_BYTES);
+    if (reading.kind !== 'absent') {
+      return { ...found, entry: 'directory', marker, unsynced, manifest: { file, reading } };
+    }
+  }
+  return { ...found, entry: 'directory', marker, unsynced };
+}
+
+/** Something was live when an operation began, and its swap leaves the name empty for a moment. */
+function isBeingSwapped({ disk, layout }: StoreContext, name: string): boolean {
+  return disk
+    .list(layout.staging)
+    .filter((entry) => parseSlotName(entry.name.replace(/\.json$/, ''))?.plugin === name)
+    .some((entry) => {
+      const reading = readText(disk, join(layout.staging, entry.name), INTENT_MAX_BYTES);
+      if (reading.kind !== 'text') {
+        return false;
+      }
+      try {
+        const { from, path } = intentSchema.parse(JSON.parse(reading.text));
+        return from !== null && path !== 'exchange';
+      } catch {
+        return false;
+      }
+    });
+}
+
+/** Engine threads work synchronously, and wait so too. */
+function pause(millis: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, millis);
+}

@@ -1,0 +1,58 @@
+/** What operations have left half-way, by the names in staging and of what was being removed. */
+import { join } from 'node:path';
+
+import { isPluginName, parseSlotName } from '../../shared/format/name.ts';
+import { removeTree, temporaryOf } from '../disk/record.ts';
+import type { StoreContext } from './context.ts';
+
+/** The plugins of which something is in staging, or half removed. */
+export function unfinishedPlugins({ disk, layout }: Pick<StoreContext, 'disk' | 'layout'>): string[] {
+  const names = [
+    ...disk.list(layout.staging).map(({ name }) => stagingName(name)?.plugin ?? temporaryOf(name) ?? ''),
+    ...leftoversIn({ disk, layout }).map(({ plugin }) => plugin),
+  ];
+  return [...new Set(names)].filter(isPluginName).toSorted();
+}
+
+/** Snapshots that were being made or removed. */
+const leftoversIn = ({
+  disk,
+  layout,
+}: Pick<StoreContext, 'disk' | 'layout'>): { plugin: string; path: string }[] =>
+  disk
+    .list(layout.previous)
+    .filter(({ name }) => /\.(?:trash|old)$/.test(name))
+    .flatMap(({ name }) => {
+      const slot = stagingName(name);
+      return slot === undefined ? [] : { plugin: slot.plugin, path: join(layout.previous, name) };
+    });
+
+/** The stamps of a plugin that have something in staging, the newest last. */
+export function stampsOf({ disk, layout }: Pick<StoreContext, 'disk' | 'layout'>, plugin: string): string[] {
+  const stamps = disk
+    .list(layout.staging)
+    .flatMap(({ name }) => stagingName(name) ?? [])
+    .flatMap((slot) => (slot.plugin === plugin ? slot.stamp : []));
+  return [...new Set(stamps)].toSorted();
+}
+
+/** A staging entry's plugin and stamp: of a slot, an intent, or what is left of a removed slot. */
+function stagingName(entry: string): { plugin: string; stamp: string } | undefined {
+  return parseSlotName(entry.replace(/(?:\.json|\.trash|\.old)$/, ''));
+}
+
+/**
+ * Row 0 for what belongs to no unfinished stamp: snapshots that were being removed, records that got no name.
+ *
+ * @param plugin '' for the root's own records, which only who serves the root writes.
+ */
+export function removeLitter({ disk, layout }: StoreContext, plugin: string): void {
+  const records = disk
+    .list(layout.staging)
+    .filter(({ name }) => temporaryOf(name) === plugin)
+    .map(({ name }) => join(layout.staging, name));
+  const snapshots = leftoversIn({ disk, layout }).filter((left) => left.plugin === plugin);
+  for (const path of [...records, ...snapshots.map((left) => left.path)]) {
+    removeTree(disk, path);
+  }
+}

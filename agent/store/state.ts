@@ -1,0 +1,160 @@
+/** What is written into a plugin's state: what only an operator can put right, and what was rolled back. */
+import { Fault, toFault } from '../../shared/api/fault.ts';
+import type { Status } from '../../shared/api/maintenance.ts';
+import { firstOf } from '../../shared/truncate.ts';
+import type { Intent } from '../../shared/format/intent.ts';
+import type { Marker } from '../../shared/format/marker.ts';
+import { isPluginName } from '../../shared/format/name.ts';
+import { NO_STATE, type Pending, type PluginState } from '../../shared/format/state.ts';
+import type { Reason } from '../../shared/format/tree.ts';
+import { putRecord, removeTree, syncDirectory } from '../disk/record.ts';
+import type { StoreContext } from './context.ts';
+import { receiptOf, stateOf } from './records.ts';
+
+type Trouble = {
+  operationId: string;
+  what: string;
+  todo: string;
+  /** Why nothing is to be installed until somebody has looked; undefined leaves that as it is. */
+  hold: string | undefined;
+};
+
+/** Never throws: the trouble itself is answered and logged, and a disk that takes no note cannot keep it. */
+export function noteTrouble(context: StoreContext, plugin: string, trouble: Trouble): void {
+  const { layout, disk, now } = context;
+  const { operationId, what, todo, hold } = trouble;
+  const note = { at: new Date(now()).toISOString(), operationId, what, todo };
+  try {
+    // A state that cannot be read may have said that the plugin is held.
+    const state = stateOf(context, plugin) ?? { ...NO_STATE, held: 'Its state could not be read' };
+    const held = hold === undefined ? {} : { held: hold };
+    putRecord(disk, layout.staging, plugin, layout.stateOf(plugin), { ...state, ...held, trouble: note });
+  } catch (error) {
+    context.complain(toFault(error, 'Noting the trouble'));
+  }
+}
+
+/** What is to be done where a swap is stuck half-way: one of its two trees is to go to the live place. */
+export const moveOne = ({ layout }: StoreContext, plugin: string, stamp: string): string =>
+  `If ${layout.live(plugin)} is not there, move ${layout.snapshot(plugin, stamp)} (the version before) or ${layout.slot(plugin, stamp)} (the new one) to it`;
+
+/** A version that is in place and read back resolves what was wrong before. Never throws. */
+export function clearTrouble(context: StoreContext, plugin: string): void {
+  const { layout, disk } = context;
+  const state = stateOf(context, plugin);
+  if (state?.trouble === undefined) {
+    return;
+  }
+  const { trouble, held, ...others } = state;
+  // The hold that came with the trouble goes with it; one that somebody put there for another reason stays.
+  const rest = held === undefined || trouble.what.endsWith(held) ? others : { ...others, held };
+  try {
+    putRecord(disk, layout.staging, plugin, layout.stateOf(plugin), rest);
+  } catch (error) {
+    context.complain(toFault(error, 'Clearing the trouble'));
+  }
+}
+
+/** Remembers what a rollback has taken away, so that it is not delivered again unasked. Never throws. */
+export function noteRefused(context: StoreContext, plugin: string, { replaced, tree }: Marker): void {
+  const gone = replaced === null ? undefined : receiptOf(context, plugin, replaced);
+  if (gone === undefined || gone.tree === tree) {
+    return;
+  }
+  const { installId, tree: refused, bundle } = gone;
+  change(context, plugin, 'Remembering what was rolled back', (state) => ({
+    ...state,
+    refused: { installId, tree: refused, bundle, at: new Date(context.now()).toISOString() },
+  }));
+}
+
+/** A version that was rolled back and is installed again is refused no more. Never throws. */
+export function forgetRefused(
+  context: StoreContext,
+  { plugin, tree }: Pick<Intent, 'plugin' | 'tree'>,
+): void {
+  if (stateOf(context, plugin)?.refused?.tree === tree && tree !== null) {
+    change(context, plugin, 'Forgetting what was rolled back', (state) => ({
+      ...state,
+      refused: undefined,
+    }));
+  }
+}
+
+export const unreadable = ({ layout }: StoreContext, plugin: string): Fault =>
+  new Fault('INTERNAL', `The state of "${plugin}" cannot be read, so that nothing can be added to it`, {
+    hint: `Look at ${layout.stateOf(plugin)} and correct or remove it`,
+  });
+
+/** Reasons that are written down; more are counted. */
+const REASONS_MAX = 20;
+
+/** Why something waits, as it is written down. */
+export const notedReasons = (reasons: readonly Reason[]): Pending['reasons'] => ({
+  items: firstOf(reasons.slice(0, REASONS_MAX)),
+  total: reasons.length,
+});
+
+/** Edits that are written down; of more, or longer ones, only that the plugin as a whole may be loaded otherwise. */
+const EDITS_MAX = 20;
+
+/** What may be loaded otherwise, as it is written down. */
+export function notedEdits(paths: readonly string[]): Pick<Pending, 'edited'> {
+  const edited = [...new Set(paths)];
+  const noted = firstOf(edited).slice(0, EDITS_MAX);
+  return edited.length === 0 ? {} : { edited: noted.length < edited.length ? [''] : edited };
+}
+
+/**
+ * Writes down what waits to be loaded; undefined: nothing does.
+ *
+ * @throws Fault INTERNAL if the state cannot be read; what the disk throws.
+ */
+export function putPending(context: StoreContext, plugin: string, pending: Pending | undefined): void {
+  const { layout, disk } = context;
+  const state = stateOf(context, plugin);
+  if (state === undefined) {
+    throw unreadable(context, plugin);
+  }
+  if (state.pending === undefined && pending === undefined) {
+    return;
+  }
+  const { pending: _, ...rest } = state;
+  if (pending !== undefined || Object.keys(rest).length > 1) {
+    const changed = pending === undefined ? rest : { ...rest, pending };
+    putRecord(disk, layout.staging, plugin, layout.stateOf(plugin), changed);
+  } else {
+    removeTree(disk, layout.stateOf(plugin));
+    syncDirectory(disk, layout.state);
+  }
+}
+
+/** Changes a state that can be read. Never throws. */
+function change(
+  context: StoreContext,
+  plugin: string,
+  doing: string,
+  to: (state: PluginState) => PluginState,
+): void {
+  const { layout, disk } = context;
+  try {
+    const state = stateOf(context, plugin);
+    if (state !== undefined) {
+      putRecord(disk, layout.staging, plugin, layout.stateOf(plugin), to(state));
+    }
+  } catch (error) {
+    context.complain(toFault(error, doing));
+  }
+}
+
+/** What happened to each and what to do, by name. Throws what the disk throws. */
+export const listTroubles = (context: StoreContext): Status['troubles']['items'] =>
+  context.disk
+    .list(context.layout.state)
+    .map(({ name }) => name.replace(/\.json$/, ''))
+    .filter(isPluginName)
+    .toSorted()
+    .flatMap((plugin) => {
+      const trouble = stateOf(context, plugin)?.trouble;
+      return trouble === undefined ? [] : { plugin, ...trouble };
+    });

@@ -1,0 +1,80 @@
+/** A directory as a file list: what lies there now, read and hashed. */
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { counts, type FileEntry, modeOf } from '../../shared/format/tree.ts';
+import type { Disk } from '../disk/port.ts';
+import { syncDirectory } from '../disk/record.ts';
+import type { StoreContext } from './context.ts';
+
+const CHUNK_BYTES = 256 * 1024;
+
+/** The files that count in a tree, and the paths of entries that are neither files nor directories. */
+export type HashedTree = { files: FileEntry[]; others: string[] };
+
+/** Reads and hashes a whole tree; the marker and ignored files are left out. Throws what the disk throws. */
+export function hashTree({ disk, ignore }: StoreContext, directory: string): HashedTree {
+  const found: HashedTree = { files: [], others: [] };
+  const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
+  const walk = (below: string): void => {
+    for (const { name, kind } of disk.list(join(directory, below))) {
+      const path = below === '' ? name : `${below}/${name}`;
+      // The slash asks about the directory itself: patterns for files do not apply to what lies in it.
+      if (!counts(kind === 'directory' ? `${path}/` : path, ignore)) {
+        continue;
+      }
+      if (kind === 'directory') {
+        walk(path);
+      } else if (kind === 'file') {
+        found.files.push({ path, ...hashFile(disk, join(directory, path), buffer) });
+      } else {
+        found.others.push(path);
+      }
+    }
+  };
+  walk('');
+  return found;
+}
+
+export function hashFile(disk: Disk, path: string, buffer: Buffer): Omit<FileEntry, 'path'> {
+  const fd = disk.open(path);
+  try {
+    const hash = createHash('sha256');
+    let size = 0;
+    for (let count = disk.read(fd, buffer); count > 0; count = disk.read(fd, buffer)) {
+      hash.update(buffer.subarray(0, count));
+      size += count;
+    }
+    return { size, mode: modeOf(disk.statOpen(fd).mode), sha256: hash.digest('hex') };
+  } finally {
+    disk.close(fd);
+  }
+}
+
+/** Returns when every file and every name of the tree is durable. Throws what the disk throws. */
+export function syncTree({ disk }: Pick<StoreContext, 'disk'>, directory: string): void {
+  const { syncAll } = disk;
+  if (syncAll !== undefined && disk.canSyncAll(directory)) {
+    // The dot goes through a link, for the owner may have put the root behind one.
+    const fd = disk.open(`${directory}/.`);
+    try {
+      syncAll(fd);
+    } finally {
+      disk.close(fd);
+    }
+    return;
+  }
+  for (const { name, kind } of disk.list(directory)) {
+    const path = join(directory, name);
+    if (kind === 'directory') {
+      syncTree({ disk }, path);
+    } else if (kind === 'file') {
+      const fd = disk.open(path);
+      try {
+        disk.sync(fd);
+      } finally {
+        disk.close(fd);
+      }
+    }
+  }
+  syncDirectory(disk, directory);
+}

@@ -1,0 +1,77 @@
+/** Who is calling: bearer tokens, their scopes and labels. Pure; reading the file is somebody else's. */
+import { createHash, timingSafeEqual } from 'node:crypto';
+
+import { Fault } from '../../shared/api/fault.ts';
+
+export type Scope = 'read' | 'write';
+/** A token, kept as its digest only. The label is the `by` of markers and logs. */
+export type Token = { digest: Buffer; scope: Scope; label: string };
+/** Who is on the other side of a connection. */
+export type Caller = { scope: Scope; label: string };
+/** A caller who was let in, and whether he still would be. */
+export type Known = { caller: Caller; isValid(): boolean };
+
+const TOKEN_MIN_LENGTH = 32;
+const digestOf = (token: string): Buffer => createHash('sha256').update(token, 'utf8').digest();
+
+/** The token of `AIRLOCK_TOKEN`: it may write. @throws Fault INVALID_PARAMS if it is too short. */
+export function tokenFromVariable(token: string): Token {
+  if (token.length < TOKEN_MIN_LENGTH || /\s/.test(token)) {
+    throw new Fault(
+      'INVALID_PARAMS',
+      `AIRLOCK_TOKEN must be at least ${TOKEN_MIN_LENGTH} characters without spaces`,
+      {
+        hint: 'Make one with "airlock token"',
+      },
+    );
+  }
+  return { digest: digestOf(token), scope: 'write', label: 'token' };
+}
+
+/**
+ * The tokens of a file: a line is `read|write <token> [label]`; empty lines and those that begin with `#` are passed
+ * over. Several lines are several valid tokens, so that one can be exchanged without a gap.
+ *
+ * @returns none for a file of comments alone, which revokes all that it held.
+ * @throws Fault INVALID_PARAMS that names the line, never what stands in it.
+ */
+export function tokensFromFile(text: string): Token[] {
+  if (text.trim() === '') {
+    // Whoever writes a file often empties it first: that must lock nobody out.
+    throw new Fault('INVALID_PARAMS', 'The token file is empty', {
+      hint: 'Make a token with "airlock token"',
+    });
+  }
+  return text.split(/\r?\n/).flatMap((line, i): Token[] => {
+    if (line.trim() === '' || line.startsWith('#')) {
+      return [];
+    }
+    const [scope, token = '', ...label] = line.trim().split(/\s+/);
+    if ((scope !== 'read' && scope !== 'write') || token.length < TOKEN_MIN_LENGTH) {
+      throw new Fault(
+        'INVALID_PARAMS',
+        `Line ${i + 1} of the token file is not "read|write <token> [label]"`,
+        {
+          hint: `A token has at least ${TOKEN_MIN_LENGTH} characters; make one with "airlock token"`,
+        },
+      );
+    }
+    return [{ digest: digestOf(token), scope, label: label.join(' ') || `line ${i + 1}` }];
+  });
+}
+
+/**
+ * The token of this `Authorization` header; undefined if none is known. Takes the same time whichever token it is and
+ * however much of one is right: digests are compared, in constant time, all of them.
+ */
+export function authenticate(header: string | undefined, tokens: readonly Token[]): Token | undefined {
+  const [, given] = /^Bearer ([\x21-\x7e]+)$/i.exec(header ?? '') ?? [];
+  const digest = digestOf(given ?? '');
+  let found: Token | undefined;
+  for (const token of tokens) {
+    if (timingSafeEqual(digest, token.digest)) {
+      found = token;
+    }
+  }
+  return given === undefined ? undefined : found;
+}

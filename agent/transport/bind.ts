@@ -1,0 +1,149 @@
+/** Taking an address: a port, or a Unix socket that is at no moment open to others. */
+import {
+  type Stats,
+  chmodSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  rmdirSync,
+} from 'node:fs';
+import { type Server, connect } from 'node:net';
+import { dirname, join } from 'node:path';
+
+import { Fault } from '../../shared/api/fault.ts';
+import { isLoopback, type Place } from './upgrade-policy.ts';
+
+/** A host and a port, of which 0 lets the system choose; or the path of a Unix socket. */
+export type Address = { host: string; port: number } | { path: string };
+
+/** An address that was taken. */
+export type Bound = {
+  place: Place;
+  host: string;
+  port: number;
+  /** Removes what stays of a Unix socket. */
+  release(): void;
+};
+
+/** @throws the error of the system, such as EADDRINUSE; Fault CONFLICT where a Unix socket is in use. */
+export async function bind(server: Server, address: Address): Promise<Bound> {
+  return 'path' in address ? bindPath(server, address.path) : bindPort(server, address);
+}
+
+async function bindPort(server: Server, { host, port }: { host: string; port: number }): Promise<Bound> {
+  await listening(server, () => server.listen(port, host));
+  const bound = server.address();
+  if (bound === null || typeof bound === 'string') {
+    throw new Fault('INTERNAL', 'The server has no address');
+  }
+  return {
+    place: isLoopback(bound.address) ? 'loopback' : 'network',
+    host: bound.address,
+    port: bound.port,
+    release: () => undefined,
+  };
+}
+
+const NURSERY = /^\.al-[A-Za-z0-9]{6}$/;
+/** What a nursery is for takes an instant; one that is older (milliseconds) is of an agent that was killed. */
+const NURSERY_MILLIS = 60_000;
+
+/** Removes what agents of this user have left beside their sockets. Another's directory of such a name holds more, and stays. */
+function removeNurseries(directory: string): void {
+  for (const name of attempt(() => readdirSync(directory)) ?? []) {
+    attempt(() => {
+      const nursery = join(directory, name);
+      const stats = NURSERY.test(name) ? look(nursery) : undefined;
+      if (stats?.isDirectory() !== true || stats.uid !== process.getuid?.()) {
+        return;
+      }
+      if (Date.now() - stats.mtimeMs <= NURSERY_MILLIS) {
+        return;
+      }
+      if (look(join(nursery, 's'))?.isSocket() === true) {
+        rmSync(join(nursery, 's'));
+      }
+      rmdirSync(nursery);
+    });
+  }
+}
+
+/** For what is in nobody's way. */
+function attempt<T>(run: () => T): T | undefined {
+  try {
+    return run();
+  } catch {
+    return undefined;
+  }
+}
+
+/** It is made in a directory that is the agent's alone, given its mode there, and then put in place by a rename. */
+async function bindPath(server: Server, path: string): Promise<Bound> {
+  await refuseTaken(path);
+  removeNurseries(dirname(path));
+  const nursery = mkdtempSync(join(dirname(path), '.al-'));
+  try {
+    const made = join(nursery, 's');
+    await listening(server, () => server.listen(made));
+    chmodSync(made, 0o600);
+    renameSync(made, path);
+  } catch (error) {
+    server.close();
+    throw error;
+  } finally {
+    rmSync(nursery, { recursive: true, force: true });
+  }
+  const own = lstatSync(path);
+  return {
+    place: 'unix',
+    host: path,
+    port: 0,
+    release: () => {
+      const found = look(path);
+      if (found?.ino === own.ino && found.dev === own.dev) {
+        rmSync(path, { force: true });
+      }
+    },
+  };
+}
+
+/** What a dead agent has left is replaced; what somebody listens on is not, nor what is no socket. */
+async function refuseTaken(path: string): Promise<void> {
+  const found = look(path);
+  if (found === undefined) {
+    return;
+  }
+  const why = found.isSocket() ? await answerOf(path) : 'it is no socket';
+  if (why !== 'ECONNREFUSED') {
+    throw new Fault('CONFLICT', `"${path}" is taken: ${why}`, {
+      hint: 'End the agent that listens there, or name another path in AIRLOCK_LISTEN',
+    });
+  }
+}
+
+function look(path: string): Stats | undefined {
+  return lstatSync(path, { throwIfNoEntry: false });
+}
+
+const answerOf = (path: string): Promise<string> =>
+  new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve('somebody listens there');
+    });
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+  });
+
+async function listening(server: Server, listen: () => void): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.once('listening', () => {
+      server.off('error', reject);
+      resolve();
+    });
+    listen();
+  });
+}

@@ -1,0 +1,88 @@
+/** One WebSocket with its session: what keeps it alive, and what ends it. */
+import type { RawData, WebSocket } from 'ws';
+
+import { CLOSE, WIRE } from '../../shared/api/rpc.ts';
+import type { Log } from '../log.ts';
+import type { Caller, Known } from './auth.ts';
+import type { Session, Socket } from './session.ts';
+
+export type OpenSession = (socket: Socket, caller: Caller, log: Log) => Session;
+
+/** What the server does with a connection from outside of it. */
+export type Connection = {
+  /**
+   * Looks whether the token is still valid. A file that is being written may lack a token for a moment: it is gone when it
+   * is missing twice in a row.
+   */
+  review(): void;
+};
+
+/** Serves a connection until it ends. */
+export function serve(ws: WebSocket, known: Known, open: OpenSession, log: Log): Connection {
+  const socket: Socket = {
+    sendText: (text) => ws.send(text),
+    sendBinary: (frame) => ws.send(frame, { binary: true }),
+    close: (code, reason) => ws.close(code, reason.slice(0, 120)),
+    get buffered() {
+      return ws.bufferedAmount;
+    },
+  };
+  const session = open(socket, known.caller, log);
+  let heard = Date.now();
+  const beat = setInterval(() => {
+    if (Date.now() - heard > WIRE.deadMillis) {
+      ws.terminate();
+    } else {
+      ws.ping();
+    }
+  }, WIRE.pingMillis);
+  const start = setTimeout(() => {
+    if (!session.started) {
+      ws.close(CLOSE.policy, 'no session.start');
+    }
+  }, WIRE.startMillis);
+  const alive = (): void => {
+    heard = Date.now();
+  };
+  ws.on('pong', alive);
+  ws.on('ping', alive);
+  ws.on('message', (data: RawData, isBinary) => {
+    alive();
+    if (ws.readyState !== ws.OPEN) {
+      // It is being closed for what it did: what it goes on to send counts no more.
+      return;
+    }
+    const bytes = bufferOf(data);
+    if (isBinary) {
+      session.binary(bytes);
+    } else {
+      session.text(bytes.toString('utf8'));
+    }
+  });
+  // ws closes by itself with the fitting code: 1009 for a frame too large, 1002 or 1007 for a broken one.
+  ws.on('error', (error) => log.info({ err: error }, 'connection failed'));
+  ws.on('close', (code) => {
+    clearInterval(beat);
+    clearTimeout(start);
+    session.ended();
+    log.info({ code }, 'connection closed');
+  });
+  let missed = false;
+  return {
+    review: () => {
+      const valid = known.isValid();
+      if (!valid && missed && ws.readyState === ws.OPEN) {
+        log.info('the token is no longer valid');
+        ws.close(CLOSE.tokenGone, 'the token is no longer valid');
+      }
+      missed = !valid;
+    },
+  };
+}
+
+function bufferOf(data: RawData): Buffer {
+  if (Array.isArray(data)) {
+    return Buffer.concat(data);
+  }
+  return Buffer.isBuffer(data) ? data : Buffer.from(data);
+}

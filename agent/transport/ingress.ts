@@ -1,0 +1,79 @@
+/** The door of the agent: tokens and certificates, watched while it runs, and the address that it listens on. */
+import { Fault, toFault } from '../../shared/api/fault.ts';
+import { Certificates } from './certificates.ts';
+import type { AgentConfig } from '../config.ts';
+import type { Log } from '../log.ts';
+import type { Known } from './auth.ts';
+import { type ListenOptions, type Listening, listen } from './server.ts';
+import { Tokens } from './tokens.ts';
+
+/** How often (milliseconds) files are looked at, and sessions whether their token is still valid. */
+const LOOK_MILLIS = 1000;
+
+/** Who reaches a Unix socket of mode 0600 is the agent's own user, or root. */
+const LOCAL: Known = { caller: { scope: 'write', label: 'socket' }, isValid: () => true };
+
+type Door = {
+  options: Omit<ListenOptions, 'session'>;
+  /** Looks at tokens and certificates from now on. @returns how to stop. */
+  watch(server: Listening): () => void;
+};
+
+/** @throws Fault INVALID_PARAMS if no token is configured where one is needed, or TLS cannot be had. */
+export function openIngress(config: AgentConfig, log: Log): Door {
+  const { listen: address, allowOrigin, allowHost } = config;
+  const isUnix = 'path' in address;
+  const complain = (fault: Fault): void => log.warn({ code: fault.code }, fault.message);
+  const tokens = new Tokens(config.token, config.tokenFile, complain, !isUnix);
+  const certificates = config.tls === undefined ? undefined : new Certificates(config.tls);
+  return {
+    options: {
+      address,
+      allowOrigin,
+      allowHost,
+      tls: certificates?.context,
+      authenticate: (header) => (isUnix && header === undefined ? LOCAL : tokens.authenticate(header)),
+      log,
+    },
+    watch: (server) => {
+      if (server.place === 'network' && certificates === undefined) {
+        log.warn({ host: server.host }, 'tokens and plugins pass this network in the clear: there is no TLS');
+      }
+      let complaint = '';
+      const timer = setInterval(() => {
+        tokens.refresh();
+        server.review();
+        try {
+          const changed = certificates?.refresh();
+          if (changed !== undefined) {
+            server.useTls(changed);
+            complaint = '';
+            log.info('the TLS certificate was read again');
+          }
+        } catch (error) {
+          const fault = toFault(error, 'Reading the TLS certificate');
+          if (fault.message !== complaint) {
+            complain(fault);
+          }
+          complaint = fault.message;
+        }
+      }, LOOK_MILLIS);
+      timer.unref();
+      return () => clearInterval(timer);
+    },
+  };
+}
+
+/** @throws Fault INVALID_PARAMS that says what to do, where the address cannot be had. */
+export async function listenOr({ listen: address }: AgentConfig, options: ListenOptions): Promise<Listening> {
+  try {
+    return await listen(options);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    const at = 'path' in address ? address.path : `${address.host}:${address.port}`;
+    throw new Fault('INVALID_PARAMS', `Listening on ${at} failed: ${why}`, {
+      cause: error,
+      hint: 'Set AIRLOCK_LISTEN to an address of this machine and a port that is free, or to unix:/path',
+    });
+  }
+}

@@ -1,0 +1,186 @@
+/** The socket: one HTTP server that upgrades whoever is known, and a WebSocket for each. The only importer of ws. */
+import { type IncomingMessage, type RequestListener, type Server, createServer } from 'node:http';
+import { type Server as TlsServer, createServer as createTlsServer } from 'node:https';
+import type { Duplex } from 'node:stream';
+
+import { WebSocketServer } from 'ws';
+
+import type { Fault } from '../../shared/api/fault.ts';
+import { CONNECT_PATH, HEALTH_PATH, PROTOCOL, WIRE } from '../../shared/api/rpc.ts';
+import type { Log } from '../log.ts';
+import { type Address, bind } from './bind.ts';
+import { type Connection, type OpenSession, serve } from './connection.ts';
+import { type UpgradePolicyOptions, type Place, judge } from './upgrade-policy.ts';
+import { Failures } from './rate-limit.ts';
+
+/** PEM. With `ca`, only clients that show a certificate of it come through the handshake. */
+export type TlsContext = { cert: Buffer; key: Buffer; ca: Buffer | undefined };
+
+export type ListenOptions = UpgradePolicyOptions & {
+  address: Address;
+  tls: TlsContext | undefined;
+  session: OpenSession;
+  log: Log;
+};
+
+/** A server that listens. */
+export type Listening = {
+  place: Place;
+  /** The path, for a Unix socket, whose port is 0. */
+  host: string;
+  port: number;
+  /** Closes the sessions whose token is no longer valid; to be called every now and then. */
+  review(): void;
+  /** Uses other certificates from now on; connections that there are go on. */
+  useTls(tls: TlsContext): void;
+  /** Takes no more connections; those that there are go on. */
+  stop(): void;
+  /** Closes every connection with a code, and resolves when all are gone or the time (milliseconds) is up. */
+  close(code: number, reason: string, graceMillis: number): Promise<void>;
+};
+
+/** Connections at once, with those who have not said what they want: they must not eat up all file descriptors. */
+const CONNECTIONS_MAX = 4 * WIRE.connections;
+/** Until the head of a request is complete, or the handshake of TLS. */
+const HEAD_MILLIS = 10_000;
+const LIMITS = {
+  headersTimeout: HEAD_MILLIS,
+  requestTimeout: HEAD_MILLIS,
+  connectionsCheckingInterval: 1000,
+  maxHeaderSize: 16 * 1024,
+};
+
+/** @throws the error of the system, such as EADDRINUSE */
+export async function listen(options: ListenOptions): Promise<Listening> {
+  const { log } = options;
+  const server = createFor(options.tls, answer);
+  server.maxConnections = CONNECTIONS_MAX;
+  const sockets = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    maxPayload: WIRE.frameBytes,
+    handleProtocols: () => PROTOCOL,
+    // The agent bounds its own closing; see close().
+    clientTracking: true,
+  });
+  const failures = new Failures(Date.now);
+  const connections = new Set<Connection>();
+  let place: Place = 'network';
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on('error', () => socket.destroy());
+    const address = request.socket.remoteAddress;
+    const admission = judge(request, { address, place, connected: sockets.clients.size }, options, failures);
+    if ('refused' in admission) {
+      if (admission.log) {
+        log.info({ remote: address, why: admission.refused.message }, 'upgrade refused');
+      }
+      refuse(socket, admission.refused, admission.wait);
+      return;
+    }
+    const { known } = admission;
+    sockets.handleUpgrade(request, socket, head, (ws) => {
+      const connection = serve(ws, known, options.session, log.child({ by: known.caller.label }));
+      connections.add(connection);
+      ws.on('close', () => connections.delete(connection));
+    });
+  });
+  if (options.tls !== undefined) {
+    server.on('tlsClientError', (error: Error, socket: { remoteAddress?: string }) => {
+      const { remoteAddress } = socket;
+      if (failures.count(remoteAddress).log) {
+        log.info({ remote: remoteAddress, why: error.message }, 'handshake refused');
+      }
+    });
+  }
+  const bound = await bind(server, options.address);
+  ({ place } = bound);
+  server.on('error', (error) => log.error({ err: error }, 'a connection could not be accepted'));
+  return {
+    place,
+    host: bound.host,
+    port: bound.port,
+    review: () => {
+      for (const connection of connections) {
+        connection.review();
+      }
+    },
+    useTls: (tls) => {
+      if ('setSecureContext' in server) {
+        server.setSecureContext({ ...tls, minVersion: 'TLSv1.2' });
+      }
+    },
+    stop: () => void server.close(),
+    close: async (code, reason, graceMillis) => {
+      await closeAll(server, sockets, code, reason, graceMillis);
+      bound.release();
+    },
+  };
+}
+
+function createFor(tls: TlsContext | undefined, listener: RequestListener): Server | TlsServer {
+  if (tls === undefined) {
+    return createServer(LIMITS, listener);
+  }
+  const mutual = tls.ca !== undefined;
+  return createTlsServer(
+    {
+      ...LIMITS,
+      ...tls,
+      minVersion: 'TLSv1.2',
+      handshakeTimeout: HEAD_MILLIS,
+      requestCert: mutual,
+      rejectUnauthorized: mutual,
+    },
+    listener,
+  );
+}
+
+const answer: RequestListener = (request, response) => {
+  const [path] = (request.url ?? '').split('?');
+  const known = path === HEALTH_PATH && request.method === 'GET';
+  const upgrade = path === CONNECT_PATH ? { upgrade: 'websocket', connection: 'upgrade, close' } : {};
+  response.writeHead(known ? 200 : path === CONNECT_PATH ? 426 : 404, {
+    'content-type': 'application/json',
+    ...upgrade,
+  });
+  response.end(known ? '{"status":"ok"}\n' : '{"error":"This server speaks airlock.v1 over a WebSocket"}\n');
+};
+
+function refuse(socket: Duplex, fault: Fault, wait: number): void {
+  const { status } = fault;
+  const body = `${JSON.stringify(fault.toData())}\n`;
+  const challenge = status === 401 ? 'WWW-Authenticate: Bearer\r\n' : '';
+  const later = wait > 0 ? `Retry-After: ${wait}\r\n` : '';
+  // A client that never closes its side would hold the socket for good, and with it the end of the agent.
+  socket.once('finish', () => socket.destroy());
+  socket.end(
+    `HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Type: application/json\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\n${challenge}${later}\r\n${body}`,
+  );
+}
+
+async function closeAll(
+  server: Server | TlsServer,
+  sockets: WebSocketServer,
+  code: number,
+  reason: string,
+  graceMillis: number,
+): Promise<void> {
+  for (const ws of sockets.clients) {
+    ws.close(code, reason);
+  }
+  await new Promise<void>((resolve) => {
+    const patience = setTimeout(() => {
+      for (const ws of sockets.clients) {
+        ws.terminate();
+      }
+      server.closeAllConnections();
+      resolve();
+    }, graceMillis);
+    server.close(() => {
+      clearTimeout(patience);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}

@@ -1,0 +1,298 @@
+/** One connection: frames in, commands to the desk, replies and events out. Knows no disk and no thread. */
+import { Fault, toFault } from '../../shared/api/fault.ts';
+import { decodeFrame } from '../../shared/api/frame.ts';
+import {
+  type MethodName,
+  type Params,
+  type Reset,
+  type Result,
+  isMethod,
+  methods,
+  readParams,
+  windowSchema,
+} from '../../shared/api/methods.ts';
+import {
+  CLOSE,
+  RPC_METHOD_NOT_FOUND,
+  WIRE,
+  readMessage,
+  writeFailure,
+  writeNotification,
+  writeSuccess,
+} from '../../shared/api/rpc.ts';
+import type { Log } from '../log.ts';
+import type { Caller } from './auth.ts';
+import type { Desk, Inflow, Stream } from './desk.ts';
+import { type EventLog, startFeed } from './event-log.ts';
+import { filesAnswer, listAnswer } from './listing.ts';
+import { Outflow } from './outflow.ts';
+
+/** The socket as a session needs it. */
+export type Socket = {
+  sendText(text: string): void;
+  sendBinary(frame: Buffer): void;
+  close(code: number, reason: string): void;
+  /** Bytes that wait for the other side to read. */
+  readonly buffered: number;
+};
+
+/** A reader that lets more than this pile up (bytes) is too slow: it is closed rather than waited for. */
+const BUFFERED_MAX = 16 * 1024 * 1024;
+
+type Handlers = { [M in MethodName]: (params: Params<M>) => Promise<Result<M>> };
+
+export class Session {
+  readonly #socket: Socket;
+  readonly #caller: Caller;
+  readonly #desk: Desk;
+  readonly #eventLog: EventLog;
+  readonly #log: Log;
+  readonly #inflows = new Map<number, { inflow: Inflow; stream: Stream }>();
+  readonly #outflows = new Map<number, Outflow>();
+  readonly #handlers: Handlers;
+  #streams = 0;
+  #inFlight = 0;
+  #started = false;
+  #closed = false;
+  #stopFeed: (() => void) | undefined;
+
+  constructor(socket: Socket, caller: Caller, desk: Desk, eventLog: EventLog, log: Log) {
+    this.#socket = socket;
+    this.#caller = caller;
+    this.#desk = desk;
+    this.#eventLog = eventLog;
+    this.#log = log;
+    this.#handlers = {
+      'session.start': (params) => this.#start(params),
+      'install.begin': (params) => this.#begin(params),
+      'install.commit': ({ operationId }) => desk.commit(operationId),
+      'install.abort': ({ operationId }) => Promise.resolve({ aborted: desk.abort(operationId) }),
+      'plugin.list': async ({ all }) =>
+        listAnswer(await desk.list(), all === true, (values) => this.#pour(values)),
+      'plugin.get': ({ plugin }) => desk.get(plugin),
+      'plugin.verify': ({ plugin }) => desk.verify(plugin),
+      'plugin.rollback': (params) => desk.rollback(params, caller.label),
+      'plugin.uninstall': (params) => desk.uninstall(params, caller.label),
+      'plugin.classify': async (params) => ({ reload: await desk.classify(params) }),
+      'plugin.files': async ({ plugin }) =>
+        filesAnswer(plugin, await desk.basis(plugin), (values) => this.#pour(values)),
+      'runtime.restarted': (params) => desk.restarted(params),
+      recover: ({ plugin }) => desk.recover(plugin),
+      sweep: () => desk.sweep(),
+      status: () => desk.status(),
+    };
+    this.#notify('hello', desk.hello());
+  }
+
+  /** Whether the client has answered the hello. */
+  get started(): boolean {
+    return this.#started;
+  }
+
+  /** A text frame came in. */
+  text(frame: string): void {
+    const read = readMessage(frame);
+    if (!read.ok) {
+      this.#close(CLOSE.malformed, read.why);
+      return;
+    }
+    const { message } = read;
+    if (message.kind === 'request') {
+      this.#request(message.id, message.method, message.params);
+    } else if (message.kind === 'notification' && message.method === 'window') {
+      this.#window(message.params);
+    } else {
+      this.#close(CLOSE.malformed, 'a client sends requests and windows only');
+    }
+  }
+
+  /** A binary frame came in. Frames of a stream that has ended may still be on the way: they are dropped. */
+  binary(bytes: Buffer): void {
+    const read = decodeFrame(bytes);
+    if (!read.ok) {
+      this.#close(CLOSE.malformed, read.why);
+      return;
+    }
+    const { stream, offset, data, fin } = read.frame;
+    if (stream < 1 || stream > this.#streams) {
+      this.#close(CLOSE.malformed, `there is no stream ${stream}`);
+      return;
+    }
+    this.#inflows.get(stream)?.inflow.accept(offset, data, fin);
+  }
+
+  /** The connection is gone: uploads wait for another one. */
+  ended(): void {
+    this.#closed = true;
+    this.#stopFeed?.();
+    for (const { inflow, stream } of this.#inflows.values()) {
+      inflow.detach(stream);
+    }
+    this.#inflows.clear();
+    this.#outflows.clear();
+  }
+
+  #request(id: string, method: string, params: unknown): void {
+    if (!isMethod(method)) {
+      const fault = new Fault('NOT_FOUND', `This agent has no method "${method.slice(0, 64)}"`, {
+        hint: `It has ${Object.keys(methods).join(', ')}`,
+      });
+      this.#send(writeFailure(id, fault, RPC_METHOD_NOT_FOUND));
+      return;
+    }
+    if (this.#inFlight >= WIRE.requestsInFlight) {
+      this.#send(
+        writeFailure(
+          id,
+          new Fault('RATE_LIMITED', `${WIRE.requestsInFlight} requests are in flight already`),
+        ),
+      );
+      return;
+    }
+    this.#inFlight += 1;
+    this.#run(method, params)
+      .then(
+        (result) => this.#send(writeSuccess(id, result)),
+        (error: unknown) => this.#refuse(id, method, toFault(error, `"${method}"`)),
+      )
+      .finally(() => {
+        this.#inFlight -= 1;
+      })
+      // Nothing above throws but a socket that has just gone.
+      .catch((error: unknown) => this.#log.debug({ err: error }, 'answer not sent'));
+  }
+
+  #refuse(id: string, method: string, fault: Fault): void {
+    const level = fault.status >= 500 ? 'error' : 'info';
+    this.#log[level]({ method, code: fault.code, detail: fault.message }, 'request refused');
+    this.#send(writeFailure(id, fault));
+  }
+
+  async #run<M extends MethodName>(method: M, params: unknown): Promise<Result<M>> {
+    if (!this.#started && method !== 'session.start') {
+      throw new Fault('INVALID_PARAMS', `"${method}" came before session.start`, {
+        hint: 'Answer the hello first',
+      });
+    }
+    if (methods[method].scope === 'write' && this.#caller.scope !== 'write') {
+      throw new Fault('FORBIDDEN', `The token "${this.#caller.label}" may read, "${method}" writes`, {
+        hint: 'Use a token of scope write',
+      });
+    }
+    const read = readParams(method, params);
+    if (!read.ok) {
+      throw new Fault('INVALID_PARAMS', `The parameters of "${method}" are not valid: ${read.why}`, {
+        hint: 'Correct what is named; a field that is not known may be one of a newer agent: the hello says how old this is',
+      });
+    }
+    return this.#handlers[method](read.params);
+  }
+
+  async #start({ client, events, resume }: Params<'session.start'>): Promise<Result<'session.start'>> {
+    if (this.#started) {
+      throw new Fault('CONFLICT', 'The session has been started already');
+    }
+    this.#started = true;
+    this.#log.info({ client, events, resume }, 'session started');
+    if (this.#caller.scope === 'write') {
+      this.#desk.expectWork();
+    }
+    const feed = await startFeed(
+      this.#eventLog,
+      () => this.#desk.list(),
+      { events, resume },
+      (event) => this.#notify('event', event),
+    );
+    this.#stopFeed = feed.stop;
+    if (this.#closed) {
+      feed.stop();
+    }
+    return { at: this.#eventLog.at, resumed: feed.resumed };
+  }
+
+  /** Opens a stream that brings values as JSON lines. @returns its number. */
+  #pour(values: readonly object[]): number {
+    this.#checkStreams();
+    this.#streams += 1;
+    const lines = Buffer.from(values.map((value) => `${JSON.stringify(value)}\n`).join(''), 'utf8');
+    const outflow = new Outflow(this.#streams, lines, (frame) => {
+      if (this.#canSend()) {
+        this.#socket.sendBinary(frame);
+      }
+    });
+    this.#outflows.set(this.#streams, outflow);
+    return this.#streams;
+  }
+
+  /** Who has all its streams is told at once, and does not wait for a thread first. */
+  async #begin(params: Params<'install.begin'>): Promise<Result<'install.begin'>> {
+    this.#checkStreams();
+    return this.#desk.begin(params, this.#caller.label, (inflow) => this.#openInflow(inflow));
+  }
+
+  #openInflow(inflow: Inflow): Stream {
+    this.#checkStreams();
+    this.#streams += 1;
+    const number = this.#streams;
+    const stream: Stream = {
+      stream: number,
+      grant: (offset, limit) => this.#notify('window', { stream: number, offset, limit }),
+      drop: (fault) => {
+        this.#inflows.delete(number);
+        if (fault !== undefined) {
+          this.#notify('reset', { stream: number, error: fault.toData() } satisfies Reset);
+        }
+      },
+    };
+    if (this.#closed) {
+      // The client left while its upload was being opened: the upload waits for it as for any that was cut off.
+      queueMicrotask(() => inflow.detach(stream));
+    } else {
+      this.#inflows.set(number, { inflow, stream });
+    }
+    return stream;
+  }
+
+  #checkStreams(): void {
+    if (this.#inflows.size + this.#outflows.size >= WIRE.streamsInFlight) {
+      throw new Fault('RATE_LIMITED', `${WIRE.streamsInFlight} streams are open on this connection already`, {
+        hint: 'Wait until one has ended, or open another connection',
+      });
+    }
+  }
+
+  #window(params: unknown): void {
+    const parsed = windowSchema.safeParse(params);
+    if (!parsed.success) {
+      this.#close(CLOSE.malformed, 'a window is not valid');
+      return;
+    }
+    const { stream, limit } = parsed.data;
+    if (this.#outflows.get(stream)?.grant(limit) === true) {
+      this.#outflows.delete(stream);
+    }
+  }
+
+  #notify(method: string, params: unknown): void {
+    this.#send(writeNotification(method, params));
+  }
+
+  #send(text: string): void {
+    if (this.#canSend()) {
+      this.#socket.sendText(text);
+    }
+  }
+
+  #canSend(): boolean {
+    if (!this.#closed && this.#socket.buffered > BUFFERED_MAX) {
+      this.#close(CLOSE.policy, 'you read too slowly');
+    }
+    return !this.#closed;
+  }
+
+  #close(code: number, reason: string): void {
+    this.#closed = true;
+    this.#log.info({ code, reason }, 'closing the connection');
+    this.#socket.close(code, reason);
+  }
+}

@@ -1,0 +1,145 @@
+/** Who is let in: the judgement of an upgrade, from its head alone. Knows no socket. */
+import { isIPv4 } from 'node:net';
+
+import { Fault } from '../../shared/api/fault.ts';
+import { CONNECT_PATH, PROTOCOL, WIRE } from '../../shared/api/rpc.ts';
+import type { Known } from './auth.ts';
+import type { Failures } from './rate-limit.ts';
+
+/** The head of a request. `rawHeaders` holds names and values in turn, each as often as it was sent. */
+export type Head = { url?: string | undefined; rawHeaders: readonly string[] };
+
+export type UpgradePolicyOptions = {
+  /** Who bears this `Authorization` header. */
+  authenticate: (header: string | undefined) => Known | undefined;
+  /** Origins that are served although a browser sends one. */
+  allowOrigin: readonly string[];
+  /** Names beside those of the loopback under which the agent may be asked for. */
+  allowHost: readonly string[];
+};
+
+/** Where the agent listens: on the loopback, on a network, on a Unix socket. */
+export type Place = 'loopback' | 'network' | 'unix';
+
+export type Admission =
+  | { known: Known }
+  /** `wait`: seconds after which to try again. `log`: whether that is worth a line. */
+  | { refused: Fault; wait: number; log: boolean };
+
+/** Headers that decide something: two of them are two opinions, of which a proxy in between may have read the other. */
+const ONCE: ReadonlySet<string> = new Set(['authorization', 'host', 'origin', 'upgrade']);
+/** How long to wait for a place (seconds), where all are taken. */
+const FULL_SECONDS = 5;
+
+const refused = (fault: Fault, wait = 0, log = true): Admission => ({ refused: fault, wait, log });
+
+/** Judges an upgrade, the cheapest question first; nothing is said about which token would have been right. */
+export function judge(
+  { url, rawHeaders }: Head,
+  from: { address: string | undefined; place: Place; connected: number },
+  { authenticate, allowOrigin, allowHost }: UpgradePolicyOptions,
+  failures: Failures,
+): Admission {
+  const [path, query] = (url ?? '').split('?');
+  if (path !== CONNECT_PATH) {
+    return refused(
+      new Fault('NOT_FOUND', 'There is nothing at this path', {
+        hint: `Connect to ${CONNECT_PATH}; the address of an agent needs no path`,
+      }),
+    );
+  }
+  if (query !== undefined) {
+    return refused(
+      new Fault('INVALID_PARAMS', 'The address has a query, and addresses end up in logs', {
+        hint: 'Send the token in the Authorization header, and nothing in the address',
+      }),
+    );
+  }
+  const headers = headersOf(rawHeaders);
+  const twice = [...headers].find(([name, values]) => values.length > 1 && isDecisive(name));
+  if (twice !== undefined) {
+    return refused(new Fault('INVALID_PARAMS', `The header "${twice[0]}" was sent more than once`));
+  }
+  const header = (name: string): string | undefined => headers.get(name)?.[0];
+  const origin = header('origin');
+  if (origin !== undefined && !allowOrigin.includes(origin.toLowerCase())) {
+    return refused(
+      new Fault('FORBIDDEN', 'Browsers are not served: the request has an Origin', {
+        hint: 'Send none, or name it in AIRLOCK_ALLOW_ORIGIN of the agent',
+      }),
+    );
+  }
+  if (!isHostAllowed(header('host'), from.place, allowHost)) {
+    return refused(
+      new Fault('FORBIDDEN', 'The agent is not served under the name in the Host header', {
+        hint: 'Use the address on which it listens, or name the host in AIRLOCK_ALLOW_HOST of the agent',
+      }),
+    );
+  }
+  const known = authenticate(header('authorization'));
+  if (known === undefined) {
+    const { wait, log } = failures.count(from.address);
+    const fault =
+      wait > 0
+        ? new Fault('RATE_LIMITED', 'There were too many failed attempts from this address', {
+            hint: `Try again in ${wait} s, with a token that this agent knows`,
+          })
+        : new Fault('UNAUTHENTICATED', 'The bearer token is missing or not known here', {
+            hint: 'Pass a token that this agent knows: AIRLOCK_TOKEN, or a token file',
+          });
+    return refused(fault, wait, log);
+  }
+  const offered = (header('sec-websocket-protocol') ?? '').split(',').map((name) => name.trim());
+  if (!offered.includes(PROTOCOL)) {
+    return refused(new Fault('INVALID_PARAMS', `Offer the subprotocol ${PROTOCOL}`));
+  }
+  if (from.connected >= WIRE.connections) {
+    return refused(
+      new Fault('RATE_LIMITED', `${WIRE.connections} connections are open already`, {
+        hint: `Try again in ${FULL_SECONDS} s`,
+      }),
+      FULL_SECONDS,
+    );
+  }
+  return { known };
+}
+
+/**
+ * A page in a browser can make its own name mean 127.0.0.1: where only the loopback is served, only names that mean it
+ * are. On a network every name is taken unless some are listed; a Unix socket has no name.
+ */
+export function isHostAllowed(host: string | undefined, place: Place, allowHost: readonly string[]): boolean {
+  if (place === 'unix' || (place === 'network' && allowHost.length === 0)) {
+    return true;
+  }
+  const name = nameOf(host ?? '');
+  return name !== '' && (isLoopback(name) || allowHost.some((allowed) => nameOf(allowed) === name));
+}
+
+/** Whether an address or a name means this machine alone. */
+export function isLoopback(name: string): boolean {
+  const bare = name.replaceAll(/[[\]]/g, '').replace(/^::ffff:/, '');
+  return (
+    bare === 'localhost' ||
+    bare.endsWith('.localhost') ||
+    bare === '::1' ||
+    (isIPv4(bare) && bare.startsWith('127.'))
+  );
+}
+
+/** The name of `name:port`, in one spelling; empty if it is none. */
+function nameOf(host: string): string {
+  const [, name = ''] = /^(\[[0-9a-f:.]+\]|[^:[\]/@\s]+)(?::\d{1,5})?$/i.exec(host.trim()) ?? [];
+  return name.toLowerCase().replace(/\.$/, '');
+}
+
+const isDecisive = (name: string): boolean => ONCE.has(name) || name.startsWith('sec-websocket-');
+
+function headersOf(rawHeaders: readonly string[]): Map<string, string[]> {
+  const headers = new Map<string, string[]>();
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = (rawHeaders[i] ?? '').toLowerCase();
+    headers.set(name, [...(headers.get(name) ?? []), rawHeaders[i + 1] ?? '']);
+  }
+  return headers;
+}

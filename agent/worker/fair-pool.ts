@@ -1,0 +1,78 @@
+/** Threads for uploads. While somebody waits for one, whoever holds one must bring bytes for it, or gives it back. */
+import { Fault } from '../../shared/api/fault.ts';
+import type { Clock } from '../../shared/clock.ts';
+import type { Engine, Listener, Pool } from './pool.ts';
+
+/** While others wait, an upload brings at least so many bytes in so long (milliseconds) when it is its turn. */
+const BYTES_MIN = 64 * 1024;
+const LOOK_MILLIS = 5000;
+
+/** Who holds a thread. */
+export type Tenant = {
+  /** Bytes that have come in. */
+  readonly received: number;
+  /** Nothing goes on until the client does something. */
+  readonly awaitsClient: boolean;
+  readonly receiving: boolean;
+  abort(fault: Fault): boolean;
+};
+
+/** Where threads are had. */
+export type Leasing = { lease(listener: Listener, tenant?: Tenant): Promise<Engine> };
+
+export class FairPool implements Leasing {
+  readonly #pool: Pick<Pool, 'lease'>;
+  readonly #clock: Clock;
+  /** Tenants, with what they had received when they were last looked at. */
+  #tenants = new Map<Tenant, number>();
+  #waiting = 0;
+  #stop: (() => void) | undefined;
+
+  constructor(pool: Pick<Pool, 'lease'>, clock: Clock) {
+    this.#pool = pool;
+    this.#clock = clock;
+  }
+
+  /** @throws Fault DRAINING */
+  async lease(listener: Listener, tenant?: Tenant): Promise<Engine> {
+    this.#waiting += 1;
+    if (this.#waiting === 1) {
+      this.#lookLater();
+    }
+    try {
+      const engine = await this.#pool.lease(listener);
+      if (tenant !== undefined) {
+        this.#tenants.set(tenant, tenant.received);
+      }
+      return engine;
+    } finally {
+      this.#waiting -= 1;
+      if (this.#waiting === 0) {
+        this.#stop?.();
+      }
+    }
+  }
+
+  #lookLater(): void {
+    this.#tenants = new Map(
+      [...this.#tenants.keys()]
+        .filter(({ receiving }) => receiving)
+        .map((tenant) => [tenant, tenant.received]),
+    );
+    this.#stop = this.#clock.after(LOOK_MILLIS, () => this.#look());
+  }
+
+  #look(): void {
+    const idle = [...this.#tenants]
+      .map(([tenant, before]) => ({ tenant, moved: tenant.received - before }))
+      .filter(({ tenant, moved }) => tenant.awaitsClient && moved < BYTES_MIN)
+      .toSorted((a, b) => a.moved - b.moved)
+      .slice(0, this.#waiting);
+    const why = `Others waited for a place, and too few bytes came in for ${LOOK_MILLIS / 1000} s`;
+    const hint = 'Begin again with the same operation id, and send without a break';
+    for (const { tenant } of idle) {
+      tenant.abort(new Fault('DEADLINE', `${why}: the upload is given up`, { hint }));
+    }
+    this.#lookLater();
+  }
+}

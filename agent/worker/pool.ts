@@ -1,0 +1,162 @@
+/** Engine threads: started when needed, each for one task at a time, ended when idle. A crash fails one task. */
+import { Worker } from 'node:worker_threads';
+
+import { Fault } from '../../shared/api/fault.ts';
+import { type Deferred, deferred } from './deferred.ts';
+import type { EngineData, Envelope, FromEngine, ToEngine } from './messages.ts';
+
+/** What a task hears from its thread. `crash` is the last thing it hears. */
+export type Listener = { message: (message: FromEngine) => void; crash: (fault: Fault) => void };
+
+/** A thread that is leased to one task. It goes back by itself when it says `done`. */
+export type Engine = {
+  say(message: ToEngine, transfer?: ArrayBuffer[]): void;
+  /** Gives it back before anything was said to it. */
+  release(): void;
+};
+
+export type PoolOptions = {
+  /** The module that runs the engine when it is started as a thread. */
+  file: URL;
+  data: EngineData;
+  /** Most threads at once; a task beyond that waits for its turn. */
+  max: number;
+  /** A thread that had nothing to do for so long (milliseconds) is ended. */
+  idleMillis: number;
+};
+
+const draining = (): Fault => new Fault('DRAINING', 'The agent is shutting down');
+
+type Thread = {
+  worker: Worker;
+  task: number;
+  listener: Listener | undefined;
+  idle: NodeJS.Timeout | undefined;
+};
+
+export class Pool {
+  readonly #options: PoolOptions;
+  readonly #threads = new Set<Thread>();
+  readonly #waiting: Deferred<Thread>[] = [];
+  #closed = false;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+  }
+
+  /** Starts a thread ahead of its first task, if there is none. */
+  warm(): void {
+    if (this.#threads.size === 0 && !this.#closed) {
+      this.#rest(this.#start());
+    }
+  }
+
+  /**
+   * Leases a thread to a task.
+   *
+   * @throws Fault DRAINING after {@link close}, also to those who wait then
+   */
+  async lease(listener: Listener): Promise<Engine> {
+    if (this.#closed) {
+      throw draining();
+    }
+    const thread = await this.#free();
+    thread.listener = listener;
+    thread.task += 1;
+    const { task } = thread;
+    return {
+      say: (message, transfer) => {
+        if (thread.listener === listener) {
+          thread.worker.postMessage({ task, message } satisfies Envelope<ToEngine>, transfer);
+        }
+      },
+      release: () => {
+        if (thread.listener === listener) {
+          thread.listener = undefined;
+          this.#rest(thread);
+        }
+      },
+    };
+  }
+
+  /** Ends all threads; what they were doing is cut short. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const waiting of this.#waiting.splice(0)) {
+      waiting.reject(draining());
+    }
+    await Promise.all([...this.#threads].map(({ worker }) => worker.terminate()));
+  }
+
+  #free(): Promise<Thread> {
+    const idle = [...this.#threads].find((thread) => thread.idle !== undefined);
+    if (idle !== undefined) {
+      // Taken at once: another task that asks in the same tick must not find it idle too.
+      clearTimeout(idle.idle);
+      idle.idle = undefined;
+      idle.worker.ref();
+      return Promise.resolve(idle);
+    }
+    if (this.#threads.size < this.#options.max) {
+      return Promise.resolve(this.#start());
+    }
+    const turn = deferred<Thread>();
+    this.#waiting.push(turn);
+    return turn.promise;
+  }
+
+  #start(): Thread {
+    // The environment stays outside: it may hold a token, and the engine needs none of it.
+    const worker = new Worker(this.#options.file, { workerData: this.#options.data, env: {}, argv: [] });
+    const thread: Thread = { worker, task: 0, listener: undefined, idle: undefined };
+    this.#threads.add(thread);
+    worker.on('message', ({ task, message }: Envelope<FromEngine>) => {
+      const { listener } = thread;
+      if (task !== thread.task || listener === undefined) {
+        return;
+      }
+      if (message.kind === 'done') {
+        thread.listener = undefined;
+        this.#rest(thread);
+      }
+      listener.message(message);
+    });
+    worker.on('error', (error) => this.#lost(thread, error));
+    worker.on('exit', (code) => this.#lost(thread, new Error(`The thread ended with code ${code}`)));
+    return thread;
+  }
+
+  #lost(thread: Thread, cause: unknown): void {
+    const { listener } = thread;
+    clearTimeout(thread.idle);
+    thread.listener = undefined;
+    if (!this.#threads.delete(thread)) {
+      return;
+    }
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const hint = 'Look at the log of the agent; the next operation gets a fresh thread';
+    listener?.crash(
+      new Fault('INTERNAL', `An engine thread crashed: ${why}`, { cause, hint, executed: 'maybe' }),
+    );
+    const next = this.#closed ? undefined : this.#waiting.shift();
+    next?.resolve(this.#start());
+  }
+
+  #rest(thread: Thread): void {
+    if (this.#closed) {
+      // It is being ended: unref would let the process end before whoever waits for that.
+      return;
+    }
+    const next = this.#waiting.shift();
+    if (next !== undefined) {
+      next.resolve(thread);
+      return;
+    }
+    thread.worker.unref();
+    thread.idle = setTimeout(() => {
+      this.#threads.delete(thread);
+      thread.worker.terminate().catch(() => undefined);
+    }, this.#options.idleMillis);
+    thread.idle.unref();
+  }
+}

@@ -1,0 +1,87 @@
+/** What an agent tells without being asked: numbered events, of which a client that was away gets what it missed. */
+import * as z from 'zod';
+
+import { reloadSchema } from '../rule/classify.ts';
+import { faultDataSchema } from './fault.ts';
+
+export const eventTypes = [
+  'install.progress',
+  'install.staged',
+  'install.swapped',
+  'install.complete',
+  'install.failed',
+  'install.rolled-back',
+  'plugin.changed',
+  'plugin.loaded',
+  'plugin.removed',
+  'sweep.done',
+  'draining',
+  'snapshot',
+] as const;
+export type EventType = (typeof eventTypes)[number];
+
+/** The steps of an install, by the names that logs, events and docs use. */
+export const installSteps = ['receive', 'stage', 'validate', 'seal', 'swap', 'verify', 'collect'] as const;
+export type InstallStep = (typeof installSteps)[number];
+
+const subject = { operationId: z.string(), plugin: z.string() };
+
+/** The data of each type. */
+export const eventData = {
+  /** At the end of each step with its time, and now and then while bytes come in. */
+  'install.progress': z.object({
+    ...subject,
+    step: z.enum(installSteps),
+    received: z.number(),
+    total: z.number(),
+    entries: z.number(),
+    /** Milliseconds that the step took; absent while it runs. */
+    millis: z.number().optional(),
+  }),
+  'install.staged': z.object({ ...subject, tree: z.string(), files: z.number(), bytes: z.number() }),
+  'install.swapped': z.object({ ...subject, installId: z.string(), replaced: z.string().nullable() }),
+  'install.complete': z.object({
+    ...subject,
+    status: z.enum(['installed', 'present']),
+    installId: z.string(),
+    version: z.string(),
+    by: z.string(),
+  }),
+  'install.failed': z.object({ ...subject, error: faultDataSchema }),
+  /** An older version is live again; `refused` is the one that had to go, null where nothing was live. */
+  'install.rolled-back': z.object({
+    ...subject,
+    installId: z.string(),
+    version: z.string(),
+    refused: z.string().nullable(),
+    by: z.string(),
+  }),
+  /** What is live is another than before: what that means for the runtime, and which operation it was. */
+  'plugin.changed': reloadSchema.extend({ plugin: z.string(), cause: z.string() }),
+  /** What the runtime has loaded is another than before; null: the plugin is unloaded. */
+  'plugin.loaded': z.object({ plugin: z.string(), generation: z.string().nullable(), cause: z.string() }),
+  'plugin.removed': z.object({ ...subject, installId: z.string().nullable(), by: z.string() }),
+  'sweep.done': z.object({
+    snapshots: z.number(),
+    receipts: z.number(),
+    adopted: z.number(),
+    operations: z.number(),
+    busy: z.number(),
+    failed: z.number(),
+  }),
+  draining: z.object({}),
+  /** All that is installed: sent where the events since `resume` are gone. */
+  snapshot: z.object({ plugins: z.object({ items: z.array(z.unknown()), total: z.number() }) }),
+} as const satisfies Record<EventType, z.ZodType>;
+
+export type EventBody = { [T in EventType]: { type: T; data: z.infer<(typeof eventData)[T]> } }[EventType];
+
+/** An event as it travels. An unknown type is let through to the client's caller, who may ignore it. */
+export const eventSchema = z.object({
+  bootId: z.string(),
+  seq: z.number().int(),
+  at: z.iso.datetime(),
+  type: z.string(),
+  data: z.unknown(),
+});
+export type Event = z.infer<typeof eventSchema>;

@@ -1,0 +1,33 @@
+/** Lists in an answer stop early, so that an answer fits one frame; `total` says how many entries there are. */
+import * as z from 'zod';
+
+/** How many entries an answer lists at most. */
+export const LIST_MAX = 100;
+/** And how many characters of JSON: three such lists fit one frame, whatever strangers called their files. */
+const LIST_CHARACTERS = 48 * 1024;
+
+/** The beginning of a list that an answer can hold. */
+export function firstOf<T>(list: readonly T[]): T[] {
+  let characters = 0;
+  const items: T[] = [];
+  for (const item of list.slice(0, LIST_MAX)) {
+    characters += JSON.stringify(item).length;
+    if (characters > LIST_CHARACTERS) {
+      break;
+    }
+    items.push(item);
+  }
+  return items;
+}
+
+/** Cuts a list for an answer. */
+export const truncate = <T>(list: readonly T[]): { items: T[]; total: number } => ({
+  items: firstOf(list),
+  total: list.length,
+});
+
+/** A list that may have been cut. */
+export const truncatedSchema = <T extends z.ZodType>(
+  item: T,
+): z.ZodObject<{ items: z.ZodArray<T>; total: z.ZodNumber }> =>
+  z.object({ items: z.array(item), total: z.number() });

@@ -1,0 +1,233 @@
+import { describe, expect, it } from 'vitest';
+
+import type { InstallPolicy } from '../../agent/store/context.ts';
+import { validate } from '../../agent/change/validate.ts';
+import type { Validated } from '../../agent/store/journal.ts';
+import type { Fault } from '../../shared/api/fault.ts';
+import type { BeginParams } from '../../shared/api/methods.ts';
+import { faultOf, paramsOf, photograph, sha256, yamlOf } from '../_kit/install-room.ts';
+import { accepted } from '../_kit/staging.ts';
+import { directory, file, symlink, tar } from '../_kit/tar-builder.ts';
+
+type Seen = Validated & { inside: string[] };
+
+function check(bytes: Buffer, more: Partial<BeginParams> = {}, policy: Partial<InstallPolicy> = {}): Seen {
+  const { room, slot, staged } = accepted(bytes, { policy });
+  const validated = validate(room.context, slot, staged, paramsOf(bytes, more));
+  return {
+    ...validated,
+    inside: Object.keys(photograph(room.context.disk, slot)).filter((path) => path !== ''),
+  };
+}
+
+const refusal = (...how: Parameters<typeof check>): Promise<Fault> => faultOf(() => check(...how));
+const paths = ({ files }: Validated): string[] => files.map(({ path }) => path);
+const MANIFEST = file('plugin.yaml', yamlOf());
+const skill = (name: string): string => `---\nname: ${name}\ndescription: does it\n---\nDo it\n`;
+
+describe('a plugin is recognised', () => {
+  it.each([
+    ['plugin.yaml', 'plugin.yaml', yamlOf('lint', '2.0.0'), '2.0.0'],
+    [
+      '.claude-plugin/plugin.json',
+      '.claude-plugin/plugin.json',
+      '{"name":"lint","version":"0.9.1"}',
+      '0.9.1',
+    ],
+    ['a root SKILL.md', 'SKILL.md', skill('lint'), '0.0.0'],
+  ])('by %s', (_what, path, text, version) => {
+    const { manifest } = check(tar(file(path, text)));
+    expect([manifest?.file, manifest?.name, manifest?.version]).toEqual([path, 'lint', version]);
+  });
+
+  it('by the first of them that is there, and not by those that come after it', () => {
+    const bytes = tar(
+      file('SKILL.md', skill('other')),
+      file('.claude-plugin/plugin.json', 'not json'),
+      MANIFEST,
+    );
+    expect(check(bytes).manifest?.file).toBe('plugin.yaml');
+  });
+
+  it('without a manifest only where the owner allows it', async () => {
+    const bytes = tar(file('rules/a.md', 'x'));
+    expect(check(bytes, {}, { manifest: 'optional' }).manifest).toBeUndefined();
+    const fault = await refusal(bytes);
+    expect([fault.code, fault.violations[0]?.rule]).toEqual(['MANIFEST_MISSING', 24]);
+  });
+
+  it('and counted: files, bytes, and the tree digest of the files alone', () => {
+    const text = 'be brief\n';
+    const { bytes, files, tree } = check(
+      tar(file('rules/a.md', text, { mode: 0o755 }), MANIFEST, directory('empty/')),
+    );
+    expect([files.length, bytes]).toEqual([2, yamlOf().length + text.length]);
+    const list = [
+      `plugin.yaml\x00644\x00${yamlOf().length}\0${sha256(yamlOf())}\n`,
+      `rules/a.md\x00755\x00${text.length}\0${sha256(text)}\n`,
+    ];
+    expect(tree).toBe(`sha256:${sha256(list.join(''))}`);
+  });
+});
+
+describe('the directory around a plugin is taken off', () => {
+  it.each([
+    ['package/, as npm makes it', 'package/'],
+    ['<repo>-<sha>/, as git archive makes it', 'lint-0a1b2c3/'],
+    ['plugins/<name>/', 'plugins/lint/'],
+    ['one that is called as a directory in it', 'rules/'],
+    ['two that are called alike', 'rules/rules/'],
+  ])('%s', (_what, top) => {
+    const seen = check(
+      tar(file(`${top}plugin.yaml`, yamlOf()), file(`${top}rules/a.md`, 'x'), directory(`${top}empty/`)),
+    );
+    expect(paths(seen)).toEqual(['plugin.yaml', 'rules/a.md']);
+    expect(seen.directories.toSorted()).toEqual(['empty', 'rules']);
+    expect(seen.inside.toSorted()).toEqual(['/empty', '/plugin.yaml', '/rules', '/rules/a.md']);
+  });
+
+  it('also where its entries come before it, or it has links and litter beside it', () => {
+    const bytes = tar(
+      directory('./'),
+      file('package/plugin.yaml', yamlOf()),
+      directory('package/'),
+      symlink('latest', 'package'),
+      file('.DS_Store'),
+    );
+    expect(check(bytes).inside).toEqual(['/plugin.yaml']);
+  });
+
+  it('and leaves the digest what it is without it', () => {
+    const bare = check(tar(MANIFEST, file('rules/a.md', 'x'))).tree;
+    expect(check(tar(file('p/rules/a.md', 'x'), file('p/plugin.yaml', yamlOf()))).tree).toBe(bare);
+  });
+
+  it('with its .complete, which is left out with a warning', () => {
+    const seen = check(tar(file('package/plugin.yaml', yamlOf()), file('package/.complete', 'forged')));
+    expect(seen.inside).toEqual(['/plugin.yaml']);
+    expect(paths(seen)).toEqual(['plugin.yaml']);
+    expect(seen.warnings).toEqual([expect.stringContaining('.complete')]);
+  });
+
+  it.each([
+    ['a file stands beside it', [file('p/plugin.yaml', yamlOf()), file('README.md', 'x')]],
+    ['another directory stands beside it', [file('p/plugin.yaml', yamlOf()), directory('q/')]],
+    ['there are two of them', [file('a/plugin.yaml', yamlOf()), file('b/plugin.yaml', yamlOf())]],
+    ['it lies three levels down', [file('a/b/c/plugin.yaml', yamlOf())]],
+    ['only part of a path looks like a manifest', [file('p/my-plugin.yaml', yamlOf())]],
+  ])('but not where %s: that is refused by rule 24', async (_what, entries) => {
+    const fault = await refusal(tar(...entries));
+    expect([fault.code, fault.violations[0]?.rule]).toEqual(['MANIFEST_MISSING', 24]);
+  });
+
+  it.each(['.staging', '.STATE', '.airlock-top', '.previous'])(
+    'and %s in it is refused by rule 23',
+    async (name) => {
+      const fault = await refusal(tar(file('package/plugin.yaml', yamlOf()), file(`package/${name}/x`, 'x')));
+      expect([fault.code, fault.violations[0]?.rule]).toEqual(['ARCHIVE_PATH', 23]);
+    },
+  );
+
+  // Was a bug: the agent found its marker's place taken and answered MARKER_FAILED, "try again later".
+  it.each([
+    ['a directory .complete', [directory('.complete/')]],
+    ['a file in a directory .complete', [file('.complete/x', 'x')]],
+    ['a directory .complete in a top directory', [], 'package/.complete/x'],
+    ['.COMPLETE, which is the same name elsewhere', [file('.COMPLETE', 'x')]],
+  ])("and %s takes the marker's place: refused by rule 23", async (_what, entries, inTop?: string) => {
+    const bytes =
+      inTop === undefined ? [MANIFEST] : [file('package/plugin.yaml', yamlOf()), file(inTop, 'x')];
+    const fault = await refusal(tar(...bytes, ...entries));
+    expect([fault.code, fault.violations[0]?.rule]).toEqual(['ARCHIVE_PATH', 23]);
+  });
+});
+
+describe('a manifest is refused', () => {
+  it.each([
+    ['that is no YAML', 'name: [unclosed'],
+    ['without a name', 'version: 1.0.0\n'],
+    ['that is a list', '- a\n- b\n'],
+    ['that is empty', ''],
+    [
+      'of a billion laughs',
+      `a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [${'*a,'.repeat(9)}]\nc: [${'*b,'.repeat(9)}]\nname: lint\n`,
+    ],
+    // Was a bug: the marker became too long to be read, which was found out after the swap.
+    ['with a version that no marker can hold', yamlOf('lint', 'v'.repeat(70_000))],
+    ['that is longer than a megabyte', `${yamlOf()}# ${'x'.repeat(1024 * 1024)}`],
+  ])('%s', async (_what, text) => {
+    expect((await refusal(tar(file('plugin.yaml', text)))).code).toBe('MANIFEST_INVALID');
+  });
+
+  it('a SKILL.md without front matter', async () => {
+    expect((await refusal(tar(file('SKILL.md', '# lint')))).code).toBe('MANIFEST_INVALID');
+  });
+
+  it.each(['other', 'Lint', 'lint ', '../lint'])(
+    'that names "%s" where "lint" was asked for',
+    async (name) => {
+      const fault = await refusal(tar(file('plugin.yaml', `name: ${JSON.stringify(name)}\n`)));
+      expect([fault.code, fault.violations[0]?.rule]).toEqual(['MANIFEST_MISMATCH', 24]);
+      expect(fault.message).toContain('"lint"');
+    },
+  );
+
+  it('that is not the one that was pinned, or not there to be pinned', async () => {
+    expect(check(tar(MANIFEST), { pin: `sha256:${sha256(yamlOf())}` }).manifest?.name).toBe('lint');
+    const pin = `sha256:${'0'.repeat(64)}`;
+    expect((await refusal(tar(MANIFEST), { pin })).code).toBe('MANIFEST_MISMATCH');
+    expect((await refusal(tar(file('a', 'x')), { pin }, { manifest: 'optional' })).code).toBe(
+      'MANIFEST_MISSING',
+    );
+  });
+
+  it('for a runtime that it does not list, in either spelling', async () => {
+    const bytes = tar(file('plugin.yaml', yamlOf('lint', '1.0.0', 'runtimes: [claude-code, deepagents]\n')));
+    expect(check(bytes, {}, { runtime: 'claude_code' }).manifest?.runtimes).toEqual([
+      'claude_code',
+      'deepagents',
+    ]);
+    expect(check(bytes, {}, { runtime: undefined }).manifest?.name).toBe('lint');
+    const fault = await refusal(bytes, {}, { runtime: 'codex' });
+    expect(fault.code).toBe('RUNTIME_UNSUPPORTED');
+    expect(fault.message).toMatch(/claude_code, deepagents.*codex/);
+  });
+});
+
+describe('what was declared is compared', () => {
+  it('with the tree, and refused if it is another', async () => {
+    const { tree } = check(tar(MANIFEST));
+    expect(check(tar(MANIFEST), { tree }).tree).toBe(tree);
+    const fault = await refusal(tar(MANIFEST, file('a', 'x')), { tree });
+    expect(fault.code).toBe('DIGEST_MISMATCH');
+    expect(fault.message).toContain(tree);
+  });
+});
+
+describe('skills are looked at, and only warned about', () => {
+  it('where name or description, or the whole front matter, is missing', () => {
+    const { warnings } = check(
+      tar(
+        MANIFEST,
+        file('skills/good/SKILL.md', skill('good')),
+        file('skills/nameless/SKILL.md', '---\ndescription: x\n---\n'),
+        file('skills/bare/SKILL.md', '# Bare'),
+        file('skills/number/SKILL.md', '---\n42\n---\n'),
+        file('skills/deep/er/SKILL.md', '# Not a skill of the plugin'),
+        file('skills/empty/SKILL.md', ''),
+      ),
+    );
+    expect(warnings).toEqual([
+      'skills/nameless/SKILL.md: its front matter has no name',
+      'skills/bare/SKILL.md: it has no front matter between two lines of "---"',
+      'skills/number/SKILL.md: its front matter has no name',
+      'skills/number/SKILL.md: its front matter has no description',
+      'skills/empty/SKILL.md: it has no front matter between two lines of "---"',
+    ]);
+  });
+
+  it('also in a top directory', () => {
+    const { warnings } = check(tar(file('p/plugin.yaml', yamlOf()), file('p/skills/a/SKILL.md', 'x')));
+    expect(warnings).toEqual([expect.stringMatching(/^skills\/a\/SKILL\.md: /)]);
+  });
+});

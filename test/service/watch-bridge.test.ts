@@ -1,0 +1,246 @@
+/** The agent's watcher among what goes wrong around it: what it asks fails, and operations go on beside it. */
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { expect, it, onTestFinished } from 'vitest';
+
+import { type Deferred, deferred } from '../../agent/worker/deferred.ts';
+import { openWatchBridge } from '../../agent/service/watch-bridge.ts';
+import type { EventBody } from '../../shared/api/events.ts';
+import type { PluginInfo } from '../../shared/api/methods.ts';
+import { createIgnore } from '../../shared/format/tree.ts';
+import type { Admission } from '../../watch/ports.ts';
+import { scratch } from '../_kit/agent.ts';
+import { FakeClock } from '../_kit/clock.ts';
+import { until as patiently } from '../_kit/until.ts';
+
+const STAMP = '20260508T141530123Z-9f86d081';
+const LATER = '20260509T141530123Z-0a1b2c3d';
+const SKILL = 'skills/a/SKILL.md';
+
+async function begin(admission: (path: string) => Promise<Admission>) {
+  const root = join(await scratch(), 'plugins');
+  const live = join(root, 'lint');
+  await mkdir(join(live, 'skills/a'), { recursive: true });
+  await writeFile(join(live, SKILL), 'one');
+  const clock = new FakeClock();
+  /** How long (milliseconds) each time before it is started again. */
+  const pauses: unknown[] = [];
+  const told: EventBody[] = [];
+  const errors: object[] = [];
+  const shelf: { list: () => Promise<PluginInfo[]> } = { list: async () => [] };
+  /** What the agent itself is doing. */
+  let doing = Promise.resolve();
+  const log = () => undefined;
+  const error = (fields: object): void => {
+    errors.push(fields);
+    if ('againMillis' in fields) pauses.push(fields.againMillis);
+  };
+  const watching = openWatchBridge({
+    root,
+    ignore: createIgnore(),
+    polling: false,
+    queries: {
+      admission: () => admission(live),
+      installedFiles: async () => undefined,
+      knownLoaded: async (_name, generation, stamp) =>
+        stamp === generation ? undefined : { stamp: generation, loaded: 'live' },
+      list: () => shelf.list(),
+    },
+    turn: async (_plugin, task) => {
+      await doing;
+      await task();
+    },
+    tell: (event) => told.push(event),
+    clock,
+    log: { info: log, warn: log, error },
+  });
+  onTestFinished(() => watching.close());
+  /** Lets bursts settle until something is so. */
+  const until = (look: () => void): Promise<void> =>
+    patiently(() => {
+      clock.advance(100);
+      look();
+    });
+  const isOn = (): void => expect(watching.status().mode).toBe('on');
+  const during = (work: Promise<void>): void => {
+    doing = work;
+  };
+  return { root, live, clock, told, errors, shelf, watching, pauses, until, isOn, during };
+}
+
+const admitted = (path: string, installId = STAMP): Admission => ({
+  status: 'admitted',
+  path,
+  generation: installId,
+  installId,
+  hotReload: undefined,
+});
+
+const swapped = (installId: string): EventBody => ({
+  type: 'install.swapped',
+  data: { operationId: 'operation-1', plugin: 'lint', installId, replaced: null },
+});
+
+it('a watcher that cannot begin is started again after growing pauses, and tells so', async () => {
+  let works = false;
+  const { clock, watching, pauses, isOn } = await begin(async (path) => {
+    if (!works) throw new Error('no thread');
+    return admitted(path);
+  });
+  const growing = [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000];
+  for (const [i, millis] of growing.entries()) {
+    await patiently(() => expect(pauses).toEqual(growing.slice(0, i + 1)));
+    expect(watching.status().mode).toBe('failed');
+    clock.advance(millis - 1);
+    await pause(5);
+    expect(pauses).toHaveLength(i + 1);
+    works = i === growing.length - 1;
+    clock.advance(1);
+  }
+  await patiently(isOn);
+  const { notices } = watching.status();
+  expect(notices).toHaveLength(growing.length);
+  expect(new Set(notices)).toEqual(new Set([expect.stringContaining('no thread')]));
+});
+
+it('one that breaks whenever something changes is not started again and again in haste', async () => {
+  let works = true;
+  const { live, clock, told, watching, pauses, until, isOn } = await begin(async (path) => {
+    if (!works) throw new Error('no thread');
+    return admitted(path);
+  });
+  for (const [i, millis] of [1000, 2000, 4000].entries()) {
+    await patiently(isOn);
+    works = false;
+    await writeFile(join(live, SKILL), `change ${i}`);
+    await until(() => expect(watching.status().mode).toBe('failed'));
+    expect(pauses.at(-1)).toBe(millis);
+    works = true;
+    clock.advance(millis);
+  }
+  await patiently(isOn);
+  // Each time it runs again how it all is now is told, for nobody knows what was edited meanwhile.
+  const snapshot = { type: 'snapshot', data: { plugins: { items: [], total: 0 } } };
+  await patiently(() => expect(told).toEqual([snapshot, snapshot, snapshot]));
+  // It ran for long: what breaks it now is something new.
+  clock.advance(100_000);
+  works = false;
+  await writeFile(join(live, SKILL), 'much later');
+  await until(() => expect(watching.status().mode).toBe('failed'));
+  expect(pauses.at(-1)).toBe(1000);
+});
+
+/** A watcher that is begun again after it could not begin, and that is just asking how it all is. */
+async function asking() {
+  let works = false;
+  const place = await begin(async (path) => {
+    if (!works) throw new Error('no thread');
+    return admitted(path);
+  });
+  await patiently(() => expect(place.pauses).toHaveLength(1));
+  const lists: Deferred<PluginInfo[]>[] = [];
+  place.shelf.list = () => {
+    const list = deferred<PluginInfo[]>();
+    lists.push(list);
+    return list.promise;
+  };
+  works = true;
+  place.clock.advance(1000);
+  await patiently(() => expect(lists).toHaveLength(1));
+  return { ...place, lists };
+}
+
+const info = (installId: string): PluginInfo => ({ name: 'lint', status: 'admitted', installId });
+
+it('a snapshot never says how things were before an event that it comes behind', async () => {
+  const { told, watching, lists } = await asking();
+  watching.heard(swapped(LATER));
+  lists[0]?.resolve([info(STAMP)]);
+  await patiently(() => expect(lists).toHaveLength(2));
+  expect(told).toEqual([]);
+  watching.heard({
+    type: 'install.progress',
+    data: { operationId: 'operation-2', plugin: 'lint', step: 'receive', received: 1, total: 2, entries: 0 },
+  });
+  lists[1]?.resolve([info(LATER)]);
+  await patiently(() => expect(told).toHaveLength(1));
+  expect(told).toMatchObject([{ type: 'snapshot', data: { plugins: { items: [{ installId: LATER }] } } }]);
+  expect(lists).toHaveLength(2);
+});
+
+it('a snapshot that is not there at the end is nothing that went wrong', async () => {
+  const { errors, told, watching, lists } = await asking();
+  const before = errors.length;
+  await watching.close();
+  lists[0]?.reject(new Error('the threads have ended'));
+  await pause(20);
+  expect([errors.length, told]).toEqual([before, []]);
+});
+
+it('it ends, and is not started again, while it waits to be started', async () => {
+  let asked = 0;
+  const { clock, watching } = await begin(async () => {
+    asked += 1;
+    throw new Error('no thread');
+  });
+  await patiently(() => expect(watching.status().mode).toBe('failed'));
+  await watching.close();
+  const before = asked;
+  clock.advance(1_000_000);
+  await pause(50);
+  expect(asked).toBe(before);
+});
+
+it('what is half-way there in the middle of an operation is not told as an edit', async () => {
+  let now: (path: string) => Admission = (path) => admitted(path);
+  const { root, live, told, watching, until, isOn, during } = await begin(async (path) => now(path));
+  await patiently(isOn);
+  let end = (): void => undefined;
+  during(new Promise((resolve) => (end = resolve)));
+  // As where a version is copied out of an image layer: first its marker goes, then all the rest.
+  let seen = 0;
+  now = () => {
+    seen += 1;
+    return { status: 'refused', why: 'no-marker' };
+  };
+  await rm(join(live, SKILL));
+  await until(() => expect(seen).toBeGreaterThan(0));
+  await rename(live, join(root, '.away'));
+  await mkdir(join(live, 'skills/a'), { recursive: true });
+  await writeFile(join(live, SKILL), 'two');
+  now = (path) => admitted(path, LATER);
+  watching.heard(swapped(LATER));
+  end();
+  let waits = 0;
+  await until(() => {
+    waits += 1;
+    expect(waits).toBeGreaterThan(20);
+  });
+  await writeFile(join(live, 'hook'), 'an edit afterwards');
+  await until(() => expect(told).toHaveLength(1));
+  expect(told).toMatchObject([{ data: { cause: 'edit', reasons: { items: [{ path: 'hook' }] } } }]);
+});
+
+it('a hot edit is not told behind an operation that came after it', async () => {
+  let installId = STAMP;
+  const { live, told, watching, until, isOn, during } = await begin(async (path) =>
+    admitted(path, installId),
+  );
+  await patiently(isOn);
+  let end = (): void => undefined;
+  let waits = 0;
+  during(new Promise((resolve) => (end = resolve)));
+  await writeFile(join(live, SKILL), 'edited');
+  await until(() => {
+    waits += 1;
+    expect(waits).toBeGreaterThan(20);
+  });
+  // Cold, say, and nobody restarts for it: whoever then heard that skills can be read again would be misled.
+  installId = LATER;
+  watching.heard(swapped(LATER));
+  end();
+  await pause(100);
+  expect(told).toEqual([]);
+});

@@ -1,0 +1,228 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+
+import {
+  MANIFEST_FILES,
+  type Manifest,
+  type ManifestFile,
+  readManifest,
+  skillWarnings,
+  supportsRuntime,
+} from '../../../shared/format/manifest.ts';
+
+function read(file: ManifestFile, source: string): Manifest {
+  const reading = readManifest(file, source);
+  if (!reading.ok) throw new Error(reading.why);
+  return reading.manifest;
+}
+
+function why(file: ManifestFile, source: string): string {
+  const reading = readManifest(file, source);
+  return reading.ok ? '' : reading.why;
+}
+
+const NOTHING = {
+  version: '0.0.0',
+  description: '',
+  author: undefined,
+  tags: [],
+  kind: undefined,
+  skills: [],
+  rules: [],
+  promptFragments: [],
+  hooks: [],
+  adapters: [],
+  runtimes: [],
+  hotReload: undefined,
+};
+
+describe('plugin.yaml', () => {
+  test('every key that is known is read', () => {
+    const source = `
+name: ecc
+version: 1.0.0
+description: Guardrails
+author: { name: Somebody, email: a@b.c }
+tags: [coding, standards]
+kind: bundle
+skills: [one]
+rules:
+  - rules/node.md
+prompt_fragments: AGENTS.md
+hooks: [hooks/a.sh]
+adapters: [claude_code]
+runtimes: [claude-code, DeepAgents]
+hot_reload: false
+`;
+    expect(read('plugin.yaml', source)).toEqual({
+      file: 'plugin.yaml',
+      name: 'ecc',
+      version: '1.0.0',
+      description: 'Guardrails',
+      author: 'Somebody',
+      tags: ['coding', 'standards'],
+      kind: 'bundle',
+      skills: ['one'],
+      rules: ['rules/node.md'],
+      promptFragments: ['AGENTS.md'],
+      hooks: ['hooks/a.sh'],
+      adapters: ['claude_code'],
+      runtimes: ['claude_code', 'deepagents'],
+      hotReload: false,
+    });
+  });
+
+  test('only the name is needed; empty keys are as absent ones, unknown keys are ignored', () => {
+    expect(read('plugin.yaml', 'name: a\nversion:\ntags:\nlater: { x: [1] }')).toEqual({
+      ...NOTHING,
+      file: 'plugin.yaml',
+      name: 'a',
+    });
+  });
+
+  test('a version that YAML takes for a number stays a version', () => {
+    expect(read('plugin.yaml', 'name: a\nversion: 1.5').version).toBe('1.5');
+  });
+
+  test.each([
+    ['not YAML', 'name: "a'],
+    ['no mapping', '- a'],
+    ['empty', ''],
+    ['no name', 'version: 1.0.0'],
+    ['a list as name', 'name: [a]'],
+    ['a map among the runtimes', 'name: a\nruntimes: [{ x: 1 }]'],
+    ['hot_reload that is no boolean', 'name: a\nhot_reload: sometimes'],
+    ['the same key twice', 'name: a\nname: b'],
+  ])('invalid: %s', (_, source) => {
+    expect(why('plugin.yaml', source)).not.toBe('');
+  });
+
+  test('aliases that multiply are refused, not expanded', () => {
+    const levels = Array.from({ length: 12 }, (_, i) => `l${i + 1}: &l${i + 1} [${`*l${i},`.repeat(9)}]`);
+    expect(why('plugin.yaml', `name: a\nl0: &l0 x\n${levels.join('\n')}`)).toMatch(/alias/i);
+  });
+
+  test.each([
+    ['brackets', '['.repeat(100_000)],
+    ['braces', '{a: '.repeat(100_000)],
+    ['dashes', `\n${'- '.repeat(100_000)}`],
+    ['question marks', `\n${'? '.repeat(100_000)}`],
+    ['indentation', Array.from({ length: 1000 }, (_, i) => `\n${' '.repeat(i + 1)}a:`).join('')],
+  ])('deep %s are an answer: they once ended the process', (_, deep) => {
+    expect(why('plugin.yaml', `name: a\nx: ${deep}`)).toBe('it is nested more than 64 levels deep');
+    expect(why('SKILL.md', `---\nname: a\nx: ${deep}\n---\n`)).toBe('it is nested more than 64 levels deep');
+    expect(skillWarnings('s', `---\nx: ${deep}\n---\n`)).toEqual([
+      's: it is nested more than 64 levels deep',
+    ]);
+  });
+
+  test('a mebibyte of keys is an answer: looking for doubles once took minutes', () => {
+    const keys = Array.from({ length: 100_000 }, (_, i) => `k${i}:\n`).join('');
+    expect(why('plugin.yaml', `name: a\n${keys}`)).toBe('it holds more than 20000 words and signs');
+  });
+
+  test('as deep as people write is not too deep', () => {
+    const source = `name: a\nx: ${'['.repeat(30)}${']'.repeat(30)}\nversion: 1.0.0`;
+    expect(read('plugin.yaml', source).version).toBe('1.0.0');
+  });
+
+  test('what is wrong is said in one line of at most 500 characters', () => {
+    const words = why(
+      'plugin.yaml',
+      `name: [${'a,'.repeat(500)}]\nruntimes: [{}, {}, {}]\nhot_reload: ${'x'.repeat(900)}`,
+    );
+    expect(words).not.toContain('\n');
+    expect(words.length).toBeLessThanOrEqual(500);
+  });
+});
+
+describe('.claude-plugin/plugin.json', () => {
+  const file = '.claude-plugin/plugin.json';
+
+  test('its keywords are the tags, its author a name or a record', () => {
+    const source =
+      '{"name":"a","version":"2.0.0","description":"d","author":{"name":"n"},"keywords":["k"],"hooks":{}}';
+    expect(read(file, source)).toEqual({
+      ...NOTHING,
+      file,
+      name: 'a',
+      version: '2.0.0',
+      description: 'd',
+      author: 'n',
+      tags: ['k'],
+    });
+    expect(read(file, '{"name":"a","author":"n"}').author).toBe('n');
+  });
+
+  test.each(['', '{', '[]', 'null', '{"version":"1"}'])('invalid: %j', (source) => {
+    expect(why(file, source)).not.toBe('');
+  });
+});
+
+describe('SKILL.md', () => {
+  test('the front matter makes a plugin of one skill', () => {
+    const source = '---\r\nname: pdf\r\ndescription: Reads PDFs\r\nlicense: MIT\r\n---\r\n# PDF\n---\n';
+    const expected = {
+      file: 'SKILL.md',
+      name: 'pdf',
+      description: 'Reads PDFs',
+      kind: 'skill',
+      skills: ['pdf'],
+    };
+    expect(read('SKILL.md', source)).toEqual({ ...NOTHING, ...expected });
+  });
+
+  test('the version stands in metadata or beside the name', () => {
+    expect(read('SKILL.md', '---\nname: a\nversion: 1.0.0\nmetadata:\n  version: 2.0.0\n---').version).toBe(
+      '2.0.0',
+    );
+    expect(read('SKILL.md', '\uFEFF---\nname: a\nversion: 1.0.0\n---\n').version).toBe('1.0.0');
+  });
+
+  test.each(['', '# PDF\n', '---\nname: a\n', 'x\n---\nname: a\n---\n', '---\ndescription: d\n---\n'])(
+    'invalid: %j',
+    (source) => {
+      expect(why('SKILL.md', source)).not.toBe('');
+    },
+  );
+});
+
+test('runtimes are equal whether spelled with "-" or "_", in any case', () => {
+  const manifest = read('plugin.yaml', 'name: a\nruntimes: [claude-code]');
+  for (const same of ['claude-code', 'claude_code', 'Claude_Code']) {
+    expect(supportsRuntime(manifest, same)).toBe(true);
+  }
+  expect(supportsRuntime(manifest, 'claudecode')).toBe(false);
+});
+
+test('no runtimes mean any, and no runtime agrees with all', () => {
+  expect(supportsRuntime(read('plugin.yaml', 'name: a'), 'hermes')).toBe(true);
+  expect(supportsRuntime(read('plugin.yaml', 'name: a\nruntimes: [x]'), undefined)).toBe(true);
+});
+
+test('a skill without front matter, name or description is warned of', () => {
+  expect(skillWarnings('skills/a/SKILL.md', '---\nname: a\ndescription: d\n---\n')).toEqual([]);
+  expect(skillWarnings('s', '---\nname: a\n---\n')).toEqual(['s: its front matter has no description']);
+  expect(skillWarnings('s', '# a')).toEqual(['s: it has no front matter between two lines of "---"']);
+  expect(skillWarnings('s', '---\n- a\n---\n')).toHaveLength(2);
+});
+
+test('whatever the text, reading it never throws', () => {
+  fc.assert(
+    fc.property(fc.constantFrom(...MANIFEST_FILES), fc.string({ unit: 'binary' }), (file, source) => {
+      const reading = readManifest(file, source);
+      expect(reading.ok || reading.why !== '').toBe(true);
+    }),
+  );
+});
+
+test.each([
+  ['1.10', '1.10'],
+  ['"1.10"', '1.10'],
+  ['2', '2'],
+  ['1e3', '1e3'],
+  ['0x10', '0x10'],
+  ['1.0.0-rc.1', '1.0.0-rc.1'],
+])('a version is what was written: %s', (written, version) => {
+  expect(read('plugin.yaml', `name: lint\nversion: ${written}\n`).version).toBe(version);
+});

@@ -1,0 +1,208 @@
+import { rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { describe, expect, it } from 'vitest';
+
+import { authenticate, tokenFromVariable, tokensFromFile } from '../../agent/transport/auth.ts';
+import { Tokens } from '../../agent/transport/tokens.ts';
+import { Fault } from '../../shared/api/fault.ts';
+import { scratch } from '../_kit/agent.ts';
+
+const A = 'a'.repeat(32);
+const B = `${'b'.repeat(40)}-._~+/=`;
+const C = 'c'.repeat(64);
+
+function faultOf(call: () => unknown): Fault {
+  try {
+    call();
+  } catch (error) {
+    if (error instanceof Fault) {
+      return error;
+    }
+    throw error;
+  }
+  throw new Error('There was no fault');
+}
+
+describe('a bearer', () => {
+  const tokens = tokensFromFile(`write ${A} platform\nread ${B} a dashboard\n`);
+
+  it('is who bears one of the tokens, with its scope and label', () => {
+    expect(authenticate(`Bearer ${A}`, tokens)).toMatchObject({ scope: 'write', label: 'platform' });
+    expect(authenticate(`Bearer ${B}`, tokens)).toMatchObject({ scope: 'read', label: 'a dashboard' });
+    expect(authenticate(`bearer ${A}`, tokens)?.label).toBe('platform');
+  });
+
+  it.each([
+    undefined,
+    '',
+    'Bearer',
+    'Bearer ',
+    A,
+    `Basic ${A}`,
+    `Bearer  ${A}`,
+    `Bearer ${A} `,
+    `Bearer ${A}\n`,
+    `Bearer ${A.slice(1)}`,
+    `Bearer ${A}a`,
+    `Bearer ${A} ${B}`,
+    `Bearer ${A},${B}`,
+    `Bearer ${A.toUpperCase()}`,
+    `Bearer ${C}`,
+    `Bearer ${'ä'.repeat(32)}`,
+    `Bearer ${'x'.repeat(100_000)}`,
+  ])('is nobody with the header %j', (header) => {
+    expect(authenticate(header, tokens)).toBeUndefined();
+  });
+
+  it('is nobody where there are no tokens, also without a header', () => {
+    expect(authenticate(undefined, [])).toBeUndefined();
+    expect(authenticate('Bearer ', [])).toBeUndefined();
+  });
+
+  it('is compared by digests of one length, whatever the length of what is given', () => {
+    for (const { digest } of tokens) {
+      expect(digest).toHaveLength(32);
+      expect(digest.includes(A)).toBe(false);
+    }
+  });
+});
+
+describe('the token of the variable', () => {
+  it('may write', () => {
+    expect(tokenFromVariable(A)).toMatchObject({ scope: 'write', label: 'token' });
+  });
+
+  it.each(['', 'a', 'a'.repeat(31), `${'a'.repeat(32)} `, `${'a'.repeat(20)} ${'a'.repeat(20)}`, `${A}\n`])(
+    'is refused if it is %j, which is not repeated',
+    (token) => {
+      const { code, message, hint } = faultOf(() => tokenFromVariable(token));
+      expect(code).toBe('INVALID_PARAMS');
+      if (token.length > 1) {
+        expect(`${message}${hint}`).not.toContain(token.trim());
+      }
+    },
+  );
+});
+
+describe('the lines of a token file', () => {
+  it('may be several, with comments, empty lines, tabs and the line ends of Windows', () => {
+    const text = `# who may what\r\n\r\nwrite\t${A}\r\n   read   ${B}   two   words  \n\n`;
+    expect(tokensFromFile(text)).toMatchObject([
+      { scope: 'write', label: 'line 3' },
+      { scope: 'read', label: 'two words' },
+    ]);
+  });
+
+  it.each([
+    ['a scope that is none', `admin ${C}`],
+    ['no scope', C],
+    ['a scope in capitals', `WRITE ${C}`],
+    ['no token', 'write'],
+    ['a short token', `write ${C.slice(0, 31)}`],
+    ['token and scope exchanged', `${C} write`],
+  ])('that hold %s are named by number and never repeated', (_, line) => {
+    const { code, message, hint } = faultOf(() => tokensFromFile(`write ${A} first\n${line}\nread ${B}`));
+    expect(code).toBe('INVALID_PARAMS');
+    expect(message).toContain('Line 2');
+    expect(`${message} ${hint}`).not.toMatch(/aaaa|bbbb|cccc/);
+  });
+
+  it('must hold at least one token', () => {
+    for (const text of ['', '\n\n']) {
+      expect(faultOf(() => tokensFromFile(text)).message).toContain('is empty');
+    }
+  });
+
+  it('may say that there is none', () => {
+    expect(tokensFromFile('# nobody\n')).toEqual([]);
+  });
+});
+
+type Place = { file: string; complaints: Fault[]; open(variable?: string): Tokens };
+
+async function makePlace(text: string): Promise<Place> {
+  const file = join(await scratch(), 'tokens');
+  await writeFile(file, text);
+  const complaints: Fault[] = [];
+  return {
+    file,
+    complaints,
+    open: (variable) => new Tokens(variable, file, (fault) => complaints.push(fault)),
+  };
+}
+
+const labelOf = (tokens: Tokens, token: string): string | undefined =>
+  tokens.authenticate(`Bearer ${token}`)?.caller.label;
+
+describe('the token file', () => {
+  it('is read again when it is written over, so that tokens rotate without a gap', async () => {
+    const { file, open } = await makePlace(`write ${A} old\n`);
+    const tokens = open();
+    expect(labelOf(tokens, A)).toBe('old');
+    await writeFile(file, `write ${A} old\nwrite ${C} new\n`);
+    expect([labelOf(tokens, A), labelOf(tokens, C)]).toEqual(['old', 'new']);
+    await writeFile(file, `write ${C} new\n`);
+    expect([labelOf(tokens, A), labelOf(tokens, C)]).toEqual([undefined, 'new']);
+  });
+
+  it('is read again when another is renamed over it, though size and time are the same', async () => {
+    const { file, open } = await makePlace(`write ${A} x\n`);
+    const tokens = open();
+    const time = new Date('2026-01-01T00:00:00Z');
+    await utimes(file, time, time);
+    expect(labelOf(tokens, A)).toBe('x');
+    await writeFile(`${file}.new`, `write ${'d'.repeat(32)} x\n`);
+    await utimes(`${file}.new`, time, time);
+    await rename(`${file}.new`, file);
+    expect([labelOf(tokens, A), labelOf(tokens, 'd'.repeat(32))]).toEqual([undefined, 'x']);
+  });
+
+  it('that is broken leaves the tokens before valid, is complained of once, and heals', async () => {
+    const { file, open, complaints } = await makePlace(`write ${A} old\n`);
+    const tokens = open();
+    await writeFile(file, `write ${C} new\nwrit`);
+    expect([labelOf(tokens, A), labelOf(tokens, C), labelOf(tokens, A)]).toEqual(['old', undefined, 'old']);
+    expect(complaints.map(({ message }) => message)).toEqual([
+      'Line 2 of the token file is not "read|write <token> [label]"',
+    ]);
+    await writeFile(file, `write ${C} new\n`);
+    expect([labelOf(tokens, A), labelOf(tokens, C)]).toEqual([undefined, 'new']);
+  });
+
+  it('that is emptied or gone for a moment locks nobody out', async () => {
+    const { file, open, complaints } = await makePlace(`write ${A} old\n`);
+    const tokens = open();
+    await writeFile(file, '');
+    expect(labelOf(tokens, A)).toBe('old');
+    await rm(file);
+    expect(labelOf(tokens, A)).toBe('old');
+    expect(complaints).toHaveLength(2);
+    await writeFile(file, `write ${C} new\n`);
+    expect(labelOf(tokens, C)).toBe('new');
+  });
+
+  it('that holds comments alone revokes all that it held', async () => {
+    const { file, open } = await makePlace(`write ${A} old\n`);
+    const tokens = open();
+    await writeFile(file, '# nobody for now\n');
+    expect(tokens.authenticate(`Bearer ${A}`)).toBeUndefined();
+  });
+
+  it('stands beside the variable', async () => {
+    const { open } = await makePlace(`read ${B} reader\n`);
+    const tokens = open(A);
+    expect(tokens.authenticate(`Bearer ${A}`)?.caller).toEqual({ scope: 'write', label: 'token' });
+    expect(tokens.authenticate(`Bearer ${B}`)?.caller).toEqual({ scope: 'read', label: 'reader' });
+  });
+
+  it('must be there and whole at the start, and some token must be configured', async () => {
+    const { file } = await makePlace('write short\n');
+    const complain = (): void => undefined;
+    expect(faultOf(() => new Tokens(undefined, file, complain)).message).toContain('Line 1');
+    expect(faultOf(() => new Tokens(A, `${file}.no`, complain)).message).toContain('cannot be read');
+    for (const variable of [undefined, '']) {
+      expect(faultOf(() => new Tokens(variable, undefined, complain)).message).toContain('No token');
+    }
+  });
+});

@@ -1,0 +1,223 @@
+/** The streams of a session: bundles that come in, lists that go out, and readers that do not read. */
+import { describe, expect, it } from 'vitest';
+
+import { deferred } from '../../agent/worker/deferred.ts';
+import type { Desk, Stream } from '../../agent/transport/desk.ts';
+import { Fault } from '../../shared/api/fault.ts';
+import type { PluginInfo } from '../../shared/api/methods.ts';
+import { WIRE } from '../../shared/api/rpc.ts';
+import { FakeInflow, Talk, makeDesk, pluginsOf } from '../_kit/desk.ts';
+import { paramsOf, settle } from '../_kit/engines.ts';
+
+/** A desk that opens a stream for every install. */
+function opening(): { desk: Desk; inflow: FakeInflow; streams: Stream[] } {
+  const inflow = new FakeInflow();
+  const streams: Stream[] = [];
+  const desk = makeDesk({
+    begin: (_, __, link) => {
+      const stream = link(inflow);
+      streams.push(stream);
+      return Promise.resolve({ status: 'open', stream: stream.stream, offset: 0, limit: 100 });
+    },
+    list: () => Promise.resolve(pluginsOf(101)),
+  });
+  return { desk, inflow, streams };
+}
+
+const begin = (talk: Talk): Promise<Record<string, unknown> | undefined> =>
+  talk.ask('install.begin', paramsOf());
+
+describe('a bundle that comes in', () => {
+  it('has a number of its own, which no other stream of the connection ever gets', async () => {
+    const { desk, streams } = opening();
+    const talk = await Talk.start(desk);
+    await begin(talk);
+    streams[0]?.drop();
+    await begin(talk);
+    await talk.ask('plugin.list', { all: true });
+    await begin(talk);
+    expect(streams.map(({ stream }) => stream)).toEqual([1, 2, 4]);
+  });
+
+  it('goes to its upload, with offset and FIN', async () => {
+    const { desk, inflow } = opening();
+    const talk = await Talk.start(desk);
+    await begin(talk);
+    talk.frame(1, 0, 10);
+    talk.frame(1, 10, 0, true);
+    expect(inflow.taken).toEqual([
+      [0, 10, false],
+      [10, 0, true],
+    ]);
+  });
+
+  it('is acknowledged by windows', async () => {
+    const { desk, streams } = opening();
+    const talk = await Talk.start(desk);
+    await begin(talk);
+    streams[0]?.grant(10, 20);
+    expect(talk.socket.texts.at(-1)).toEqual({
+      jsonrpc: '2.0',
+      method: 'window',
+      params: { stream: 1, offset: 10, limit: 20 },
+    });
+  });
+
+  it('that fails is reset with the reason, and what is still on the way is let pass', async () => {
+    const { desk, streams, inflow } = opening();
+    const talk = await Talk.start(desk);
+    await begin(talk);
+    const fault = new Fault('DEADLINE', 'Too slow');
+    streams[0]?.drop(fault);
+    expect(talk.socket.texts.at(-1)).toEqual({
+      jsonrpc: '2.0',
+      method: 'reset',
+      params: { stream: 1, error: fault.toData() },
+    });
+    talk.frame(1, 0, 10);
+    expect([inflow.taken, talk.closed]).toEqual([[], []]);
+  });
+
+  it('whose stream was taken over ends without a word', async () => {
+    const { desk, streams } = opening();
+    const talk = await Talk.start(desk);
+    await begin(talk);
+    const before = talk.socket.texts.length;
+    streams[0]?.drop();
+    expect(talk.socket.texts).toHaveLength(before);
+  });
+
+  it('waits for another connection when this one ends', async () => {
+    const { desk, streams, inflow } = opening();
+    const talk = await Talk.start(desk);
+    await begin(talk);
+    await begin(talk);
+    streams[0]?.drop();
+    talk.session.ended();
+    expect(inflow.detached).toEqual([streams[1]]);
+  });
+
+  it('waits for another connection also if this one ended before the stream was there', async () => {
+    const { desk, inflow, streams } = opening();
+    const gate = deferred<void>();
+    const talk = await Talk.start({
+      ...desk,
+      begin: async (...all) => {
+        await gate.promise;
+        return desk.begin(...all);
+      },
+    });
+    talk.send('install.begin', paramsOf());
+    talk.session.ended();
+    gate.resolve();
+    await settle();
+    expect(inflow.detached).toEqual(streams);
+    expect(streams).toHaveLength(1);
+  });
+
+  it('is refused beyond eight streams, lists included, and welcome when one has ended', async () => {
+    const { desk, streams } = opening();
+    const talk = await Talk.start(desk);
+    await talk.ask('plugin.list', { all: true });
+    for (let i = 1; i < WIRE.streamsInFlight; i += 1) {
+      expect(await begin(talk)).toMatchObject({ result: { status: 'open' } });
+    }
+    expect(await begin(talk)).toMatchObject({ error: { data: { code: 'RATE_LIMITED' } } });
+    expect(await talk.ask('plugin.list', { all: true })).toMatchObject({
+      error: { data: { code: 'RATE_LIMITED' } },
+    });
+    expect(await talk.ask('plugin.list', {})).toMatchObject({ result: {} });
+    streams[0]?.drop();
+    expect(await begin(talk)).toMatchObject({ result: { status: 'open' } });
+  });
+});
+
+describe('a list', () => {
+  const listing = (count: number): Promise<Talk> =>
+    Talk.start(makeDesk({ list: () => Promise.resolve(pluginsOf(count)) }));
+  const linesOf = (talk: Talk): PluginInfo[] =>
+    Buffer.concat(talk.socket.frames.map(({ data }) => data))
+      .toString('utf8')
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as PluginInfo);
+
+  it('of a hundred stands in the answer, and needs no stream', async () => {
+    const talk = await listing(100);
+    const answer = await talk.ask('plugin.list', { all: true });
+    expect(answer?.['result']).toEqual({ plugins: { items: pluginsOf(100), total: 100 } });
+  });
+
+  it('of more is cut in the answer, and says how many there are', async () => {
+    const talk = await listing(101);
+    const answer = await talk.ask('plugin.list', {});
+    expect(answer?.['result']).toEqual({ plugins: { items: pluginsOf(100), total: 101 } });
+  });
+
+  it('of more comes whole on a stream, as lines of JSON under the client’s credit', async () => {
+    const talk = await listing(2000);
+    expect(await talk.ask('plugin.list', { all: true })).toMatchObject({ result: { stream: 1 } });
+    expect(talk.socket.frames).toEqual([]);
+    let granted = 0;
+    while (talk.socket.frames.at(-1)?.fin !== true) {
+      granted += 10_007;
+      talk.window(1, granted);
+      const sent = talk.socket.frames.reduce((sum, { data }) => sum + data.length, 0);
+      expect(sent).toBeLessThanOrEqual(granted);
+    }
+    expect(linesOf(talk)).toEqual(pluginsOf(2000));
+    // The stream is over: a window that comes late does no harm.
+    const before = talk.socket.frames.length;
+    talk.window(1, Number.MAX_SAFE_INTEGER);
+    expect([talk.socket.frames.length, talk.closed]).toEqual([before, []]);
+  });
+
+  it('of more comes at once for a window that lies past its end', async () => {
+    const talk = await listing(500);
+    await talk.ask('plugin.list', { all: true });
+    talk.window(1, Number.MAX_SAFE_INTEGER);
+    expect(linesOf(talk)).toEqual(pluginsOf(500));
+  });
+
+  it('is not disturbed by windows of other streams, or by bytes that the client sends on it', async () => {
+    const talk = await listing(200);
+    await talk.ask('plugin.list', { all: true });
+    talk.window(0, 1000);
+    talk.window(2, 1000);
+    talk.frame(1, 0, 10, true);
+    expect([talk.socket.frames, talk.closed]).toEqual([[], []]);
+  });
+
+  it('that ends makes room for another', async () => {
+    const talk = await listing(200);
+    for (let i = 1; i <= 2 * WIRE.streamsInFlight; i += 1) {
+      expect(await talk.ask('plugin.list', { all: true })).toMatchObject({ result: { stream: i } });
+      talk.window(i, Number.MAX_SAFE_INTEGER);
+    }
+  });
+});
+
+describe('a reader that is too slow', () => {
+  it('is closed with 1008 instead of being waited for, and nothing more is piled up', async () => {
+    const talk = await Talk.start(makeDesk());
+    const before = talk.socket.texts.length;
+    talk.socket.buffered = 16 * 1024 * 1024;
+    talk.eventLog.publish({ type: 'draining', data: {} });
+    expect([talk.socket.texts.length, talk.closed]).toEqual([before + 1, []]);
+    talk.socket.buffered += 1;
+    talk.eventLog.publish({ type: 'draining', data: {} });
+    expect(talk.closed[0]).toBe(1008);
+    talk.eventLog.publish({ type: 'draining', data: {} });
+    await talk.ask('plugin.list', {});
+    expect(talk.socket.texts).toHaveLength(before + 1);
+    expect(talk.closed).toEqual([1008]);
+  });
+
+  it('cannot have a list piled up for it either', async () => {
+    const talk = await Talk.start(makeDesk({ list: () => Promise.resolve(pluginsOf(200)) }));
+    await talk.ask('plugin.list', { all: true });
+    talk.socket.buffered = 16 * 1024 * 1024 + 1;
+    talk.window(1, Number.MAX_SAFE_INTEGER);
+    expect([talk.socket.frames, talk.closed]).toEqual([[], [1008]]);
+  });
+});
