@@ -5,13 +5,12 @@
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 
-import { intentSchema } from '../shared/format/intent.ts';
+import { INTENT_MAX_BYTES } from '../shared/format/intent.ts';
 import type { Layout } from '../shared/format/layout.ts';
 import { parseSlotName } from '../shared/format/name.ts';
+import { isSwapInProgress } from '../shared/rule/swap-in-progress.ts';
 import { readSmall } from './probe/file.ts';
 import { isAbsence, troubleOf } from './probe/trouble.ts';
-
-const INTENT_MAX_BYTES = 64 * 1024;
 
 /** How long to wait before looking again, each time; 2 s in all. */
 export const PAUSES: readonly number[] = [5, 10, 15, 20, 25, 30, 35, 40, 45, ...Array<number>(35).fill(50)];
@@ -43,28 +42,9 @@ export async function readSwaps(layout: Layout, only?: string): Promise<Swaps> {
     if (reading.kind === 'unreadable') {
       return { kind: 'unknown' };
     }
-    if (reading.kind === 'text' && saysSwap(reading.text, slot.plugin)) {
+    if (reading.kind === 'text' && isSwapInProgress(reading.text, slot.plugin)) {
       names.add(slot.plugin);
     }
   }
   return { kind: 'known', names };
-}
-
-/** Whether an intent means that the plugin's absence will pass: what was live is replaced, or its removal undone. */
-function saysSwap(text: string, plugin: string): boolean {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    return false;
-  }
-  const { success, data: intent } = intentSchema.safeParse(json);
-  return (
-    success &&
-    intent.plugin === plugin &&
-    intent.path !== 'exchange' &&
-    // Nothing was live: a first install, which may be uploading for minutes, displaces nothing.
-    intent.from !== null &&
-    (intent.op !== 'remove' || intent.goal === 'back')
-  );
 }

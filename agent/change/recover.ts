@@ -5,7 +5,7 @@
 import { toFault } from '../../shared/api/fault.ts';
 import type { Recovered } from '../../shared/api/maintenance.ts';
 import { installedSchema, uninstalledSchema } from '../../shared/api/methods.ts';
-import { type Intent, intentSchema } from '../../shared/format/intent.ts';
+import { INTENT_MAX_BYTES, type Intent, intentSchema } from '../../shared/format/intent.ts';
 import { treeDigest } from '../../shared/format/tree.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { readText, removeTree, syncDirectory } from '../disk/record.ts';
@@ -22,7 +22,6 @@ import { hashTree } from '../store/tree.ts';
 import { unmarkLost } from '../store/unsynced.ts';
 import { type Action, ATTEMPTS_MAX, decide, type Facts, type TreeKind } from './recovery-table.ts';
 
-const INTENT_MAX_BYTES = 1024 * 1024;
 /** No path through the table is longer; a disk that lies must not keep recovery busy for ever. */
 const ACTIONS_MAX = 20;
 

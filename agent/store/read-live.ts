@@ -3,7 +3,8 @@ import { join } from 'node:path';
 
 import { type FileReading, MARKER } from '../../shared/format/layout.ts';
 import type { Found } from '../../shared/rule/admission.ts';
-import { intentSchema } from '../../shared/format/intent.ts';
+import { isSwapInProgress } from '../../shared/rule/swap-in-progress.ts';
+import { INTENT_MAX_BYTES } from '../../shared/format/intent.ts';
 import { MANIFEST_FILES, MANIFEST_MAX_BYTES } from '../../shared/format/manifest.ts';
 import { MARKER_MAX_BYTES } from '../../shared/format/marker.ts';
 import { parseSlotName } from '../../shared/format/name.ts';
@@ -11,7 +12,6 @@ import { readText } from '../disk/record.ts';
 import type { StoreContext } from './context.ts';
 import { isUnsyncedElsewhere } from './records.ts';
 
-const INTENT_MAX_BYTES = 1024 * 1024;
 /** The moment between two renames is short; whoever asks in it waits so many milliseconds at a time, so often. */
 const PAUSE_MILLIS = 5;
 const TRIES = 100;
@@ -77,15 +77,7 @@ function isBeingSwapped({ disk, layout }: StoreContext, name: string): boolean {
     .filter((entry) => parseSlotName(entry.name.replace(/\.json$/, ''))?.plugin === name)
     .some((entry) => {
       const reading = readText(disk, join(layout.staging, entry.name), INTENT_MAX_BYTES);
-      if (reading.kind !== 'text') {
-        return false;
-      }
-      try {
-        const { from, path } = intentSchema.parse(JSON.parse(reading.text));
-        return from !== null && path !== 'exchange';
-      } catch {
-        return false;
-      }
+      return reading.kind === 'text' && isSwapInProgress(reading.text, name);
     });
 }
 

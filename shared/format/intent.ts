@@ -6,6 +6,9 @@ import * as z from 'zod';
 
 import { digestSchema, operationIdSchema, pluginNameSchema, stampSchema } from './name.ts';
 
+/** A file of more bytes than this is not read as an intent. The answer that it remembers may be long. */
+export const INTENT_MAX_BYTES = 1024 * 1024;
+
 export const intentSchema = z.object({
   version: z.literal(1),
   op: z.enum(['install', 'rollback', 'remove']),

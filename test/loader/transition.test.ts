@@ -153,6 +153,13 @@ describe('absence is the answer at once', () => {
   });
 });
 
+test('a large intent, which remembers a long answer, is waited for like any other', async () => {
+  const { layout } = await away({ memory: { question: 'plugin.install', answer: 'a'.repeat(100_000) } });
+  const { answer, millis } = await timed(layout);
+  expect(answer).toMatchObject({ reason: 'in-transition' });
+  expect(millis).toBeGreaterThan(1900);
+});
+
 test('a removal that is being undone is waited for', async () => {
   const world = await away({ op: 'remove', goal: 'back' });
   setTimeout(() => void comeBack(world), 50);
