@@ -3,9 +3,9 @@ import type { BigIntStats } from 'node:fs';
 import { join } from 'node:path';
 
 import { type Found, type Judgement, type RefusalReason, judge, refuse } from '../shared/rule/admission.ts';
+import { generationOf } from '../shared/rule/generation.ts';
 import { type Layout, MARKER } from '../shared/format/layout.ts';
 import { type Contents, readContents } from './contents.ts';
-import { generationOf } from './generation.ts';
 import type { Memory, Sources } from './memory.ts';
 import type { Plugin, Verdict } from './plugin.ts';
 import { type Facts, isSame, lookAt, readFacts } from './probe/facts.ts';
@@ -110,7 +110,7 @@ async function judgeDirectory(subject: Subject, stats: BigIntStats, facts: Facts
   }
   const live = layout.live(name);
   const contents = await readContents(live, facts.listing, settings.ignore);
-  const generation = generationOf(judgement.installId, stats, facts.marker.stats);
+  const generation = generationOf(judgement.installId, stats, facts.marker.stats?.ctimeNs);
   const warnings = [...judgement.warnings, ...verification.warnings, ...contents.warnings];
   const plugin = freeze(describe(subject, judgement, contents, generation, warnings));
   return {

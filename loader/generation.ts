@@ -4,17 +4,8 @@ import { join } from 'node:path';
 
 import { MARKER } from '../shared/format/layout.ts';
 import { MARKER_MAX_BYTES, readMarker } from '../shared/format/marker.ts';
+import { generationOf } from '../shared/rule/generation.ts';
 import { readSmall } from './probe/file.ts';
-
-/**
- * The installId, or, of a version without one, the directory's identity and a time: the marker's where there is one,
- * for the directory's own changes with a `__pycache__`, too.
- */
-export const generationOf = (
-  installId: string | undefined,
-  { dev, ino, ctimeNs }: BigIntStats,
-  marker: BigIntStats | undefined,
-): string => installId ?? `dir-${dev}-${ino}-${marker?.ctimeNs ?? ctimeNs}`;
 
 /** The generation of a directory, as the gate would name it. Of one that is no plugin, one that the gate never names. */
 export async function readGeneration(path: string, directory: BigIntStats): Promise<string> {
@@ -25,12 +16,12 @@ export async function readGeneration(path: string, directory: BigIntStats): Prom
   const marker = reading.kind === 'text' ? readMarker(reading.text) : undefined;
   switch (marker?.kind) {
     case 'full':
-      return generationOf(marker.marker.installId, directory, stats);
+      return generationOf(marker.marker.installId, directory, stats?.ctimeNs);
     case 'newer':
-      return generationOf(marker.installId, directory, stats);
+      return generationOf(marker.installId, directory, stats?.ctimeNs);
     case 'empty':
     case undefined:
-      return generationOf(undefined, directory, stats);
+      return generationOf(undefined, directory, stats?.ctimeNs);
     case 'invalid':
       return '';
     default:

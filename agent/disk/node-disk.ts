@@ -32,17 +32,8 @@ export const nodeDisk: Disk = {
   rmdir: (path) => fs.rmdirSync(path),
   list: (path) =>
     fs.readdirSync(path, { withFileTypes: true }).map((entry) => ({ name: entry.name, kind: kindOf(entry) })),
-  stat(path) {
-    try {
-      const stats = fs.lstatSync(path);
-      return statOf(stats);
-    } catch (error) {
-      if (errorCode(error) === 'ENOENT') {
-        return undefined;
-      }
-      throw error;
-    }
-  },
+  stat: (path) => ifThere(() => statOf(fs.lstatSync(path))),
+  changedAt: (path) => ifThere(() => fs.lstatSync(path, { bigint: true }).ctimeNs),
   within: (fd) => (HAS_PROC ? `/proc/self/fd/${fd}` : undefined),
   statOpen: (fd) => statOf(fs.fstatSync(fd)),
   chown: (path, uid, gid) => fs.lchownSync(path, uid, gid),
@@ -58,6 +49,17 @@ export const nodeDisk: Disk = {
     return bavail * bsize;
   },
 };
+
+function ifThere<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') {
+      return undefined;
+    }
+    throw error;
+  }
+}
 
 /** The same disk without any sync: quick, and nothing that it was told is sure to survive a power cut. */
 export const withoutSyncs = (disk: Disk): Disk => ({

@@ -42,6 +42,11 @@ export type Disk = {
   /** Undefined if there is nothing. */
   stat(path: string): Stat | undefined;
   /**
+   * When an entry last changed, by the time that nobody can set (ctime, nanoseconds since the epoch). Undefined if there is
+   * nothing.
+   */
+  changedAt(path: string): bigint | undefined;
+  /**
    * A path to what is open, whatever lies under its name by now. Undefined where this system has none: then the name is
    * all there is.
    */

@@ -1,11 +1,15 @@
 /** Looking at what is live: as the gate would judge it, and as its receipt says that it should be. */
+import { join } from 'node:path';
+
 import { Fault, toFault } from '../../shared/api/fault.ts';
 import type { PluginInfo, Verification } from '../../shared/api/methods.ts';
 import { truncate } from '../../shared/truncate.ts';
+import { MARKER } from '../../shared/format/layout.ts';
 import { isPluginName } from '../../shared/format/name.ts';
 import { absenceOf, mayBeLoaded, notesOf, type Pending } from '../../shared/format/state.ts';
 import { compareTrees, counts, treeDigest } from '../../shared/format/tree.ts';
 import { judge, type Judgement, refuse } from '../../shared/rule/admission.ts';
+import { generationOf } from '../../shared/rule/generation.ts';
 import { classify, isSkill } from '../../shared/rule/classify.ts';
 import type { Admission, Known } from '../../watch/ports.ts';
 import { diskFault } from '../disk/disk-fault.ts';
@@ -182,6 +186,13 @@ export function verifyPlugin(context: StoreContext, name: string, tries = VERIFY
   };
 }
 
+/** As the loader names it, so that what a runtime reports is recognised. */
+function unmarkedGeneration({ disk }: StoreContext, path: string): string {
+  const { dev = 0, ino = 0 } = disk.stat(path) ?? {};
+  const directory = { dev, ino, ctimeNs: disk.changedAt(path) ?? 0n };
+  return generationOf(undefined, directory, disk.changedAt(join(path, MARKER)));
+}
+
 /** What the gate says of a name. Never throws: what cannot be read is refused. */
 export function admissionOf(context: StoreContext, name: string): Admission {
   try {
@@ -194,8 +205,7 @@ export function admissionOf(context: StoreContext, name: string): Admission {
       return { status: 'refused', why: `${judgement.reason}: ${judgement.detail}` };
     }
     const { installId, manifest } = judgement;
-    const stat = installId === undefined ? context.disk.stat(path) : undefined;
-    const generation = installId ?? `dir-${stat?.dev}-${stat?.ino}`;
+    const generation = installId ?? unmarkedGeneration(context, path);
     return { status: 'admitted', path, generation, installId, hotReload: manifest?.hotReload };
   } catch (error) {
     return { status: 'refused', why: `unreadable: ${toFault(error, `Reading "${name}"`).message}` };

@@ -103,6 +103,7 @@ export class FaultyDisk {
       rmdir: (path) => this.#call('rmdir', path, () => real.rmdir(path)),
       list: (path) => this.#call('list', path, () => real.list(path)),
       stat: (path) => this.#call('stat', path, () => real.stat(path)),
+      changedAt: (path) => this.#call('stat', path, () => real.changedAt(path)),
       statOpen: (fd) => this.#ofOpen('statOpen', fd, () => real.statOpen(fd)),
       chown: (path, uid, gid) => this.#call('chown', path, () => real.chown(path, uid, gid)),
       sameOverlay: (a, b) => real.sameOverlay(a, b),

@@ -133,6 +133,7 @@ export class LosingDisk {
       rmdir: (path) => this.#remove(path, 'rmdir'),
       list: (path) => this.#list(path),
       stat: (path) => this.#stat(path),
+      changedAt: (path) => (this.#stat(path) === undefined ? undefined : 0n),
       statOpen: (fd) => statOf(this.#descriptor(fd, 'fstat').node),
       chown: (path, uid, gid) => {
         const { node } = this.#present(path, 'chown');

@@ -108,6 +108,8 @@ export function createMemoryDisk({ exchange = false } = {}): Disk & {
       look.refuse(path, 'lstat', {}, 'absent');
       return look.kind(path) === undefined ? undefined : statOf(fs.lstatSync(path));
     },
+    changedAt: (path) =>
+      look.kind(path) === undefined ? undefined : fs.lstatSync(path, { bigint: true }).ctimeNs,
     statOpen: (fd) => statOf(fs.fstatSync(fd)),
     chown(path, uid, gid) {
       look.refuse(path, 'chown', { present: true });
