@@ -2,10 +2,10 @@
 import { join } from 'node:path';
 import { toFault } from '../../shared/api/fault.ts';
 import { isLoadedDraft } from '../../shared/format/loaded.ts';
-import { isPluginName, parseSlotName, stampMillis } from '../../shared/format/name.ts';
+import { isPluginName, parseSlotName } from '../../shared/format/name.ts';
 import { unsyncedNote } from '../../shared/format/unsynced.ts';
 import { putRecord, removeTree, syncDirectory } from '../disk/record.ts';
-import { collect, removeSnapshot, snapshotsOf } from '../store/snapshots.ts';
+import { collect, snapshotsOf } from '../store/snapshots.ts';
 import type { Durability, StoreContext } from '../store/context.ts';
 import { liveVersionOf, versionOfTree } from '../store/journal.ts';
 import { keptGeneration } from '../store/loaded.ts';
@@ -53,26 +53,11 @@ export function sweepPlugin(context: StoreContext, plugin: string): SweptPlugin 
   }
   return {
     adopted: attempt('Adopting the files', false, () => adoptTouched(context, plugin)),
-    snapshots: [
-      ...attempt('Removing snapshots', [], () => collect(context, plugin)),
-      ...attempt('Removing old snapshots', [], () => collectAged(context, plugin)),
-    ].map((stamp) => `${plugin}.${stamp}`),
+    snapshots: attempt('Removing snapshots', [], () => collect(context, plugin)).map(
+      (stamp) => `${plugin}.${stamp}`,
+    ),
     receipts: attempt('Removing receipts', [], () => collectReceipts(context, plugin)),
   };
-}
-
-/** Age counts from the displacement. A clock that is behind the newest stamp is wrong, and nothing goes by it. */
-function collectAged(context: StoreContext, plugin: string): string[] {
-  const now = context.now();
-  const stamps = snapshotsOf(context, plugin);
-  const live = liveVersionOf(context, plugin)?.installId;
-  const newest = Math.max(0, ...[...stamps, live ?? ''].map(stampMillis).filter((at) => !Number.isNaN(at)));
-  if (now < newest) {
-    return [];
-  }
-  return stamps
-    .filter((stamp) => now - stampMillis(stamp) > context.policy.keepMillis)
-    .filter((stamp) => removeSnapshot(context, plugin, stamp));
 }
 
 /** A receipt is of use while live, a snapshot, the runtime or something in staging names its version. */

@@ -1,6 +1,7 @@
 /** The versions that were displaced and are kept: which there are, in which order, and how one goes. */
 import { parseSlotName } from '../../shared/format/name.ts';
 import { compareTrees } from '../../shared/format/tree.ts';
+import { expiredSnapshots } from '../../shared/rule/retention.ts';
 import { removeTree } from '../disk/record.ts';
 import { renameDurably, trash } from './durable-rename.ts';
 import type { StoreContext } from './context.ts';
@@ -79,11 +80,13 @@ export function tidy(context: StoreContext, { intent: { plugin, stamp, path } }:
 }
 
 /**
- * Removes the snapshots of a plugin beyond the number that the owner wants, oldest last.
+ * Removes the snapshots of a plugin that the owner no longer wants, except those that are still of use.
  *
  * @returns the stamps that were removed.
  */
-export const collect = (context: StoreContext, plugin: string): string[] =>
-  snapshotsOf(context, plugin)
-    .slice(context.policy.keep)
-    .filter((stamp) => removeSnapshot(context, plugin, stamp));
+export function collect(context: StoreContext, plugin: string): string[] {
+  const live = installIdAt(context, context.layout.live(plugin));
+  return expiredSnapshots(snapshotsOf(context, plugin), context.policy, live, context.now()).filter((stamp) =>
+    removeSnapshot(context, plugin, stamp),
+  );
+}
