@@ -113,10 +113,13 @@ export async function startAgent(
         loadedReports?.close();
         const unwatched = watching?.close();
         server.stop();
-        await atMost(DRAIN_MILLIS * 0.8, service.drain());
+        await atMost(DRAIN_MILLIS * 0.7, service.drain());
         await atMost(DRAIN_MILLIS * 0.1, restarter?.close() ?? Promise.resolve());
+        // Who waits for a thread that is cut short is answered before its connection is closed.
+        const ended = service.close();
+        await atMost(DRAIN_MILLIS * 0.1, ended);
         await server.close(CLOSE.draining, 'draining', DRAIN_MILLIS * 0.1);
-        await service.close();
+        await ended;
         // What it still asks has ended with the threads.
         await unwatched;
         served.release();

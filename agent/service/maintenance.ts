@@ -102,7 +102,12 @@ export class Maintenance {
           release();
         }
       } catch (error) {
-        failed.push({ plugin: name, error: toFault(error, `Keeping house for "${name}"`).toData() });
+        const fault = toFault(error, `Keeping house for "${name}"`);
+        if (fault.code === 'DRAINING') {
+          // The agent ends: no other plugin has its turn, and who asks is to ask again.
+          throw fault;
+        }
+        failed.push({ plugin: name, error: fault.toData() });
       }
     }
     return { busy, failed };

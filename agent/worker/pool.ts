@@ -25,7 +25,14 @@ export type PoolOptions = {
   idleMillis: number;
 };
 
-const draining = (): Fault => new Fault('DRAINING', 'The agent is shutting down');
+const draining = (executed: 'no' | 'maybe'): Fault =>
+  new Fault('DRAINING', 'The agent is shutting down', { hint: 'Ask again when it is back', executed });
+
+function crashed(cause: unknown): Fault {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  const hint = 'Look at the log of the agent; the next operation gets a fresh thread';
+  return new Fault('INTERNAL', `An engine thread crashed: ${why}`, { cause, hint, executed: 'maybe' });
+}
 
 type Thread = {
   worker: Worker;
@@ -58,7 +65,7 @@ export class Pool {
    */
   async lease(listener: Listener): Promise<Engine> {
     if (this.#closed) {
-      throw draining();
+      throw draining('no');
     }
     const thread = await this.#free();
     thread.listener = listener;
@@ -79,11 +86,11 @@ export class Pool {
     };
   }
 
-  /** Ends all threads; what they were doing is cut short. */
+  /** Ends all threads; what they were doing is cut short, and fails with DRAINING. */
   async close(): Promise<void> {
     this.#closed = true;
     for (const waiting of this.#waiting.splice(0)) {
-      waiting.reject(draining());
+      waiting.reject(draining('no'));
     }
     await Promise.all([...this.#threads].map(({ worker }) => worker.terminate()));
   }
@@ -133,11 +140,7 @@ export class Pool {
     if (!this.#threads.delete(thread)) {
       return;
     }
-    const why = cause instanceof Error ? cause.message : String(cause);
-    const hint = 'Look at the log of the agent; the next operation gets a fresh thread';
-    listener?.crash(
-      new Fault('INTERNAL', `An engine thread crashed: ${why}`, { cause, hint, executed: 'maybe' }),
-    );
+    listener?.crash(this.#closed ? draining('maybe') : crashed(cause));
     const next = this.#closed ? undefined : this.#waiting.shift();
     next?.resolve(this.#start());
   }

@@ -1,6 +1,7 @@
 /** Clients that lie, stall and vanish, threads that crash, an agent that ends: nothing of it reaches live. */
 import { existsSync } from 'node:fs';
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir, readdir, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
@@ -284,3 +285,27 @@ describe('an agent that ends in the middle of an upload', () => {
     expect(await staging(agent)).toEqual([]);
   });
 });
+
+describe('an agent that ends while a question is worked on', () => {
+  // Was a bug: the answer was lost, and the log said that a thread had crashed.
+  it('answers DRAINING before it closes the connection', async () => {
+    const agent = await startTestAgent();
+    const wire = await Wire.start(agent);
+    const bundle = await packPlugin('lint', '1.0.0');
+    await push(wire, beginOf('lint', bundle), bundle);
+    // Of holes only: it takes no space, and minutes to read.
+    await truncate(await fileIn(agent.layout.live('lint'), 'endless'), 64 * 2 ** 30);
+    const verified = wire.ask('plugin.verify', { plugin: 'lint' });
+    await wire.request('plugin.get', { plugin: 'lint' });
+    await agent.close();
+    const data = { code: 'DRAINING', retry: 'later', executed: 'maybe' };
+    await expect(wire.answer(verified)).rejects.toMatchObject({ data });
+    expect(await wire.closed).toEqual({ code: 1001, reason: 'draining' });
+  });
+});
+
+async function fileIn(directory: string, name: string): Promise<string> {
+  const path = join(directory, name);
+  await writeFile(path, '');
+  return path;
+}

@@ -187,6 +187,14 @@ describe('a sweep', () => {
     expect(held.size).toBe(0);
   });
 
+  // Was a bug: every plugin that was left counted as failed, each with a thread that crashed.
+  it('ends where the agent does, and says so', async () => {
+    const draining = new Fault('DRAINING', 'The agent is shutting down', { executed: 'maybe' });
+    const { maintenance, done, held } = makeCare({ known: ['a', 'b'], failing: { 'sweep a': draining } });
+    expect(await faultOf(maintenance.sweep())).toMatchObject({ code: 'DRAINING', executed: 'maybe' });
+    expect([done, held.size]).toEqual([['sweep a (held)'], 0]);
+  });
+
   it('starts a thread for what belongs to no plugin only where there is something', async () => {
     const about = async (world: Partial<World>): Promise<string[]> => {
       const { maintenance, done } = makeCare({ answers: 0, ...world });

@@ -260,8 +260,10 @@ describe('the end of a pool', () => {
     const pool = makePool(2);
     const [hanging, spinning] = [await lease(pool, 'hang'), await lease(pool, 'spin')];
     await pool.close();
-    expect((await hanging.crashed).code).toBe('INTERNAL');
-    expect((await spinning.crashed).code).toBe('INTERNAL');
+    for (const { crashed } of [hanging, spinning]) {
+      const { code, executed, message } = await crashed;
+      expect([code, executed, message]).toEqual(['DRAINING', 'maybe', 'The agent is shutting down']);
+    }
   });
 
   it('refuses who asks afterwards, and those who wait for their turn', async () => {
