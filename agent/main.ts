@@ -4,7 +4,6 @@ import { readAgentConfig } from './config.ts';
 import { createLog } from './log.ts';
 
 export type { Booted } from './service/boot-install.ts';
-export { AGENT_SETTINGS, WORK_SETTINGS } from './config.ts';
 export { type Local, type LocalChange, countDrift, openLocal } from './local.ts';
 export type { RootStatus } from './service/status.ts';
 

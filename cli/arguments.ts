@@ -1,7 +1,6 @@
 /** From the words on the command line to what a command is given; every mistake is named. */
 import { parseArgs } from 'node:util';
 
-import { type SettingName, flagOf } from '../shared/api/settings.ts';
 import { Fault } from '../shared/api/fault.ts';
 import type { Command, Given } from './command.ts';
 
@@ -12,7 +11,11 @@ export function readArguments(
   command: Command,
   words: readonly string[],
 ): Given & { json: boolean; help: boolean } {
-  const byFlag = new Map(command.settings.map((name) => [flagOf(name).slice(2), name]));
+  const byFlag = new Map(
+    Object.entries(command.settings).flatMap(([name, { flag }]) =>
+      flag === undefined ? [] : [[flag.slice(2), name]],
+    ),
+  );
   const settingOptions = Object.fromEntries(
     [...byFlag.keys()].map((flag) => [flag, { type: 'string' as const }]),
   );
@@ -89,7 +92,3 @@ function distance(a: string, b: string): number {
   }
   return row[b.length] ?? 0;
 }
-
-/** Setting names of a command with their flags, for the help. */
-export const flagsOf = (names: readonly SettingName[]): { name: SettingName; flag: string }[] =>
-  names.map((name) => ({ name, flag: flagOf(name) }));

@@ -1,5 +1,5 @@
 /** What a command is, and the exit codes that all of them share. */
-import type { SettingName } from '../shared/api/settings.ts';
+import type { SettingTable, Texts } from '../shared/api/setting.ts';
 import type { Output } from './output.ts';
 
 /** Exit codes. */
@@ -12,15 +12,15 @@ export const EXIT = {
   interrupted: 130,
 } as const;
 
-/** An option of one command alone; those of the table of settings are named in `settings`. */
+/** An option of one command alone; the rows of the table of settings that it reads stand in `settings`. */
 export type Option = { type: 'boolean' | 'string'; value?: string; help: string };
 
 export type Given = {
   positionals: readonly string[];
   /** Settings that were given as flags, by setting name. */
-  settings: Readonly<Record<string, string | undefined>>;
+  settings: Texts;
   /** The command's own options. */
-  strings: Readonly<Record<string, string | undefined>>;
+  strings: Texts;
   booleans: Readonly<Record<string, boolean | undefined>>;
 };
 
@@ -28,7 +28,7 @@ export type Context = {
   /** The command's name. */
   name: string;
   given: Given;
-  env: Readonly<Record<string, string | undefined>>;
+  env: Texts;
   output: Output;
   version: string;
   /** The file that runs as an engine thread: this program itself. */
@@ -45,7 +45,8 @@ export type Command = {
   positionals: string;
   /** How many of them there may be. */
   count: { min: number; max: number };
-  settings: readonly SettingName[];
+  /** The rows of the table of settings that it reads. */
+  settings: SettingTable;
   options: Readonly<Record<string, Option>>;
   examples: readonly string[];
   /** @returns the exit code. @throws Fault */

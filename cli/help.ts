@@ -1,6 +1,5 @@
 /** What `--help` prints, made from the tables, so that it cannot say what is not so. */
-import { settings } from '../shared/api/settings.ts';
-import { flagsOf } from './arguments.ts';
+import { type Setting, defaultText } from '../shared/api/setting.ts';
 import type { Command } from './command.ts';
 import type { Paint } from './render.ts';
 
@@ -29,17 +28,23 @@ export function overview(commands: readonly Command[], version: string, paint: P
   ].join('\n');
 }
 
+function settingRow(setting: Setting): string {
+  const { flag, env, unit, help } = setting;
+  const otherwise = defaultText(setting);
+  const about = [
+    ...(flag === undefined ? [] : [env]),
+    ...(otherwise === '' ? [] : [`default: ${otherwise}`]),
+  ];
+  const left = flag === undefined ? `${env}=<${unit}>` : `${flag} <${unit}>`;
+  return row(left, about.length === 0 ? help : `${help} (${about.join(', ')})`);
+}
+
 /** The help of one command. */
 export function helpOf(command: Command, paint: Paint): string {
   const { name, positionals, summary, examples } = command;
   const own = Object.entries(command.options).map(([option, { value, help }]) =>
     row(value === undefined ? `--${option}` : `--${option} <${value}>`, help),
   );
-  const fromTable = flagsOf(command.settings).map(({ name: setting, flag }) => {
-    const { env, fallback, help } = settings[setting];
-    const otherwise = fallback === undefined || fallback === '' ? '' : `, else ${fallback}`;
-    return row(`${flag} <…>`, `${help} (${env}${otherwise})`);
-  });
   return [
     `airlock ${name}: ${summary}`,
     '',
@@ -48,7 +53,7 @@ export function helpOf(command: Command, paint: Paint): string {
     '',
     paint('bold', 'Options'),
     ...own,
-    ...fromTable,
+    ...Object.values(command.settings).map(settingRow),
     row('--json', 'one JSON document on standard output'),
     '',
     paint('bold', examples.length === 1 ? 'Example' : 'Examples'),

@@ -2,17 +2,19 @@
 import { opendir, readFile } from 'node:fs/promises';
 
 import { type ConnectOptions, type Session, type TlsOptions, openSession } from '../client/index.ts';
-import { type SettingName, TOKEN_VARIABLE, flagOf, readSettings } from '../shared/api/settings.ts';
+import { readSettings, settingsOf } from '../shared/api/setting.ts';
+import { settings } from '../shared/api/settings.ts';
 import { Fault } from '../shared/api/fault.ts';
 import { isPluginName } from '../shared/format/name.ts';
 import type { Context } from './command.ts';
 
 /** The settings of every command that speaks to an agent. */
-export const REACH_SETTINGS = ['to', 'tokenFile', 'ca', 'cert', 'key'] as const;
+export const REACH_SETTINGS = settingsOf(settings, 'client');
 
 /** The URL of the agent that is meant; undefined if none is named. */
 export function urlOf({ given, env }: Context): string | undefined {
-  return readSettings(['to'], given.settings, env).to;
+  const { to } = REACH_SETTINGS;
+  return readSettings({ to }, given.settings, env).to;
 }
 
 /**
@@ -22,8 +24,8 @@ export function urlOf({ given, env }: Context): string | undefined {
  * @throws Fault INVALID_PARAMS for what contradicts itself.
  */
 export function usesAgent(context: Context, rootOnly: readonly string[] = []): boolean {
-  const { settings, strings, booleans } = context.given;
-  const { to, root } = settings;
+  const { settings: flags, strings, booleans } = context.given;
+  const { to, root } = flags;
   if (to !== undefined && root !== undefined) {
     throw new Fault('INVALID_PARAMS', '--to asks an agent, --root reads the disk: both were given', {
       hint: 'Leave one of them out',
@@ -75,34 +77,35 @@ export async function openFor(
 
 /** The certificates of the settings. */
 async function tlsOf({ given, env }: Context): Promise<TlsOptions> {
-  const { ca, cert, key } = readSettings(['ca', 'cert', 'key'], given.settings, env);
+  const { ca, cert, key } = REACH_SETTINGS;
+  const files = readSettings({ ca, cert, key }, given.settings, env);
   return {
-    ca: await readNamed('ca', ca),
-    cert: await readNamed('cert', cert),
-    key: await readNamed('key', key),
+    ca: await readNamed('ca', files.ca),
+    cert: await readNamed('cert', files.cert),
+    key: await readNamed('key', files.key),
   };
 }
 
-async function readNamed(name: SettingName, file: string | undefined): Promise<Buffer | undefined> {
+async function readNamed(name: 'ca' | 'cert' | 'key', file: string | undefined): Promise<Buffer | undefined> {
   try {
     return file === undefined ? undefined : await readFile(file);
   } catch (error) {
     throw new Fault('INVALID_PARAMS', `The file "${file}" cannot be read: ${(error as Error).message}`, {
       cause: error,
-      hint: `Name a file that you may read with ${flagOf(name)}`,
+      hint: `Name a file that you may read with --${name}`,
     });
   }
 }
 
 /** The token of the environment, else the first line of the token file that may write, else its first line. */
 async function tokenOf({ given, env }: Context): Promise<string | undefined> {
-  const variable = env[TOKEN_VARIABLE];
-  if (variable !== undefined && variable !== '') {
-    return variable;
-  }
-  const { tokenFile } = readSettings(['tokenFile'], given.settings, env);
-  if (tokenFile === undefined) {
-    return undefined;
+  const { token, tokenFile } = readSettings(
+    { token: settings.token, tokenFile: settings.tokenFile },
+    given.settings,
+    env,
+  );
+  if (token !== undefined || tokenFile === undefined) {
+    return token;
   }
   let text: string;
   try {

@@ -3,7 +3,8 @@ import { readFile, readdir } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 
 import { type GateAnswer, type Loader, type Plugin, type Refusal, createLoader } from '../loader/index.ts';
-import { readSettings } from '../shared/api/settings.ts';
+import { readSettings, settingsOf } from '../shared/api/setting.ts';
+import { settings } from '../shared/api/settings.ts';
 import { Fault } from '../shared/api/fault.ts';
 import { type Layout, layoutOf } from '../shared/format/layout.ts';
 import { readLoaded } from '../shared/format/loaded.ts';
@@ -16,32 +17,27 @@ import { safe } from './render.ts';
 
 /** In the shape in which agents tell it, by name. @throws Fault NOT_FOUND, INVALID_PARAMS */
 export async function listRoot({ given, env, signal, output }: Context): Promise<PluginInfo[]> {
-  const { root, loadedDir, runtime, manifest, ignore } = readSettings(
-    ['root', 'loadedDir', 'runtime', 'manifest', 'ignore'],
-    given.settings,
-    env,
-  );
+  const read = readSettings(settingsOf(settings, 'loader'), given.settings, env);
+  const { root, ...options } = read;
   await mustBeThere(root);
   const { mode, verify } = given.strings;
   const loader = createLoader({
     roots: [root],
-    runtime,
-    manifest,
-    ignore,
+    ...options,
     signal,
     mode: oneOf('mode', mode, ['enforce', 'warn'] as const),
     verify: oneOf('verify', verify, ['marker', 'stat', 'digest'] as const),
   });
   const { admitted, refused, warnings } = await loader.scan();
   for (const warning of warnings) output.note(`warning: ${safe(warning)}`);
-  const layout = layoutOf(root, loadedDir);
+  const layout = layoutOf(root, options.loadedDir);
   const found = [...admitted.map(admittedInfo), ...refused.map(refusedInfo)];
   const drifted: PluginInfo[] = [];
   for (const info of found) {
     // Files are hashed here, which nothing interrupts.
     await setImmediate();
     signal.throwIfAborted();
-    drifted.push(await withDrift(info, loader, { root, ignore }));
+    drifted.push(await withDrift(info, loader, read));
   }
   const noted = drifted.map(async (info) => ({
     ...info,

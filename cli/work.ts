@@ -1,15 +1,16 @@
 /** Commands that change a root: through an agent where one is named, else here, under the same locks. */
-import { type Local, type LocalChange, WORK_SETTINGS, openLocal } from '../agent/main.ts';
+import { type Local, type LocalChange, openLocal } from '../agent/main.ts';
 import { type Session, newOperationId } from '../client/index.ts';
-import { readSettings } from '../shared/api/settings.ts';
+import { readSettings, settingsOf } from '../shared/api/setting.ts';
+import { settings } from '../shared/api/settings.ts';
 import { Fault } from '../shared/api/fault.ts';
 import { type Result, readParams } from '../shared/api/methods.ts';
 import type { Context, Option } from './command.ts';
-import { REACH_SETTINGS, checkName, mustBeThere, openFor, usesAgent } from './reach.ts';
+import { checkName, mustBeThere, openFor, usesAgent } from './reach.ts';
 import { safe } from './render.ts';
 
 /** The settings of every such command. */
-export const CHANGE_SETTINGS = [...REACH_SETTINGS, ...WORK_SETTINGS] as const;
+export const CHANGE_SETTINGS = settingsOf(settings, 'client', 'work');
 
 /** The option of every command whose answer is remembered. */
 export const OPERATION_OPTION = {
@@ -41,7 +42,7 @@ export async function work<T>(context: Context, { remote, local }: Ways<T>): Pro
       await session.close();
     }
   }
-  await mustBeThere(readSettings(['root'], context.given.settings, context.env).root);
+  await mustBeThere(readSettings({ root: settings.root }, context.given.settings, context.env).root);
   const { given, env, self, output } = context;
   const here = openLocal({
     flags: given.settings,

@@ -6,6 +6,8 @@ import * as z from 'zod';
 
 import type { Policy } from '../shared/rule/admission.ts';
 import { Fault } from '../shared/api/fault.ts';
+import { fallbackOf } from '../shared/api/setting.ts';
+import { settings } from '../shared/api/settings.ts';
 import { type Layout, layoutOf } from '../shared/format/layout.ts';
 import { type Ignore, createIgnore } from '../shared/format/tree.ts';
 
@@ -64,10 +66,10 @@ const path = z
   .refine((text) => !text.includes('\0'), 'must not hold a NUL');
 const optionsSchema = z.strictObject({
   roots: z.array(path),
-  runtime: z.string().min(1, 'must not be empty').optional(),
+  runtime: settings.runtime.schema.optional(),
   mode: z.enum(['enforce', 'warn']).default('enforce'),
   verify: z.enum(['marker', 'stat', 'digest']).default('marker'),
-  manifest: z.enum(['required', 'optional']).default('required'),
+  manifest: settings.manifest.schema.default(fallbackOf(settings.manifest)),
   ignore: z.array(z.string().min(1, 'must not be empty')).default([]),
   loadedDir: path.optional(),
   signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal').optional(),

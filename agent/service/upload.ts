@@ -6,6 +6,7 @@ import type { EventBody } from '../../shared/api/events.ts';
 import { Fault, toFault } from '../../shared/api/fault.ts';
 import type { BeginParams, Installed } from '../../shared/api/methods.ts';
 import { WIRE } from '../../shared/api/rpc.ts';
+import type { SettingsPart } from '../../shared/api/settings.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Lanes } from '../../shared/lanes.ts';
 import { discard } from '../worker/client.ts';
@@ -367,8 +368,8 @@ export type Link = {
   drop(fault?: Fault): void;
 };
 
-/** In milliseconds; `lock`: how long another process is waited for. */
-export type Patience = { stall: number; resume: number; deadline: number; lock: number };
+/** How long an upload and an operation wait, in milliseconds, by the names of the settings. */
+export type Patience = SettingsPart<'patience'>;
 
 export type UploadDependencies = {
   pool: Leasing;

@@ -4,27 +4,13 @@ import type { Intent } from '../../shared/format/intent.ts';
 import type { Layout } from '../../shared/format/layout.ts';
 import type { EventBody } from '../../shared/api/events.ts';
 import type { Fault } from '../../shared/api/fault.ts';
+import type { SettingsPart } from '../../shared/api/settings.ts';
 import type { Disk } from '../disk/port.ts';
 
-/** What the owner of the workspace has decided. Sizes in bytes. */
-export type InstallPolicy = {
-  manifest: 'required' | 'optional';
-  runtime: string | undefined;
-  /** Names beyond the built-in ones that are no part of a plugin. */
-  ignore: string[];
-  /** Whom installed files belong to; undefined leaves them with the agent's user. */
-  owner: { uid: number; gid: number } | undefined;
-  /** Snapshots kept per plugin. */
-  keep: number;
-  /** Milliseconds after which a snapshot goes though there is room for it. */
-  keepMillis: number;
+/** What the owner of the workspace has decided, by the names of the settings. Sizes in bytes, times in milliseconds. */
+export type InstallPolicy = SettingsPart<'policy'> & {
   /** Who restarts the runtime after a cold change: who asked for it, or the agent with a command of its own. */
   restarts: 'caller' | 'command';
-  maxPacked: number;
-  maxUnpacked: number;
-  maxEntries: number;
-  maxDepth: number;
-  maxRatio: number;
 };
 
 /** `none`: nothing is synced, so a power cut may take what was acknowledged. */

@@ -1,6 +1,7 @@
 /** `airlock boot`: installs the bundles that an image brings, before or beside the agent. */
-import { type Booted, WORK_SETTINGS, openLocal } from '../../agent/main.ts';
-import { readSettings } from '../../shared/api/settings.ts';
+import { type Booted, openLocal } from '../../agent/main.ts';
+import { readSettings, settingsOf } from '../../shared/api/setting.ts';
+import { settings } from '../../shared/api/settings.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { plural, safe } from '../render.ts';
@@ -10,12 +11,13 @@ export const command: Command = {
   summary: 'install the bundles of a directory, each once: what was updated or removed since stays so',
   positionals: '[dir]',
   count: { min: 0, max: 1 },
-  settings: [...WORK_SETTINGS, 'bootFrom'],
+  settings: settingsOf(settings, 'work', 'boot'),
   options: {},
   examples: ['airlock boot /opt/plugins --root /configs/plugins'],
   async run(context) {
     const { given, env, self, output } = context;
-    const directory = given.positionals[0] ?? readSettings(['bootFrom'], given.settings, env).bootFrom;
+    const directory =
+      given.positionals[0] ?? readSettings(settingsOf(settings, 'boot'), given.settings, env).bootFrom;
     if (directory === undefined) {
       throw new Fault('INVALID_PARAMS', 'No directory of bundles is named', {
         hint: 'Name it, or set AIRLOCK_BOOT_FROM',

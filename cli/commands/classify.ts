@@ -1,6 +1,7 @@
 /** `airlock classify`: says whether a push would need a restart, and why, before anything is sent. */
 import { type Reload, classify, listDirectory } from '../../client/index.ts';
-import { readSettings } from '../../shared/api/settings.ts';
+import { readSettings, settingsOf } from '../../shared/api/setting.ts';
+import { settings } from '../../shared/api/settings.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { reasonText, safe } from '../render.ts';
 import { CHANGE_SETTINGS, work } from '../work.ts';
@@ -24,7 +25,7 @@ export const command: Command = {
   async run(context) {
     const { given, env, signal, output } = context;
     const [directory = ''] = given.positionals;
-    const { ignore, manifest } = readSettings(['ignore', 'manifest'], given.settings, env);
+    const { ignore, manifest } = readSettings(settingsOf(settings, 'pack'), given.settings, env);
     const listed = await listDirectory(directory, { name: given.strings['name'], ignore, manifest });
     const { plugin, list, hotReload, skipped, secrets } = listed;
     for (const { path, why } of skipped) output.note(`${safe(path)} is left out: ${safe(why)}`);

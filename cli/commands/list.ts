@@ -1,8 +1,10 @@
 /** `airlock list`: what the agent says (`--to`), or what the gate says (`--root`). */
 import { listPlugins } from '../../client/index.ts';
+import { settingsOf } from '../../shared/api/setting.ts';
+import { settings } from '../../shared/api/settings.ts';
 import type { PluginInfo } from '../../shared/api/methods.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
-import { REACH_SETTINGS, openFor, usesAgent } from '../reach.ts';
+import { openFor, usesAgent } from '../reach.ts';
 import { type Paint, bytes, plural, reasonText, safe, table } from '../render.ts';
 import { listRoot } from '../root-list.ts';
 
@@ -11,7 +13,7 @@ export const command: Command = {
   summary: 'show the plugins, admitted and refused, with the reason and what to do',
   positionals: '',
   count: { min: 0, max: 0 },
-  settings: [...REACH_SETTINGS, 'root', 'loadedDir', 'runtime', 'manifest', 'ignore'],
+  settings: settingsOf(settings, 'client', 'loader'),
   options: {
     mode: { type: 'string', value: 'enforce|warn', help: 'with --root: warn also admits what has no marker' },
     verify: { type: 'string', value: 'marker|stat|digest', help: 'with --root: how much is compared' },

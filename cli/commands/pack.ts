@@ -2,7 +2,8 @@
 import { basename, resolve } from 'node:path';
 
 import { packDirectory } from '../../client/index.ts';
-import { readSettings } from '../../shared/api/settings.ts';
+import { readSettings, settingsOf } from '../../shared/api/setting.ts';
+import { settings } from '../../shared/api/settings.ts';
 import { type Command, EXIT } from '../command.ts';
 import { bytes, plural, safe } from '../render.ts';
 
@@ -11,7 +12,7 @@ export const command: Command = {
   summary: 'pack a directory as a .tgz, deterministically',
   positionals: '<dir>',
   count: { min: 1, max: 1 },
-  settings: ['ignore', 'manifest'],
+  settings: settingsOf(settings, 'pack'),
   options: {
     out: { type: 'string', value: 'file', help: 'where it goes; else <name>-<version>.tgz here' },
     force: { type: 'boolean', help: 'replace a file that is there' },
@@ -20,7 +21,7 @@ export const command: Command = {
   examples: ['airlock pack ./my-plugin --out my-plugin.tgz'],
   async run({ given, env, output }) {
     const [directory = ''] = given.positionals;
-    const { ignore, manifest } = readSettings(['ignore', 'manifest'], given.settings, env);
+    const { ignore, manifest } = readSettings(settingsOf(settings, 'pack'), given.settings, env);
     const allowSecrets = given.booleans['allow-secrets'] === true;
     const overwrite = given.booleans['force'] === true;
     const options = { ignore, manifest, allowSecrets, overwrite };

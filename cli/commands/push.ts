@@ -9,11 +9,12 @@ import {
   packDirectory,
   push,
 } from '../../client/index.ts';
-import { readSettings } from '../../shared/api/settings.ts';
+import { readSettings, settingsOf } from '../../shared/api/setting.ts';
+import { settings } from '../../shared/api/settings.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import type { Output } from '../output.ts';
-import { REACH_SETTINGS, openFor, urlOf } from '../reach.ts';
+import { openFor, urlOf } from '../reach.ts';
 import { bytes, duration, plural, reloadText, safe } from '../render.ts';
 
 export const command: Command = {
@@ -21,7 +22,7 @@ export const command: Command = {
   summary: 'install a plugin: a directory, which is packed first, or a .tgz',
   positionals: '<dir|tgz>',
   count: { min: 1, max: 1 },
-  settings: [...REACH_SETTINGS, 'ignore', 'manifest'],
+  settings: settingsOf(settings, 'client', 'pack'),
   options: {
     name: { type: 'string', value: 'name', help: 'the plugin, if not the one that the manifest names' },
     source: { type: 'string', value: 'text', help: 'where it comes from, kept in the marker' },
@@ -77,7 +78,7 @@ async function bundleFrom({ given, env }: Context): Promise<Ready> {
   if (!stats.isDirectory()) {
     return { bundle: await openBundle(path, { name }), skipped: [], dispose: async () => undefined };
   }
-  const { ignore, manifest } = readSettings(['ignore', 'manifest'], given.settings, env);
+  const { ignore, manifest } = readSettings(settingsOf(settings, 'pack'), given.settings, env);
   const allowSecrets = given.booleans['allow-secrets'] === true;
   const packed = await packDirectory(path, { name, ignore, manifest, allowSecrets });
   return { bundle: packed, skipped: packed.skipped, dispose: () => packed.dispose() };

@@ -10,7 +10,7 @@ export const command: Command = {
   summary: 'make a token for an agent and its clients',
   positionals: '',
   count: { min: 0, max: 0 },
-  settings: [],
+  settings: {},
   options: {
     file: {
       type: 'string',

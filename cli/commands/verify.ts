@@ -1,10 +1,11 @@
 /** `airlock verify`: is what lies there what was installed, byte for byte? */
 import { verifyPlugins } from '../../client/index.ts';
 import { type GateAnswer, type Loader, createLoader } from '../../loader/index.ts';
-import { readSettings } from '../../shared/api/settings.ts';
+import { readSettings, settingsOf } from '../../shared/api/setting.ts';
+import { settings } from '../../shared/api/settings.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
-import { REACH_SETTINGS, checkName, mustBeThere, openFor, usesAgent } from '../reach.ts';
+import { checkName, mustBeThere, openFor, usesAgent } from '../reach.ts';
 import { safe } from '../render.ts';
 import { gateInfo } from '../root-list.ts';
 
@@ -15,7 +16,7 @@ export const command: Command = {
   summary: 'hash what is installed and compare it with what was installed',
   positionals: '[name]',
   count: { min: 0, max: 1 },
-  settings: [...REACH_SETTINGS, 'root', 'runtime', 'manifest', 'ignore'],
+  settings: settingsOf(settings, 'client', 'loader'),
   options: {},
   examples: ['airlock verify my-plugin --to ws://127.0.0.1:7423', 'airlock verify --root /configs/plugins'],
   async run(context) {
@@ -65,13 +66,9 @@ const UNKNOWN = 'There is no receipt to compare its files with';
 
 /** Without an agent the gate is asked, and told to hash everything. */
 async function fromRoot({ given, env, signal }: Context): Promise<Line[]> {
-  const { root, runtime, manifest, ignore } = readSettings(
-    ['root', 'runtime', 'manifest', 'ignore'],
-    given.settings,
-    env,
-  );
+  const { root, ...options } = readSettings(settingsOf(settings, 'loader'), given.settings, env);
   await mustBeThere(root);
-  const loader = createLoader({ roots: [root], runtime, manifest, ignore, signal, verify: 'digest' });
+  const loader = createLoader({ roots: [root], ...options, signal, verify: 'digest' });
   const [name] = given.positionals;
   const { admitted, refused } = name === undefined ? await loader.scan() : { admitted: [], refused: [] };
   const found =

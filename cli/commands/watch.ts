@@ -1,9 +1,10 @@
 /** `airlock watch`: what happens, as it happens: an agent's events (`--to`), or what changes in a root (`--root`). */
 import { type Session, follow } from '../../client/index.ts';
 import { createLoader } from '../../loader/index.ts';
-import { readSettings } from '../../shared/api/settings.ts';
+import { readSettings, settingsOf } from '../../shared/api/setting.ts';
+import { settings } from '../../shared/api/settings.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
-import { REACH_SETTINGS, mustBeThere, openFor, usesAgent } from '../reach.ts';
+import { mustBeThere, openFor, usesAgent } from '../reach.ts';
 import { safe } from '../render.ts';
 import { changeLine, eventLine } from '../watch-lines.ts';
 
@@ -12,7 +13,7 @@ export const command: Command = {
   summary: 'show what happens until Ctrl-C: events of an agent, or changes in a root and what they mean',
   positionals: '',
   count: { min: 0, max: 0 },
-  settings: [...REACH_SETTINGS, 'root', 'runtime', 'manifest', 'ignore'],
+  settings: settingsOf(settings, 'client', 'loader'),
   options: {
     polling: {
       type: 'boolean',
@@ -27,13 +28,9 @@ export const command: Command = {
 };
 
 async function watchRoot({ given, env, signal, output }: Context): Promise<void> {
-  const { root, runtime, manifest, ignore } = readSettings(
-    ['root', 'runtime', 'manifest', 'ignore'],
-    given.settings,
-    env,
-  );
+  const { root, ...options } = readSettings(settingsOf(settings, 'loader'), given.settings, env);
   await mustBeThere(root);
-  const watch = createLoader({ roots: [root], runtime, manifest, ignore }).watch({
+  const watch = createLoader({ roots: [root], ...options }).watch({
     polling: given.booleans['polling'],
     notice: (text) => output.note(safe(text)),
   });

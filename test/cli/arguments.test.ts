@@ -2,13 +2,14 @@ import { describe, expect, it } from 'vitest';
 
 import { nearest, readArguments } from '../../cli/arguments.ts';
 import type { Command } from '../../cli/command.ts';
+import { settings } from '../../shared/api/settings.ts';
 
 const command: Command = {
   name: 'push',
   summary: 'install a plugin',
   positionals: '<dir>',
   count: { min: 1, max: 1 },
-  settings: ['to', 'maxPacked'],
+  settings: { to: settings.to, maxPacked: settings.maxPacked },
   options: {
     force: { type: 'boolean', help: 'anyway' },
     source: { type: 'string', value: 'text', help: 'whence' },

@@ -1,0 +1,153 @@
+/**
+ * What a setting is, and how settings are read: a flag goes over an `AIRLOCK_*` variable, the variable over the default.
+ * Pure: whoever starts the process passes its flags and its environment.
+ */
+import type * as z from 'zod';
+
+import { Fault } from './fault.ts';
+
+/** Who reads settings. A setting names its readers in `of`; the generated docs and the help of a command use these words. */
+export const groups = {
+  agent: 'the agent',
+  work: 'commands that change a root themselves (`--root`)',
+  loader: 'commands that read a root themselves (`--root`)',
+  client: 'commands that ask an agent (`--to`)',
+  pack: 'commands that pack a directory',
+  boot: '`airlock boot`',
+} as const;
+export type Group = keyof typeof groups;
+
+/** The part of the configuration in which a setting stands; undefined: at its top. */
+export type Part = 'policy' | 'patience' | undefined;
+
+/** One row of the table of settings. */
+export type Setting<
+  T = unknown,
+  F extends string | undefined = string | undefined,
+  G extends Group = Group,
+  P extends Part = Part,
+> = {
+  /** The flag with its dashes; undefined: only the variable sets it. */
+  flag: string | undefined;
+  env: string;
+  /** Who reads it. */
+  of: readonly G[];
+  /** Reads its text. */
+  schema: z.ZodType<T, string>;
+  /** What the text is, in a word or an example of its form. */
+  unit: string;
+  /** The default, as text; undefined: it may be absent. */
+  fallback: F;
+  /** What holds where it is absent, in words. */
+  absent: string | undefined;
+  /** What it decides, in one line. */
+  help: string;
+  part: P;
+};
+
+type Row<T, F extends string | undefined, G extends Group, P extends Part> = {
+  flag?: `--${string}`;
+  env: `AIRLOCK_${string}`;
+  of: readonly G[];
+  schema: z.ZodType<T, string>;
+  unit: string;
+  fallback?: F;
+  absent?: string;
+  help: string;
+  part?: P;
+};
+
+/**
+ * Makes a row of the table; the types of the configuration are inferred from it.
+ *
+ * @example keep: setting({ flag: '--keep', env: 'AIRLOCK_KEEP', of: ['agent'], ...count, fallback: '1', help: '…' })
+ */
+export function setting<
+  T,
+  const G extends Group,
+  const F extends string | undefined = undefined,
+  const P extends Part = undefined,
+>(row: Row<T, F, G, P>): Setting<T, F, G, P> {
+  const { flag, fallback, absent, part } = row;
+  // What the row leaves out is undefined, which is what F and P then stand for.
+  return { ...row, flag, absent, fallback: fallback as F, part: part as P };
+}
+
+/** A table of settings, or some rows of one. */
+export type SettingTable = Readonly<Record<string, Setting>>;
+
+type ValueOf<S> =
+  S extends Setting<infer T, infer F, infer _G, infer _P> ? (F extends string ? T : T | undefined) : never;
+
+/** The values of a table, by setting name. */
+export type SettingValues<R> = { [N in keyof R]: ValueOf<R[N]> };
+
+/** The rows that one of the groups reads. */
+export type RowsOf<R extends SettingTable, G extends Group> = {
+  [N in keyof R as [Extract<R[N]['of'][number], G>] extends [never] ? never : N]: R[N];
+};
+
+/** The rows that stand in a part of the configuration. */
+export type PartOf<R extends SettingTable, P extends Part> = {
+  [N in keyof R as R[N]['part'] extends P ? N : never]: R[N];
+};
+
+/** The rows that one of the groups reads, in the order of the table. */
+export function settingsOf<R extends SettingTable, G extends Group>(
+  table: R,
+  ...wanted: readonly G[]
+): RowsOf<R, G> {
+  const rows = Object.entries(table).filter(([, { of }]) => wanted.some((group) => of.includes(group)));
+  // The filter is the type's own condition, which the compiler cannot follow through the entries.
+  return Object.fromEntries(rows) as RowsOf<R, G>;
+}
+
+/** The values of a part of the configuration, out of all values of a table. */
+export function partOf<R extends SettingTable, P extends 'policy' | 'patience'>(
+  table: R,
+  values: SettingValues<R>,
+  part: P,
+): SettingValues<PartOf<R, P>> {
+  const rows = Object.entries(table).filter(([, row]) => row.part === part);
+  const found = rows.map(([name]) => [name, (values as Record<string, unknown>)[name]]);
+  // As above: the filter is the type's own condition.
+  return Object.fromEntries(found) as SettingValues<PartOf<R, P>>;
+}
+
+/** The value of the default. */
+export const fallbackOf = <T>({ schema, fallback }: Setting<T, string>): T => schema.parse(fallback);
+
+/** The default in words; empty where nothing is to be said. */
+export const defaultText = ({ fallback, absent }: Setting): string => fallback ?? absent ?? '';
+
+/** Texts by name: flags by setting name, or variables. */
+export type Texts = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Reads the settings of a table. An empty variable counts as none.
+ *
+ * @param flags by setting name, as text.
+ * @throws Fault INVALID_PARAMS that names every bad value, where it comes from and what it must be.
+ */
+export function readSettings<R extends SettingTable>(table: R, flags: Texts, env: Texts): SettingValues<R> {
+  const values: Record<string, unknown> = {};
+  const wrong: string[] = [];
+  for (const [name, { flag, env: variable, schema, fallback }] of Object.entries(table)) {
+    const byFlag = flags[name];
+    const byVariable = env[variable] === '' ? undefined : env[variable];
+    const text = byFlag ?? byVariable ?? fallback;
+    const parsed = text === undefined ? undefined : schema.safeParse(text);
+    if (parsed?.success === false) {
+      const origin = byFlag === undefined ? variable : (flag ?? name);
+      // People paste keys, and addresses with tokens, into the wrong place: the error does not repeat what looks like one.
+      const shown = /^[^\r\n?@]{0,100}$/.test(text ?? '') ? `is "${text ?? ''}" but` : 'is set, but';
+      wrong.push(`${origin} ${shown} ${parsed.error.issues[0]?.message ?? 'is not valid'}`);
+    }
+    values[name] = parsed?.data;
+  }
+  if (wrong.length > 0) {
+    throw new Fault('INVALID_PARAMS', wrong.join('; '), { hint: 'See "airlock <command> --help"' });
+  }
+  // The loop has filled each name with what its own schema made of it; the compiler cannot follow that.
+  return values as SettingValues<R>;
+}
