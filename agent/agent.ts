@@ -163,10 +163,7 @@ function restarterOf({ restart }: AgentConfig, { loads }: Service, log: Log): Re
     : new Restarter({
         ...restart,
         clock: systemClock,
-        begin: async () => {
-          await loads.takeUp();
-          return loads.begin();
-        },
+        begin: async () => ((await loads.takeUp()) ? loads.begin() : undefined),
         loaded: (began) => loads.loaded(began, 'restart-command'),
         ended: () => loads.ended(),
         log,

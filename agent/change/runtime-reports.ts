@@ -1,5 +1,5 @@
 /** What counts as loaded after a restart that somebody has reported, or that the agent has made itself. */
-import { errorCode } from '../../shared/api/fault.ts';
+import { errorCode, toFault } from '../../shared/api/fault.ts';
 import { dirname, join } from 'node:path';
 
 import { type Basis, classifyLoaded } from '../../shared/rule/classify.ts';
@@ -40,9 +40,19 @@ export function liveVersions(
     .filter(isPluginName)
     .toSorted()
     .flatMap((plugin) => {
-      const generation = liveAt(context, plugin, at, swaps);
+      const generation = attempt(context, plugin, undefined, () => liveAt(context, plugin, at, swaps));
       return generation === undefined ? [] : { plugin, generation };
     });
+}
+
+/** One plugin that cannot be looked at says nothing of the others. */
+function attempt<T>(context: StoreContext, plugin: string, otherwise: T, look: () => T): T {
+  try {
+    return look();
+  } catch (error) {
+    context.complain(toFault(error, `Looking what the runtime has loaded of "${plugin}"`));
+    return otherwise;
+  }
 }
 
 const isConcerned = (context: StoreContext, plugin: string): boolean =>
@@ -120,20 +130,25 @@ export function noteLoaded(
   }
 }
 
-/** The plugins of which a cold change still waits for a restart. */
-export const pendingPlugins = (context: StoreContext): string[] =>
-  context.disk
-    .list(context.layout.state)
-    .map(({ name }) => name.replace(/\.json$/, ''))
-    .filter((name) => isPluginName(name) && pendingOf(context, name) !== undefined)
-    .toSorted();
+/** The plugins of which a cold change still waits for a restart; in doubt it does. */
+export const pendingPlugins = (context: StoreContext): string[] => waiting(context).map(([plugin]) => plugin);
 
 /** The plugins of which a restart was promised that never ended well. */
 export const promisedPlugins = (context: StoreContext): string[] =>
-  pendingPlugins(context).filter((plugin) => {
-    const pending = pendingOf(context, plugin);
-    return pending !== undefined && isPromised(pending);
-  });
+  waiting(context).flatMap(([plugin, pending]) => (isPromised(pending) ? plugin : []));
+
+/** What waits, by plugin. Of one that cannot be looked at, what is noted. */
+const waiting = (context: StoreContext): [plugin: string, pending: Pending][] =>
+  context.disk
+    .list(context.layout.state)
+    .map(({ name }) => name.replace(/\.json$/, ''))
+    .filter(isPluginName)
+    .toSorted()
+    .flatMap((plugin) => {
+      const noted = stateOf(context, plugin)?.pending;
+      const pending = noted && attempt(context, plugin, noted, () => pendingOf(context, plugin));
+      return pending === undefined ? [] : [[plugin, pending]];
+    });
 
 /**
  * A restart begins: also what no restart was wanted for may be loaded by now, however it ends. For what was promised before a

@@ -11,6 +11,8 @@ import type { Began } from './runtime-state.ts';
 /** A burst is over after so long (milliseconds) without a change, and in any case after so long. */
 const QUIET_MILLIS = 1000;
 const BURST_MILLIS = 10_000;
+/** A restart that cannot begin is tried again after so long (milliseconds), each time twice as long, up to the last. */
+const AGAIN_MILLIS = { first: 1000, most: 60_000 };
 /** What the command says is logged up to here, the end of it. */
 const SAID_MAX = 4096;
 
@@ -21,8 +23,8 @@ export type RestartOptions = {
   timeout: number;
   env: Readonly<Record<string, string | undefined>>;
   clock: Clock;
-  /** What is live just now. */
-  begin: () => Promise<Began>;
+  /** What is live just now; undefined, or a rejection: it cannot begin yet. */
+  begin: () => Promise<Began | undefined>;
   /** A restart has ended well: what was live when it began is loaded. */
   loaded: (began: Began) => Promise<void>;
   /** A restart is over, well or not, and what it has loaded is noted. */
@@ -37,6 +39,8 @@ export class Restarter {
   #first = 0;
   #cancel: (() => void) | undefined;
   #running: Promise<void> | undefined;
+  /** The time (milliseconds) until the next try, while the last one could not begin. */
+  #patience: number | undefined;
   #closed = false;
   #last: RestartStatus['last'] = null;
 
@@ -84,13 +88,45 @@ export class Restarter {
         this.#running = undefined;
         if (this.#due) {
           this.want();
+        } else if (this.#patience !== undefined) {
+          this.#beginLater(this.#patience);
         }
       });
   }
 
+  /** What was promised is not forgotten because the disk does not let a restart begin just now. */
+  #beginLater(millis: number): void {
+    if (!this.#closed) {
+      this.#due = true;
+      this.#first = this.#options.clock.now();
+      this.#cancel = this.#options.clock.after(millis, () => this.#begin());
+    }
+  }
+
+  async #mayBegin(): Promise<Began | undefined> {
+    const before = this.#patience;
+    try {
+      const began = await this.#options.begin();
+      if (began !== undefined) {
+        this.#patience = undefined;
+        return began;
+      }
+      this.#ended(false, 'it cannot begin: nobody could note that it does');
+    } catch (error) {
+      this.#ended(false, `it cannot begin: ${error instanceof Error ? error.message : String(error)}`);
+      this.#options.log.error({ err: error }, 'a restart cannot begin');
+    }
+    this.#patience = before === undefined ? AGAIN_MILLIS.first : Math.min(before * 2, AGAIN_MILLIS.most);
+    this.#options.log.error({ againMillis: this.#patience }, 'a restart is put off');
+    return undefined;
+  }
+
   async #run(): Promise<void> {
-    const { begin, loaded, log } = this.#options;
-    const began = await begin();
+    const { loaded, log } = this.#options;
+    const began = await this.#mayBegin();
+    if (began === undefined) {
+      return;
+    }
     log.info('restart command begins');
     const { code, signal, timedOut, said } = await this.#execute();
     if (code !== 0) {

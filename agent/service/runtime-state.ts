@@ -1,7 +1,7 @@
 /** What counts as loaded: which versions were live when a restart began, and the notes about it, each in its plugin's lane. */
 import type { EventBody } from '../../shared/api/events.ts';
 import { truncate } from '../../shared/truncate.ts';
-import { Fault } from '../../shared/api/fault.ts';
+import { Fault, toFault } from '../../shared/api/fault.ts';
 import type { Restarted, RestartedParams } from '../../shared/api/loading.ts';
 import type { LiveVersion } from '../change/runtime-reports.ts';
 import type { Ask } from '../worker/client.ts';
@@ -22,10 +22,13 @@ export class Loads {
   readonly #pluginLocks: Pick<PluginLocks, 'hold' | 'tryHold'>;
   readonly #lanes: Lanes;
   readonly #clock: Clock;
+  readonly #complain: (fault: Fault) => void;
   readonly #restartRuns: Int32Array | undefined;
   readonly #swaps = new Map<string, number>();
   /** What was promised before this moment (milliseconds since the epoch) is still to be made up for. */
   #promised: { plugins: string[]; before: number } = { plugins: [], before: 0 };
+  /** Of these plugins it is still to be written down that a restart has begun. */
+  readonly #owed = new Set<string>();
 
   /** @param restartRuns where all threads see that a restart of the agent's own runs; undefined: it makes none. */
   constructor(
@@ -33,12 +36,14 @@ export class Loads {
     pluginLocks: Pick<PluginLocks, 'hold' | 'tryHold'>,
     lanes: Lanes,
     clock: Clock,
+    complain: (fault: Fault) => void,
     restartRuns?: Int32Array,
   ) {
     this.#ask = ask;
     this.#pluginLocks = pluginLocks;
     this.#lanes = lanes;
     this.#clock = clock;
+    this.#complain = complain;
     this.#restartRuns = restartRuns;
   }
 
@@ -92,13 +97,17 @@ export class Loads {
 
   /** Plugins that wait for a restart. */
   async pending(): Promise<string[]> {
-    return (await this.#ask({ kind: 'pending' }, 'names').answer).plugins;
+    return this.#names('pending');
+  }
+
+  async #names(kind: 'pending' | 'promised'): Promise<string[]> {
+    return (await this.#ask({ kind }, 'names').answer).plugins;
   }
 
   /** Whether a restart was promised that never ended well: it is to be made up for. */
   async promised(): Promise<boolean> {
     const before = this.#clock.now();
-    const { plugins } = await this.#ask({ kind: 'promised' }, 'names').answer;
+    const plugins = await this.#names('promised');
     this.#promised = { plugins, before };
     return plugins.length > 0;
   }
@@ -107,18 +116,59 @@ export class Loads {
    * A restart is about to begin, which may load whatever waits. If it makes up for what was {@link promised}, that is promised
    * no more: a command that ends the agent as well would else run at each of its starts. What comes until {@link ended} may be
    * loaded as well.
+   *
+   * A plugin of which this cannot be written down keeps no other from being restarted for: what was promised for it stays
+   * promised, and what waits is noted before anything else is done to it.
+   *
+   * @returns whether it may begin: not where all that it would make up for could not be marked as tried.
+   * @throws Fault if nobody can say what waits.
    */
-  async takeUp(): Promise<void> {
+  async takeUp(): Promise<boolean> {
     this.#mark(1);
-    const promised = new Set(this.#promised.plugins.splice(0));
-    for (const plugin of await this.pending()) {
-      const before = promised.has(plugin) ? this.#promised.before : 0;
-      const release = await this.#pluginLocks.tryHold(plugin);
-      if (release !== undefined) {
-        await this.#lanes
-          .run(plugin, () => this.#ask({ kind: 'restart-begins', plugin, before }, 'noted').answer)
-          .finally(release);
+    const { plugins, before } = this.#promised;
+    const wanted = await this.#names('promised');
+    const failed = new Set<string>();
+    for (const plugin of await this.#names('pending')) {
+      try {
+        await this.#noteBegun(plugin, plugins.includes(plugin) ? before : 0);
+      } catch (error) {
+        this.#complain(toFault(error, `Noting that a restart begins which may load "${plugin}"`));
+        failed.add(plugin);
       }
+    }
+    const untried = plugins.filter((plugin) => failed.has(plugin));
+    this.#promised = { plugins: untried, before };
+    if (wanted.length > 0 && wanted.every((plugin) => untried.includes(plugin))) {
+      return false;
+    }
+    failed.forEach((plugin) => this.#owed.add(plugin));
+    return true;
+  }
+
+  /**
+   * Writes down that a restart has begun, if that failed when it did. Never rejects.
+   *
+   * @param plugin whose lock is the caller's to hold.
+   */
+  async noteOwed(plugin: string): Promise<void> {
+    if (!this.#owed.delete(plugin)) {
+      return;
+    }
+    try {
+      await this.#ask({ kind: 'restart-begins', plugin, before: 0 }, 'noted').answer;
+    } catch (error) {
+      this.#owed.add(plugin);
+      this.#complain(toFault(error, `Noting that a restart has begun which may have loaded "${plugin}"`));
+    }
+  }
+
+  /** A plugin that is being worked on is left alone: what is done to it sees that a restart runs. */
+  async #noteBegun(plugin: string, before: number): Promise<void> {
+    const release = await this.#pluginLocks.tryHold(plugin);
+    if (release !== undefined) {
+      await this.#lanes
+        .run(plugin, () => this.#ask({ kind: 'restart-begins', plugin, before }, 'noted').answer)
+        .finally(release);
     }
   }
 

@@ -135,6 +135,7 @@ export function openService(config: WorkConfig, { workerFile, clock, tell, compl
   const ask = askPool(tasks, { tell: hear, complain });
   const queries = new Queries(ask, context.ignore);
   const recover = async (plugin: string): Promise<void> => {
+    await loads.noteOwed(plugin);
     try {
       if (unfinishedPlugins(context).includes(plugin)) {
         await ask({ kind: 'recover', plugin }, 'recovered').answer;
@@ -146,7 +147,7 @@ export function openService(config: WorkConfig, { workerFile, clock, tell, compl
   const pluginLocks = new PluginLocks({ locks, clock, wait: config.patience.lock, recover });
   const lanes = new Lanes();
   const changes = new Changes(ask, pluginLocks, lanes);
-  const loads = new Loads(ask, pluginLocks, lanes, clock, restartRuns);
+  const loads = new Loads(ask, pluginLocks, lanes, clock, context.complain, restartRuns);
   const dependencies = {
     pool: new FairPool(installs, clock),
     lanes,

@@ -4,9 +4,16 @@ import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { liveVersions, noteBegun, noteLoaded, promisedPlugins } from '../../agent/change/runtime-reports.ts';
+import {
+  liveVersions,
+  noteBegun,
+  noteLoaded,
+  pendingPlugins,
+  promisedPlugins,
+} from '../../agent/change/runtime-reports.ts';
+import { MARKER } from '../../shared/format/layout.ts';
 import { SKILL, pendingOf, put, report, version } from '../_kit/hot-and-cold.ts';
-import { type Room, bundleOf, makeRoom } from '../_kit/install-room.ts';
+import { type Room, bundleOf, deliver, makeRoom, through } from '../_kit/install-room.ts';
 
 const OTHER = 'skills/b/SKILL.md';
 const skill = (name: string): string => `---\nname: ${name}\ndescription: it is ${name}\n---\n`;
@@ -119,6 +126,36 @@ describe('a restart that was promised', () => {
     expect(promisedPlugins(room.context)).toEqual(['lint']);
     begin(room)();
     expect(pendingOf(room)).toBeUndefined();
+  });
+});
+
+describe('a plugin that the disk does not let be looked at', () => {
+  const denied = (room: Room): Room => {
+    const open = (path: string): number => {
+      if (path === join(room.layout.live('other'), MARKER)) {
+        throw Object.assign(new Error('EIO: open'), { code: 'EIO' });
+      }
+      return room.context.disk.open(path);
+    };
+    return through(room, { ...room.context.disk, open });
+  };
+
+  // Was a bug: nobody was known to wait then, and what was promised for the others was not made up for.
+  it('hides neither what waits, nor what was promised, nor what is live of others', async () => {
+    const room = makeRoom({ restarts: 'command' });
+    const { installId } = await put(room, one);
+    for (const text of ['1', '2']) {
+      const bytes = bundleOf({ 'plugin.yaml': `name: other\nversion: ${text}.0.0\n` });
+      await deliver(room, bytes, { plugin: 'other', restart: false });
+    }
+    const { context } = denied(room);
+    expect(promisedPlugins(context)).toEqual(['lint']);
+    // In doubt it waits: that a restart begins is noted then, or that fails.
+    expect(pendingPlugins(context)).toEqual(['lint', 'other']);
+    expect(liveVersions(context, room.clock.now + 1000, {})).toEqual([
+      { plugin: 'lint', generation: installId },
+    ]);
+    expect(room.complaints.length).toBeGreaterThan(0);
   });
 });
 

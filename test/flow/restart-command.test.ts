@@ -1,5 +1,5 @@
 /** What an agent with a command of its own does about cold changes. */
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
@@ -137,5 +137,24 @@ describe('the restart command of an agent', () => {
     await put(wire, await version('2', '1'));
     await until(async () => expect(await runs()).toBe('run\nrun\nrun\n'));
     expect((await get(wire)).pending).toMatchObject({ restarting: true });
+  });
+
+  // Was a bug: the lock of a plugin for which no restart was wanted kept the runtime from being restarted for the other.
+  it('is made up for also where the lock of another plugin that waits cannot be taken', async () => {
+    const env = { AIRLOCK_RESTART_COMMAND: 'false' };
+    const first = await startTestAgent({ env });
+    const wire = await Wire.start(first);
+    for (const [i, number] of ['1.0.0', '2.0.0'].entries()) {
+      const bundle = await pack({ 'plugin.yaml': `name: a-first\nversion: ${number}\n` });
+      await push(wire, beginOf('a-first', bundle, i === 0 ? {} : { restart: false }), bundle);
+    }
+    const { installId } = await put(wire, await version('1', '1'));
+    await first.close();
+    const { layout } = first;
+    await rm(join(layout.locks, 'a-first.lock'));
+    await symlink('/nowhere', join(layout.locks, 'a-first.lock'));
+    const next = { root: layout.root, env: { AIRLOCK_RESTART_COMMAND: 'true' } };
+    const again = await Wire.start(await startTestAgent(next));
+    await until(async () => expect(await get(again)).toMatchObject({ loaded: installId }));
   });
 });

@@ -35,7 +35,8 @@ class Hand implements Clock {
 
 type Line = [object, string];
 
-function makeRestarter(script: string) {
+/** @param beginnings what comes of each try to begin, in turn: a failure, or `undefined` for not yet. */
+function makeRestarter(script: string, beginnings: (Error | undefined)[] = []) {
   const folder = mkdtempSync(join(tmpdir(), 'airlock-restart-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   const clock = new Hand();
@@ -52,6 +53,11 @@ function makeRestarter(script: string) {
     clock,
     begin: async () => {
       begun += 1;
+      if (begun <= beginnings.length) {
+        const refusal = beginnings[begun - 1];
+        if (refusal !== undefined) throw refusal;
+        return undefined;
+      }
       return { at: begun, versions: [{ plugin: 'lint', generation: `g${begun}` }] };
     },
     loaded: async (began) => void loaded.push(began),
@@ -167,6 +173,34 @@ describe('the restart command', () => {
     const child = Number(readFileSync(join(folder, 'child'), 'utf8'));
     expect(isAlive(child)).toBe(true);
     process.kill(child, 'SIGKILL');
+  });
+
+  // Was a bug: what had been promised was restarted for by the next agent at the earliest.
+  it('is tried again where it cannot begin, later each time, and sooner when another change wants it', async () => {
+    const beginnings = [new Error('EIO'), undefined, new Error('EIO'), new Error('EIO')];
+    const { restarter, clock, loaded, log, runs } = makeRestarter(COUNT, beginnings);
+    restarter.want();
+    clock.pass(1000);
+    const waiting = async (tries: number): Promise<void> =>
+      until(() => {
+        expect(log.filter(([, text]) => text === 'a restart is put off')).toHaveLength(tries);
+        expect(restarter.status()).toMatchObject({ state: 'due', last: { ok: false } });
+      });
+    await waiting(1);
+    clock.pass(999);
+    clock.pass(1);
+    await waiting(2);
+    clock.pass(2000);
+    await waiting(3);
+    clock.pass(3999);
+    expect([runs(), restarter.status().state]).toEqual([0, 'due']);
+    clock.pass(1);
+    await waiting(4);
+    restarter.want();
+    clock.pass(1000);
+    await until(() => expect(loaded).toHaveLength(1));
+    expect(runs()).toBe(1);
+    await until(() => expect(restarter.status()).toMatchObject({ state: 'idle', last: { ok: true } }));
   });
 
   it('is not begun any more once the agent ends', async () => {

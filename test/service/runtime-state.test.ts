@@ -1,0 +1,144 @@
+/** What a restart of the agent's own makes up for, with locks and threads that do as the test says. */
+import { describe, expect, it } from 'vitest';
+
+import { PluginLocks } from '../../agent/service/plugin-locks.ts';
+import { Loads } from '../../agent/service/runtime-state.ts';
+import { askPool } from '../../agent/worker/client.ts';
+import type { FromEngine, ToEngine } from '../../agent/worker/messages.ts';
+import type { Listener } from '../../agent/worker/pool.ts';
+import { Fault } from '../../shared/api/fault.ts';
+import { Lanes } from '../../shared/lanes.ts';
+import { FakeClock } from '../_kit/clock.ts';
+import { faultOf } from '../_kit/scene.ts';
+
+type World = {
+  /** Plugins that wait for a restart. */
+  pending: string[];
+  /** Those of them for which one was promised. */
+  promised: string[];
+  /** What fails, as `kind plugin`. */
+  failing: string[];
+  /** The lock of these cannot be made. */
+  unlockable: string[];
+};
+
+function makeLoads(changes: Partial<World> = {}) {
+  const world: World = { pending: [], promised: [], failing: [], unlockable: [], ...changes };
+  const clock = new FakeClock();
+  const complaints: Fault[] = [];
+  /** Restarts that were noted, with whether it was the last try for what was promised. */
+  const noted: string[] = [];
+  const answerTo = (task: ToEngine): FromEngine => {
+    if (task.kind === 'pending' || task.kind === 'promised') {
+      return { kind: 'names', plugins: world[task.kind] };
+    }
+    if (task.kind === 'restart-begins') {
+      noted.push(`${task.plugin}${task.before > 0 ? ' (last try)' : ''}`);
+      return { kind: 'noted' };
+    }
+    throw new Error(`Nobody expects "${task.kind}"`);
+  };
+  const play = (task: ToEngine, { message }: Listener): void => {
+    const failed = world.failing.includes(`${task.kind} ${'plugin' in task ? task.plugin : ''}`.trim());
+    const fault = new Fault('NO_SPACE', 'By the test').toData();
+    message(failed ? { kind: 'failed', fault, stack: undefined } : answerTo(task));
+    message({ kind: 'done' });
+  };
+  const ask = askPool(
+    {
+      lease: (listener) =>
+        Promise.resolve({
+          say: (task: ToEngine) => queueMicrotask(() => play(task, listener)),
+          release: () => undefined,
+        }),
+    },
+    { tell: () => undefined, complain: (fault) => complaints.push(fault) },
+  );
+  const locks = new PluginLocks({
+    locks: {
+      kind: 'record',
+      tryLock: (name) => {
+        if (world.unlockable.includes(name)) throw Object.assign(new Error('EROFS'), { code: 'EROFS' });
+        return () => undefined;
+      },
+      holderOf: () => undefined,
+    },
+    clock,
+    wait: 1000,
+    recover: (plugin) => loads.noteOwed(plugin),
+  });
+  const loads = new Loads(ask, locks, new Lanes(), clock, (fault) => complaints.push(fault));
+  const codes = (): string[] => complaints.map(({ code }) => code);
+  return { world, loads, locks, noted, codes };
+}
+
+describe('a restart that begins', () => {
+  it('notes it of every plugin that waits, and tries what was promised before for the last time', async () => {
+    const { loads, noted } = makeLoads({ pending: ['a', 'b', 'c'], promised: ['a', 'b'] });
+    expect(await loads.promised()).toBe(true);
+    expect(await loads.takeUp()).toBe(true);
+    expect(noted).toEqual(['a (last try)', 'b (last try)', 'c']);
+    expect(await loads.takeUp()).toBe(true);
+    expect(noted.slice(3)).toEqual(['a', 'b', 'c']);
+  });
+
+  // Was a bug: what was promised for one plugin was forgotten when the lock or the note of another failed.
+  it.each([
+    ['lock', { unlockable: ['other'] }, 'READ_ONLY'],
+    ['note', { failing: ['restart-begins other'] }, 'NO_SPACE'],
+  ])('does so also where the %s of another plugin fails', async (_, changes, code) => {
+    const { loads, noted, codes } = makeLoads({ pending: ['other', 'z'], promised: ['z'], ...changes });
+    await loads.promised();
+    expect(await loads.takeUp()).toBe(true);
+    expect([noted, codes()]).toEqual([['z (last try)'], [code]]);
+  });
+
+  it('writes down later what could not be noted: before anything else is done to the plugin', async () => {
+    const { world, loads, locks, noted, codes } = makeLoads({
+      pending: ['other', 'z'],
+      promised: ['z'],
+      failing: ['restart-begins other'],
+    });
+    await loads.promised();
+    await loads.takeUp();
+    (await locks.hold('other'))();
+    expect([noted, codes()]).toEqual([['z (last try)'], ['NO_SPACE', 'NO_SPACE']]);
+    world.failing = [];
+    (await locks.hold('other'))();
+    (await locks.hold('other'))();
+    expect(noted).toEqual(['z (last try)', 'other']);
+  });
+
+  it('does not begin for a promise alone that cannot be marked as tried: it would run at every start', async () => {
+    const { world, loads, noted } = makeLoads({
+      pending: ['a', 'other'],
+      promised: ['a'],
+      failing: ['restart-begins a'],
+    });
+    await loads.promised();
+    expect(await loads.takeUp()).toBe(false);
+    world.failing = [];
+    expect(await loads.takeUp()).toBe(true);
+    expect(noted).toEqual(['other', 'a (last try)', 'other']);
+  });
+
+  it('begins for what was promised since, whatever cannot be marked', async () => {
+    const { world, loads } = makeLoads({
+      pending: ['a', 'b'],
+      promised: ['a'],
+      failing: ['restart-begins a'],
+    });
+    await loads.promised();
+    world.promised = ['a', 'b'];
+    expect(await loads.takeUp()).toBe(true);
+  });
+
+  it('keeps what was promised where nobody can say what waits', async () => {
+    const { world, loads, noted } = makeLoads({ pending: ['a'], promised: ['a'], failing: ['pending'] });
+    await loads.promised();
+    expect((await faultOf(loads.takeUp())).code).toBe('NO_SPACE');
+    world.failing = [];
+    expect(await loads.takeUp()).toBe(true);
+    expect(noted).toEqual(['a (last try)']);
+  });
+});
