@@ -6,7 +6,7 @@ import { helpOf, overview } from './help.ts';
 import { Output, type Sink } from './output.ts';
 
 /** Commands are loaded when they are called: `list` does not wait for the agent's code. */
-const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
+export const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   agent: () => import('./commands/agent.ts'),
   push: () => import('./commands/push.ts'),
   boot: () => import('./commands/boot.ts'),

@@ -67,6 +67,13 @@ const skillSchema = z.looseObject({
   metadata: z.looseObject({ version: versionText.optional() }).nullish(),
 });
 
+/** What each manifest file must say. */
+export const manifestSchemas = {
+  'plugin.yaml': yamlSchema,
+  '.claude-plugin/plugin.json': claudeSchema,
+  'SKILL.md': skillSchema,
+} as const satisfies Record<ManifestFile, z.ZodType>;
+
 /** What Airlock understands of a manifest; keys that it does not know stay in the file. */
 export type Manifest = {
   file: ManifestFile;

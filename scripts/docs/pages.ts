@@ -1,0 +1,22 @@
+/** Every page of docs/ that is written from a table. */
+import { COMMANDS } from '../../cli/run.ts';
+import { methods } from '../../shared/api/methods.ts';
+import { settings } from '../../shared/api/settings.ts';
+import { cliPage } from './cli-page.ts';
+import { openRpc } from './openrpc.ts';
+import { schemaFiles } from './schemas.ts';
+import { settingsPage } from './settings-page.ts';
+
+/** The directory that holds nothing else. */
+export const SCHEMAS = 'docs/schema';
+
+/** Path below the repository → text. */
+export async function pages(): Promise<Map<string, string>> {
+  const commands = await Promise.all(Object.values(COMMANDS).map((load) => load()));
+  return new Map([
+    ['docs/settings.md', settingsPage(settings)],
+    ['docs/cli.md', cliPage(commands.map(({ command }) => command))],
+    ['docs/openrpc.json', `${JSON.stringify(openRpc(methods), null, 2)}\n`],
+    ...[...schemaFiles()].map(([name, text]): [string, string] => [`${SCHEMAS}/${name}`, text]),
+  ]);
+}
