@@ -3,8 +3,9 @@ import { randomUUID } from 'node:crypto';
 
 import type { EventBody } from '../shared/api/events.ts';
 import { Fault, toFault } from '../shared/api/fault.ts';
-import { CLOSE } from '../shared/api/rpc.ts';
-import type { RestartStatus, Swept, WatchStatus } from '../shared/api/maintenance.ts';
+import { CLOSE, PROTOCOL, WIRE } from '../shared/api/rpc.ts';
+import type { Status } from '../shared/api/maintenance.ts';
+import type { Hello } from '../shared/api/methods.ts';
 import { layoutOf } from '../shared/format/layout.ts';
 import { createIgnore } from '../shared/format/tree.ts';
 import { bootInstall } from './service/boot-install.ts';
@@ -14,11 +15,11 @@ import { type LoadedReports, watchLoadedReports } from './service/loaded-reports
 import type { Log } from './log.ts';
 import { systemClock } from '../shared/clock.ts';
 import { Restarter } from './service/restarter.ts';
-import { deskOf } from './serving.ts';
+import { readable } from './archive/decompress.ts';
 import { EventLog } from './transport/event-log.ts';
 import { Session } from './transport/session.ts';
 import { type WatchBridge, type WatchBridgeOptions, openWatchBridge } from './service/watch-bridge.ts';
-import { type Service, openService } from './service/service.ts';
+import { type Service, countsOf, openService } from './service/service.ts';
 
 const DRAIN_MILLIS = 20_000;
 const SWEEP_MILLIS = 60 * 60 * 1000;
@@ -59,7 +60,16 @@ export async function startAgent(
     const level = fault.status >= 500 ? 'error' : 'info';
     log[level]({ code: fault.code, stack: fault.status >= 500 ? stack : undefined }, fault.message);
   };
-  const service = openService(config, { workerFile, clock: systemClock, tell, complain });
+  const startedAt = new Date().toISOString();
+  const about = (): Partial<Status> => ({
+    agent: version,
+    workspace: config.workspace ?? null,
+    bootId: eventLog.bootId,
+    startedAt,
+    watch: watching?.status() ?? { mode: 'off', notices: [] },
+    restart: restarter?.status() ?? null,
+  });
+  const service = openService(config, { workerFile, clock: systemClock, about, tell, complain });
   const restarter = restarterOf(config, service, log);
   const served = service.serve();
   let loadedReports: LoadedReports | undefined;
@@ -73,11 +83,6 @@ export async function startAgent(
     for (const plugin of served.damaged) {
       log.error({ plugin }, 'not as installed: it was written without syncs, and the machine was restarted');
     }
-    const sweep = async (): Promise<Swept> => {
-      const swept = await service.maintenance.sweep();
-      tell({ type: 'sweep.done', data: countsOf(swept) });
-      return swept;
-    };
     // Nobody is listened to yet: waiting for a lock alone would let the process end.
     const awake = setInterval(() => undefined, SWEEP_MILLIS);
     await prepare(config, service, log).finally(() => clearInterval(awake));
@@ -85,19 +90,17 @@ export async function startAgent(
     const reported = (plugin: string): void => watching?.loaded(plugin);
     loadedReports = await watchLoadedReports(loaded, tell, (fault) => complain(fault, undefined), reported);
     await restartWhatWaits(service, restarter, log);
-    const watch = (): WatchStatus => watching?.status() ?? { mode: 'off', notices: [] };
-    const restart = (): RestartStatus | null => restarter?.status() ?? null;
-    const desk = deskOf(config, service, { version, bootId: eventLog.bootId, sweep, watch, restart });
+    const hello = helloOf(config, version, eventLog.bootId);
     const server = await listenOr(config, {
       ...door.options,
-      session: (socket, caller, child) => new Session(socket, caller, desk, eventLog, child),
+      session: (socket, caller, child) => new Session(socket, caller, { hello, service }, eventLog, child),
       log,
     });
     const { host, port } = server;
     const changing = door.watch(server);
     watching = startWatching(config, service, { tell, log });
     const timer = setInterval(() => {
-      sweep().catch((error: unknown) => complain(toFault(error, 'Sweeping'), undefined));
+      service.sweep().catch((error: unknown) => complain(toFault(error, 'Sweeping'), undefined));
     }, SWEEP_MILLIS);
     timer.unref();
     log.info({ host, port, root: config.root, bootId: eventLog.bootId, version }, 'listening');
@@ -149,7 +152,7 @@ function startWatching(
         ...dependencies,
         root,
         ignore,
-        queries: service.queries,
+        worker: service.worker,
         turn: (plugin, task) => service.turn(plugin, task),
         clock: systemClock,
         polling: watch === 'polling',
@@ -223,15 +226,6 @@ async function prepare(
   }
 }
 
-const countsOf = (swept: Swept): Extract<EventBody, { type: 'sweep.done' }>['data'] => ({
-  snapshots: swept.snapshots.total,
-  receipts: swept.receipts.total,
-  adopted: swept.adopted.total,
-  operations: swept.operations,
-  busy: swept.busy.total,
-  failed: swept.failed.total,
-});
-
 async function atMost(millis: number, work: Promise<void>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const patience = new Promise<void>((resolve) => {
@@ -239,4 +233,25 @@ async function atMost(millis: number, work: Promise<void>): Promise<void> {
   });
   await Promise.race([work, patience]);
   clearTimeout(timer);
+}
+
+function helloOf({ workspace, runtime, policy }: AgentConfig, version: string, bootId: string): Hello {
+  const { frameBytes, windowBytes, requestsInFlight, streamsInFlight } = WIRE;
+  return {
+    agent: version,
+    workspace: workspace ?? null,
+    runtime: runtime ?? null,
+    bootId,
+    protocol: PROTOCOL,
+    capabilities: [...readable(), 'resume'],
+    limits: {
+      frameBytes,
+      windowBytes,
+      requestsInFlight,
+      streamsInFlight,
+      packedBytes: policy.maxPacked,
+      unpackedBytes: policy.maxUnpacked,
+      entries: policy.maxEntries,
+    },
+  };
 }

@@ -1,10 +1,10 @@
 /** Work on a root by a command, without an agent to ask: the same code, under the same locks, in this process. */
 import { join, resolve } from 'node:path';
 
-import type { Reload } from '../shared/rule/classify.ts';
-import { type Fault, errorCode } from '../shared/api/fault.ts';
+import type { Caller } from '../shared/api/caller.ts';
+import { Fault, errorCode } from '../shared/api/fault.ts';
 import { layoutOf } from '../shared/format/layout.ts';
-import type { Params, Result } from '../shared/api/methods.ts';
+import { type MethodName, methods } from '../shared/api/methods.ts';
 import { createIgnore } from '../shared/format/tree.ts';
 import { type Booted, bootInstall } from './service/boot-install.ts';
 import { readWorkConfig } from './config.ts';
@@ -12,17 +12,11 @@ import { nodeDisk } from './disk/node-disk.ts';
 import type { Drifted } from './store/drift.ts';
 import { listedDrift } from './store/inspect.ts';
 import type { Clock } from '../shared/clock.ts';
-import { type RootStatus, statusOf } from './service/status.ts';
+import type { Streamed } from './service/execute.ts';
 import { openService } from './service/service.ts';
 
-/** The changes that a command can make by itself, by the methods that ask an agent for them. */
-export type LocalChange = 'plugin.rollback' | 'plugin.uninstall' | 'runtime.restarted' | 'recover' | 'sweep';
-
-/** What a command can do by itself. */
-export type Local = {
-  changes: { readonly [M in LocalChange]: (params: Params<M>) => Promise<Result<M>> };
-  classify(params: Params<'plugin.classify'>): Promise<Reload>;
-  status(): Promise<RootStatus>;
+/** The service of this process, for a command: it is asked as an agent is. */
+export type Local = Caller & {
   /** Installs what is new among the bundles of a directory. */
   boot(directory: string): Promise<Booted[]>;
   /** Waits until house-keeping is over, and gives everything back. */
@@ -62,6 +56,29 @@ function patientClock(): Clock & { stop: () => void } {
   };
 }
 
+/** Streams without a connection: each is read once, or never. */
+class Streams {
+  readonly #lines = new Map<number, readonly object[]>();
+  #last = 0;
+
+  open({ answer, lines }: Streamed<object>): object {
+    if (lines === undefined) {
+      return answer;
+    }
+    this.#last += 1;
+    this.#lines.set(this.#last, lines);
+    return { ...answer, stream: this.#last };
+  }
+
+  async *receive(stream: number): AsyncGenerator<Uint8Array, void, undefined> {
+    const lines = this.#lines.get(stream) ?? [];
+    this.#lines.delete(stream);
+    for (const line of lines) {
+      yield Buffer.from(`${JSON.stringify(line)}\n`, 'utf8');
+    }
+  }
+}
+
 /** @throws Fault INVALID_PARAMS, READ_ONLY, NO_SPACE, INTERNAL if the root cannot be worked on. */
 export function openLocal({ flags, env, workerFile, complain }: LocalOptions): Local {
   const config = readWorkConfig(flags, env);
@@ -70,19 +87,24 @@ export function openLocal({ flags, env, workerFile, complain }: LocalOptions): L
   const service = openService(config, {
     workerFile,
     clock,
+    about: () => ({}),
     tell: () => undefined,
     complain: (fault) => complain(fault),
   });
+  const streams = new Streams();
+  const call = async (method: MethodName, params: unknown): Promise<unknown> => {
+    if (method === 'session.start' || method === 'install.begin') {
+      throw new Fault('INVALID_PARAMS', `"${method}" takes a connection to an agent`, {
+        hint: 'Start an agent on this root, and name its address with --to',
+      });
+    }
+    // The caller has chosen the parameters by the method, which the compiler cannot follow through the table.
+    const executed: unknown = await service.execute(method, params as never, BY);
+    return methods[method].streams ? streams.open(executed as Streamed<object>) : executed;
+  };
   return {
-    changes: {
-      'plugin.rollback': (params) => service.changes.rollback(params, BY),
-      'plugin.uninstall': (params) => service.changes.uninstall(params, BY),
-      'runtime.restarted': (params) => service.loads.restarted(params),
-      recover: ({ plugin }) => service.maintenance.recover(plugin),
-      sweep: () => service.maintenance.sweep(),
-    },
-    classify: (params) => service.queries.classify(params),
-    status: () => statusOf(service, config),
+    call: call as Caller['call'],
+    receive: (stream) => streams.receive(stream),
     boot: (directory) => bootInstall(service, config.root, directory),
     close: async () => {
       await service.drain();

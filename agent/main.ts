@@ -4,8 +4,7 @@ import { readAgentConfig } from './config.ts';
 import { createLog } from './log.ts';
 
 export type { Booted } from './service/boot-install.ts';
-export { type Local, type LocalChange, countDrift, openLocal } from './local.ts';
-export type { RootStatus } from './service/status.ts';
+export { countDrift, openLocal } from './local.ts';
 
 export type RunOptions = {
   /** By setting name, as text. */

@@ -1,12 +1,15 @@
 /** Finds the command, runs it, and turns whatever comes of it into an exit code. */
 import { Fault, type FaultCode, toFault } from '../shared/api/fault.ts';
+import { isMethod, methods } from '../shared/api/methods.ts';
 import { nearest, readArguments } from './arguments.ts';
 import { type Command, EXIT } from './command.ts';
 import { helpOf, overview } from './help.ts';
 import { Output, type Sink } from './output.ts';
 
+type Load = () => Promise<{ command: Command }>;
+
 /** Commands are loaded when they are called: `list` does not wait for the agent's code. */
-export const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
+const FILES: Readonly<Record<string, Load>> = {
   agent: () => import('./commands/agent.ts'),
   push: () => import('./commands/push.ts'),
   boot: () => import('./commands/boot.ts'),
@@ -24,7 +27,19 @@ export const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   token: () => import('./commands/token.ts'),
 };
 
-export type UploadDependencies = {
+/** The rows of the method table that have no file: their commands show the answer plainly. */
+const rows = Object.keys(methods)
+  .filter(isMethod)
+  .flatMap((method) => (methods[method].cli ?? []).map((row) => ({ method, row })))
+  .filter(({ row }) => !Object.hasOwn(FILES, row.name))
+  .map(({ method, row }): [string, Load] => [
+    row.name,
+    async () => ({ command: (await import('./method-command.ts')).methodCommand(method, row) }),
+  ]);
+
+export const COMMANDS: Readonly<Record<string, Load>> = { ...FILES, ...Object.fromEntries(rows) };
+
+export type RunOptions = {
   words: readonly string[];
   env: Readonly<Record<string, string | undefined>>;
   out: Sink;
@@ -35,8 +50,8 @@ export type UploadDependencies = {
 };
 
 /** Never throws: what goes wrong is said and becomes the exit code. */
-export async function run(around: UploadDependencies): Promise<number> {
-  const { words, env, out, error, version, self, signal } = around;
+export async function run(options: RunOptions): Promise<number> {
+  const { words, env, out, error, version, self, signal } = options;
   const noColour = env['NO_COLOR'] !== undefined && env['NO_COLOR'] !== '';
   const json = words.includes('--json');
   const output = new Output(out, error, json, noColour);

@@ -1,11 +1,11 @@
 /** What an install would mean for the runtime, before a byte of it is sent. */
 import { type Reload, classifyLoaded, reloadOf } from '../shared/rule/classify.ts';
 import { Fault } from '../shared/api/fault.ts';
-import { CLASSIFY_LIST_MAX } from '../shared/api/loading.ts';
+import { CLASSIFY_LIST_MAX } from '../shared/api/runtime.ts';
 import { type FileEntry, createIgnore, fileEntrySchema } from '../shared/format/tree.ts';
 import { linesOf } from './list.ts';
 import type { Listed } from './pack/pack.ts';
-import type { Session } from './session.ts';
+import type { Caller } from '../shared/api/caller.ts';
 
 /** What of a listed list fits a frame of a request beside the rest (characters of JSON). */
 const LIST_CHARACTERS = 192 * 1024;
@@ -18,7 +18,7 @@ const LIST_CHARACTERS = 192 * 1024;
  * @example const { action, reasons } = await classify(session, await listDirectory('./lint'));
  */
 export async function classify(
-  session: Session,
+  caller: Caller,
   { plugin, list, hotReload }: Pick<Listed, 'plugin' | 'list' | 'hotReload'>,
   options: { signal?: AbortSignal | undefined; listMax?: number | undefined } = {},
 ): Promise<Reload> {
@@ -26,16 +26,16 @@ export async function classify(
   const hot = hotReload === undefined ? {} : { hotReload };
   if (list.length <= listMax && Buffer.byteLength(JSON.stringify(list)) <= LIST_CHARACTERS) {
     const params = { plugin, list: [...list], ...hot };
-    return (await session.request('plugin.classify', params, { signal })).reload;
+    return (await caller.call('plugin.classify', params, { signal })).reload;
   }
-  const answer = await session.request('plugin.files', { plugin }, { signal });
+  const answer = await caller.call('plugin.files', { plugin }, { signal });
   const { kind, why = '', ignore = [], stream } = answer;
   if (kind === 'unknown' || stream === undefined) {
     return reloadOf(classifyLoaded({ kind: 'unknown', why }, list), false);
   }
   const loaded: FileEntry[] = [];
   const edited: string[] = [];
-  for await (const line of linesOf(session.receive(stream))) {
+  for await (const line of linesOf(caller.receive(stream))) {
     const read = readLine(line);
     if (typeof read === 'string') edited.push(read);
     else loaded.push(read);

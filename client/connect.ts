@@ -53,7 +53,7 @@ export type Reach =
  *
  * @example
  * const reach = await connect({ url: 'ws://127.0.0.1:7423', token, client: 'platform' });
- * if (reach.state === 'reachable') await reach.session.request('plugin.list', {});
+ * if (reach.state === 'reachable') await reach.session.call('plugin.list', {});
  */
 export async function connect(options: ConnectOptions): Promise<Reach> {
   const target = readTarget(options.url);

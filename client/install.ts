@@ -58,7 +58,7 @@ export async function install(
 ): Promise<Installed> {
   const { operationId, signal } = options;
   try {
-    const begun = await session.request('install.begin', beginParams(bundle, operationId, options), {
+    const begun = await session.call('install.begin', beginParams(bundle, operationId, options), {
       signal,
     });
     if (begun.status !== 'open') return begun;
@@ -67,7 +67,7 @@ export async function install(
       signal,
       stallMillis: options.stallMillis ?? STALL_MILLIS,
     });
-    return await session.request('install.commit', { operationId }, { signal });
+    return await session.call('install.commit', { operationId }, { signal });
   } catch (error) {
     if (signal?.aborted !== true) throw error;
     throw await giveUp(session, bundle, operationId);
@@ -79,7 +79,7 @@ async function giveUp(session: Session, { plugin }: Bundle, operationId: string)
   const what = `Installing "${plugin}"`;
   try {
     const patience = AbortSignal.timeout(ABORT_MILLIS);
-    const { aborted } = await session.request('install.abort', { operationId }, { signal: patience });
+    const { aborted } = await session.call('install.abort', { operationId }, { signal: patience });
     if (aborted) return new Fault('CANCELLED', `${what} was cancelled`, { executed: 'no' });
   } catch {
     // Without an answer nobody knows, which is what the fault says.

@@ -1,7 +1,7 @@
 /** What an agent has, whole. */
 import { Fault } from '../shared/api/fault.ts';
 import { type PluginInfo, pluginSchema, type Verification } from '../shared/api/methods.ts';
-import type { Session } from './session.ts';
+import type { Caller } from '../shared/api/caller.ts';
 
 /** A line of a list is refused beyond this. */
 const LINE_MAX_BYTES = 256 * 1024;
@@ -9,10 +9,10 @@ const VERIFY_AT_ONCE = 8;
 
 /** Every plugin, also where there are more than an answer holds. @throws Fault as `request`. */
 export async function listPlugins(
-  session: Session,
+  caller: Caller,
   options: { signal?: AbortSignal | undefined } = {},
 ): Promise<PluginInfo[]> {
-  const { plugins, stream } = await session.request('plugin.list', { all: true }, options);
+  const { plugins, stream } = await caller.call('plugin.list', { all: true }, options);
   if (stream === undefined) {
     if (plugins.items.length < plugins.total) {
       throw new Fault(
@@ -23,7 +23,7 @@ export async function listPlugins(
     return plugins.items;
   }
   const all: PluginInfo[] = [];
-  for await (const line of linesOf(session.receive(stream))) {
+  for await (const line of linesOf(caller.receive(stream))) {
     all.push(readPlugin(line));
   }
   return all;
@@ -31,16 +31,16 @@ export async function listPlugins(
 
 /** Compares what was installed with what lies there, of the named plugins or of all. @throws Fault as `request`. */
 export async function verifyPlugins(
-  session: Session,
+  caller: Caller,
   names: readonly string[] | 'all',
   options: { signal?: AbortSignal | undefined } = {},
 ): Promise<Verification[]> {
-  const todo = names === 'all' ? await liveNames(session, options) : [...names];
+  const todo = names === 'all' ? await liveNames(caller, options) : [...names];
   const results = new Map<string, Verification>();
   const queue = todo.values();
   const work = async (): Promise<void> => {
     for (const plugin of queue) {
-      results.set(plugin, await session.request('plugin.verify', { plugin }, options));
+      results.set(plugin, await caller.call('plugin.verify', { plugin }, options));
     }
   };
   await Promise.all(Array.from({ length: VERIFY_AT_ONCE }, work));

@@ -2,6 +2,7 @@
 import { Fault } from '../shared/api/fault.ts';
 import type { DataFrame } from '../shared/api/frame.ts';
 import { type Hello, type MethodName, methods, type Params, type Result } from '../shared/api/methods.ts';
+import type { Caller } from '../shared/api/caller.ts';
 import type { AgentEvent, Feed, Position } from './feed.ts';
 import type { Closed, Link } from './link.ts';
 import type { Outgoing } from './outgoing.ts';
@@ -9,9 +10,9 @@ import type { Outgoing } from './outgoing.ts';
 /**
  * What `connect` gives. One session serves many operations; whoever opened it closes it.
  *
- * @example const plugin = await session.request('plugin.get', { plugin: 'lint' });
+ * @example const plugin = await session.call('plugin.get', { plugin: 'lint' });
  */
-export class Session {
+export class Session implements Caller {
   /** What the agent said of itself and its limits. */
   readonly hello: Hello;
   /** Whether the events that were missed follow; if not though `resume` was given, a `snapshot` event does. */
@@ -51,7 +52,7 @@ export class Session {
    *   before the answer; CANCELLED by the signal, which does not undo what the agent does; INTERNAL for an answer
    *   that makes no sense.
    */
-  async request<M extends MethodName>(
+  async call<M extends MethodName>(
     method: M,
     params: Params<M>,
     options: { signal?: AbortSignal | undefined } = {},

@@ -15,7 +15,6 @@ import { type Layout, layoutOf } from '../../shared/format/layout.ts';
 import { digestSchema } from '../../shared/format/name.ts';
 import { nodeDisk } from '../disk/node-disk.ts';
 import { putRecord } from '../disk/record.ts';
-import type { Uploads } from './uploads.ts';
 import type { Service } from './service.ts';
 
 /** What became of one bundle. `kept`: it was installed before, or something else is live that boot-install leaves alone. */
@@ -26,6 +25,9 @@ export type Booted = {
   detail?: string;
   error?: FaultData;
 };
+
+/** What boot-install asks of the service. */
+type BootService = Pick<Service, 'begin' | 'execute' | 'hold'>;
 
 const recordSchema = z.object({ version: z.literal(1), bundle: digestSchema });
 
@@ -38,11 +40,7 @@ const BY = 'boot';
  *
  * @throws Fault INVALID_PARAMS if the directory cannot be read.
  */
-export async function bootInstall(
-  service: Pick<Service, 'operations' | 'hold'>,
-  root: string,
-  directory: string,
-): Promise<Booted[]> {
+export async function bootInstall(service: BootService, root: string, directory: string): Promise<Booted[]> {
   const files = await bundlesIn(directory);
   const layout = layoutOf(root);
   const seen = new Map<string, string>();
@@ -92,11 +90,7 @@ async function bundlesIn(directory: string): Promise<string[]> {
   }
 }
 
-async function bootOne(
-  service: Pick<Service, 'operations' | 'hold'>,
-  layout: Layout,
-  bundle: Bundle,
-): Promise<Booted> {
+async function bootOne(service: BootService, layout: Layout, bundle: Bundle): Promise<Booted> {
   const { plugin, file } = bundle;
   const digest = `sha256:${bundle.sha256}`;
   const release = await service.hold(plugin);
@@ -109,7 +103,7 @@ async function bootOne(
       remember(layout, plugin, digest);
       return { file, plugin, status: 'kept', detail: 'another version is live already' };
     }
-    const { status, installId } = await feed(service.operations, bundle);
+    const { status, installId } = await feed(service, bundle);
     remember(layout, plugin, digest);
     return { file, plugin, status: status === 'present' ? 'present' : 'installed', detail: installId };
   } finally {
@@ -129,12 +123,12 @@ const remember = (layout: Layout, plugin: string, bundle: string): void =>
   putRecord(nodeDisk, layout.staging, plugin, layout.bootOf(plugin), { version: 1, bundle });
 
 /** An upload whose sender is this process: it goes on as far as it is granted. */
-async function feed(operations: Uploads, bundle: Bundle): Promise<{ status: string; installId: string }> {
+async function feed(service: BootService, bundle: Bundle): Promise<{ status: string; installId: string }> {
   const { plugin, file, size, sha256 } = bundle;
   const operationId = `boot-${randomUUID()}`;
   const credit = new Credit();
   let accept: (offset: number, data: Uint8Array, fin: boolean) => void = () => undefined;
-  const begun = await operations.begin(
+  const begun = await service.begin(
     { operationId, plugin, bundle: { size, sha256 }, source: basename(file) },
     BY,
     (upload) => {
@@ -154,7 +148,7 @@ async function feed(operations: Uploads, bundle: Bundle): Promise<{ status: stri
     accept(sent, chunk, sent + chunk.length === size);
     sent += chunk.length;
   }
-  return operations.commit(operationId);
+  return service.execute('install.commit', { operationId }, BY);
 }
 
 /** How far the upload may send; it ends where the upload has failed, whose commit says why. */

@@ -3,7 +3,7 @@ import { truncate } from '../../shared/truncate.ts';
 import { type FaultData, toFault } from '../../shared/api/fault.ts';
 import type { Recovered, RecoveryResult, Swept } from '../../shared/api/maintenance.ts';
 import { diskFault } from '../disk/disk-fault.ts';
-import type { Ask } from '../worker/client.ts';
+import type { WorkerClient } from '../worker/client.ts';
 import type { PluginLocks } from './plugin-locks.ts';
 
 type Failed = { plugin: string; error: FaultData };
@@ -21,12 +21,12 @@ export type Stock = {
 };
 
 export class Maintenance {
-  readonly #ask: Ask;
+  readonly #worker: Pick<WorkerClient, 'call'>;
   readonly #pluginLocks: Pick<PluginLocks, 'tryHold'>;
   readonly #stock: Stock;
 
-  constructor(ask: Ask, pluginLocks: Pick<PluginLocks, 'tryHold'>, stock: Stock) {
-    this.#ask = ask;
+  constructor(worker: Pick<WorkerClient, 'call'>, pluginLocks: Pick<PluginLocks, 'tryHold'>, stock: Stock) {
+    this.#worker = worker;
     this.#stock = stock;
     this.#pluginLocks = pluginLocks;
   }
@@ -40,7 +40,7 @@ export class Maintenance {
     const names = plugin === undefined ? look(() => this.#stock.unfinished()) : [plugin];
     const recovered: Recovered[] = [];
     const { busy, failed } = await this.#each(names, async (name) => {
-      recovered.push(...(await this.#recoverOne(name)));
+      recovered.push(...(await this.#worker.call('plugin.recover', { plugin: name })));
     });
     return { recovered: truncate(recovered), busy: truncate(busy), failed: truncate(failed) };
   }
@@ -55,15 +55,17 @@ export class Maintenance {
     const adopted: string[] = [];
     const { busy, failed } = await this.#each(names, async (name) => {
       if (unfinished.has(name)) {
-        recovered.push(...(await this.#recoverOne(name)));
+        recovered.push(...(await this.#worker.call('plugin.recover', { plugin: name })));
       }
-      const { swept } = await this.#ask({ kind: 'sweep', plugin: name }, 'swept').answer;
+      const swept = await this.#worker.call('plugin.sweep', { plugin: name });
       snapshots.push(...swept.snapshots);
       receipts.push(...swept.receipts);
       adopted.push(...(swept.adopted ? [name] : []));
     });
     const operations =
-      look(() => this.#stock.answers() + this.#stock.drafts()) === 0 ? 0 : await this.#forget();
+      look(() => this.#stock.answers() + this.#stock.drafts()) === 0
+        ? 0
+        : await this.#worker.call('operations.forget', undefined);
     return {
       recovered: truncate(recovered),
       snapshots: truncate(snapshots),
@@ -73,14 +75,6 @@ export class Maintenance {
       busy: truncate(busy),
       failed: truncate(failed),
     };
-  }
-
-  async #forget(): Promise<number> {
-    return (await this.#ask({ kind: 'forget' }, 'forgotten').answer).operations;
-  }
-
-  async #recoverOne(plugin: string): Promise<Recovered[]> {
-    return (await this.#ask({ kind: 'recover', plugin }, 'recovered').answer).recovered;
   }
 
   async #each(

@@ -2,9 +2,10 @@
 import type { EventBody } from '../../shared/api/events.ts';
 import { truncate } from '../../shared/truncate.ts';
 import { Fault, toFault } from '../../shared/api/fault.ts';
-import type { Restarted, RestartedParams } from '../../shared/api/loading.ts';
+import type { RestartedParams } from '../../shared/api/methods.ts';
+import type { Restarted } from '../../shared/api/runtime.ts';
 import type { LiveVersion } from '../change/runtime-reports.ts';
-import type { Ask } from '../worker/client.ts';
+import type { WorkerClient } from '../worker/client.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { PluginLocks } from './plugin-locks.ts';
 import type { Lanes } from '../../shared/lanes.ts';
@@ -18,7 +19,7 @@ const SWAPS_MAX = 1000;
 const AHEAD_MILLIS = 60_000;
 
 export class Loads {
-  readonly #ask: Ask;
+  readonly #worker: Pick<WorkerClient, 'ask' | 'call'>;
   readonly #pluginLocks: Pick<PluginLocks, 'hold' | 'tryHold'>;
   readonly #lanes: Lanes;
   readonly #clock: Clock;
@@ -32,14 +33,14 @@ export class Loads {
 
   /** @param restartRuns where all threads see that a restart of the agent's own runs; undefined: it makes none. */
   constructor(
-    ask: Ask,
+    worker: Pick<WorkerClient, 'ask' | 'call'>,
     pluginLocks: Pick<PluginLocks, 'hold' | 'tryHold'>,
     lanes: Lanes,
     clock: Clock,
     complain: (fault: Fault) => void,
     restartRuns?: Int32Array,
   ) {
-    this.#ask = ask;
+    this.#worker = worker;
     this.#pluginLocks = pluginLocks;
     this.#lanes = lanes;
     this.#clock = clock;
@@ -62,7 +63,7 @@ export class Loads {
   /** What is live now, or was at a moment. */
   async begin(at = this.#clock.now()): Promise<Began> {
     const swaps = Object.fromEntries(this.#swaps);
-    const { versions } = await this.#ask({ kind: 'live', at, swaps }, 'live-versions').answer;
+    const versions = await this.#worker.call('runtime.live', { at, swaps });
     return { at, versions };
   }
 
@@ -79,7 +80,7 @@ export class Loads {
         const release = await this.#pluginLocks.hold(version.plugin);
         try {
           await this.#lanes.run(version.plugin, async () => {
-            const { answer, over } = this.#ask({ kind: 'loaded', version, began: at, cause }, 'noted');
+            const { answer, over } = this.#worker.ask('runtime.loaded', { version, began: at, cause }, '');
             await answer;
             await over;
           });
@@ -97,17 +98,13 @@ export class Loads {
 
   /** Plugins that wait for a restart. */
   async pending(): Promise<string[]> {
-    return this.#names('pending');
-  }
-
-  async #names(kind: 'pending' | 'promised'): Promise<string[]> {
-    return (await this.#ask({ kind }, 'names').answer).plugins;
+    return this.#worker.call('runtime.pending', undefined);
   }
 
   /** Whether a restart was promised that never ended well: it is to be made up for. */
   async promised(): Promise<boolean> {
     const before = this.#clock.now();
-    const plugins = await this.#names('promised');
+    const plugins = await this.#worker.call('runtime.promised', undefined);
     this.#promised = { plugins, before };
     return plugins.length > 0;
   }
@@ -126,9 +123,9 @@ export class Loads {
   async takeUp(): Promise<boolean> {
     this.#mark(1);
     const { plugins, before } = this.#promised;
-    const wanted = await this.#names('promised');
+    const wanted = await this.#worker.call('runtime.promised', undefined);
     const failed = new Set<string>();
-    for (const plugin of await this.#names('pending')) {
+    for (const plugin of await this.pending()) {
       try {
         await this.#noteBegun(plugin, plugins.includes(plugin) ? before : 0);
       } catch (error) {
@@ -155,7 +152,7 @@ export class Loads {
       return;
     }
     try {
-      await this.#ask({ kind: 'restart-begins', plugin, before: 0 }, 'noted').answer;
+      await this.#worker.call('runtime.begins', { plugin, before: 0 });
     } catch (error) {
       this.#owed.add(plugin);
       this.#complain(toFault(error, `Noting that a restart has begun which may have loaded "${plugin}"`));
@@ -167,7 +164,7 @@ export class Loads {
     const release = await this.#pluginLocks.tryHold(plugin);
     if (release !== undefined) {
       await this.#lanes
-        .run(plugin, () => this.#ask({ kind: 'restart-begins', plugin, before }, 'noted').answer)
+        .run(plugin, () => this.#worker.call('runtime.begins', { plugin, before }))
         .finally(release);
     }
   }
@@ -185,10 +182,6 @@ export class Loads {
 
   /** @throws Fault INVALID_PARAMS, CONFLICT, LOCKED, READ_ONLY, NO_SPACE */
   async restarted(params: RestartedParams): Promise<Restarted> {
-    const known = await this.#ask({ kind: 'restart-asked', params }, 'restart-known').answer;
-    if (known.answer !== undefined) {
-      return known.answer;
-    }
     const at = params.at === undefined ? undefined : Date.parse(params.at);
     if (at !== undefined && at > this.#clock.now() + AHEAD_MILLIS) {
       throw new Fault(
@@ -201,8 +194,6 @@ export class Loads {
     }
     const began = await this.begin(at);
     await this.loaded(began, params.operationId);
-    const answer: Restarted = { loaded: truncate(began.versions), pending: truncate(await this.pending()) };
-    await this.#ask({ kind: 'restart-answered', params, answer }, 'noted').answer;
-    return answer;
+    return { loaded: truncate(began.versions), pending: truncate(await this.pending()) };
   }
 }

@@ -3,6 +3,9 @@
  * is no agent to ask, under the same locks.
  */
 import type { EventBody } from '../../shared/api/events.ts';
+import type { Status, Swept } from '../../shared/api/maintenance.ts';
+import type { BeginParams, Params } from '../../shared/api/methods.ts';
+import { truncate } from '../../shared/truncate.ts';
 import { Fault, toFault } from '../../shared/api/fault.ts';
 import { layoutOf } from '../../shared/format/layout.ts';
 import { createIgnore } from '../../shared/format/tree.ts';
@@ -17,15 +20,15 @@ import { prepareRoot } from '../store/prepare.ts';
 import { type RootProbe, probeRoot } from '../store/probe.ts';
 import { draftsIn, knownPlugins, noteUnsynced, settleUnsynced } from '../change/sweep.ts';
 import { removeLitter, unfinishedPlugins } from '../store/staging.ts';
-import { askPool } from '../worker/client.ts';
+import { WorkerClient } from '../worker/client.ts';
 import { Maintenance } from './maintenance.ts';
-import { Changes } from './changes.ts';
+import { type Executable, type Executed, Executor } from './execute.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { PluginLocks } from './plugin-locks.ts';
 import { Lanes } from '../../shared/lanes.ts';
 import { Loads } from './runtime-state.ts';
-import { Queries } from './queries.ts';
-import { Uploads } from './uploads.ts';
+import { type Begun, Uploads } from './uploads.ts';
+import type { Inflow, Link } from './upload.ts';
 import { Pool } from '../worker/pool.ts';
 import { FairPool } from '../worker/fair-pool.ts';
 import { ENGINE, type EngineData } from '../worker/messages.ts';
@@ -51,12 +54,17 @@ export type Service = {
   serve(): { damaged: string[]; release: Release } | undefined;
   /** Who serves the root, in words. */
   server(): string | undefined;
-  queries: Queries;
+  /** Runs a method; see {@link Executor.execute}. */
+  execute<M extends Executable>(method: M, params: Params<M>, by: string): Promise<Executed<M>>;
+  /** Begins an install, or goes on with one; see {@link Uploads.begin}. */
+  begin(params: BeginParams, by: string, link: (inflow: Inflow) => Link): Promise<Begun>;
+  /** Calls of the threads, for the watcher. */
+  worker: WorkerClient;
   loads: Loads;
   maintenance: Maintenance;
-  changes: Changes;
-  operations: Uploads;
-  /** Takes the right to work on a plugin; see {@link Holds.hold}. */
+  /** Removes what is no longer needed, and tells so. */
+  sweep(): Promise<Swept>;
+  /** Takes the right to work on a plugin; see {@link PluginLocks.hold}. */
   hold(plugin: string): Promise<Release>;
   /** Runs a task after all that is being done to a plugin, and before what is done to it later. */
   turn(plugin: string, task: () => Promise<void>): Promise<void>;
@@ -85,10 +93,12 @@ function tryOut(context: StoreContext, believed: RootProbe): RootProbe {
   }
 }
 
-type Around = {
+type ServiceOptions = {
   /** The module that runs as engine thread. */
   workerFile: URL;
   clock: Clock;
+  /** What an agent says of itself in a status. */
+  about: () => Partial<Status>;
   tell: (event: EventBody) => void;
   complain: (fault: Fault, stack: string | undefined) => void;
 };
@@ -98,7 +108,10 @@ type Around = {
  *
  * @throws Fault READ_ONLY, NO_SPACE, INTERNAL if the root cannot be used.
  */
-export function openService(config: WorkConfig, { workerFile, clock, tell, complain }: Around): Service {
+export function openService(
+  config: WorkConfig,
+  { workerFile, clock, about, tell, complain }: ServiceOptions,
+): Service {
   const layout = layoutOf(config.root, config.loadedDir);
   const owner = processIdentity();
   prepareRoot(nodeDisk, layout);
@@ -132,13 +145,12 @@ export function openService(config: WorkConfig, { workerFile, clock, tell, compl
     loads.heard(event);
     tell(event);
   };
-  const ask = askPool(tasks, { tell: hear, complain });
-  const queries = new Queries(ask, context.ignore);
+  const worker = new WorkerClient(tasks, { tell: hear, complain });
   const recover = async (plugin: string): Promise<void> => {
     await loads.noteOwed(plugin);
     try {
       if (unfinishedPlugins(context).includes(plugin)) {
-        await ask({ kind: 'recover', plugin }, 'recovered').answer;
+        await worker.call('plugin.recover', { plugin });
       }
     } catch (error) {
       complain(toFault(error, `Recovering "${plugin}"`), undefined);
@@ -146,8 +158,7 @@ export function openService(config: WorkConfig, { workerFile, clock, tell, compl
   };
   const pluginLocks = new PluginLocks({ locks, clock, wait: config.patience.lock, recover });
   const lanes = new Lanes();
-  const changes = new Changes(ask, pluginLocks, lanes);
-  const loads = new Loads(ask, pluginLocks, lanes, clock, context.complain, restartRuns);
+  const loads = new Loads(worker, pluginLocks, lanes, clock, context.complain, restartRuns);
   const dependencies = {
     pool: new FairPool(installs, clock),
     lanes,
@@ -157,7 +168,44 @@ export function openService(config: WorkConfig, { workerFile, clock, tell, compl
     tell: hear,
     complain,
   };
-  const operations = new Uploads(dependencies, queries);
+  const uploads = new Uploads(dependencies, worker);
+  const maintenance = new Maintenance(worker, pluginLocks, {
+    unfinished: () => unfinishedPlugins(context),
+    known: () => knownPlugins(context),
+    answers: () => nodeDisk.list(layout.operations).length,
+    drafts: () => draftsIn(context).length,
+  });
+  const sweep = async (): Promise<Swept> => {
+    const swept = await maintenance.sweep();
+    tell({ type: 'sweep.done', data: countsOf(swept) });
+    return swept;
+  };
+  const status = async (): Promise<Status> => {
+    const syncs = ability.syncAll ? 'syncfs' : 'fsync';
+    return {
+      ...about(),
+      root,
+      swap: ability.exchange ? 'exchange' : 'rename',
+      durability: durability === 'none' ? 'none' : syncs,
+      locks: locks.kind,
+      operations: truncate([...uploads.running, ...executor.running]),
+      ...(await worker.call('root.status', undefined)),
+    };
+  };
+  const executor = new Executor({
+    worker,
+    pluginLocks,
+    lanes,
+    complain,
+    own: {
+      'install.commit': ({ operationId }) => uploads.commit(operationId),
+      'install.abort': ({ operationId }) => Promise.resolve({ aborted: uploads.abort(operationId) }),
+      'runtime.restarted': (params) => loads.restarted(params),
+      recover: ({ plugin }) => maintenance.recover(plugin),
+      sweep,
+      status,
+    },
+  });
   return {
     locks,
     ability: () => ability,
@@ -175,24 +223,30 @@ export function openService(config: WorkConfig, { workerFile, clock, tell, compl
       }
     },
     server: () => locks.holderOf(AGENT_LOCK),
-    queries,
+    execute: (method, params, by) => executor.execute(method, params, by),
+    begin: (params, by, link) => uploads.begin(params, by, link),
+    worker,
     loads,
-    maintenance: new Maintenance(ask, pluginLocks, {
-      unfinished: () => unfinishedPlugins(context),
-      known: () => knownPlugins(context),
-      answers: () => nodeDisk.list(layout.operations).length,
-      drafts: () => draftsIn(context).length,
-    }),
-    changes,
-    operations,
+    maintenance,
+    sweep,
     hold: (plugin) => pluginLocks.hold(plugin),
     turn: (plugin, task) => lanes.run(plugin, task),
     warm: () => installs.warm(),
     drain: async () => {
-      await Promise.all([operations.drain(), changes.drain()]);
+      await Promise.all([uploads.drain(), executor.drain()]);
     },
     close: async () => {
       await Promise.all([installs.close(), tasks.close()]);
     },
   };
 }
+
+/** A sweep in figures, for its event and the log. */
+export const countsOf = (swept: Swept): Extract<EventBody, { type: 'sweep.done' }>['data'] => ({
+  snapshots: swept.snapshots.total,
+  receipts: swept.receipts.total,
+  adopted: swept.adopted.total,
+  operations: swept.operations,
+  busy: swept.busy.total,
+  failed: swept.failed.total,
+});

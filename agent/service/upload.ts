@@ -12,10 +12,13 @@ import type { Lanes } from '../../shared/lanes.ts';
 import { discard } from '../worker/client.ts';
 import { deferred } from '../worker/deferred.ts';
 import type { Leasing } from '../worker/fair-pool.ts';
-import { type FromEngine, isAnswer } from '../worker/messages.ts';
+import type { FromEngine } from '../worker/messages.ts';
 import type { Engine } from '../worker/pool.ts';
 import type { PluginLocks } from './plugin-locks.ts';
 import { ReceiveWindow, isHopeless } from './receive-window.ts';
+
+/** An upload as who brings the bytes sees it. */
+export type Inflow = Pick<Upload, 'accept' | 'detach'>;
 
 type Stage = 'opening' | 'receiving' | 'committed' | 'installing' | 'ended';
 
@@ -189,9 +192,6 @@ export class Upload {
   }
 
   #hear(message: FromEngine): void {
-    if (isAnswer(message)) {
-      return;
-    }
     switch (message.kind) {
       case 'opened':
         this.#stamp = message.stamp;
@@ -227,6 +227,9 @@ export class Upload {
         break;
       case 'done':
         this.#over();
+        break;
+      case 'answer':
+        // Belongs to a call; an upload makes none.
         break;
       default:
         message satisfies never;

@@ -1,22 +1,22 @@
 /** All operations by their ids: asking again is safe, twins wait for each other, and in the end there is one answer. */
 import { Fault, toFault } from '../../shared/api/fault.ts';
 import type { BeginParams, Installed } from '../../shared/api/methods.ts';
-import type { Queries } from './queries.ts';
+import type { WorkerClient } from '../worker/client.ts';
 import { type Link, type UploadDependencies, Upload } from './upload.ts';
 
 export type Begun = Installed | { status: 'open'; stream: number; offset: number; limit: number };
 
 export class Uploads {
   readonly #dependencies: UploadDependencies;
-  readonly #queries: Queries;
+  readonly #worker: Pick<WorkerClient, 'call'>;
   readonly #uploads = new Map<string, Upload>();
   /** Those that still have a thread: more than are known by id, for a failed one may have been begun anew. */
   readonly #running = new Set<Upload>();
   #draining = false;
 
-  constructor(dependencies: UploadDependencies, queries: Queries) {
+  constructor(dependencies: UploadDependencies, worker: Pick<WorkerClient, 'call'>) {
     this.#dependencies = dependencies;
-    this.#queries = queries;
+    this.#worker = worker;
   }
 
   /**
@@ -50,7 +50,7 @@ export class Uploads {
     if (upload !== undefined) {
       return upload.commit();
     }
-    const answer = await this.#queries.recall(operationId);
+    const answer = await this.#worker.call('operations.installed', { operationId });
     if (answer === undefined) {
       throw new Fault('NOT_FOUND', `There is no operation "${operationId}" here`, {
         hint: 'Begin it again: an agent that was restarted has forgotten what had not ended',

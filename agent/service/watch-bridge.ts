@@ -5,7 +5,6 @@
 import { basename } from 'node:path';
 
 import { reloadOf } from '../../shared/rule/classify.ts';
-import { truncate } from '../../shared/truncate.ts';
 import type { EventBody } from '../../shared/api/events.ts';
 import { toFault } from '../../shared/api/fault.ts';
 import type { Ignore } from '../../shared/format/tree.ts';
@@ -16,7 +15,7 @@ import type { Ports, Watch, WatchEvent } from '../../watch/ports.ts';
 import { createWatch } from '../../watch/watch.ts';
 import type { Log } from '../log.ts';
 import type { Clock } from '../../shared/clock.ts';
-import type { Queries } from './queries.ts';
+import type { WorkerClient } from '../worker/client.ts';
 
 /**
  * A watcher that broke is started again after so long (milliseconds), each time twice as long, up to the last; once it has run
@@ -42,7 +41,7 @@ export type WatchBridgeOptions = {
   ignore: Ignore;
   /** Look again and again instead of being woken up. */
   polling: boolean;
-  queries: Pick<Queries, 'admission' | 'installedFiles' | 'knownLoaded' | 'list'>;
+  worker: Pick<WorkerClient, 'call'>;
   /** Runs a task when what the agent itself is doing to a plugin is over, and told. */
   turn: (plugin: string, task: () => Promise<void>) => Promise<void>;
   tell: (event: EventBody) => void;
@@ -52,7 +51,7 @@ export type WatchBridgeOptions = {
 
 /** Begins to watch. */
 export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
-  const { root, queries, turn, tell, clock, log } = options;
+  const { root, worker, turn, tell, clock, log } = options;
   const own = new OwnSwaps();
   const notices: string[] = [];
   let mode: WatchStatus['mode'] = 'starting';
@@ -70,10 +69,10 @@ export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
     roots: [root],
     admit: (name) => {
       own.look(name);
-      return queries.admission(name);
+      return worker.call('watch.admission', { plugin: name });
     },
-    installed: (path, installId) => queries.installedFiles(basename(path), installId),
-    loaded: (name, generation, stamp) => queries.knownLoaded(name, generation, stamp),
+    installed: (path, installId) => worker.call('watch.installed', { plugin: basename(path), installId }),
+    loaded: (plugin, generation, stamp) => worker.call('watch.known', { plugin, generation, stamp }),
     ignore: options.ignore,
     clock,
     fileEvents: options.polling ? poll : systemFileEvents,
@@ -104,7 +103,7 @@ export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
   const tellAll = async (): Promise<void> => {
     const before = changes;
     try {
-      const plugins = truncate(await queries.list());
+      const { plugins } = (await worker.call('plugin.list', {})).answer;
       if (closed) return;
       // Behind an event it must not say how things were before that.
       if (changes !== before) return await tellAll();

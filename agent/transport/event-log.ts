@@ -1,7 +1,6 @@
 /** The agent's events: numbered from its start, kept for a while, handed to whoever listens. */
 import type { Event, EventBody } from '../../shared/api/events.ts';
-import type { Params, PluginInfo } from '../../shared/api/methods.ts';
-import { truncate } from '../../shared/truncate.ts';
+import type { Params, Result } from '../../shared/api/methods.ts';
 
 /** How many events are kept for clients that come back, and how many bytes of JSON: all of them are sent at once. */
 const KEPT = 2000;
@@ -72,7 +71,7 @@ export type Feed = {
 /** Sends what was missed and goes on with what comes. */
 export async function startFeed(
   eventLog: EventLog,
-  list: () => Promise<PluginInfo[]>,
+  list: () => Promise<Result<'plugin.list'>['plugins']>,
   { events, resume }: Pick<Params<'session.start'>, 'events' | 'resume'>,
   notify: (event: Event) => void,
 ): Promise<Feed> {
@@ -88,7 +87,7 @@ export async function startFeed(
   while (missed === undefined) {
     // The list is as old as the place before it, or younger: what came since is told again rather than not at all.
     from = eventLog.at;
-    const plugins = truncate(await list());
+    const plugins = await list();
     notify(eventLog.stamp({ type: 'snapshot', data: { plugins } }, from.seq));
     missed = eventLog.since(from);
   }

@@ -1,4 +1,4 @@
-/** One connection: frames in, commands to the desk, replies and events out. Knows no disk and no thread. */
+/** One connection: frames in, methods to the service, answers and events out. Knows no disk and no thread. */
 import { Fault, toFault } from '../../shared/api/fault.ts';
 import { decodeFrame } from '../../shared/api/frame.ts';
 import {
@@ -6,7 +6,9 @@ import {
   type Params,
   type Reset,
   type Result,
+  type Hello,
   isMethod,
+  isRead,
   methods,
   readParams,
   windowSchema,
@@ -22,9 +24,10 @@ import {
 } from '../../shared/api/rpc.ts';
 import type { Log } from '../log.ts';
 import type { Caller } from './auth.ts';
-import type { Desk, Inflow, Stream } from './desk.ts';
+import type { Streamed } from '../service/execute.ts';
+import type { Service } from '../service/service.ts';
+import type { Inflow, Link } from '../service/upload.ts';
 import { type EventLog, startFeed } from './event-log.ts';
-import { filesAnswer, listAnswer } from './listing.ts';
 import { Outflow } from './outflow.ts';
 
 /** The socket as a session needs it. */
@@ -39,49 +42,30 @@ export type Socket = {
 /** A reader that lets more than this pile up (bytes) is too slow: it is closed rather than waited for. */
 const BUFFERED_MAX = 16 * 1024 * 1024;
 
-type Handlers = { [M in MethodName]: (params: Params<M>) => Promise<Result<M>> };
+/** What a session asks. */
+export type Served = { hello: Hello; service: Pick<Service, 'execute' | 'begin' | 'warm'> };
 
 export class Session {
   readonly #socket: Socket;
   readonly #caller: Caller;
-  readonly #desk: Desk;
+  readonly #service: Served['service'];
   readonly #eventLog: EventLog;
   readonly #log: Log;
-  readonly #inflows = new Map<number, { inflow: Inflow; stream: Stream }>();
+  readonly #inflows = new Map<number, { inflow: Inflow; stream: Link }>();
   readonly #outflows = new Map<number, Outflow>();
-  readonly #handlers: Handlers;
   #streams = 0;
   #inFlight = 0;
   #started = false;
   #closed = false;
   #stopFeed: (() => void) | undefined;
 
-  constructor(socket: Socket, caller: Caller, desk: Desk, eventLog: EventLog, log: Log) {
+  constructor(socket: Socket, caller: Caller, { hello, service }: Served, eventLog: EventLog, log: Log) {
     this.#socket = socket;
     this.#caller = caller;
-    this.#desk = desk;
+    this.#service = service;
     this.#eventLog = eventLog;
     this.#log = log;
-    this.#handlers = {
-      'session.start': (params) => this.#start(params),
-      'install.begin': (params) => this.#begin(params),
-      'install.commit': ({ operationId }) => desk.commit(operationId),
-      'install.abort': ({ operationId }) => Promise.resolve({ aborted: desk.abort(operationId) }),
-      'plugin.list': async ({ all }) =>
-        listAnswer(await desk.list(), all === true, (values) => this.#pour(values)),
-      'plugin.get': ({ plugin }) => desk.get(plugin),
-      'plugin.verify': ({ plugin }) => desk.verify(plugin),
-      'plugin.rollback': (params) => desk.rollback(params, caller.label),
-      'plugin.uninstall': (params) => desk.uninstall(params, caller.label),
-      'plugin.classify': async (params) => ({ reload: await desk.classify(params) }),
-      'plugin.files': async ({ plugin }) =>
-        filesAnswer(plugin, await desk.basis(plugin), (values) => this.#pour(values)),
-      'runtime.restarted': (params) => desk.restarted(params),
-      recover: ({ plugin }) => desk.recover(plugin),
-      sweep: () => desk.sweep(),
-      status: () => desk.status(),
-    };
-    this.#notify('hello', desk.hello());
+    this.#notify('hello', hello);
   }
 
   /** Whether the client has answered the hello. */
@@ -168,24 +152,34 @@ export class Session {
     this.#send(writeFailure(id, fault));
   }
 
-  async #run<M extends MethodName>(method: M, params: unknown): Promise<Result<M>> {
+  async #run(method: MethodName, params: unknown): Promise<unknown> {
     if (!this.#started && method !== 'session.start') {
       throw new Fault('INVALID_PARAMS', `"${method}" came before session.start`, {
         hint: 'Answer the hello first',
       });
     }
-    if (methods[method].scope === 'write' && this.#caller.scope !== 'write') {
+    if (!isRead(method) && this.#caller.scope !== 'write') {
       throw new Fault('FORBIDDEN', `The token "${this.#caller.label}" may read, "${method}" writes`, {
         hint: 'Use a token of scope write',
       });
     }
-    const read = readParams(method, params);
-    if (!read.ok) {
-      throw new Fault('INVALID_PARAMS', `The parameters of "${method}" are not valid: ${read.why}`, {
-        hint: 'Correct what is named; a field that is not known may be one of a newer agent: the hello says how old this is',
-      });
+    if (method === 'session.start') {
+      return this.#start(readParams(method, params));
     }
-    return this.#handlers[method](read.params);
+    if (method === 'install.begin') {
+      return this.#begin(readParams(method, params));
+    }
+    const executed: unknown = await this.#service.execute(
+      method,
+      readParams(method, params),
+      this.#caller.label,
+    );
+    return methods[method].streams ? this.#streamed(executed as Streamed<object>) : executed;
+  }
+
+  /** Opens a stream for the rest of an answer, if there is one. */
+  #streamed({ answer, lines }: Streamed<object>): object {
+    return lines === undefined ? answer : { ...answer, stream: this.#pour(lines) };
   }
 
   async #start({ client, events, resume }: Params<'session.start'>): Promise<Result<'session.start'>> {
@@ -195,11 +189,11 @@ export class Session {
     this.#started = true;
     this.#log.info({ client, events, resume }, 'session started');
     if (this.#caller.scope === 'write') {
-      this.#desk.expectWork();
+      this.#service.warm();
     }
     const feed = await startFeed(
       this.#eventLog,
-      () => this.#desk.list(),
+      async () => (await this.#service.execute('plugin.list', {}, this.#caller.label)).answer.plugins,
       { events, resume },
       (event) => this.#notify('event', event),
     );
@@ -227,14 +221,14 @@ export class Session {
   /** Who has all its streams is told at once, and does not wait for a thread first. */
   async #begin(params: Params<'install.begin'>): Promise<Result<'install.begin'>> {
     this.#checkStreams();
-    return this.#desk.begin(params, this.#caller.label, (inflow) => this.#openInflow(inflow));
+    return this.#service.begin(params, this.#caller.label, (inflow) => this.#openInflow(inflow));
   }
 
-  #openInflow(inflow: Inflow): Stream {
+  #openInflow(inflow: Inflow): Link {
     this.#checkStreams();
     this.#streams += 1;
     const number = this.#streams;
-    const stream: Stream = {
+    const stream: Link = {
       stream: number,
       grant: (offset, limit) => this.#notify('window', { stream: number, offset, limit }),
       drop: (fault) => {

@@ -1,34 +1,48 @@
-/** How tasks are given to engine threads, and answered. */
+/** How calls are given to engine threads, and answered. */
 import type { EventBody } from '../../shared/api/events.ts';
 import { Fault, toFault } from '../../shared/api/fault.ts';
-import type { Answer, FromEngine, Task } from './messages.ts';
 import { deferred } from './deferred.ts';
+import type { HandlerName, Request, Response } from './handlers.ts';
+import type { FromEngine } from './messages.ts';
 import type { Pool } from './pool.ts';
 
 /** The answer, and the end of the house-keeping after it; `over` never rejects. */
-export type Asked<K extends Answer['kind']> = { answer: Promise<Answer & { kind: K }>; over: Promise<void> };
+export type Asked<R> = { answer: Promise<R>; over: Promise<void> };
 
-/** Gives a task away. @param kind of the answer that belongs to it. */
-export type Ask = <K extends Answer['kind']>(task: Task, kind: K) => Asked<K>;
-
-type LoadedReports = {
+/** Where events go, and failures that change nothing for who asked. */
+export type Listeners = {
   tell: (event: EventBody) => void;
   complain: (fault: Fault, stack: string | undefined) => void;
 };
 
-/** Asks engine threads. */
-export function askPool(pool: Pick<Pool, 'lease'>, { tell, complain }: LoadedReports): Ask {
-  return <K extends Answer['kind']>(task: Task, kind: K): Asked<K> => {
-    const answer = deferred<Answer & { kind: K }>();
+/** Calls what a thread does; see handlers. */
+export class WorkerClient {
+  readonly #pool: Pick<Pool, 'lease'>;
+  readonly #listeners: Listeners;
+
+  constructor(pool: Pick<Pool, 'lease'>, listeners: Listeners) {
+    this.#pool = pool;
+    this.#listeners = listeners;
+  }
+
+  /** Resolves with the answer; for who need not wait for the house-keeping after it. */
+  call<N extends HandlerName>(name: N, params: Request<N>): Promise<Response<N>> {
+    return this.ask(name, params, '').answer;
+  }
+
+  /** @param by the label of who asks. */
+  ask<N extends HandlerName>(name: N, params: Request<N>, by: string): Asked<Response<N>> {
+    const { tell, complain } = this.#listeners;
+    const answer = deferred<Response<N>>();
     const over = deferred<void>();
-    const isAnswer = (message: FromEngine): message is Answer & { kind: K } => message.kind === kind;
     const fail = (fault: Fault): void => {
       answer.reject(fault);
       over.resolve();
     };
     const hear = (message: FromEngine): void => {
-      if (isAnswer(message)) {
-        answer.resolve(message);
+      if (message.kind === 'answer') {
+        // The thread has run the handler of that name.
+        answer.resolve(message.answer as Response<N>);
       } else if (message.kind === 'failed') {
         answer.reject(Fault.from(message.fault));
       } else if (message.kind === 'event') {
@@ -39,12 +53,12 @@ export function askPool(pool: Pick<Pool, 'lease'>, { tell, complain }: LoadedRep
         over.resolve();
       }
     };
-    pool.lease({ message: hear, crash: fail }).then(
-      (engine) => engine.say(task),
+    this.#pool.lease({ message: hear, crash: fail }).then(
+      (engine) => engine.say({ kind: 'call', name, params, by }),
       (error: unknown) => fail(toFault(error, 'Getting an engine thread')),
     );
     return { answer: answer.promise, over: over.promise };
-  };
+  }
 }
 
 /**
@@ -52,13 +66,13 @@ export function askPool(pool: Pick<Pool, 'lease'>, { tell, complain }: LoadedRep
  * removed is complained of and left to recovery.
  */
 export async function discard(
-  { pool, ...loadedReports }: LoadedReports & { pool: Pick<Pool, 'lease'> },
+  { pool, ...listeners }: Listeners & { pool: Pick<Pool, 'lease'> },
   plugin: string,
   stamp: string,
 ): Promise<void> {
-  const { answer, over } = askPool(pool, loadedReports)({ kind: 'discard', plugin, stamp }, 'discarded');
+  const { answer, over } = new WorkerClient(pool, listeners).ask('slot.discard', { plugin, stamp }, '');
   answer.catch((error: unknown) =>
-    loadedReports.complain(toFault(error, 'Removing the staging directory'), undefined),
+    listeners.complain(toFault(error, 'Removing the staging directory'), undefined),
   );
   await over;
 }

@@ -7,15 +7,8 @@ import { createIgnore } from '../../shared/format/tree.ts';
 import { nodeDisk, withoutSyncs } from '../disk/node-disk.ts';
 import type { StoreContext } from '../store/context.ts';
 import { Install } from '../change/install.ts';
-import {
-  ENGINE,
-  type EngineData,
-  type Envelope,
-  type FromEngine,
-  type ToEngine,
-  isTask,
-} from './messages.ts';
-import { perform } from './perform.ts';
+import { handle } from './handlers.ts';
+import { ENGINE, type EngineData, type Envelope, type FromEngine, type ToEngine } from './messages.ts';
 
 /** Whether this thread was started to be an engine. */
 export const isEngine = (data: unknown): data is EngineData =>
@@ -74,7 +67,7 @@ class Engine {
       await this.#run(message);
     } catch (error) {
       this.#install?.abort();
-      const fault = toFault(error, `The task "${message.kind}"`);
+      const fault = toFault(error, `The task "${message.kind === 'call' ? message.name : message.kind}"`);
       this.#say({ kind: 'failed', fault: fault.toData(), stack: stackOf(fault) });
       this.#done();
     }
@@ -93,12 +86,13 @@ class Engine {
   }
 
   async #run(message: ToEngine): Promise<void> {
-    if (isTask(message)) {
-      perform(this.#context, message, (answer) => this.#say(answer));
-      this.#done();
-      return;
-    }
     switch (message.kind) {
+      case 'call': {
+        const { answer, collect } = handle(this.#context, message.name, message.params, message.by);
+        this.#say({ kind: 'answer', answer });
+        collect();
+        return this.#done();
+      }
       case 'begin':
         return this.#begin(new Install(this.#context, message.params, message.by));
       case 'data':

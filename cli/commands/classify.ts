@@ -4,7 +4,7 @@ import { readSettings, settingsOf } from '../../shared/api/setting.ts';
 import { settings } from '../../shared/api/settings.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { reasonText, safe } from '../render.ts';
-import { CHANGE_SETTINGS, work } from '../work.ts';
+import { CHANGE_SETTINGS, withCaller } from '../work.ts';
 
 /** Reasons that people are shown. */
 const SHOWN_MAX = 20;
@@ -27,15 +27,12 @@ export const command: Command = {
     const [directory = ''] = given.positionals;
     const { ignore, manifest } = readSettings(settingsOf(settings, 'pack'), given.settings, env);
     const listed = await listDirectory(directory, { name: given.strings['name'], ignore, manifest });
-    const { plugin, list, hotReload, skipped, secrets } = listed;
+    const { plugin, skipped, secrets } = listed;
     for (const { path, why } of skipped) output.note(`${safe(path)} is left out: ${safe(why)}`);
     for (const path of secrets) {
       output.note(`${safe(path)} looks like a secret: a push takes it only with --allow-secrets`);
     }
-    const reload = await work(context, {
-      remote: (session) => classify(session, listed, { signal }),
-      local: (local) => local.classify({ plugin, list, ...(hotReload === undefined ? {} : { hotReload }) }),
-    });
+    const reload = await withCaller(context, (caller) => classify(caller, listed, { signal }));
     output.result({ plugin, ...reload }, () => textOf(plugin, reload, context));
     return EXIT.done;
   },

@@ -1,36 +1,18 @@
 /** `airlock restarted`: the runtime was restarted by somebody who tells nobody: what was live then counts as loaded. */
 import { Fault } from '../../shared/api/fault.ts';
-import type { Restarted } from '../../shared/api/loading.ts';
-import { type Command, type Context, EXIT } from '../command.ts';
+import type { Restarted } from '../../shared/api/runtime.ts';
+import type { Context } from '../command.ts';
+import { methodCommand, rowOf } from '../method-command.ts';
 import { plural, safe } from '../render.ts';
-import { CHANGE_SETTINGS, OPERATION_OPTION, change } from '../work.ts';
 
-export const command: Command = {
-  name: 'restarted',
-  summary: 'say that the runtime was restarted: what was live then counts as loaded',
-  positionals: '',
-  count: { min: 0, max: 0 },
-  settings: CHANGE_SETTINGS,
-  options: {
-    at: {
-      type: 'string',
-      value: 'time',
-      help: 'when the restart began, such as 2026-05-08T14:15:30Z; else now',
-    },
-    ...OPERATION_OPTION,
-  },
+export const command = methodCommand('runtime.restarted', rowOf('runtime.restarted', 'restarted'), {
   examples: [
     'airlock restarted --to ws://127.0.0.1:7423',
     'airlock restarted --at 2026-05-08T14:15:30Z --root /configs/plugins',
   ],
-  async run(context) {
-    const { at } = context.given.strings;
-    const wanted = at === undefined ? {} : { at: momentOf(at) };
-    const restarted = await change(context, 'runtime.restarted', wanted);
-    context.output.result(restarted, () => textOf(restarted, context));
-    return EXIT.done;
-  },
-};
+  params: ({ at, ...wanted }) => (typeof at === 'string' ? { ...wanted, at: momentOf(at) } : wanted),
+  text: textOf,
+});
 
 /** With a zone, as `date -Is` writes it: a time without one is another elsewhere. */
 const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)$/;

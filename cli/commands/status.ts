@@ -1,29 +1,13 @@
 /** `airlock status`: how a root is worked on, what is under way, and what only an operator can put right. */
-import type { RootStatus } from '../../agent/main.ts';
-import type { RestartStatus, WatchStatus } from '../../shared/api/maintenance.ts';
-import { type Command, type Context, EXIT } from '../command.ts';
+import type { Status } from '../../shared/api/maintenance.ts';
+import { type Context, EXIT } from '../command.ts';
+import { methodCommand, rowOf } from '../method-command.ts';
 import { type Paint, plural, safe } from '../render.ts';
-import { CHANGE_SETTINGS, work } from '../work.ts';
 
-type Shown = RootStatus & { agent?: string; watch?: WatchStatus; restart?: RestartStatus | null };
-
-export const command: Command = {
-  name: 'status',
-  summary: 'how a root is worked on, what is under way, and what only an operator can put right',
-  positionals: '',
-  count: { min: 0, max: 0 },
-  settings: CHANGE_SETTINGS,
-  options: {},
-  examples: ['airlock status --to ws://127.0.0.1:7423', 'airlock status --root /configs/plugins'],
-  async run(context) {
-    const status = await work<Shown>(context, {
-      remote: (session) => session.request('status', {}, { signal: context.signal }),
-      local: (local) => local.status(),
-    });
-    context.output.result(status, () => textOf(status, context));
-    return status.troubles.total === 0 && !isRestartLeft(status) ? EXIT.done : EXIT.failed;
-  },
-};
+export const command = methodCommand('status', rowOf('status', 'status'), {
+  text: textOf,
+  exit: (status) => (status.troubles.total === 0 && !isRestartLeft(status) ? EXIT.done : EXIT.failed),
+});
 
 const SWAPS = { exchange: 'by exchange, never absent', rename: 'by renames, absent for a moment' };
 const DURABILITY = {
@@ -41,7 +25,7 @@ const WATCHES = {
   failed: 'NOT watched: it broke, and is tried again',
 };
 
-const watchLines = (watch: Shown['watch']): string[] =>
+const watchLines = (watch: Status['watch']): string[] =>
   watch === undefined
     ? []
     : [
@@ -50,12 +34,12 @@ const watchLines = (watch: Shown['watch']): string[] =>
       ];
 
 /** What it was to bring in still waits, and the agent does not try again by itself. */
-const isRestartLeft = ({ restart, plugins }: Shown): boolean =>
+const isRestartLeft = ({ restart, plugins }: Status): boolean =>
   restart?.state === 'idle' && restart.last?.ok === false && plugins.promised > 0;
 
 const RESTARTS = { idle: '', due: '; it begins in a moment', running: '; it runs just now' };
 
-const restartLines = ({ restart }: Shown): string[] =>
+const restartLines = ({ restart }: Status): string[] =>
   restart === undefined || restart === null
     ? []
     : [
@@ -68,14 +52,14 @@ const restartLines = ({ restart }: Shown): string[] =>
       ];
 
 /** What `airlock list` tells more of. */
-const waitLines = ({ plugins: { pending, drifted } }: Shown): string[] => [
+const waitLines = ({ plugins: { pending, drifted } }: Status): string[] => [
   ...(pending === 0 ? [] : [`  pending     ${plural(pending, 'plugin')}, until the runtime is restarted`]),
   ...(drifted === 0
     ? []
     : [`  drifted     ${plural(drifted, 'plugin')} with files edited in place; see "airlock verify"`]),
 ];
 
-function textOf(status: Shown, { output: { paint } }: Context): string {
+function textOf(status: Status, { output: { paint } }: Context): string {
   const { root, agent, swap, durability, locks, watch, operations, plugins, troubles } = status;
   return [
     `${paint('bold', safe(root))}${agent === undefined ? '' : ` served by an agent ${safe(agent)}`}`,
@@ -103,7 +87,7 @@ function textOf(status: Shown, { output: { paint } }: Context): string {
   ].join('\n');
 }
 
-function lastLine(status: Shown, paint: Paint): string[] {
+function lastLine(status: Status, paint: Paint): string[] {
   const { total } = status.troubles;
   if (total > 0) return [paint('red', `${plural(total, 'plugin')} left to you`)];
   return isRestartLeft(status) ? [] : [paint('green', 'Nothing is left to you')];

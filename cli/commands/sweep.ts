@@ -1,23 +1,13 @@
-/** `airlock sweep`: what is no longer needed goes. */
+/** `airlock sweep`: removes what is no longer needed. */
 import type { Swept } from '../../shared/api/maintenance.ts';
-import { type Command, type Context, EXIT } from '../command.ts';
+import { type Context, EXIT } from '../command.ts';
+import { methodCommand, rowOf } from '../method-command.ts';
 import { plural, safe } from '../render.ts';
-import { CHANGE_SETTINGS, change } from '../work.ts';
 
-export const command: Command = {
-  name: 'sweep',
-  summary: 'remove what is no longer needed: old snapshots, receipts and answers; an agent does it hourly',
-  positionals: '',
-  count: { min: 0, max: 0 },
-  settings: CHANGE_SETTINGS,
-  options: {},
-  examples: ['airlock sweep --root /configs/plugins', 'airlock sweep --to ws://127.0.0.1:7423'],
-  async run(context) {
-    const swept = await change(context, 'sweep', {});
-    context.output.result(swept, () => textOf(swept, context));
-    return swept.failed.total === 0 ? EXIT.done : EXIT.failed;
-  },
-};
+export const command = methodCommand('sweep', rowOf('sweep', 'sweep'), {
+  text: textOf,
+  exit: ({ failed }) => (failed.total === 0 ? EXIT.done : EXIT.failed),
+});
 
 function textOf(swept: Swept, { output: { paint } }: Context): string {
   const { recovered, snapshots, receipts, adopted, operations, busy, failed } = swept;

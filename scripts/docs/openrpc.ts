@@ -3,16 +3,16 @@ import type * as z from 'zod';
 
 import { Fault, type FaultCode } from '../../shared/api/fault.ts';
 import { PROTOCOL, RPC_FAULT } from '../../shared/api/rpc.ts';
+import { type Effect, isReadEffect } from '../../shared/api/methods.ts';
 import { type Json, jsonSchemaOf, nameOf } from './json-schema.ts';
 
 /** What the document needs of a row of the table. */
 export type MethodRow = {
-  scope: 'read' | 'write';
+  summary: string;
+  effect: Effect;
   params: z.ZodType;
   result: z.ZodType;
-  summary?: string;
-  effect?: string;
-  faults?: readonly FaultCode[];
+  faults: readonly FaultCode[];
 };
 
 /** @throws Error for parameters that are no object. */
@@ -43,15 +43,15 @@ export function openRpc(methods: Readonly<Record<string, MethodRow>>): Json {
       description:
         'The methods of an agent, as JSON-RPC 2.0 over a WebSocket. docs/protocol.md tells how to connect, and how the streams work.',
     },
-    methods: Object.entries(methods).map(([name, { scope, params, result, summary, effect, faults }]) => ({
+    methods: Object.entries(methods).map(([name, { params, result, summary, effect, faults }]) => ({
       name,
-      ...(summary === undefined ? {} : { summary }),
+      summary,
       paramStructure: 'by-name',
       params: paramsOf(name, inPlace(params)),
       result: { name: 'result', schema: referred(result) },
-      ...(faults === undefined ? {} : { errors: faults.map(errorOf) }),
-      'x-scope': scope,
-      ...(effect === undefined ? {} : { 'x-effect': effect }),
+      errors: faults.map(errorOf),
+      'x-scope': isReadEffect(effect) ? 'read' : 'write',
+      'x-effect': effect,
     })),
     components: { schemas: sorted(schemas) },
   };

@@ -60,20 +60,21 @@ export type RestartStatus = z.infer<typeof restartStatusSchema>;
 
 /** How the agent is, and what only an operator can put right. */
 export const statusSchema = z.object({
-  agent: z.string(),
-  workspace: z.string().nullable(),
+  /** What an agent says of itself; absent where a command looks at a root without one. */
+  agent: z.string().optional(),
+  workspace: z.string().nullable().optional(),
+  bootId: z.string().optional(),
+  startedAt: z.iso.datetime().optional(),
   root: z.string(),
-  bootId: z.string(),
-  startedAt: z.iso.datetime(),
   /** How versions change places here, how they are made durable, and how they are locked. */
   swap: z.enum(['exchange', 'rename']),
   durability: z.enum(['syncfs', 'fsync', 'none']),
   locks: z.enum(['flock', 'record']),
   /** Operations under way, by plugin and id. */
   operations: truncatedSchema(z.object({ plugin: z.string(), operationId: z.string() })),
-  watch: watchStatusSchema,
+  watch: watchStatusSchema.optional(),
   /** Null where the agent has no restart command. */
-  restart: restartStatusSchema.nullable(),
+  restart: restartStatusSchema.nullable().optional(),
   /**
    * How many; of them `pending` wait for a restart, `promised` among those for one that was promised and has not ended well
    * yet, and `drifted` were edited in place.

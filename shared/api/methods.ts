@@ -5,9 +5,6 @@
  */
 import * as z from 'zod';
 
-import { refusalReasons } from '../rule/admission.ts';
-import { reloadSchema } from '../rule/classify.ts';
-import { faultDataSchema } from './fault.ts';
 import {
   digestSchema,
   operationIdSchema,
@@ -16,13 +13,86 @@ import {
   stampSchema,
 } from '../format/name.ts';
 import { markerSchema } from '../format/marker.ts';
+import { pendingSchema } from '../format/state.ts';
+import { refusalReasons } from '../rule/admission.ts';
+import { reloadSchema } from '../rule/classify.ts';
 import { schemaErrorOf } from '../schema-error.ts';
 import { truncatedSchema } from '../truncate.ts';
-import { PROTOCOL } from './rpc.ts';
-import { recoveryResultSchema, statusSchema, sweptSchema } from './maintenance.ts';
 import { eventTypes } from './events.ts';
-import { pendingSchema } from '../format/state.ts';
-import { basisSchema, classifyParams, restartedParams, restartedSchema } from './loading.ts';
+import { Fault, type FaultCode, faultDataSchema } from './fault.ts';
+import { basisSchema, classifyParams, restartedSchema } from './runtime.ts';
+import { recoveryResultSchema, statusSchema, sweptSchema } from './maintenance.ts';
+import { PROTOCOL } from './rpc.ts';
+
+/**
+ * What a method does: it decides who runs it, whether the plugin's lock and lane are taken, whether a crash is cleared away
+ * first, whether the answer is remembered by its operation id, what a token needs, and what an agent that ends still takes.
+ */
+export type Effect =
+  /** Opens the session itself. */
+  | 'session'
+  /** Takes bytes on a stream; see service/upload. */
+  | 'upload'
+  /** Looks, in a thread; a read token is enough. */
+  | 'query'
+  /** Looks, and knows what the agent does as well. */
+  | 'query-root'
+  /** Changes one plugin, alone in its lane, under its lock. */
+  | 'changes-plugin'
+  /** Changes what it finds, plugin by plugin. */
+  | 'changes-root';
+
+/** A command that asks for a method. */
+export type CommandRow = {
+  name: string;
+  /** Which parameters stand as words, in this order; the others are options. */
+  arguments: readonly string[];
+  /** Parameters that the command always sends. */
+  sets?: Readonly<Record<string, boolean | string>>;
+  /** What the command does, where it is not all that the method does. */
+  summary?: string;
+};
+
+type Row<P extends z.ZodRawShape, R extends z.ZodType, E extends Effect, S extends boolean> = {
+  /** What it does, in one sentence: for docs and help. */
+  summary: string;
+  effect: E;
+  params: P;
+  result: R;
+  /** What it fails with beside INVALID_PARAMS, FORBIDDEN, READ_ONLY and INTERNAL, which any method may. */
+  faults: readonly FaultCode[];
+  /** The rest of the answer may come on a stream, as JSON lines. */
+  streams?: S;
+  cli?: readonly CommandRow[];
+};
+
+/** Who changes something can ask again by its id. */
+type Identified<E extends Effect> = E extends 'changes-plugin' | 'changes-root' | 'upload'
+  ? { operationId: typeof operationIdSchema }
+  : unknown;
+
+type Method<P extends z.ZodRawShape, R extends z.ZodType, E extends Effect, S extends boolean> = Omit<
+  Row<P, R, E, S>,
+  'params' | 'streams'
+> & { params: z.ZodObject<Identified<E> & P, z.core.$strict>; streams: S };
+
+function method<
+  P extends z.ZodRawShape,
+  R extends z.ZodType,
+  const E extends Effect,
+  const S extends boolean = false,
+>({ params, ...row }: Row<P, R, E, S>): Method<P, R, E, S> {
+  const changes = row.effect === 'changes-plugin' || row.effect === 'changes-root' || row.effect === 'upload';
+  const identified = changes ? { operationId: operationIdSchema } : {};
+  return {
+    ...row,
+    streams: (row.streams ?? false) as S,
+    // The compiler cannot follow the effect into the shape.
+    params: z.strictObject({ ...identified, ...params }) as unknown as Method<P, R, E, S>['params'],
+  };
+}
+
+const one = { plugin: pluginNameSchema };
 
 /** A place in the stream of events: which run of the agent, and how far. */
 export const positionSchema = z.strictObject({ bootId: z.string(), seq: z.number().int().nonnegative() });
@@ -70,56 +140,6 @@ export const installedSchema = markerSchema.omit({ version: true }).extend({
 });
 export type Installed = z.infer<typeof installedSchema>;
 
-const beginParams = z.strictObject({
-  operationId: operationIdSchema,
-  plugin: pluginNameSchema,
-  bundle: z.strictObject({ size: z.number().int().positive(), sha256: sha256Schema }),
-  /** The tree digest, where it is known: an install of a tree that is live needs no bytes. */
-  tree: digestSchema.optional(),
-  source: z.string().max(1024).optional(),
-  /** Refused with CONFLICT unless this is live: an installId, or null for nothing. */
-  expect: z.strictObject({ installId: stampSchema.nullable() }).optional(),
-  /** The digest that the manifest file must have. */
-  pin: digestSchema.optional(),
-  /** What to do about links in the archive: leave them out with a warning, or refuse the archive. */
-  links: z.enum(['skip', 'refuse']).optional(),
-  /** `false`: the caller does not want a restart, whatever changed. */
-  restart: z.boolean().optional(),
-  /** Install also what is there already, or held. */
-  force: z.boolean().optional(),
-});
-export type BeginParams = z.infer<typeof beginParams>;
-
-const expectation = z.strictObject({ installId: stampSchema.nullable() });
-
-const rollbackParams = z.strictObject({
-  operationId: operationIdSchema,
-  plugin: pluginNameSchema,
-  /** Which version is to come back, by its installId; absent: the one that was live before. */
-  to: stampSchema.optional(),
-  /** Refused with CONFLICT unless this is live. */
-  expect: expectation.optional(),
-  /** `false`: the caller does not want a restart. */
-  restart: z.boolean().optional(),
-  /** Also where the plugin is held, and to a version without a marker. */
-  force: z.boolean().optional(),
-});
-export type RollbackParams = z.infer<typeof rollbackParams>;
-
-const uninstallParams = z.strictObject({
-  operationId: operationIdSchema,
-  plugin: pluginNameSchema,
-  /** Refused with CONFLICT unless this is live. */
-  expect: expectation.optional(),
-  /** Also remove what the plugin has written for itself. */
-  purge: z.boolean().optional(),
-  /** `false`: the caller does not want a restart. */
-  restart: z.boolean().optional(),
-  /** Also where the plugin is held. */
-  force: z.boolean().optional(),
-});
-export type UninstallParams = z.infer<typeof uninstallParams>;
-
 /** The answer to an uninstall. */
 export const uninstalledSchema = z.object({
   plugin: z.string(),
@@ -140,8 +160,6 @@ const opened = z.object({
   offset: z.number().int(),
   limit: z.number().int(),
 });
-const operation = z.strictObject({ operationId: operationIdSchema });
-const one = z.strictObject({ plugin: pluginNameSchema });
 
 /** One plugin as the agent sees it. */
 export const pluginSchema = z.object({
@@ -190,74 +208,226 @@ export const verificationSchema = z.object({
 });
 export type Verification = z.infer<typeof verificationSchema>;
 
-/** Every method of this agent. */
+/** Refused with CONFLICT unless this is live. */
+const expect = z
+  .strictObject({ installId: stampSchema.nullable() })
+  .optional()
+  .describe('refuse unless this install is live');
+const restart = z.boolean().optional().describe('ask for no restart');
+const force = z.boolean().optional().describe('also where the plugin is held');
+
+/** Every method of this agent, a row each. All that depends on a method reads it from here. */
 export const methods = {
-  'session.start': {
-    scope: 'read',
-    params: z.strictObject({
+  'session.start': method({
+    summary: 'Start the session: say who calls and which events to send',
+    effect: 'session',
+    params: {
       /** Who is calling, in words for the log. */
       client: z.string().max(256),
       /** Which events to send. */
       events: z.union([z.literal('all'), z.array(z.enum(eventTypes))]),
       /** The last event that was seen: what came after it is sent first, or a snapshot where that is gone. */
       resume: positionSchema.optional(),
-    }),
+    },
     /** `at` is the newest event so far: what comes over this connection begins after it, or after `resume`. */
     result: z.object({ at: positionSchema, resumed: z.boolean() }),
-  },
-  'install.begin': {
-    scope: 'write',
-    params: beginParams,
+    faults: ['CONFLICT'],
+  }),
+  'install.begin': method({
+    summary: 'Begin an install, or go on with one whose connection broke',
+    effect: 'upload',
+    params: {
+      plugin: pluginNameSchema,
+      bundle: z.strictObject({ size: z.number().int().positive(), sha256: sha256Schema }),
+      /** The tree digest, where it is known: an install of a tree that is live needs no bytes. */
+      tree: digestSchema.optional(),
+      source: z.string().max(1024).optional(),
+      /** Refused with CONFLICT unless this is live: an installId, or null for nothing. */
+      expect,
+      /** The digest that the manifest file must have. */
+      pin: digestSchema.optional(),
+      /** What to do about links in the archive: leave them out with a warning, or refuse the archive. */
+      links: z.enum(['skip', 'refuse']).optional(),
+      /** `false`: the caller does not want a restart, whatever changed. */
+      restart,
+      /** Install also what is there already, or held. */
+      force,
+    },
     result: z.union([installedSchema, opened]),
-  },
-  'install.commit': { scope: 'write', params: operation, result: installedSchema },
-  'install.abort': { scope: 'write', params: operation, result: z.object({ aborted: z.boolean() }) },
-  'plugin.list': {
-    scope: 'read',
-    params: z.strictObject({
+    faults: ['CONFLICT', 'HELD', 'TOO_LARGE', 'NO_SPACE', 'RATE_LIMITED', 'LOCKED', 'DRAINING'],
+  }),
+  'install.commit': method({
+    summary: 'Install what was uploaded; the answer comes when it is durable and verified',
+    effect: 'upload',
+    params: {},
+    result: installedSchema,
+    faults: [
+      'NOT_FOUND',
+      'CONFLICT',
+      'SWAP_FAILED',
+      'ROLLBACK_FAILED',
+      'MARKER_FAILED',
+      'NO_SPACE',
+      'DEADLINE',
+    ],
+  }),
+  'install.abort': method({
+    summary: 'Give an install up that has not been swapped in yet',
+    effect: 'upload',
+    params: {},
+    result: z.object({ aborted: z.boolean() }),
+    faults: [],
+  }),
+  'plugin.list': method({
+    summary: 'List the plugins',
+    effect: 'query',
+    streams: true,
+    params: {
       /** Also send the whole list, as JSON lines on a stream, where it is longer than an answer holds. */
       all: z.boolean().optional(),
-    }),
+    },
     result: z.object({ plugins: truncatedSchema(pluginSchema), stream: z.number().int().optional() }),
-  },
-  'plugin.get': { scope: 'read', params: one, result: pluginSchema },
-  'plugin.verify': { scope: 'read', params: one, result: verificationSchema },
-  'plugin.rollback': { scope: 'write', params: rollbackParams, result: installedSchema },
-  'plugin.uninstall': { scope: 'write', params: uninstallParams, result: uninstalledSchema },
-  'plugin.classify': { scope: 'read', params: classifyParams, result: z.object({ reload: reloadSchema }) },
-  'plugin.files': { scope: 'read', params: one, result: basisSchema },
-  'runtime.restarted': { scope: 'write', params: restartedParams, result: restartedSchema },
-  recover: {
-    scope: 'write',
-    params: z.strictObject({
-      operationId: operationIdSchema,
+    faults: ['RATE_LIMITED'],
+  }),
+  'plugin.get': method({
+    summary: 'Show one plugin',
+    effect: 'query',
+    params: one,
+    result: pluginSchema,
+    faults: ['NOT_FOUND'],
+  }),
+  'plugin.verify': method({
+    summary: 'Hash what is live and compare it with what was installed',
+    effect: 'query',
+    params: one,
+    result: verificationSchema,
+    faults: ['NOT_FOUND'],
+  }),
+  'plugin.rollback': method({
+    summary: 'Bring the version before back, or one that is named, and remember what had to go',
+    effect: 'changes-plugin',
+    params: {
+      ...one,
+      /** Which version is to come back, by its installId; absent: the one that was live before. */
+      to: stampSchema.optional().describe('the install that is to come back'),
+      expect,
+      restart,
+      force: force.describe('also where the plugin is held, and to a version without a marker'),
+    },
+    result: installedSchema,
+    faults: ['NOT_FOUND', 'CONFLICT', 'HELD', 'LOCKED', 'SWAP_FAILED', 'ROLLBACK_FAILED', 'DRAINING'],
+    cli: [{ name: 'rollback', arguments: ['plugin'] }],
+  }),
+  'plugin.uninstall': method({
+    summary: 'Remove a plugin; it is kept as a snapshot for a while, and a rollback brings it back',
+    effect: 'changes-plugin',
+    params: {
+      ...one,
+      expect,
+      /** Also remove what the plugin has written for itself. */
+      purge: z.boolean().optional().describe('also remove what the plugin has written for itself'),
+      restart,
+      force,
+    },
+    result: uninstalledSchema,
+    faults: ['CONFLICT', 'HELD', 'LOCKED', 'SWAP_FAILED', 'ROLLBACK_FAILED', 'DRAINING'],
+    cli: [{ name: 'uninstall', arguments: ['plugin'] }],
+  }),
+  'plugin.classify': method({
+    summary: 'Say what an install of these files would mean for the runtime',
+    effect: 'query',
+    params: classifyParams,
+    result: z.object({ reload: reloadSchema }),
+    faults: [],
+  }),
+  'plugin.files': method({
+    summary: 'Send the files that are taken to be loaded of a plugin',
+    effect: 'query',
+    streams: true,
+    params: one,
+    result: basisSchema,
+    faults: ['RATE_LIMITED'],
+  }),
+  'runtime.restarted': method({
+    summary: 'Say that the runtime was restarted: what was live then counts as loaded',
+    effect: 'changes-root',
+    params: {
+      /** When the restart began, by the agent's clock; absent: now. */
+      at: z.iso
+        .datetime()
+        .optional()
+        .describe('when the restart began, such as 2026-05-08T14:15:30Z; else now'),
+    },
+    result: restartedSchema,
+    faults: ['LOCKED', 'READ_ONLY', 'NO_SPACE'],
+    cli: [{ name: 'restarted', arguments: [] }],
+  }),
+  recover: method({
+    summary: 'Finish or undo what a crash has left half-way; what is being worked on is left alone',
+    effect: 'changes-root',
+    params: {
       /** Absent: every plugin that an operation has left half-way. */
       plugin: pluginNameSchema.optional(),
-    }),
+    },
     result: recoveryResultSchema,
-  },
-  sweep: { scope: 'write', params: operation, result: sweptSchema },
-  status: { scope: 'read', params: z.strictObject({}), result: statusSchema },
-} as const satisfies Record<string, { scope: 'read' | 'write'; params: z.ZodType; result: z.ZodType }>;
+    faults: [],
+    cli: [{ name: 'recover', arguments: ['plugin'] }],
+  }),
+  sweep: method({
+    summary: 'Remove what is no longer needed: old snapshots, receipts, remembered answers',
+    effect: 'changes-root',
+    params: {},
+    result: sweptSchema,
+    faults: [],
+    cli: [{ name: 'sweep', arguments: [] }],
+  }),
+  status: method({
+    summary: 'Say how a root is worked on, what is under way, and what only an operator can put right',
+    effect: 'query-root',
+    params: {},
+    result: statusSchema,
+    faults: [],
+    cli: [{ name: 'status', arguments: [] }],
+  }),
+};
 
 export type Methods = typeof methods;
 export type MethodName = keyof Methods;
 export type Params<M extends MethodName> = z.infer<Methods[M]['params']>;
 export type Result<M extends MethodName> = z.infer<Methods[M]['result']>;
+/** The methods of an effect. */
+export type MethodsOf<E extends Effect> = {
+  [M in MethodName]: Methods[M]['effect'] extends E ? M : never;
+}[MethodName];
+
+export type BeginParams = Params<'install.begin'>;
+export type RollbackParams = Params<'plugin.rollback'>;
+export type UninstallParams = Params<'plugin.uninstall'>;
+export type ClassifyParams = Params<'plugin.classify'>;
+export type RestartedParams = Params<'runtime.restarted'>;
 
 export const isMethod = (name: string): name is MethodName => Object.hasOwn(methods, name);
 
-export type ParamsReading<M extends MethodName> =
-  | { ok: true; params: Params<M> }
-  | { ok: false; why: string };
+/** Whether a token of scope `read` is enough. */
+export const isRead = (name: MethodName): boolean => isReadEffect(methods[name].effect);
 
-/** Reads the parameters of a request; absent ones count as none. */
-export function readParams<M extends MethodName>(method: M, params: unknown): ParamsReading<M> {
-  const schema: z.ZodType = methods[method].params;
+/** Whether a token of scope `read` is enough for methods of this effect. */
+export const isReadEffect = (effect: Effect): boolean =>
+  effect === 'query' || effect === 'query-root' || effect === 'session';
+
+/** @throws Fault INVALID_PARAMS for parameters that the method does not take; absent ones count as none. */
+export function readParams<M extends MethodName>(name: M, params: unknown): Params<M> {
+  const schema: z.ZodType = methods[name].params;
   const parsed = schema.safeParse(params ?? {});
   if (!parsed.success) {
-    return { ok: false, why: schemaErrorOf(parsed.error) };
+    throw new Fault(
+      'INVALID_PARAMS',
+      `The parameters of "${name}" are not valid: ${schemaErrorOf(parsed.error)}`,
+      {
+        hint: 'Correct what is named; a field that is not known may be one of a newer agent: the hello says how old this is',
+      },
+    );
   }
   // The schema is this method's own, which the compiler cannot follow through the table.
-  return { ok: true, params: parsed.data as Params<M> };
+  return parsed.data as Params<M>;
 }

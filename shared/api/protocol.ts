@@ -5,7 +5,7 @@ export * from './fault.ts';
 export * from './frame.ts';
 export * from '../format/intent.ts';
 export * from '../format/loaded.ts';
-export * from './loading.ts';
+export * from './runtime.ts';
 export * from '../format/manifest.ts';
 export * from '../format/marker.ts';
 export * from './methods.ts';

@@ -1,6 +1,5 @@
 /** All operations of an agent, over engines of which the test plays every word. */
-import { askPool } from '../../agent/worker/client.ts';
-import { Queries } from '../../agent/service/queries.ts';
+import { WorkerClient } from '../../agent/worker/client.ts';
 import { type Begun, Uploads } from '../../agent/service/uploads.ts';
 import type { Upload } from '../../agent/service/upload.ts';
 import { RecordingLink, ScriptedPool, type Stage, makeStage, paramsOf, settle } from './engines.ts';
@@ -17,7 +16,7 @@ export type Office = Stage & {
 export function makeOffice(): Office {
   const stage = makeStage();
   const questions = new ScriptedPool();
-  const operations = new Uploads(stage.dependencies, new Queries(askPool(questions, stage.dependencies)));
+  const operations = new Uploads(stage.dependencies, new WorkerClient(questions, stage.dependencies));
   const uploads: Upload[] = [];
   return {
     ...stage,

@@ -44,7 +44,7 @@ export class Place {
     const wire = await Wire.start(agent);
     const place = new Place(agent, wire);
     await place.until(async () =>
-      expect((await place.status()).watch.mode).toBe(env['AIRLOCK_WATCH'] ?? 'on'),
+      expect((await place.status()).watch?.mode).toBe(env['AIRLOCK_WATCH'] ?? 'on'),
     );
     return place;
   }

@@ -8,13 +8,12 @@ import { verifyPlugin } from '../../agent/store/inspect.ts';
 import { recover } from '../../agent/change/recover.ts';
 import { snapshotsOf } from '../../agent/store/snapshots.ts';
 import { settleUnsynced, sweepPlugin } from '../../agent/change/sweep.ts';
-import { openService } from '../../agent/service/service.ts';
+import { type Service, openService } from '../../agent/service/service.ts';
 import { PluginLocks } from '../../agent/service/plugin-locks.ts';
 import { createLocks } from '../../agent/disk/lock.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { readWorkConfig } from '../../agent/config.ts';
 import { bootInstall } from '../../agent/service/boot-install.ts';
-import type { Uploads } from '../../agent/service/uploads.ts';
 import { NO_STATE } from '../../shared/format/state.ts';
 import { FaultyDisk } from '../_kit/faulty-disk.ts';
 import { deliver, faultOf, makeRoom, namesIn, rollBack, through } from '../_kit/install-room.ts';
@@ -29,6 +28,7 @@ test('volatile: an agent that writes without syncs compares after a restart of t
   const service = openService(readWorkConfig({ root: here.layout.root, durability: 'none' }, {}), {
     workerFile: new URL('file:///none'),
     clock: systemClock,
+    about: () => ({}),
     tell: () => undefined,
     complain: () => undefined,
   });
@@ -163,16 +163,13 @@ test('boot-install: a plugin that is absent and in trouble is not taken for live
   mkdirSync(from);
   writeFileSync(join(from, 'lint.tgz'), v(3));
   let asked = 0;
-  const operations = {
+  const service = {
     begin: () => {
       asked += 1;
       return Promise.resolve({ status: 'installed', installId: 'x' });
     },
-  } as unknown as Uploads;
-  const results = await bootInstall(
-    { operations, hold: () => Promise.resolve(() => undefined) },
-    here.layout.root,
-    from,
-  );
+    hold: () => Promise.resolve(() => undefined),
+  } as unknown as Service;
+  const results = await bootInstall(service, here.layout.root, from);
   expect([asked, results.map(({ status }) => status)]).toEqual([1, ['installed']]);
 });

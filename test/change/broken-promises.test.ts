@@ -10,7 +10,7 @@ import { recover } from '../../agent/change/recover.ts';
 import { rollback } from '../../agent/change/rollback.ts';
 import { markerAt } from '../../agent/store/marker.ts';
 import { sweepPlugin } from '../../agent/change/sweep.ts';
-import { perform } from '../../agent/worker/perform.ts';
+import { handle } from '../../agent/worker/handlers.ts';
 import { FaultyDisk } from '../_kit/faulty-disk.ts';
 import {
   deliver,
@@ -170,11 +170,6 @@ test('recover says that it failed', async () => {
   new Install(here.context, paramsOf(v(2)), 'tester').begin();
   const faulty = new FaultyDisk(nodeDisk);
   faulty.arm((call) => (['rename', 'unlink', 'rmdir'].includes(call.kind) ? 'EIO' : undefined));
-  let answer: unknown;
-  expect(() =>
-    perform({ ...here.context, disk: faulty.disk }, { kind: 'recover', plugin: 'lint' }, (said) => {
-      answer = said;
-    }),
-  ).toThrow();
-  expect(answer).toBeUndefined();
+  const context = { ...here.context, disk: faulty.disk };
+  expect(() => handle(context, 'plugin.recover', { plugin: 'lint' }, 'test')).toThrow();
 });

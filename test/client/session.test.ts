@@ -15,7 +15,7 @@ describe('requests', () => {
       },
     });
     const names = ['a', 'b', 'c'];
-    const answers = await Promise.all(names.map((name) => session.request('plugin.get', { plugin: name })));
+    const answers = await Promise.all(names.map((name) => session.call('plugin.get', { plugin: name })));
     expect(answers.map(({ name }) => name)).toEqual(names);
     expect(answers[0]).not.toHaveProperty('future');
     expect(agent.violations).toEqual([]);
@@ -42,7 +42,7 @@ describe('requests', () => {
         if (held.length === WIRE.requestsInFlight || seen === 200) setTimeout(release, 20);
       },
     });
-    const asked = Array.from({ length: 200 }, (_, i) => session.request('plugin.get', { plugin: `p${i}` }));
+    const asked = Array.from({ length: 200 }, (_, i) => session.call('plugin.get', { plugin: `p${i}` }));
     expect((await Promise.all(asked)).at(-1)?.name).toBe('p199');
     expect(most).toBe(WIRE.requestsInFlight);
   });
@@ -51,7 +51,7 @@ describe('requests', () => {
     await start({
       onRequest: ({ id }, to) => to.refuse(id, new Fault('NOT_FOUND', 'There is no plugin "x" here')),
     });
-    expect(await fault(session.request('plugin.get', { plugin: 'x' }))).toMatchObject({
+    expect(await fault(session.call('plugin.get', { plugin: 'x' }))).toMatchObject({
       code: 'NOT_FOUND',
       message: 'There is no plugin "x" here',
     });
@@ -59,7 +59,7 @@ describe('requests', () => {
 
   it('says so when an answer makes no sense', async () => {
     await start({ onRequest: ({ id }, to) => to.answer(id, { nonsense: true }) });
-    expect(await fault(session.request('plugin.get', { plugin: 'x' }))).toMatchObject({
+    expect(await fault(session.call('plugin.get', { plugin: 'x' }))).toMatchObject({
       code: 'INTERNAL',
       executed: 'maybe',
     });
@@ -67,12 +67,12 @@ describe('requests', () => {
 
   it('rejects everything that is pending when the connection breaks', async () => {
     await start({ onRequest: (_, to) => to.socket.terminate() });
-    const asked = ['a', 'b'].map((name) => fault(session.request('plugin.get', { plugin: name })));
+    const asked = ['a', 'b'].map((name) => fault(session.call('plugin.get', { plugin: name })));
     for (const error of await Promise.all(asked)) {
       expect(error).toMatchObject({ code: 'UNREACHABLE', retry: 'same', executed: 'maybe' });
     }
     expect((await session.closed).code).toBe(1006);
-    expect((await fault(session.request('plugin.get', { plugin: 'c' }))).code).toBe('UNREACHABLE');
+    expect((await fault(session.call('plugin.get', { plugin: 'c' }))).code).toBe('UNREACHABLE');
   });
 
   it('tells the code and reason with which the agent closed', async () => {
@@ -84,7 +84,7 @@ describe('requests', () => {
   it('lets a cancelled request go, also the late answer', async () => {
     await start({ onRequest: ({ id, method }, to) => void setTimeout(() => to.answer(id, method), 50) });
     const controller = new AbortController();
-    const asked = fault(session.request('plugin.get', { plugin: 'x' }, { signal: controller.signal }));
+    const asked = fault(session.call('plugin.get', { plugin: 'x' }, { signal: controller.signal }));
     controller.abort();
     expect((await asked).code).toBe('CANCELLED');
     await new Promise((resolve) => setTimeout(resolve, 80));
@@ -110,7 +110,7 @@ describe('requests', () => {
   ])('closes with 1002 on %s', async (_, frame) => {
     await start();
     const code = new Promise((resolve) => void peer().socket.on('close', resolve));
-    const asked = fault(session.request('plugin.get', { plugin: 'x' }));
+    const asked = fault(session.call('plugin.get', { plugin: 'x' }));
     peer().socket.send(frame);
     expect(await code).toBe(1002);
     expect((await asked).code).toBe('UNREACHABLE');
@@ -119,7 +119,7 @@ describe('requests', () => {
   it('lets an unknown notification pass', async () => {
     await start({ onRequest: ({ id }, to) => to.answer(id, plugin('x')) });
     peer().notify('weather', { sunny: true });
-    expect((await session.request('plugin.get', { plugin: 'x' })).name).toBe('x');
+    expect((await session.call('plugin.get', { plugin: 'x' })).name).toBe('x');
   });
 });
 
@@ -135,7 +135,7 @@ describe('liveness', () => {
       },
     };
     await start({}, { timers });
-    const asked = fault(session.request('plugin.get', { plugin: 'x' }));
+    const asked = fault(session.call('plugin.get', { plugin: 'x' }));
     now = 44_000;
     const pong = new Promise((resolve) => void peer().socket.once('pong', resolve));
     peer().socket.ping();

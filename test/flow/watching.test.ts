@@ -101,7 +101,7 @@ it('what somebody else swaps in, removes or breaks is told as well', async () =>
     complain: () => undefined,
   });
   try {
-    const answer = await local.changes['plugin.rollback']({
+    const answer = await local.call('plugin.rollback', {
       operationId: 'back-from-elsewhere',
       plugin: 'lint',
     });

@@ -4,7 +4,7 @@ import { it } from 'vitest';
 import { decodeFrame, encodeFrame } from '../../shared/api/frame.ts';
 import { readMessage } from '../../shared/api/rpc.ts';
 import { pick } from '../_kit/chance.ts';
-import { FakeInflow, Talk, makeDesk } from '../_kit/desk.ts';
+import { FakeInflow, Talk, makeServed } from '../_kit/talk.ts';
 import { settle } from '../_kit/engines.ts';
 import { alter, fuzz } from '../_kit/fuzz.ts';
 
@@ -29,12 +29,11 @@ const FRAMES = [
 
 it('frames', (ctx) =>
   fuzz(ctx, 'frames', async (chance) => {
-    const desk = makeDesk({
+    const served = makeServed({
       begin: (_params, _by, link) =>
         Promise.resolve({ status: 'open', offset: 0, limit: 9, stream: link(new FakeInflow()).stream }),
-      list: () => Promise.resolve([]),
     });
-    const talk = chance() < 0.5 ? new Talk(desk) : await Talk.start(desk);
+    const talk = chance() < 0.5 ? new Talk(served) : await Talk.start(served);
     for (let i = 0; i <= pick(chance, 6); i += 1) {
       if (chance() < 0.6) {
         const message = MESSAGES[pick(chance, MESSAGES.length)] ?? Buffer.alloc(0);

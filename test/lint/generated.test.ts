@@ -71,9 +71,8 @@ test('a row of the table of settings is a row of the page', () => {
 
 test('a row of the table of methods is a method of the OpenRPC document, with its summary and its faults', () => {
   const hold = {
-    scope: 'write' as const,
     summary: 'Refuse installs of this plugin',
-    effect: 'changes-plugin',
+    effect: 'changes-plugin' as const,
     params: z.strictObject({ plugin: z.string(), why: z.string().max(500).optional() }),
     result: z.object({ held: z.boolean() }),
     faults: ['LOCKED'] as const,

@@ -17,7 +17,9 @@ describe('a crash of the thread', () => {
       await settle();
       const fault = await faultOf(scene.upload.commit());
       expect([fault.code, fault.executed]).toEqual(['INTERNAL', 'no']);
-      expect(scene.pool.at(1).said).toEqual([{ kind: 'discard', plugin: 'lint', stamp: STAMP }]);
+      expect(scene.pool.at(1).said).toEqual([
+        { kind: 'call', name: 'slot.discard', params: { plugin: 'lint', stamp: STAMP }, by: '' },
+      ]);
       const settled = scene.upload.settled();
       let over = false;
       void settled.then(() => {
@@ -67,7 +69,9 @@ describe('a crash of the thread', () => {
     scene.upload.abort(new Fault('CANCELLED', 'by the test'));
     scene.engine.crash();
     await settle();
-    expect(scene.pool.at(1).said).toEqual([{ kind: 'discard', plugin: 'lint', stamp: STAMP }]);
+    expect(scene.pool.at(1).said).toEqual([
+      { kind: 'call', name: 'slot.discard', params: { plugin: 'lint', stamp: STAMP }, by: '' },
+    ]);
     expect((await faultOf(scene.upload.commit())).code).toBe('CANCELLED');
   });
 

@@ -1,7 +1,8 @@
 /** House-keeping with threads that answer as the test says. */
 import { describe, expect, it } from 'vitest';
+import * as z from 'zod';
 
-import { askPool } from '../../agent/worker/client.ts';
+import { WorkerClient } from '../../agent/worker/client.ts';
 import { Maintenance } from '../../agent/service/maintenance.ts';
 import type { Listener } from '../../agent/worker/pool.ts';
 import type { FromEngine, ToEngine } from '../../agent/worker/messages.ts';
@@ -41,24 +42,22 @@ function makeCare(changes: Partial<World> = {}) {
   /** What was done, in its order. */
   const done: string[] = [];
   const held = new Set<string>();
-  const answersFor = (plugin: string): Partial<Record<ToEngine['kind'], FromEngine>> => ({
-    recover: { kind: 'recovered', recovered: [{ plugin, stamp: STAMP, rows: [4] }] },
-    sweep: {
-      kind: 'swept',
-      swept: { snapshots: [`${plugin}.one`], receipts: [`${plugin}.two`], adopted: plugin === 'touched' },
-    },
-    forget: { kind: 'forgotten', operations: 3 },
+  const answersFor = (plugin: string): Record<string, unknown> => ({
+    recover: [{ plugin, stamp: STAMP, rows: [4] }],
+    sweep: { snapshots: [`${plugin}.one`], receipts: [`${plugin}.two`], adopted: plugin === 'touched' },
+    forget: 3,
   });
   const play = (task: ToEngine, { message, crash }: Listener): void => {
-    const plugin = 'plugin' in task ? task.plugin : '';
-    done.push(`${task.kind} ${plugin}`.trim() + (held.has(plugin) ? ' (held)' : ''));
-    const failure = world.failing[`${task.kind} ${plugin}`.trim()];
+    if (task.kind !== 'call') throw new Error(`Nobody expects "${task.kind}"`);
+    const { plugin } = z.object({ plugin: z.string().default('') }).parse(task.params ?? {});
+    const kind = task.name.split('.').at(-1) ?? '';
+    done.push(`${kind} ${plugin}`.trim() + (held.has(plugin) ? ' (held)' : ''));
+    const failure = world.failing[`${kind} ${plugin}`.trim()];
     if (failure === 'crash') return crash(new Fault('INTERNAL', 'Crashed', { executed: 'maybe' }));
-    const answer: FromEngine | undefined =
+    const answer: FromEngine =
       failure === undefined
-        ? answersFor(plugin)[task.kind]
+        ? { kind: 'answer', answer: answersFor(plugin)[kind] }
         : { kind: 'failed', fault: failure.toData(), stack: undefined };
-    if (answer === undefined) throw new Error(`Nobody expects "${task.kind}"`);
     message(answer);
     message({ kind: 'done' });
   };
@@ -77,7 +76,7 @@ function makeCare(changes: Partial<World> = {}) {
       return Promise.resolve(() => void held.delete(plugin));
     },
   };
-  const ask = askPool(pool, { tell: () => undefined, complain: () => undefined });
+  const worker = new WorkerClient(pool, { tell: () => undefined, complain: () => undefined });
   const stock = {
     unfinished: () => {
       if (world.unreadable) throw Object.assign(new Error('EACCES: permission denied'), { code: 'EACCES' });
@@ -87,7 +86,7 @@ function makeCare(changes: Partial<World> = {}) {
     answers: () => world.answers,
     drafts: () => world.drafts,
   };
-  return { maintenance: new Maintenance(ask, pluginLocks, stock), done, held };
+  return { maintenance: new Maintenance(worker, pluginLocks, stock), done, held };
 }
 
 const items = <T>(...list: T[]): { items: T[]; total: number } => ({ items: list, total: list.length });

@@ -128,8 +128,10 @@ describe('asking for an operation that has ended', () => {
     await finish(office, await open(office));
     const answer = office.operations.commit('operation-1');
     await settle();
-    expect(office.questions.at().said).toEqual([{ kind: 'recall', operationId: 'operation-1' }]);
-    office.questions.at().tell({ kind: 'recalled', answer: answerOf() });
+    expect(office.questions.at().said).toMatchObject([
+      { kind: 'call', name: 'operations.installed', params: { operationId: 'operation-1' } },
+    ]);
+    office.questions.at().tell({ kind: 'answer', answer: answerOf() });
     expect(await answer).toEqual(answerOf());
   });
 
@@ -138,7 +140,7 @@ describe('asking for an operation that has ended', () => {
     const answer = office.operations.commit('operation-9');
     answer.catch(() => undefined);
     await settle();
-    office.questions.at().tell({ kind: 'recalled', answer: undefined });
+    office.questions.at().tell({ kind: 'answer', answer: undefined });
     expect(await faultOf(answer)).toMatchObject({ code: 'NOT_FOUND', retry: 'same', executed: 'no' });
   });
 

@@ -1,9 +1,10 @@
 /** What a restart of the agent's own makes up for, with locks and threads that do as the test says. */
 import { describe, expect, it } from 'vitest';
+import * as z from 'zod';
 
 import { PluginLocks } from '../../agent/service/plugin-locks.ts';
 import { Loads } from '../../agent/service/runtime-state.ts';
-import { askPool } from '../../agent/worker/client.ts';
+import { WorkerClient } from '../../agent/worker/client.ts';
 import type { FromEngine, ToEngine } from '../../agent/worker/messages.ts';
 import type { Listener } from '../../agent/worker/pool.ts';
 import { Fault } from '../../shared/api/fault.ts';
@@ -16,11 +17,18 @@ type World = {
   pending: string[];
   /** Those of them for which one was promised. */
   promised: string[];
-  /** What fails, as `kind plugin`. */
+  /** What fails, as `name plugin`. */
   failing: string[];
   /** The lock of these cannot be made. */
   unlockable: string[];
 };
+
+/** What a call asks for, and of which plugin. */
+function readCall(task: ToEngine): { name: string; plugin: string; before: number } {
+  if (task.kind !== 'call') throw new Error(`Nobody expects "${task.kind}"`);
+  const params = z.object({ plugin: z.string().default(''), before: z.number().default(0) });
+  return { name: task.name, ...params.parse(task.params ?? {}) };
+}
 
 function makeLoads(changes: Partial<World> = {}) {
   const world: World = { pending: [], promised: [], failing: [], unlockable: [], ...changes };
@@ -29,24 +37,23 @@ function makeLoads(changes: Partial<World> = {}) {
   /** Restarts that were noted, with whether it was the last try for what was promised. */
   const noted: string[] = [];
   const answerTo = (task: ToEngine): FromEngine => {
-    if (task.kind === 'pending' || task.kind === 'promised') {
-      return { kind: 'names', plugins: world[task.kind] };
-    }
-    if (task.kind === 'restart-begins') {
-      noted.push(`${task.plugin}${task.before > 0 ? ' (last try)' : ''}`);
-      return { kind: 'noted' };
-    }
-    throw new Error(`Nobody expects "${task.kind}"`);
+    const { name, plugin, before } = readCall(task);
+    if (name === 'runtime.pending') return { kind: 'answer', answer: world.pending };
+    if (name === 'runtime.promised') return { kind: 'answer', answer: world.promised };
+    if (name !== 'runtime.begins') throw new Error(`Nobody expects "${name}"`);
+    noted.push(`${plugin}${before > 0 ? ' (last try)' : ''}`);
+    return { kind: 'answer', answer: undefined };
   };
   const play = (task: ToEngine, { message }: Listener): void => {
-    const failed = world.failing.includes(`${task.kind} ${'plugin' in task ? task.plugin : ''}`.trim());
+    const { name, plugin } = readCall(task);
+    const failed = world.failing.includes(`${name} ${plugin}`.trim());
     const fault = new Fault('NO_SPACE', 'By the test').toData();
     message(failed ? { kind: 'failed', fault, stack: undefined } : answerTo(task));
     message({ kind: 'done' });
   };
-  const ask = askPool(
+  const worker = new WorkerClient(
     {
-      lease: (listener) =>
+      lease: (listener: Listener) =>
         Promise.resolve({
           say: (task: ToEngine) => queueMicrotask(() => play(task, listener)),
           release: () => undefined,
@@ -67,7 +74,7 @@ function makeLoads(changes: Partial<World> = {}) {
     wait: 1000,
     recover: (plugin) => loads.noteOwed(plugin),
   });
-  const loads = new Loads(ask, locks, new Lanes(), clock, (fault) => complaints.push(fault));
+  const loads = new Loads(worker, locks, new Lanes(), clock, (fault) => complaints.push(fault));
   const codes = (): string[] => complaints.map(({ code }) => code);
   return { world, loads, locks, noted, codes };
 }
@@ -85,7 +92,7 @@ describe('a restart that begins', () => {
   // Was a bug: what was promised for one plugin was forgotten when the lock or the note of another failed.
   it.each([
     ['lock', { unlockable: ['other'] }, 'READ_ONLY'],
-    ['note', { failing: ['restart-begins other'] }, 'NO_SPACE'],
+    ['note', { failing: ['runtime.begins other'] }, 'NO_SPACE'],
   ])('does so also where the %s of another plugin fails', async (_, changes, code) => {
     const { loads, noted, codes } = makeLoads({ pending: ['other', 'z'], promised: ['z'], ...changes });
     await loads.promised();
@@ -97,7 +104,7 @@ describe('a restart that begins', () => {
     const { world, loads, locks, noted, codes } = makeLoads({
       pending: ['other', 'z'],
       promised: ['z'],
-      failing: ['restart-begins other'],
+      failing: ['runtime.begins other'],
     });
     await loads.promised();
     await loads.takeUp();
@@ -113,7 +120,7 @@ describe('a restart that begins', () => {
     const { world, loads, noted } = makeLoads({
       pending: ['a', 'other'],
       promised: ['a'],
-      failing: ['restart-begins a'],
+      failing: ['runtime.begins a'],
     });
     await loads.promised();
     expect(await loads.takeUp()).toBe(false);
@@ -126,7 +133,7 @@ describe('a restart that begins', () => {
     const { world, loads } = makeLoads({
       pending: ['a', 'b'],
       promised: ['a'],
-      failing: ['restart-begins a'],
+      failing: ['runtime.begins a'],
     });
     await loads.promised();
     world.promised = ['a', 'b'];
@@ -134,7 +141,11 @@ describe('a restart that begins', () => {
   });
 
   it('keeps what was promised where nobody can say what waits', async () => {
-    const { world, loads, noted } = makeLoads({ pending: ['a'], promised: ['a'], failing: ['pending'] });
+    const { world, loads, noted } = makeLoads({
+      pending: ['a'],
+      promised: ['a'],
+      failing: ['runtime.pending'],
+    });
     await loads.promised();
     expect((await faultOf(loads.takeUp())).code).toBe('NO_SPACE');
     world.failing = [];

@@ -5,11 +5,14 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { expect, it, onTestFinished } from 'vitest';
 
+import type { WorkerClient } from '../../agent/worker/client.ts';
+import type { HandlerName } from '../../agent/worker/handlers.ts';
 import { type Deferred, deferred } from '../../agent/worker/deferred.ts';
 import { openWatchBridge } from '../../agent/service/watch-bridge.ts';
 import type { EventBody } from '../../shared/api/events.ts';
 import type { PluginInfo } from '../../shared/api/methods.ts';
 import { createIgnore } from '../../shared/format/tree.ts';
+import { truncate } from '../../shared/truncate.ts';
 import type { Admission } from '../../watch/ports.ts';
 import { scratch } from '../_kit/agent.ts';
 import { FakeClock } from '../_kit/clock.ts';
@@ -37,17 +40,21 @@ async function begin(admission: (path: string) => Promise<Admission>) {
     errors.push(fields);
     if ('againMillis' in fields) pauses.push(fields.againMillis);
   };
+  const call = async (name: HandlerName, params: Record<string, unknown>): Promise<unknown> => {
+    if (name === 'watch.admission') return admission(live);
+    if (name === 'watch.installed') return undefined;
+    if (name === 'plugin.list') {
+      return { answer: { plugins: truncate(await shelf.list()) }, lines: undefined };
+    }
+    if (name !== 'watch.known') throw new Error(`Nobody expects "${name}"`);
+    const { stamp, generation } = params;
+    return stamp === generation ? undefined : { stamp: generation, loaded: 'live' };
+  };
   const watching = openWatchBridge({
     root,
     ignore: createIgnore(),
     polling: false,
-    queries: {
-      admission: () => admission(live),
-      installedFiles: async () => undefined,
-      knownLoaded: async (_name, generation, stamp) =>
-        stamp === generation ? undefined : { stamp: generation, loaded: 'live' },
-      list: () => shelf.list(),
-    },
+    worker: { call: call as WorkerClient['call'] },
     turn: async (_plugin, task) => {
       await doing;
       await task();

@@ -3,7 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { deferred } from '../../agent/worker/deferred.ts';
 import { EventLog, startFeed } from '../../agent/transport/event-log.ts';
 import type { Event, EventBody, EventType } from '../../shared/api/events.ts';
-import type { PluginInfo } from '../../shared/api/methods.ts';
+import type { PluginInfo, Result } from '../../shared/api/methods.ts';
+import { truncate } from '../../shared/truncate.ts';
+
+type Plugins = Result<'plugin.list'>['plugins'];
 
 const DRAINING: EventBody = { type: 'draining', data: {} };
 const SWAPPED: EventBody = {
@@ -14,7 +17,7 @@ const SNAPSHOT: EventBody = { type: 'snapshot', data: { plugins: { items: [], to
 const plugins = (count: number): PluginInfo[] =>
   Array.from({ length: count }, (_, i) => ({ name: `p${i}`, status: 'admitted' }));
 
-const never = (): Promise<PluginInfo[]> => Promise.reject(new Error('Nobody should have asked for a list'));
+const never = (): Promise<Plugins> => Promise.reject(new Error('Nobody should have asked for a list'));
 
 function make(count: number): { eventLog: EventLog; told: Event[]; tell: (event: Event) => void } {
   const eventLog = new EventLog('boot-1', Date.now);
@@ -49,7 +52,7 @@ describe('a feed of events', () => {
     ['that has never been', { bootId: 'boot-1', seq: 99 }],
   ])('sends a snapshot for a place %s, with the number after which it goes on', async (_, resume) => {
     const { eventLog, told, tell } = make(3);
-    const list = (): Promise<PluginInfo[]> => Promise.resolve(plugins(2));
+    const list = (): Promise<Plugins> => Promise.resolve(truncate(plugins(2)));
     const feed = await startFeed(eventLog, list, { events: 'all', resume }, tell);
     eventLog.publish(DRAINING);
     expect(feed.resumed).toBe(false);
@@ -59,7 +62,7 @@ describe('a feed of events', () => {
 
   it('sends a snapshot for a place that is gone, cut like every list', async () => {
     const { eventLog, told, tell } = make(2100);
-    const list = (): Promise<PluginInfo[]> => Promise.resolve(plugins(150));
+    const list = (): Promise<Plugins> => Promise.resolve(truncate(plugins(150)));
     const resume = { bootId: 'boot-1', seq: 7 };
     await startFeed(eventLog, list, { events: 'all', resume }, tell);
     expect(told).toMatchObject([{ type: 'snapshot', seq: 2100, data: { plugins: { total: 150 } } }]);
@@ -68,11 +71,11 @@ describe('a feed of events', () => {
 
   it('loses nothing of what happens while the snapshot is made', async () => {
     const { eventLog, told, tell } = make(3);
-    const list = deferred<PluginInfo[]>();
+    const list = deferred<Plugins>();
     const resume = { bootId: 'boot-0', seq: 0 };
     const started = startFeed(eventLog, () => list.promise, { events: 'all', resume }, tell);
     eventLog.publish(SWAPPED);
-    list.resolve([]);
+    list.resolve(truncate([]));
     await started;
     expect(inWords(told)).toBe('snapshot 3, install.swapped 4');
   });
@@ -80,13 +83,13 @@ describe('a feed of events', () => {
   it('makes another snapshot where so much happened meanwhile that some of it is gone', async () => {
     const { eventLog, told, tell } = make(3);
     let asked = 0;
-    const list = (): Promise<PluginInfo[]> => {
+    const list = (): Promise<Plugins> => {
       asked += 1;
       const happened = asked === 1 ? 2001 : 0;
       for (let i = 0; i < happened; i += 1) {
         eventLog.publish(DRAINING);
       }
-      return Promise.resolve([]);
+      return Promise.resolve(truncate([]));
     };
     await startFeed(eventLog, list, { events: 'all', resume: { bootId: 'boot-0', seq: 0 } }, tell);
     expect(inWords(told)).toBe('snapshot 3, snapshot 2004');
@@ -95,7 +98,12 @@ describe('a feed of events', () => {
   it('sends the types that were asked for, and a snapshot in any case', async () => {
     const { eventLog, told, tell } = make(3);
     const resume = { bootId: 'boot-0', seq: 0 };
-    await startFeed(eventLog, () => Promise.resolve([]), { events: ['install.swapped'], resume }, tell);
+    await startFeed(
+      eventLog,
+      () => Promise.resolve(truncate([])),
+      { events: ['install.swapped'], resume },
+      tell,
+    );
     eventLog.publish(DRAINING);
     eventLog.publish(SWAPPED);
     expect(inWords(told)).toBe('snapshot 3, install.swapped 5');

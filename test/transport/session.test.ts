@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 
 import { deferred } from '../../agent/worker/deferred.ts';
+import type { Executed } from '../../agent/service/execute.ts';
 import { Fault } from '../../shared/api/fault.ts';
-import { type PluginInfo, methods } from '../../shared/api/methods.ts';
+import { type PluginInfo, isMethod, isRead, methods } from '../../shared/api/methods.ts';
 import { WIRE } from '../../shared/api/rpc.ts';
-import { HELLO, Talk, makeDesk } from '../_kit/desk.ts';
+import { HELLO, Talk, listing, makeServed } from '../_kit/talk.ts';
 import { paramsOf, settle } from '../_kit/engines.ts';
 
 const error = (code: string): object => ({ error: { data: { code } } });
@@ -12,11 +13,11 @@ const OPERATION = { operationId: 'operation-1' };
 
 describe('the start of a session', () => {
   it('is the hello of the agent, before anything was asked', () => {
-    expect(new Talk(makeDesk()).socket.texts).toEqual([{ jsonrpc: '2.0', method: 'hello', params: HELLO }]);
+    expect(new Talk(makeServed()).socket.texts).toEqual([{ jsonrpc: '2.0', method: 'hello', params: HELLO }]);
   });
 
   it('is required before every other method', async () => {
-    const talk = new Talk(makeDesk());
+    const talk = new Talk(makeServed());
     for (const method of Object.keys(methods).filter((name) => name !== 'session.start')) {
       expect(await talk.ask(method, {})).toMatchObject(error('INVALID_PARAMS'));
     }
@@ -24,13 +25,13 @@ describe('the start of a session', () => {
   });
 
   it('happens once', async () => {
-    const talk = await Talk.start(makeDesk());
+    const talk = await Talk.start(makeServed());
     expect(talk.session.started).toBe(true);
     expect(await talk.ask('session.start', { client: 'x', events: 'all' })).toMatchObject(error('CONFLICT'));
   });
 
   it('happens once also if it is asked for twice at the same moment', async () => {
-    const talk = new Talk(makeDesk());
+    const talk = new Talk(makeServed());
     const ids = [1, 2].map(() => talk.send('session.start', { client: 'x', events: 'all' }));
     await settle();
     talk.eventLog.publish({ type: 'draining', data: {} });
@@ -39,7 +40,7 @@ describe('the start of a session', () => {
   });
 
   it('that is malformed does not count', async () => {
-    const talk = new Talk(makeDesk());
+    const talk = new Talk(makeServed());
     for (const params of [undefined, {}, { client: 'x' }, { client: 'x', events: ['no such'] }]) {
       expect(await talk.ask('session.start', params)).toMatchObject(error('INVALID_PARAMS'));
     }
@@ -48,24 +49,24 @@ describe('the start of a session', () => {
 
   it('tells the work ahead of a writer, not of a reader', async () => {
     let expected = 0;
-    const desk = makeDesk({ expectWork: () => (expected += 1) });
-    await Talk.start(desk, { scope: 'read', label: 'r' });
+    const served = makeServed({ warm: () => void (expected += 1) });
+    await Talk.start(served, { scope: 'read', label: 'r' });
     expect(expected).toBe(0);
-    await Talk.start(desk);
+    await Talk.start(served);
     expect(expected).toBe(1);
   });
 });
 
 describe('a request', () => {
   it('of a method that is not there is answered with -32601 and what is there', async () => {
-    const talk = await Talk.start(makeDesk());
+    const talk = await Talk.start(makeServed());
     for (const method of ['no.such', '__proto__', 'toString', 'constructor', '']) {
       expect(await talk.ask(method)).toMatchObject({ error: { code: -32_601, data: { code: 'NOT_FOUND' } } });
     }
   });
 
   it('with a field that this agent does not know is refused, wherever the field stands', async () => {
-    const talk = await Talk.start(makeDesk());
+    const talk = await Talk.start(makeServed());
     for (const [method, params] of [
       ['install.begin', { ...paramsOf(), expectt: null }],
       ['install.begin', { ...paramsOf(), bundle: { ...paramsOf().bundle, md5: 'x' } }],
@@ -78,8 +79,8 @@ describe('a request', () => {
     }
   });
 
-  it('with a value that is none never comes to the desk', async () => {
-    const talk = await Talk.start(makeDesk());
+  it('with a value that is none never comes to the service', async () => {
+    const talk = await Talk.start(makeServed());
     const begins: object[] = [
       { plugin: '../etc' },
       { plugin: 'a..b' },
@@ -102,7 +103,7 @@ describe('a request', () => {
   });
 
   it('that writes is refused to a token that may only read', async () => {
-    const talk = await Talk.start(makeDesk(), { scope: 'read', label: 'dashboard' });
+    const talk = await Talk.start(makeServed(), { scope: 'read', label: 'dashboard' });
     const writing: [string, object][] = [
       ['install.begin', paramsOf()],
       ['install.commit', OPERATION],
@@ -114,7 +115,7 @@ describe('a request', () => {
       ['sweep', OPERATION],
     ];
     expect(writing.map(([name]) => name)).toEqual(
-      Object.entries(methods).flatMap(([name, { scope }]) => (scope === 'write' ? [name] : [])),
+      Object.keys(methods).filter((name) => isMethod(name) && !isRead(name)),
     );
     for (const [method, params] of writing) {
       expect(await talk.ask(method, params)).toMatchObject(error('FORBIDDEN'));
@@ -124,7 +125,7 @@ describe('a request', () => {
 
   it('beyond the 64th in flight is refused, and there is room again when one is answered', async () => {
     const gate = deferred<PluginInfo>();
-    const talk = await Talk.start(makeDesk({ get: () => gate.promise }));
+    const talk = await Talk.start(makeServed({ 'plugin.get': () => gate.promise }));
     const ids = Array.from({ length: WIRE.requestsInFlight }, () => talk.send('plugin.get', { plugin: 'a' }));
     expect(await talk.ask('plugin.get', { plugin: 'a' })).toMatchObject(error('RATE_LIMITED'));
     expect(ids.map((id) => talk.answer(id))).toEqual(ids.map(() => undefined));
@@ -137,9 +138,9 @@ describe('a request', () => {
   it('that fails is answered with the whole fault, and with INTERNAL if it was none', async () => {
     const fault = new Fault('HELD', 'It is held', { hint: 'Release it' });
     const talk = await Talk.start(
-      makeDesk({
-        commit: () => Promise.reject(fault),
-        verify: () => Promise.reject(new Error('secret path')),
+      makeServed({
+        'install.commit': () => Promise.reject(fault),
+        'plugin.verify': () => Promise.reject(new Error('secret path')),
       }),
     );
     const answer = await talk.ask('install.commit', OPERATION);
@@ -174,7 +175,7 @@ describe('a frame that is no part of the protocol', () => {
     '['.repeat(100_000),
     '['.repeat(100_000) + ']'.repeat(100_000),
   ])('closes with 1002: %#', async (text) => {
-    const talk = await Talk.start(makeDesk());
+    const talk = await Talk.start(makeServed());
     talk.session.text(text);
     expect(talk.closed).toEqual([1002]);
   });
@@ -187,14 +188,14 @@ describe('a frame that is no part of the protocol', () => {
     ['has an offset beyond 2^53', Buffer.from([1, 0, 0, 0, 0, 0, 0, 1, ...Array<number>(8).fill(0xff)])],
     ['carries more than 64 KiB', Buffer.concat([Buffer.from([1]), Buffer.alloc(64 * 1024 + 16)])],
   ])('closes with 1002 if it %s', async (_, bytes) => {
-    const talk = await Talk.start(makeDesk());
+    const talk = await Talk.start(makeServed());
     talk.session.binary(bytes);
     expect(talk.closed).toEqual([1002]);
   });
 
   it('closes with 1002 if it belongs to a stream that was never opened', async () => {
     for (const stream of [0, 1, 2, 4_294_967_295]) {
-      const talk = await Talk.start(makeDesk());
+      const talk = await Talk.start(makeServed());
       talk.frame(stream, 0, 10);
       expect(talk.closed).toEqual([1002]);
     }
@@ -204,7 +205,7 @@ describe('a frame that is no part of the protocol', () => {
 describe('a connection that has ended', () => {
   it('gets no answer and no event any more', async () => {
     const gate = deferred<PluginInfo>();
-    const talk = await Talk.start(makeDesk({ get: () => gate.promise }));
+    const talk = await Talk.start(makeServed({ 'plugin.get': () => gate.promise }));
     talk.send('plugin.get', { plugin: 'a' });
     talk.session.ended();
     const before = talk.socket.texts.length;
@@ -215,8 +216,8 @@ describe('a connection that has ended', () => {
   });
 
   it('stops its feed, also one that begins only then', async () => {
-    const list = deferred<never[]>();
-    const talk = new Talk(makeDesk({ list: () => list.promise }));
+    const list = deferred<Executed<'plugin.list'>>();
+    const talk = new Talk(makeServed({ 'plugin.list': () => list.promise }));
     const listen = talk.eventLog.listen.bind(talk.eventLog);
     let listeners = 0;
     talk.eventLog.listen = (listener) => {
@@ -229,7 +230,7 @@ describe('a connection that has ended', () => {
     };
     talk.send('session.start', { client: 'x', events: 'all', resume: { bootId: 'boot-0', seq: 1 } });
     talk.session.ended();
-    list.resolve([]);
+    list.resolve(await listing([])({}));
     await settle();
     expect(listeners).toBe(0);
   });

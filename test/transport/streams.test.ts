@@ -2,26 +2,27 @@
 import { describe, expect, it } from 'vitest';
 
 import { deferred } from '../../agent/worker/deferred.ts';
-import type { Desk, Stream } from '../../agent/transport/desk.ts';
+import type { Link } from '../../agent/service/upload.ts';
+import type { Served } from '../../agent/transport/session.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import type { PluginInfo } from '../../shared/api/methods.ts';
 import { WIRE } from '../../shared/api/rpc.ts';
-import { FakeInflow, Talk, makeDesk, pluginsOf } from '../_kit/desk.ts';
+import { FakeInflow, Talk, listing, makeServed, pluginsOf } from '../_kit/talk.ts';
 import { paramsOf, settle } from '../_kit/engines.ts';
 
-/** A desk that opens a stream for every install. */
-function opening(): { desk: Desk; inflow: FakeInflow; streams: Stream[] } {
+/** A service that opens a stream for every install. */
+function opening(): { served: Served; inflow: FakeInflow; streams: Link[] } {
   const inflow = new FakeInflow();
-  const streams: Stream[] = [];
-  const desk = makeDesk({
+  const streams: Link[] = [];
+  const served = makeServed({
     begin: (_, __, link) => {
       const stream = link(inflow);
       streams.push(stream);
       return Promise.resolve({ status: 'open', stream: stream.stream, offset: 0, limit: 100 });
     },
-    list: () => Promise.resolve(pluginsOf(101)),
+    'plugin.list': listing(pluginsOf(101)),
   });
-  return { desk, inflow, streams };
+  return { served, inflow, streams };
 }
 
 const begin = (talk: Talk): Promise<Record<string, unknown> | undefined> =>
@@ -29,8 +30,8 @@ const begin = (talk: Talk): Promise<Record<string, unknown> | undefined> =>
 
 describe('a bundle that comes in', () => {
   it('has a number of its own, which no other stream of the connection ever gets', async () => {
-    const { desk, streams } = opening();
-    const talk = await Talk.start(desk);
+    const { served, streams } = opening();
+    const talk = await Talk.start(served);
     await begin(talk);
     streams[0]?.drop();
     await begin(talk);
@@ -40,8 +41,8 @@ describe('a bundle that comes in', () => {
   });
 
   it('goes to its upload, with offset and FIN', async () => {
-    const { desk, inflow } = opening();
-    const talk = await Talk.start(desk);
+    const { served, inflow } = opening();
+    const talk = await Talk.start(served);
     await begin(talk);
     talk.frame(1, 0, 10);
     talk.frame(1, 10, 0, true);
@@ -52,8 +53,8 @@ describe('a bundle that comes in', () => {
   });
 
   it('is acknowledged by windows', async () => {
-    const { desk, streams } = opening();
-    const talk = await Talk.start(desk);
+    const { served, streams } = opening();
+    const talk = await Talk.start(served);
     await begin(talk);
     streams[0]?.grant(10, 20);
     expect(talk.socket.texts.at(-1)).toEqual({
@@ -64,8 +65,8 @@ describe('a bundle that comes in', () => {
   });
 
   it('that fails is reset with the reason, and what is still on the way is let pass', async () => {
-    const { desk, streams, inflow } = opening();
-    const talk = await Talk.start(desk);
+    const { served, streams, inflow } = opening();
+    const talk = await Talk.start(served);
     await begin(talk);
     const fault = new Fault('DEADLINE', 'Too slow');
     streams[0]?.drop(fault);
@@ -79,8 +80,8 @@ describe('a bundle that comes in', () => {
   });
 
   it('whose stream was taken over ends without a word', async () => {
-    const { desk, streams } = opening();
-    const talk = await Talk.start(desk);
+    const { served, streams } = opening();
+    const talk = await Talk.start(served);
     await begin(talk);
     const before = talk.socket.texts.length;
     streams[0]?.drop();
@@ -88,8 +89,8 @@ describe('a bundle that comes in', () => {
   });
 
   it('waits for another connection when this one ends', async () => {
-    const { desk, streams, inflow } = opening();
-    const talk = await Talk.start(desk);
+    const { served, streams, inflow } = opening();
+    const talk = await Talk.start(served);
     await begin(talk);
     await begin(talk);
     streams[0]?.drop();
@@ -98,13 +99,16 @@ describe('a bundle that comes in', () => {
   });
 
   it('waits for another connection also if this one ended before the stream was there', async () => {
-    const { desk, inflow, streams } = opening();
+    const { served, inflow, streams } = opening();
     const gate = deferred<void>();
     const talk = await Talk.start({
-      ...desk,
-      begin: async (...all) => {
-        await gate.promise;
-        return desk.begin(...all);
+      ...served,
+      service: {
+        ...served.service,
+        begin: async (...all) => {
+          await gate.promise;
+          return served.service.begin(...all);
+        },
       },
     });
     talk.send('install.begin', paramsOf());
@@ -116,8 +120,8 @@ describe('a bundle that comes in', () => {
   });
 
   it('is refused beyond eight streams, lists included, and welcome when one has ended', async () => {
-    const { desk, streams } = opening();
-    const talk = await Talk.start(desk);
+    const { served, streams } = opening();
+    const talk = await Talk.start(served);
     await talk.ask('plugin.list', { all: true });
     for (let i = 1; i < WIRE.streamsInFlight; i += 1) {
       expect(await begin(talk)).toMatchObject({ result: { status: 'open' } });
@@ -133,8 +137,8 @@ describe('a bundle that comes in', () => {
 });
 
 describe('a list', () => {
-  const listing = (count: number): Promise<Talk> =>
-    Talk.start(makeDesk({ list: () => Promise.resolve(pluginsOf(count)) }));
+  const lists = (count: number): Promise<Talk> =>
+    Talk.start(makeServed({ 'plugin.list': listing(pluginsOf(count)) }));
   const linesOf = (talk: Talk): PluginInfo[] =>
     Buffer.concat(talk.socket.frames.map(({ data }) => data))
       .toString('utf8')
@@ -143,19 +147,19 @@ describe('a list', () => {
       .map((line) => JSON.parse(line) as PluginInfo);
 
   it('of a hundred stands in the answer, and needs no stream', async () => {
-    const talk = await listing(100);
+    const talk = await lists(100);
     const answer = await talk.ask('plugin.list', { all: true });
     expect(answer?.['result']).toEqual({ plugins: { items: pluginsOf(100), total: 100 } });
   });
 
   it('of more is cut in the answer, and says how many there are', async () => {
-    const talk = await listing(101);
+    const talk = await lists(101);
     const answer = await talk.ask('plugin.list', {});
     expect(answer?.['result']).toEqual({ plugins: { items: pluginsOf(100), total: 101 } });
   });
 
   it('of more comes whole on a stream, as lines of JSON under the client’s credit', async () => {
-    const talk = await listing(2000);
+    const talk = await lists(2000);
     expect(await talk.ask('plugin.list', { all: true })).toMatchObject({ result: { stream: 1 } });
     expect(talk.socket.frames).toEqual([]);
     let granted = 0;
@@ -173,14 +177,14 @@ describe('a list', () => {
   });
 
   it('of more comes at once for a window that lies past its end', async () => {
-    const talk = await listing(500);
+    const talk = await lists(500);
     await talk.ask('plugin.list', { all: true });
     talk.window(1, Number.MAX_SAFE_INTEGER);
     expect(linesOf(talk)).toEqual(pluginsOf(500));
   });
 
   it('is not disturbed by windows of other streams, or by bytes that the client sends on it', async () => {
-    const talk = await listing(200);
+    const talk = await lists(200);
     await talk.ask('plugin.list', { all: true });
     talk.window(0, 1000);
     talk.window(2, 1000);
@@ -189,7 +193,7 @@ describe('a list', () => {
   });
 
   it('that ends makes room for another', async () => {
-    const talk = await listing(200);
+    const talk = await lists(200);
     for (let i = 1; i <= 2 * WIRE.streamsInFlight; i += 1) {
       expect(await talk.ask('plugin.list', { all: true })).toMatchObject({ result: { stream: i } });
       talk.window(i, Number.MAX_SAFE_INTEGER);
@@ -199,7 +203,7 @@ describe('a list', () => {
 
 describe('a reader that is too slow', () => {
   it('is closed with 1008 instead of being waited for, and nothing more is piled up', async () => {
-    const talk = await Talk.start(makeDesk());
+    const talk = await Talk.start(makeServed());
     const before = talk.socket.texts.length;
     talk.socket.buffered = 16 * 1024 * 1024;
     talk.eventLog.publish({ type: 'draining', data: {} });
@@ -214,7 +218,7 @@ describe('a reader that is too slow', () => {
   });
 
   it('cannot have a list piled up for it either', async () => {
-    const talk = await Talk.start(makeDesk({ list: () => Promise.resolve(pluginsOf(200)) }));
+    const talk = await Talk.start(makeServed({ 'plugin.list': listing(pluginsOf(200)) }));
     await talk.ask('plugin.list', { all: true });
     talk.socket.buffered = 16 * 1024 * 1024 + 1;
     talk.window(1, Number.MAX_SAFE_INTEGER);

@@ -28,7 +28,7 @@ async function outcome(url: string, options: Partial<ConnectOptions> = {}): Prom
   try {
     const answer = await reach(url, options);
     return answer.state === 'reachable'
-      ? `list of ${(await answer.session.request('plugin.list', {})).plugins.total}`
+      ? `list of ${(await answer.session.call('plugin.list', {})).plugins.total}`
       : answer.state;
   } catch (error) {
     return (error as { code: string }).code;
@@ -90,7 +90,7 @@ describe('TLS', () => {
     await writeFile(own.cert, 'garbage');
     await new Promise((resolve) => setTimeout(resolve, 2500));
     expect(await shown()).toBe('next');
-    expect(before.state === 'reachable' && (await before.session.request('plugin.list', {}))).toBeTruthy();
+    expect(before.state === 'reachable' && (await before.session.call('plugin.list', {}))).toBeTruthy();
   });
 
   it('is mutual where an authority of clients is named: without its certificate nobody comes as far as a token', async () => {

@@ -8,12 +8,12 @@ import { Worker } from 'node:worker_threads';
 
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 
-import { askPool } from '../../agent/worker/client.ts';
+import { WorkerClient } from '../../agent/worker/client.ts';
 import { deferred } from '../../agent/worker/deferred.ts';
-import { Queries } from '../../agent/service/queries.ts';
 import { type Engine, Pool } from '../../agent/worker/pool.ts';
-import { ENGINE, type FromEngine } from '../../agent/worker/messages.ts';
+import { ENGINE, type FromEngine, type ToEngine } from '../../agent/worker/messages.ts';
 import type { Fault } from '../../shared/api/fault.ts';
+import { pluginSchema } from '../../shared/api/methods.ts';
 import { faultOf } from '../_kit/scene.ts';
 
 const THREAD = `
@@ -21,7 +21,8 @@ import { parentPort, threadId, workerData } from 'node:worker_threads';
 const last = { task: 0 };
 parentPort.on('message', ({ task, message }) => {
   const say = (message, as = task) => parentPort.postMessage({ task: as, message });
-  switch (message.plugin) {
+  const plugin = message.params.plugin;
+  switch (plugin) {
     case 'hang': break;
     case 'crash': throw new Error('boom');
     case 'exit': process.exit(3);
@@ -29,13 +30,13 @@ parentPort.on('message', ({ task, message }) => {
     case 'stale':
       // Of an earlier task, of none, and of one that is still to come.
       for (const other of [last.task, 0, task + 1]) {
-        if (other !== task) { say({ kind: 'got', plugin: { name: 'stale' } }, other); say({ kind: 'done' }, other); }
+        if (other !== task) { say({ kind: 'answer', answer: { name: 'stale' } }, other); say({ kind: 'done' }, other); }
       }
       // fall through
     default: {
-      const facts = { name: message.plugin, status: 'admitted', detail: String(threadId),
+      const facts = { name: plugin, status: 'admitted', detail: String(threadId),
         hint: JSON.stringify([Object.keys(process.env), workerData.root]) };
-      say({ kind: 'got', plugin: facts });
+      say({ kind: 'answer', answer: facts });
       say({ kind: 'done' });
     }
   }
@@ -65,6 +66,8 @@ function makePool(max: number, idleMillis = 60_000): Pool {
   return pool;
 }
 
+const get = (plugin: string): ToEngine => ({ kind: 'call', name: 'plugin.get', params: { plugin }, by: '' });
+
 type Task = { engine: Engine; heard: FromEngine[]; done: Promise<void>; crashed: Promise<Fault> };
 
 async function lease(pool: Pool, plugin?: string): Promise<Task> {
@@ -80,7 +83,7 @@ async function lease(pool: Pool, plugin?: string): Promise<Task> {
     crash: crashed.resolve,
   });
   if (plugin !== undefined) {
-    engine.say({ kind: 'get', plugin });
+    engine.say(get(plugin));
   }
   return { engine, heard, done: done.promise, crashed: crashed.promise };
 }
@@ -88,8 +91,8 @@ async function lease(pool: Pool, plugin?: string): Promise<Task> {
 /** The id of the thread that answered. */
 async function threadOf(task: Task): Promise<string> {
   await task.done;
-  const got = task.heard.find((message) => message.kind === 'got');
-  return got?.plugin?.detail ?? 'none';
+  const got = task.heard.find((message) => message.kind === 'answer');
+  return pluginSchema.safeParse(got?.answer).data?.detail ?? 'none';
 }
 
 /** Whether a promise is still open after a moment. */
@@ -108,12 +111,12 @@ describe('a pool of threads', () => {
     const [a, b] = await Promise.all([lease(pool), lease(pool)]);
     const third = lease(pool);
     expect(await isOpen(third)).toBe(true);
-    a.engine.say({ kind: 'get', plugin: 'a' });
-    b.engine.say({ kind: 'get', plugin: 'b' });
+    a.engine.say(get('a'));
+    b.engine.say(get('b'));
     const [ofA, ofB] = await Promise.all([threadOf(a), threadOf(b)]);
     expect(ofA).not.toBe(ofB);
     const task = await third;
-    task.engine.say({ kind: 'get', plugin: 'c' });
+    task.engine.say(get('c'));
     expect([ofA, ofB]).toContain(await threadOf(task));
   });
 
@@ -152,11 +155,11 @@ describe('a pool of threads', () => {
     const first = await lease(pool, 'a');
     await first.done;
     const second = await lease(pool);
-    first.engine.say({ kind: 'get', plugin: 'crash' });
+    first.engine.say(get('crash'));
     first.engine.release();
-    second.engine.say({ kind: 'get', plugin: 'b' });
+    second.engine.say(get('b'));
     await second.done;
-    expect(second.heard).toMatchObject([{ kind: 'got', plugin: { name: 'b' } }, { kind: 'done' }]);
+    expect(second.heard).toMatchObject([{ kind: 'answer', answer: { name: 'b' } }, { kind: 'done' }]);
     expect(first.heard).toHaveLength(2);
   });
 
@@ -168,12 +171,12 @@ describe('a pool of threads', () => {
     const task = await lease(pool, 'stale');
     await task.done;
     expect(task.heard).toMatchObject([
-      { kind: 'got', plugin: { name: 'stale', detail: expect.any(String) } },
+      { kind: 'answer', answer: { name: 'stale', detail: expect.any(String) } },
       {},
     ]);
     const next = await lease(pool, 'b');
     await next.done;
-    expect(next.heard).toMatchObject([{ plugin: { name: 'b' } }, { kind: 'done' }]);
+    expect(next.heard).toMatchObject([{ answer: { name: 'b' } }, { kind: 'done' }]);
   });
 
   it('ends a thread that had nothing to do for long, and starts another when there is something', async () => {
@@ -188,7 +191,7 @@ describe('a pool of threads', () => {
     const first = await threadOf(await lease(pool, 'a'));
     const task = await lease(pool);
     await sleep(200);
-    task.engine.say({ kind: 'get', plugin: 'b' });
+    task.engine.say(get('b'));
     expect(await threadOf(task)).toBe(first);
   });
 
@@ -202,7 +205,7 @@ describe('a pool of threads', () => {
   it('keeps the environment, which may hold a token, out of the threads', async () => {
     const task = await lease(makePool(1), 'a');
     await task.done;
-    expect(task.heard[0]).toMatchObject({ plugin: { hint: '[[],"/r"]' } });
+    expect(task.heard[0]).toMatchObject({ answer: { hint: '[[],"/r"]' } });
   });
 });
 
@@ -210,11 +213,11 @@ describe('a thread that crashes', () => {
   it.each(['crash', 'exit'])('by "%s" fails its task alone', async (how) => {
     const pool = makePool(2);
     const [bystander, task] = await Promise.all([lease(pool), lease(pool)]);
-    task.engine.say({ kind: 'get', plugin: how });
+    task.engine.say(get(how));
     const fault = await task.crashed;
     expect([fault.code, fault.executed]).toEqual(['INTERNAL', 'maybe']);
     expect(fault.message).toContain(how === 'crash' ? 'boom' : 'code 3');
-    bystander.engine.say({ kind: 'get', plugin: 'a' });
+    bystander.engine.say(get('a'));
     expect(await threadOf(bystander)).not.toBe('none');
     expect(await isOpen(bystander.crashed)).toBe(true);
   });
@@ -223,7 +226,7 @@ describe('a thread that crashes', () => {
     const pool = makePool(1);
     const task = await lease(pool);
     const waiting = lease(pool, 'a');
-    task.engine.say({ kind: 'get', plugin: 'crash' });
+    task.engine.say(get('crash'));
     await task.crashed;
     expect(await threadOf(await waiting)).not.toBe('none');
     expect(await threadOf(await lease(pool, 'b'))).not.toBe('none');
@@ -240,18 +243,18 @@ describe('a thread that crashes', () => {
         first.resolve();
       },
     });
-    engine.say({ kind: 'get', plugin: 'crash' });
+    engine.say(get('crash'));
     await first.promise;
-    engine.say({ kind: 'get', plugin: 'a' });
+    engine.say(get('a'));
     engine.release();
     await threadOf(await lease(pool, 'b'));
     expect(crashes).toBe(1);
   });
 
   it('fails a question with the crash instead of leaving it open', async () => {
-    const queries = new Queries(askPool(makePool(1), { tell: () => undefined, complain: () => undefined }));
-    expect((await faultOf(queries.get('crash'))).code).toBe('INTERNAL');
-    expect(await queries.get('a')).toMatchObject({ name: 'a' });
+    const worker = new WorkerClient(makePool(1), { tell: () => undefined, complain: () => undefined });
+    expect((await faultOf(worker.call('plugin.get', { plugin: 'crash' }))).code).toBe('INTERNAL');
+    expect(await worker.call('plugin.get', { plugin: 'a' })).toMatchObject({ name: 'a' });
   });
 });
 
@@ -290,13 +293,13 @@ describe('a pool that is closed while a task ends', () => {
     const engine = await pool.lease({
       message: ({ kind }) => {
         said.push(kind);
-        if (kind === 'got') pool.close().then(closed.resolve, closed.reject);
+        if (kind === 'answer') pool.close().then(closed.resolve, closed.reject);
       },
       crash: () => said.push('crash'),
     });
-    engine.say({ kind: 'get', plugin: 'lint' });
+    engine.say(get('lint'));
     await closed.promise;
-    expect(said).toContain('got');
+    expect(said).toContain('answer');
     expect(unref).not.toHaveBeenCalled();
   });
 });

@@ -40,28 +40,29 @@ async function over({ heard }: Thread, task: number): Promise<string> {
     .join(' ');
 }
 
+const LIST: ToEngine = { kind: 'call', name: 'plugin.list', params: {}, by: '' };
 const BYTES: ToEngine = { kind: 'data', bytes: new Uint8Array(10) };
 
 describe('an engine thread', () => {
   it('says nothing to what belongs to a task that is over, or to none', async () => {
     const thread = await startThread();
-    thread.say(1, { kind: 'list' });
+    thread.say(1, LIST);
     for (const message of [{ kind: 'abort' }, { kind: 'commit' }, { kind: 'install' }, BYTES] as const) {
       thread.say(1, message);
     }
-    thread.say(2, { kind: 'list' });
-    expect(await over(thread, 2)).toBe('1:listed 1:done 2:listed 2:done');
+    thread.say(2, LIST);
+    expect(await over(thread, 2)).toBe('1:answer 1:done 2:answer 2:done');
   });
 
   it('does not let an old task abort the next one', async () => {
     const thread = await startThread();
-    thread.say(1, { kind: 'list' });
+    thread.say(1, LIST);
     thread.say(2, { kind: 'begin', params: paramsOf(), by: 'test' });
     thread.say(1, { kind: 'abort' });
     thread.say(1, BYTES);
     thread.say(2, BYTES);
     thread.say(2, { kind: 'abort' });
-    expect(await over(thread, 2)).toBe('1:listed 1:done 2:opened 2:taken 2:done');
+    expect(await over(thread, 2)).toBe('1:answer 1:done 2:opened 2:taken 2:done');
   });
 
   it('works off what it is told in the order in which it was told, though writing takes time', async () => {
@@ -79,8 +80,8 @@ describe('an engine thread', () => {
 
   it('fails a question that has no answer, and can be asked the next', async () => {
     const thread = await startThread();
-    thread.say(1, { kind: 'verify', plugin: 'nothing' });
-    thread.say(2, { kind: 'list' });
-    expect(await over(thread, 2)).toBe('1:failed 1:done 2:listed 2:done');
+    thread.say(1, { kind: 'call', name: 'plugin.verify', params: { plugin: 'nothing' }, by: '' });
+    thread.say(2, LIST);
+    expect(await over(thread, 2)).toBe('1:failed 1:done 2:answer 2:done');
   });
 });

@@ -1,13 +1,14 @@
 /** A session without a socket and without work behind it: the test plays both. */
 import { createLog } from '../../agent/log.ts';
 import type { Caller } from '../../agent/transport/auth.ts';
-import type { Desk, Inflow, Stream } from '../../agent/transport/desk.ts';
+import type { Executable, Executed } from '../../agent/service/execute.ts';
+import type { Inflow, Link } from '../../agent/service/upload.ts';
 import { EventLog } from '../../agent/transport/event-log.ts';
-import { Session, type Socket } from '../../agent/transport/session.ts';
+import { type Served, Session, type Socket } from '../../agent/transport/session.ts';
 import { type DataFrame, decodeFrame, encodeFrame } from '../../shared/api/frame.ts';
-import { Fault } from '../../shared/api/fault.ts';
-import type { Hello, PluginInfo } from '../../shared/api/methods.ts';
+import type { Hello, Params, PluginInfo } from '../../shared/api/methods.ts';
 import { PROTOCOL } from '../../shared/api/rpc.ts';
+import { truncate } from '../../shared/truncate.ts';
 import { settle } from './engines.ts';
 
 export const HELLO: Hello = {
@@ -53,40 +54,46 @@ export class FakeSocket implements Socket {
 
 export class FakeInflow implements Inflow {
   readonly taken: [offset: number, length: number, fin: boolean][] = [];
-  readonly detached: Stream[] = [];
+  readonly detached: Link[] = [];
 
   accept(offset: number, data: Uint8Array, fin: boolean): void {
     this.taken.push([offset, data.length, fin]);
   }
 
-  detach(stream: Stream): void {
+  detach(stream: Link): void {
     this.detached.push(stream);
   }
 }
 
-/** A desk that does nothing but what the test replaces. */
-export function makeDesk(changes: Partial<Desk> = {}): Desk {
+/** How a service answers, by method; what is left out fails the test. */
+type Handler<M extends Executable> = (params: Params<M>, by: string) => Promise<Executed<M>>;
+type Answers = { [M in Executable]?: Handler<M> } & Partial<Pick<Served['service'], 'begin' | 'warm'>>;
+
+/** What a session serves, with a service that does nothing but what the test says. */
+export function makeServed({ begin, warm, ...answers }: Answers = {}): Served {
   const nobody = (): Promise<never> => Promise.reject(new Error('The test did not expect this'));
+  const all: Answers = { 'plugin.list': listing([]), ...answers };
   return {
-    hello: () => HELLO,
-    begin: nobody,
-    commit: nobody,
-    abort: () => false,
-    list: () => Promise.resolve([]),
-    get: (name) => Promise.reject(new Fault('NOT_FOUND', `There is no plugin "${name}" here`)),
-    verify: nobody,
-    classify: nobody,
-    basis: nobody,
-    restarted: nobody,
-    rollback: nobody,
-    uninstall: nobody,
-    recover: nobody,
-    sweep: nobody,
-    status: nobody,
-    expectWork: () => undefined,
-    ...changes,
+    hello: HELLO,
+    service: {
+      begin: begin ?? nobody,
+      warm: warm ?? (() => undefined),
+      execute: async <M extends Executable>(method: M, params: Params<M>, by: string) => {
+        const answer: Answers[M] = all[method];
+        return answer === undefined ? nobody() : (answer as Handler<M>)(params, by);
+      },
+    },
   };
 }
+
+/** Answers a list as a thread does. */
+export const listing =
+  (plugins: readonly PluginInfo[]) =>
+  ({ all }: Params<'plugin.list'>): Promise<Executed<'plugin.list'>> =>
+    Promise.resolve({
+      answer: { plugins: truncate(plugins) },
+      lines: all === true && truncate(plugins).items.length < plugins.length ? plugins : undefined,
+    });
 
 export const pluginsOf = (count: number): PluginInfo[] =>
   Array.from({ length: count }, (_, i) => ({
@@ -102,13 +109,13 @@ export class Talk {
   readonly session: Session;
   #ids = 0;
 
-  constructor(desk: Desk, caller: Caller = { scope: 'write', label: 'test' }) {
-    this.session = new Session(this.socket, caller, desk, this.eventLog, createLog('silent'));
+  constructor(served: Served, caller: Caller = { scope: 'write', label: 'test' }) {
+    this.session = new Session(this.socket, caller, served, this.eventLog, createLog('silent'));
   }
 
   /** A session that has been started. */
-  static async start(desk: Desk, caller?: Caller): Promise<Talk> {
-    const talk = new Talk(desk, caller);
+  static async start(served: Served, caller?: Caller): Promise<Talk> {
+    const talk = new Talk(served, caller);
     await talk.ask('session.start', { client: 'test', events: 'all' });
     return talk;
   }

@@ -1,21 +1,20 @@
 /** What is said between agent and platform of what the runtime has loaded, and of what a change would mean. */
 import * as z from 'zod';
 
-import { operationIdSchema, pluginNameSchema } from '../format/name.ts';
+import { pluginNameSchema } from '../format/name.ts';
 import { truncatedSchema } from '../truncate.ts';
 import { fileEntrySchema } from '../format/tree.ts';
 
 /** A longer list does not fit a frame: then the client asks for `plugin.files` and compares by itself. */
 export const CLASSIFY_LIST_MAX = 1000;
 
-export const classifyParams = z.strictObject({
+export const classifyParams = {
   plugin: pluginNameSchema,
   /** The files of the version that is to be judged, as in a receipt. */
   list: z.array(fileEntrySchema.strict()).max(CLASSIFY_LIST_MAX),
   /** What its manifest says of `hot_reload`. */
   hotReload: z.boolean().optional(),
-});
-export type ClassifyParams = z.infer<typeof classifyParams>;
+};
 
 /**
  * What the runtime is taken to have loaded. `tree`: its files come on the stream, as JSON lines: a file as in a receipt
@@ -33,13 +32,6 @@ export const basisSchema = z.object({
   stream: z.number().int().optional(),
 });
 export type BasisAnswer = z.infer<typeof basisSchema>;
-
-export const restartedParams = z.strictObject({
-  operationId: operationIdSchema,
-  /** When the restart began, by the agent's clock; absent: now. */
-  at: z.iso.datetime().optional(),
-});
-export type RestartedParams = z.infer<typeof restartedParams>;
 
 /** What counts as loaded since; a null: the plugin was not live then. `pending`: what still waits for a restart. */
 export const restartedSchema = z.object({

@@ -1,0 +1,166 @@
+/**
+ * Runs a method as its row says: a query in a thread; a change of a plugin in its lane, under its lock; a change of the root
+ * once for each operation id.
+ */
+import { Fault, toFault } from '../../shared/api/fault.ts';
+import {
+  type MethodName,
+  type MethodsOf,
+  type Params,
+  type Result,
+  methods,
+} from '../../shared/api/methods.ts';
+import type { Lanes } from '../../shared/lanes.ts';
+import type { WorkerClient } from '../worker/client.ts';
+import { deferred } from '../worker/deferred.ts';
+import type { Reply, ThreadMethod } from '../worker/handlers.ts';
+
+export type { Streamed } from '../worker/handlers.ts';
+import type { PluginLocks } from './plugin-locks.ts';
+
+/** The methods that a service executes: a session starts itself, and an upload begins with a stream. */
+export type Executable = Exclude<MethodName, 'session.start' | 'install.begin'>;
+export type Executed<M extends Executable> = M extends ThreadMethod ? Reply<M> : Result<M>;
+
+/** The methods that the main thread does, from calls of its threads. */
+export type OwnHandlers = {
+  [M in Exclude<Executable, ThreadMethod>]: (params: Params<M>) => Promise<Result<M>>;
+};
+
+type RootChange = MethodsOf<'changes-root'>;
+type Running = { plugin: string; operationId: string };
+
+export type ExecutorOptions = {
+  worker: Pick<WorkerClient, 'ask' | 'call'>;
+  pluginLocks: Pick<PluginLocks, 'hold'>;
+  lanes: Lanes;
+  own: OwnHandlers;
+  /** Told what fails without being anybody's answer. */
+  complain: (fault: Fault, stack: string | undefined) => void;
+};
+
+export class Executor {
+  readonly #options: ExecutorOptions;
+  readonly #running = new Map<Promise<void>, Running>();
+  /** Changes of the root under way, by operation id: who asks again meanwhile waits for the same answer. */
+  readonly #rootChanges = new Map<string, { question: string; answer: Promise<object> }>();
+  #draining = false;
+
+  constructor(options: ExecutorOptions) {
+    this.#options = options;
+  }
+
+  /** The changes of plugins that are under way. */
+  get running(): Running[] {
+    return [...this.#running.values()];
+  }
+
+  /**
+   * Answers as soon as there is an answer; house-keeping comes after it.
+   *
+   * @param by the label of who asks, for markers and logs.
+   * @throws Fault what the method's row names; DRAINING for a change while the agent ends.
+   */
+  async execute<M extends Executable>(method: M, params: Params<M>, by: string): Promise<Executed<M>> {
+    // The name chooses row, parameters and answer together, which the compiler cannot follow through the tables.
+    return this.#execute(method, params, by) as Promise<Executed<M>>;
+  }
+
+  /** Begins no further change, and waits for those of plugins that have begun: they take no longer than a few renames. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    await Promise.all(this.#running.keys());
+  }
+
+  async #execute(method: Executable, params: unknown, by: string): Promise<unknown> {
+    if (isRootChange(method)) {
+      this.#refuseWhileDraining();
+      return this.#rootChange(method, params as Params<RootChange>);
+    }
+    if (!isThreadMethod(method)) {
+      const own = this.#options.own[method] as (params: unknown) => Promise<unknown>;
+      return own(params);
+    }
+    if (methods[method].effect === 'query') {
+      return this.#options.worker.ask(method, params as never, by).answer;
+    }
+    this.#refuseWhileDraining();
+    return this.#pluginChange(
+      method as MethodsOf<'changes-plugin'>,
+      params as Params<MethodsOf<'changes-plugin'>>,
+      by,
+    );
+  }
+
+  #refuseWhileDraining(): void {
+    if (this.#draining) {
+      throw new Fault('DRAINING', 'The agent is shutting down', { hint: 'Connect again in a moment' });
+    }
+  }
+
+  /** Lane and lock are kept until the house-keeping after the answer is over. */
+  #pluginChange(
+    method: MethodsOf<'changes-plugin'>,
+    params: Params<MethodsOf<'changes-plugin'>>,
+    by: string,
+  ): Promise<unknown> {
+    const { worker, pluginLocks, lanes } = this.#options;
+    const { plugin, operationId } = params;
+    const answered = deferred<unknown>();
+    const work = async (): Promise<void> => {
+      const release = await pluginLocks.hold(plugin);
+      try {
+        await lanes.run(plugin, async () => {
+          const { answer, over } = worker.ask(method, params, by);
+          answer.then(answered.resolve, answered.reject);
+          await over;
+        });
+      } finally {
+        release();
+      }
+    };
+    const running: Promise<void> = work()
+      .catch((error: unknown) => answered.reject(toFault(error, `Changing "${plugin}"`)))
+      .finally(() => this.#running.delete(running));
+    this.#running.set(running, { plugin, operationId });
+    return answered.promise;
+  }
+
+  async #rootChange(method: RootChange, params: Params<RootChange>): Promise<object> {
+    const { operationId } = params;
+    const question = JSON.stringify([method, params]);
+    const under = this.#rootChanges.get(operationId);
+    if (under !== undefined) {
+      if (under.question !== question) {
+        throw new Fault('CONFLICT', `The operation id "${operationId}" is in use with other parameters`, {
+          hint: 'Use a fresh operation id for each new operation, and the same one only to ask again',
+        });
+      }
+      return under.answer;
+    }
+    const answer = this.#once(method, params).finally(() => this.#rootChanges.delete(operationId));
+    this.#rootChanges.set(operationId, { question, answer });
+    return answer;
+  }
+
+  async #once(method: RootChange, params: Params<RootChange>): Promise<object> {
+    const { worker, own, complain } = this.#options;
+    const known = await worker.call('operations.recall', { method, params });
+    if (known !== undefined) {
+      return known;
+    }
+    const change = own[method] as (params: Params<RootChange>) => Promise<object>;
+    const answer = await change(params);
+    try {
+      await worker.call('operations.remember', { method, params, answer });
+    } catch (error) {
+      complain(toFault(error, 'Remembering the answer'), undefined);
+    }
+    return answer;
+  }
+}
+
+const isRootChange = (method: Executable): method is RootChange => methods[method].effect === 'changes-root';
+
+const isThreadMethod = (method: Executable): method is ThreadMethod =>
+  methods[method].effect === 'query' || methods[method].effect === 'changes-plugin';

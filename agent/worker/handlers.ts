@@ -1,0 +1,259 @@
+/**
+ * What a thread can be asked: the methods that work on the disk, by their names in the table, and the steps that the agent's
+ * main thread puts its own work together from. A method without a handler does not compile.
+ */
+import type * as z from 'zod';
+
+import {
+  installedSchema,
+  isMethod,
+  type MethodName,
+  type Methods,
+  methods,
+  type MethodsOf,
+  type Params,
+  type Result,
+} from '../../shared/api/methods.ts';
+import type { Recovered, Status } from '../../shared/api/maintenance.ts';
+import { Fault, toFault } from '../../shared/api/fault.ts';
+import { mayBeLoaded } from '../../shared/format/state.ts';
+import { type Basis, classifyLoaded, reloadOf } from '../../shared/rule/classify.ts';
+import { truncate } from '../../shared/truncate.ts';
+import type { Admission, Installed as Files, Known } from '../../watch/ports.ts';
+import { adoptTouched } from '../change/adopt.ts';
+import { recover } from '../change/recover.ts';
+import { type Change, rollback } from '../change/rollback.ts';
+import {
+  type LiveVersion,
+  liveVersions,
+  noteBegun,
+  noteLoaded,
+  pendingPlugins,
+  promisedPlugins,
+} from '../change/runtime-reports.ts';
+import { type SweptPlugin, forgetBefore, sweepDrafts, sweepPlugin } from '../change/sweep.ts';
+import { uninstall } from '../change/uninstall.ts';
+import type { StoreContext } from '../store/context.ts';
+import { admissionOf, getPlugin, knownOf, listPlugins, verifyPlugin } from '../store/inspect.ts';
+import { discardSlot, liveVersionOf } from '../store/journal.ts';
+import { basisOf, liveDrift, takenGeneration } from '../store/loaded.ts';
+import { forgetOperations, questionOf, recall, remember } from '../store/operation-log.ts';
+import { receiptOf } from '../store/records.ts';
+import { listTroubles } from '../store/state.ts';
+
+/** An answer whose rest, if there is any, comes on a stream: `stream` is filled in by who opens it. */
+export type Streamed<R> = {
+  answer: R extends unknown ? Omit<R, 'stream'> : never;
+  /** A JSON line each. */
+  lines: readonly object[] | undefined;
+};
+/** The methods that a thread does. */
+export type ThreadMethod = MethodsOf<'query' | 'changes-plugin'>;
+export type Reply<M extends ThreadMethod> = Methods[M]['streams'] extends true
+  ? Streamed<Result<M>>
+  : Result<M>;
+
+/** Changes that are transactions: they remember their answer themselves, before their house-keeping. */
+const transactions = { 'plugin.rollback': rollback, 'plugin.uninstall': uninstall };
+
+type MethodHandlers = {
+  [M in Exclude<ThreadMethod, keyof typeof transactions>]: (
+    context: StoreContext,
+    params: Params<M>,
+    by: string,
+  ) => Reply<M>;
+};
+
+const methodHandlers: MethodHandlers = {
+  'plugin.list': (context, { all }) => {
+    const plugins = listPlugins(context);
+    const first = truncate(plugins);
+    return {
+      answer: { plugins: first },
+      lines: all === true && first.items.length < first.total ? plugins : undefined,
+    };
+  },
+  'plugin.get': (context, { plugin }) => {
+    const found = getPlugin(context, plugin);
+    if (found === undefined) {
+      throw new Fault('NOT_FOUND', `There is no plugin "${plugin}" here`, {
+        hint: 'See what there is with plugin.list',
+      });
+    }
+    return found;
+  },
+  'plugin.verify': (context, { plugin }) => verifyPlugin(context, plugin),
+  'plugin.classify': (context, { plugin, list, hotReload }) => {
+    const { ignore } = context;
+    return {
+      reload: reloadOf(classifyLoaded(loadedBasis(context, plugin), list, { hotReload, ignore }), false),
+    };
+  },
+  'plugin.files': (context, { plugin }) => {
+    const basis = loadedBasis(context, plugin);
+    const generation = takenGeneration(context, plugin, liveVersionOf(context, plugin));
+    if (basis.kind === 'unknown') {
+      return { answer: { plugin, kind: basis.kind, why: basis.why, generation }, lines: undefined };
+    }
+    const edited = basis.edited.map((path) => ({ edited: path }));
+    return {
+      answer: { plugin, kind: basis.kind, generation, ignore: [...context.policy.ignore] },
+      lines: [...basis.list, ...edited],
+    };
+  },
+};
+
+function loadedBasis(context: StoreContext, plugin: string): Basis {
+  const live = liveVersionOf(context, plugin);
+  return basisOf(context, plugin, live, liveDrift(context, plugin, live));
+}
+
+type Asked = { operationId: string };
+
+const steps = {
+  /** Removes the slot of an install whose thread crashed before it touched live. */
+  'slot.discard': (context: StoreContext, { plugin, stamp }: { plugin: string; stamp: string }): void =>
+    discardSlot(context, plugin, stamp),
+  /** Finishes or undoes what a crash has left of one plugin, then adopts what an operator has touched. */
+  'plugin.recover': (context: StoreContext, { plugin }: { plugin: string }): Recovered[] => {
+    const recovered = recover(context, plugin);
+    try {
+      adoptTouched(context, plugin);
+    } catch (error) {
+      context.complain(toFault(error, `Adopting "${plugin}"`));
+    }
+    return recovered;
+  },
+  'plugin.sweep': (context: StoreContext, { plugin }: { plugin: string }): SweptPlugin =>
+    sweepPlugin(context, plugin),
+  'operations.forget': (context: StoreContext): number => {
+    sweepDrafts(context);
+    return forgetOperations(context, forgetBefore(context));
+  },
+  /** The answer of an install or rollback, by its id alone. */
+  'operations.installed': (
+    context: StoreContext,
+    { operationId }: Asked,
+  ): Result<'install.commit'> | undefined => recall(context, operationId, undefined, installedSchema),
+  /** How the plugins are, counted. */
+  'root.status': (context: StoreContext): Pick<Status, 'plugins' | 'troubles'> => {
+    const plugins = listPlugins(context);
+    return {
+      plugins: {
+        admitted: plugins.filter(({ status }) => status === 'admitted').length,
+        refused: plugins.filter(({ status }) => status === 'refused').length,
+        pending: plugins.filter(({ pending }) => pending !== undefined).length,
+        promised: plugins.filter(({ pending }) => pending !== undefined && mayBeLoaded(pending)).length,
+        drifted: plugins.filter(({ drift }) => drift !== undefined).length,
+      },
+      troubles: truncate(listTroubles(context)),
+    };
+  },
+  /** What the gate says of a name. */
+  'watch.admission': (context: StoreContext, { plugin }: { plugin: string }): Admission =>
+    admissionOf(context, plugin),
+  /** A version as it was installed; undefined where nobody knows. */
+  'watch.installed': (
+    context: StoreContext,
+    { plugin, installId }: { plugin: string; installId: string },
+  ): Files | undefined => {
+    const receipt = receiptOf(context, plugin, installId);
+    return receipt && { files: receipt.list, at: Date.parse(receipt.installedAt) };
+  },
+  /** What is known to be loaded of a plugin; undefined if that is still what was known by that stamp. */
+  'watch.known': (
+    context: StoreContext,
+    { plugin, generation, stamp }: { plugin: string; generation: string; stamp: string | undefined },
+  ): Known | undefined => knownOf(context, plugin, generation, stamp),
+  /** Which versions were live at a moment. */
+  'runtime.live': (
+    context: StoreContext,
+    { at, swaps }: { at: number; swaps: Record<string, number> },
+  ): LiveVersion[] => liveVersions(context, at, swaps),
+  'runtime.loaded': (
+    context: StoreContext,
+    { version, began, cause }: { version: LiveVersion; began: number; cause: string },
+  ): void => noteLoaded(context, version, began, cause),
+  /** The plugins that wait for a restart. */
+  'runtime.pending': (context: StoreContext): string[] => pendingPlugins(context),
+  /** The plugins of which a restart was promised that never ended well. */
+  'runtime.promised': (context: StoreContext): string[] => promisedPlugins(context),
+  /** A restart begins; what was promised before a moment is tried for the last time. */
+  'runtime.begins': (context: StoreContext, { plugin, before }: { plugin: string; before: number }): void =>
+    noteBegun(context, plugin, before),
+  /** What a method that changes the root has answered to this operation id; undefined: nothing yet. */
+  'operations.recall': (context: StoreContext, { method, params }: RootChange): object | undefined =>
+    recall(context, params.operationId, questionTo(method, params), resultOf(method)),
+  'operations.remember': (
+    context: StoreContext,
+    { method, params, answer }: RootChange & { answer: object },
+  ): void => remember(context, params.operationId, questionTo(method, params), answer, ''),
+};
+
+type RootChange = { method: MethodsOf<'changes-root'>; params: Asked };
+
+const resultOf = (method: MethodName): z.ZodType<object> => methods[method].result;
+
+/** The same question asked again gets the same answer: by the last word of the method, and its parameters. */
+const questionTo = (method: MethodName, params: Asked): string =>
+  questionOf({ ...params, op: method.slice(method.lastIndexOf('.') + 1) });
+
+const handlers = { ...steps, ...methodHandlers };
+type Handlers = typeof handlers & typeof transactions;
+
+/** What a thread can be asked. */
+export type HandlerName = keyof Handlers;
+/** What it is asked with. */
+export type Request<N extends HandlerName> = N extends ThreadMethod ? Params<N> : Parameters<Handlers[N]>[1];
+/** What it answers. */
+export type Response<N extends HandlerName> = N extends ThreadMethod ? Reply<N> : ReturnType<Handlers[N]>;
+
+/**
+ * Does what is asked.
+ *
+ * @param by the label of who asks. @returns the answer, and the house-keeping that comes after it.
+ */
+export function handle(
+  context: StoreContext,
+  name: HandlerName,
+  params: unknown,
+  by: string,
+): { answer: unknown; collect: () => unknown } {
+  if (Object.hasOwn(transactions, name)) {
+    // The name chooses the parameters, which the compiler cannot follow through a table.
+    const transaction = transactions[name as keyof typeof transactions] as AnyTransaction;
+    return transaction(context, params, by);
+  }
+  const handler = handlers[name as keyof typeof handlers] as AnyHandler;
+  const answer = isChange(name)
+    ? once(context, name, params as Asked, () => Object(handler(context, params, by)) as object)
+    : handler(context, params, by);
+  return { answer, collect: () => undefined };
+}
+
+type AnyHandler = (context: StoreContext, params: unknown, by: string) => unknown;
+type AnyTransaction = (context: StoreContext, params: unknown, by: string) => Change<unknown>;
+
+const isChange = (name: HandlerName): name is MethodsOf<'changes-plugin'> =>
+  isMethod(name) && methods[name].effect === 'changes-plugin';
+
+/** A change that is asked again by its operation id is not made again: it has the same answer. */
+function once(
+  context: StoreContext,
+  name: MethodsOf<'changes-plugin'>,
+  params: Asked & { plugin?: string },
+  change: () => object,
+): object {
+  const question = questionTo(name, params);
+  const before = recall(context, params.operationId, question, resultOf(name));
+  if (before !== undefined) {
+    return before;
+  }
+  const answer = change();
+  try {
+    remember(context, params.operationId, question, answer, params.plugin ?? '');
+  } catch (error) {
+    context.complain(toFault(error, 'Remembering the answer'));
+  }
+  return answer;
+}

@@ -1,0 +1,161 @@
+/** Commands that ask for a method: words, options and help come from its row, the same with an agent and without. */
+import * as z from 'zod';
+
+import { newOperationId } from '../client/index.ts';
+import { Fault, toFault } from '../shared/api/fault.ts';
+import { type CommandRow, type MethodName, type Result, methods, readParams } from '../shared/api/methods.ts';
+import { type Command, type Context, EXIT, type Given, type Option } from './command.ts';
+import { checkName } from './reach.ts';
+import { safe } from './render.ts';
+import { CHANGE_SETTINGS, withCaller } from './work.ts';
+
+/** What a terminal shows of an answer. Left out: its fields, a line each, and exit code 0. */
+export type Rendering<M extends MethodName> = {
+  examples?: readonly string[];
+  /** Brings what was typed into the shape that the method takes. @throws Fault INVALID_PARAMS */
+  params?: (wanted: Readonly<Record<string, unknown>>) => Record<string, unknown>;
+  /** Beside the result, such as warnings. */
+  notes?: (result: Result<M>) => readonly string[];
+  text?: (result: Result<M>, context: Context) => string;
+  exit?: (result: Result<M>) => number;
+};
+
+/** How a parameter is typed, where it is not by its own name. */
+type Spelling = { flag: string; option: Option; read: (given: Given) => unknown };
+
+const SPELLINGS: Readonly<Record<string, Spelling>> = {
+  operationId: {
+    flag: 'operation',
+    option: { type: 'string', value: 'id', help: 'the operation id, to ask again safely' },
+    read: ({ strings }) => strings['operation'] ?? newOperationId(),
+  },
+  expect: {
+    flag: 'expect',
+    option: { type: 'string', value: 'id', help: '' },
+    read: ({ strings: { expect } }) => (expect === undefined ? undefined : { installId: expect }),
+  },
+  restart: {
+    flag: 'no-restart',
+    option: { type: 'boolean', help: '' },
+    read: ({ booleans }) => (booleans['no-restart'] === true ? false : undefined),
+  },
+  // `--to` is the agent's address everywhere.
+  to: {
+    flag: 'version',
+    option: { type: 'string', value: 'id', help: '' },
+    read: ({ strings }) => strings['version'],
+  },
+};
+
+/**
+ * The command of a method.
+ *
+ * @param row which of its commands. @param rendering what the terminal shows of the answer.
+ */
+export function methodCommand<M extends MethodName>(
+  method: M,
+  row: CommandRow | undefined,
+  rendering: Rendering<M> = {},
+): Command {
+  const { summary, params } = methods[method];
+  if (row === undefined) {
+    throw new Fault('INTERNAL', `The method "${method}" has no command in its row`);
+  }
+  const shape: Readonly<Record<string, z.ZodType>> = params.shape;
+  const words = row.arguments;
+  const set = row.sets ?? {};
+  const spellings = Object.entries(shape)
+    .filter(([name]) => !words.includes(name) && set[name] === undefined)
+    .map(([name, schema]) => ({ name, ...spellingOf(name, schema) }))
+    // It comes last in the help: few type it.
+    .toSorted((a, b) => Number(a.name === 'operationId') - Number(b.name === 'operationId'));
+  const needed = words.filter((name) => shape[name]?.safeParse(undefined).success === false).length;
+  return {
+    name: row.name,
+    summary: lowerFirst(row.summary ?? summary),
+    positionals: words.map((name, i) => (i < needed ? `<${wordOf(name)}>` : `[${wordOf(name)}]`)).join(' '),
+    count: { min: needed, max: words.length },
+    settings: CHANGE_SETTINGS,
+    options: Object.fromEntries(spellings.map(({ flag, option }) => [flag, option])),
+    examples: rendering.examples ?? examplesOf(row, needed),
+    async run(context) {
+      const { given, output, signal } = context;
+      const typed = words.map((name, i) => [name, given.positionals[i]] as const);
+      const [plugin] = typed.flatMap(([name, word]) => (name === 'plugin' && word !== undefined ? word : []));
+      if (plugin !== undefined) {
+        checkName(plugin);
+      }
+      const options = spellings.map(({ name, read }) => [name, read(given)] as const);
+      const wanted = Object.fromEntries(
+        [...options, ...typed, ...Object.entries(set)].filter(([, value]) => value !== undefined),
+      );
+      const asked = readOptions(method, rendering.params?.(wanted) ?? wanted, row.name);
+      const result = await withCaller(context, (caller) => caller.call(method, asked, { signal }));
+      for (const note of rendering.notes?.(result) ?? []) output.note(note);
+      output.result(result, () => (rendering.text ?? plainText(row.name))(result, context));
+      return rendering.exit?.(result) ?? EXIT.done;
+    },
+  };
+}
+
+/** The row of a command by its name. */
+export const rowOf = (method: MethodName, name: string): CommandRow | undefined =>
+  methods[method].cli?.find((row) => row.name === name);
+
+function readOptions<M extends MethodName>(
+  method: M,
+  wanted: unknown,
+  command: string,
+): ReturnType<typeof readParams<M>> {
+  try {
+    return readParams(method, wanted);
+  } catch (error) {
+    const fault = toFault(error, 'Reading the options');
+    throw new Fault(fault.code, fault.message, { cause: error, hint: `See "airlock ${command} --help"` });
+  }
+}
+
+function spellingOf(name: string, schema: z.ZodType): Spelling {
+  const help = schema.description ?? '';
+  const own = SPELLINGS[name];
+  if (own !== undefined) {
+    return help === '' ? own : { ...own, option: { ...own.option, help } };
+  }
+  const flag = name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  const isBoolean = schema.safeParse(true).success;
+  return isBoolean
+    ? {
+        flag,
+        option: { type: 'boolean', help },
+        read: ({ booleans }) => (booleans[flag] === true ? true : undefined),
+      }
+    : {
+        flag,
+        option: { type: 'string', value: isMoment(schema) ? 'time' : name, help },
+        read: ({ strings }) => strings[flag],
+      };
+}
+
+const isMoment = (schema: z.ZodType): boolean =>
+  schema.safeParse('2026-05-08T14:15:30Z').success && !schema.safeParse('text').success;
+
+const wordOf = (name: string): string => (name === 'plugin' ? 'name' : name);
+
+const lowerFirst = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1);
+
+function examplesOf({ name }: CommandRow, needed: number): string[] {
+  const command = `airlock ${name}${needed > 0 ? ' my-plugin' : ''}`;
+  return [`${command} --to ws://127.0.0.1:7423`, `${command} --root /configs/plugins`];
+}
+
+/** The fields of an answer, a line each. */
+const plainText =
+  (name: string) =>
+  (result: object, { output: { paint } }: Context): string =>
+    [
+      paint('green', name),
+      ...Object.entries(result).map(([key, value]) => {
+        const text = typeof value === 'string' ? value : JSON.stringify(value);
+        return `  ${key.padEnd(12)}${safe(text)}`;
+      }),
+    ].join('\n');

@@ -1,0 +1,13 @@
+/** Whoever can be asked for a method: a session with an agent, or the service in this process. */
+import type { MethodName, Params, Result } from './methods.ts';
+
+export type Caller = {
+  /** @throws Fault as the method does, or as reaching it does. */
+  call<M extends MethodName>(
+    method: M,
+    params: Params<M>,
+    options?: { signal?: AbortSignal | undefined },
+  ): Promise<Result<M>>;
+  /** The bytes of a stream that an answer has announced. */
+  receive(stream: number): AsyncIterable<Uint8Array>;
+};
