@@ -3,10 +3,10 @@ import { type Texts, partOf, readSettings, settingsOf } from '../shared/api/sett
 import { type SettingsOf, settings } from '../shared/api/settings.ts';
 import { Fault } from '../shared/api/fault.ts';
 import type { InstallPolicy } from './store/context.ts';
-import type { Patience } from './service/upload.ts';
+import type { Timeouts } from './service/upload.ts';
 
 /** What it takes to work on a root: the settings that such work reads, and those of each part together. */
-export type WorkConfig = SettingsOf<'work'> & { policy: InstallPolicy; patience: Patience };
+export type WorkConfig = SettingsOf<'work'> & { policy: InstallPolicy; timeouts: Timeouts };
 
 /** What an agent is started with; all of it is checked. */
 export type AgentConfig = SettingsOf<'agent'> &
@@ -57,6 +57,6 @@ function workConfigOf(read: SettingsOf<'work'>, restarts: InstallPolicy['restart
   return {
     ...read,
     policy: { ...partOf(WORK, read, 'policy'), restarts },
-    patience: partOf(WORK, read, 'patience'),
+    timeouts: partOf(WORK, read, 'timeouts'),
   };
 }

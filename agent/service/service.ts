@@ -156,7 +156,7 @@ export function openService(
       complain(toFault(error, `Recovering "${plugin}"`), undefined);
     }
   };
-  const pluginLocks = new PluginLocks({ locks, clock, wait: config.patience.lock, recover });
+  const pluginLocks = new PluginLocks({ locks, clock, wait: config.timeouts.lock, recover });
   const lanes = new Lanes();
   const loads = new Loads(worker, pluginLocks, lanes, clock, context.complain, restartRuns);
   const dependencies = {
@@ -164,7 +164,7 @@ export function openService(
     lanes,
     pluginLocks,
     clock,
-    patience: config.patience,
+    timeouts: config.timeouts,
     tell: hear,
     complain,
   };

@@ -78,9 +78,9 @@ export class Upload {
 
   /** Gets the plugin's lock and a thread, and asks it; {@link opened} tells what came of it. */
   async start(): Promise<void> {
-    const { pool, patience, pluginLocks } = this.#dependencies;
+    const { pool, timeouts, pluginLocks } = this.#dependencies;
     if (this.#stage !== 'opening') return this.#over();
-    this.#arm('deadline', patience.deadline, 'The install took too long');
+    this.#arm('deadline', timeouts.deadline, 'The install took too long');
     try {
       this.#release = await pluginLocks.hold(this.params.plugin);
       const engine = await pool.lease(
@@ -122,7 +122,7 @@ export class Upload {
       this.#link = undefined;
       this.#timers.stop('stall');
       if (this.receiving) {
-        this.#arm('resume', this.#dependencies.patience.resume, 'The connection was gone for too long');
+        this.#arm('resume', this.#dependencies.timeouts.resume, 'The connection was gone for too long');
       }
     }
   }
@@ -260,7 +260,7 @@ export class Upload {
   /** Silence counts as a stall only while it is the sender's turn. */
   #expectBytes(): void {
     if (this.#link !== undefined && this.#stage === 'receiving' && this.#intake.mayCome) {
-      this.#arm('stall', this.#dependencies.patience.stall, 'No byte came in for too long');
+      this.#arm('stall', this.#dependencies.timeouts.stall, 'No byte came in for too long');
     } else {
       this.#timers.stop('stall');
     }
@@ -372,14 +372,14 @@ export type Link = {
 };
 
 /** How long an upload and an operation wait, in milliseconds, by the names of the settings. */
-export type Patience = SettingsPart<'patience'>;
+export type Timeouts = SettingsPart<'timeouts'>;
 
 export type UploadDependencies = {
   pool: Leasing;
   lanes: Lanes;
   pluginLocks: Pick<PluginLocks, 'hold'>;
   clock: Clock;
-  patience: Patience;
+  timeouts: Timeouts;
   tell: (event: EventBody) => void;
   complain: (fault: Fault, stack: string | undefined) => void;
 };

@@ -142,11 +142,11 @@ export class Uploads {
         this.#uploads.delete(operationId);
       }
     };
-    const { clock, patience } = this.#dependencies;
+    const { clock, timeouts } = this.#dependencies;
     upload
       .settled()
       .then(() => this.#running.delete(upload))
-      .then(() => (upload.failed ? clock.after(patience.resume, forget) : forget()))
+      .then(() => (upload.failed ? clock.after(timeouts.resume, forget) : forget()))
       .catch(() => undefined);
   }
 }

@@ -18,7 +18,7 @@ export const groups = {
 export type Group = keyof typeof groups;
 
 /** The part of the configuration in which a setting stands; undefined: at its top. */
-export type Part = 'policy' | 'patience' | undefined;
+export type Part = 'policy' | 'timeouts' | undefined;
 
 /** One row of the table of settings. */
 export type Setting<
@@ -103,7 +103,7 @@ export function settingsOf<R extends SettingTable, G extends Group>(
 }
 
 /** The values of a part of the configuration, out of all values of a table. */
-export function partOf<R extends SettingTable, P extends 'policy' | 'patience'>(
+export function partOf<R extends SettingTable, P extends 'policy' | 'timeouts'>(
   table: R,
   values: SettingValues<R>,
   part: P,

@@ -228,7 +228,7 @@ export const settings = {
     ...seconds,
     fallback: '30',
     help: 'how long an operation waits for another process that works on the plugin',
-    part: 'patience',
+    part: 'timeouts',
   }),
   bootFrom: setting({
     flag: '--boot-from',
@@ -290,7 +290,7 @@ export const settings = {
     ...seconds,
     fallback: '30',
     help: 'how long an upload may be silent before the agent gives it up',
-    part: 'patience',
+    part: 'timeouts',
   }),
   resume: setting({
     flag: '--resume',
@@ -299,7 +299,7 @@ export const settings = {
     ...seconds,
     fallback: '60',
     help: 'how long an upload outlives its connection',
-    part: 'patience',
+    part: 'timeouts',
   }),
   deadline: setting({
     flag: '--deadline',
@@ -308,7 +308,7 @@ export const settings = {
     ...seconds,
     fallback: '300',
     help: 'how long an install may take until its turn in the lane of the plugin',
-    part: 'patience',
+    part: 'timeouts',
   }),
   logLevel: setting({
     flag: '--log-level',
@@ -326,4 +326,4 @@ type Table = typeof settings;
 export type SettingsOf<G extends Group> = SettingValues<RowsOf<Table, G>>;
 
 /** The values that stand in a part of the configuration. */
-export type SettingsPart<P extends 'policy' | 'patience'> = SettingValues<PartOf<Table, P>>;
+export type SettingsPart<P extends 'policy' | 'timeouts'> = SettingValues<PartOf<Table, P>>;

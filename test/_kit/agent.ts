@@ -8,7 +8,7 @@ import { inject, onTestFinished } from 'vitest';
 import { type Agent, startAgent } from '../../agent/agent.ts';
 import { readAgentConfig } from '../../agent/config.ts';
 import { createLog } from '../../agent/log.ts';
-import type { Patience } from '../../agent/service/upload.ts';
+import type { Timeouts } from '../../agent/service/upload.ts';
 import { type Layout, layoutOf } from '../../shared/format/layout.ts';
 
 /** A token that exists nowhere else. */
@@ -18,7 +18,7 @@ export type AgentOptions = {
   /** Another agent's root, to go on with it. */
   root?: string;
   env?: Record<string, string>;
-  patience?: Partial<Patience>;
+  timeouts?: Partial<Timeouts>;
   /** Who ends it; without it, the test does. */
   whenDone?: (end: () => Promise<void>) => void;
 };
@@ -37,9 +37,9 @@ export async function startTestAgent(options: AgentOptions = {}): Promise<TestAg
   const root = options.root ?? join(await scratch(), 'plugins');
   const env = { AIRLOCK_ROOT: root, AIRLOCK_LISTEN: '127.0.0.1:0', AIRLOCK_TOKEN: TOKEN, ...options.env };
   const config = readAgentConfig({}, env);
-  const patience = { ...config.patience, ...options.patience };
+  const timeouts = { ...config.timeouts, ...options.timeouts };
   const workerFile = new URL(inject('workerFile'));
-  const agent = await startAgent({ ...config, patience }, workerFile, '0.0.0-test', createLog('silent'));
+  const agent = await startAgent({ ...config, timeouts }, workerFile, '0.0.0-test', createLog('silent'));
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => (closing ??= agent.close());
   (options.whenDone ?? onTestFinished)(close);

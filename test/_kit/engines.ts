@@ -1,5 +1,5 @@
 /** Engine threads of which the test plays every word, and the surroundings in which uploads meet them. */
-import type { Link, Patience, UploadDependencies } from '../../agent/service/upload.ts';
+import type { Link, Timeouts, UploadDependencies } from '../../agent/service/upload.ts';
 import { Lanes } from '../../shared/lanes.ts';
 import type { Engine, Listener } from '../../agent/worker/pool.ts';
 import type { FromEngine, ToEngine } from '../../agent/worker/messages.ts';
@@ -9,7 +9,7 @@ import type { BeginParams, Installed } from '../../shared/api/methods.ts';
 import { FakeClock } from './clock.ts';
 
 export const STAMP = '20260508T141530123Z-9f86d081';
-export const PATIENCE: Patience = { stall: 30_000, resume: 60_000, deadline: 300_000, lock: 30_000 };
+export const TIMEOUTS: Timeouts = { stall: 30_000, resume: 60_000, deadline: 300_000, lock: 30_000 };
 
 /** Lets everything that waits for a settled promise run. */
 export const settle = (): Promise<void> =>
@@ -136,7 +136,7 @@ export type Stage = {
   complaints: Fault[];
 };
 
-export function makeStage(patience: Partial<Patience> = {}): Stage {
+export function makeStage(timeouts: Partial<Timeouts> = {}): Stage {
   const pool = new ScriptedPool();
   const clock = new FakeClock();
   const events: EventBody[] = [];
@@ -146,7 +146,7 @@ export function makeStage(patience: Partial<Patience> = {}): Stage {
     lanes: new Lanes(),
     pluginLocks: { hold: () => Promise.resolve(() => undefined) },
     clock,
-    patience: { ...PATIENCE, ...patience },
+    timeouts: { ...TIMEOUTS, ...timeouts },
     tell: (event) => events.push(event),
     complain: (fault) => complaints.push(fault),
   };

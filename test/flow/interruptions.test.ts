@@ -91,7 +91,7 @@ describe('a connection that is cut in the middle of an upload', () => {
   });
 
   it('and does not come back is given up, and nothing is left of the upload', async () => {
-    const { agent, wire, bundle, params, open } = await uploading({ patience: { resume: 100 } });
+    const { agent, wire, bundle, params, open } = await uploading({ timeouts: { resume: 100 } });
     const before = await liveOf(agent);
     // Whoever comes too late does not hear of it.
     const next = await Wire.start(agent);
@@ -169,7 +169,7 @@ describe('a sender that breaks the rules', () => {
   });
 
   it('and stops sending is reset after a while', async () => {
-    const { agent, wire, bundle, params, open } = await uploading({ patience: { stall: 150 } });
+    const { agent, wire, bundle, params, open } = await uploading({ timeouts: { stall: 150 } });
     await sendUpTo(wire, open, bundle.bytes, 100_000);
     expect(await wire.notification('reset')).toMatchObject({ error: { code: 'DEADLINE' } });
     expect((await refusedOf(wire, params)).code).toBe('DEADLINE');
@@ -178,7 +178,7 @@ describe('a sender that breaks the rules', () => {
 
   it('and takes longer than the deadline is reset, though bytes still come', async () => {
     // The time runs from the question on: the answer to it may take a while, too.
-    const { agent, wire, bundle, params, open } = await uploading({ patience: { deadline: 5000 } });
+    const { agent, wire, bundle, params, open } = await uploading({ timeouts: { deadline: 5000 } });
     let offset = 0;
     const drip = setInterval(() => {
       wire.frame(open.stream, offset, bundle.bytes.subarray(offset, offset + 1));

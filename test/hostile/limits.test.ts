@@ -14,7 +14,7 @@ const MIB = 1024 * 1024;
 const LIMITS = { AIRLOCK_MAX_UNPACKED: `${4 * MIB}`, AIRLOCK_MAX_ENTRIES: '50' };
 const fortress = Fortress.forAll({ env: LIMITS });
 /** Waits so shortly that a busy machine cannot send much to it. */
-const impatient = Fortress.forAll({ patience: { stall: 300 } });
+const impatient = Fortress.forAll({ timeouts: { stall: 300 } });
 
 const many = (count: number): Buffer[] => Array.from({ length: count }, (_, i) => file(`f${i}`));
 const bundleOf = (bytes: Buffer): { bytes: Buffer; sha256: string; size: number } => ({

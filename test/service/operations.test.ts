@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { Fault } from '../../shared/api/fault.ts';
-import { PATIENCE, RecordingLink, answerOf, paramsOf, settle } from '../_kit/engines.ts';
+import { TIMEOUTS, RecordingLink, answerOf, paramsOf, settle } from '../_kit/engines.ts';
 import { finish, makeOffice, open } from '../_kit/office.ts';
 import { faultOf, send } from '../_kit/scene.ts';
 
@@ -151,7 +151,7 @@ describe('asking for an operation that has ended', () => {
     office.pool.at().done();
     await settle();
     expect((await faultOf(office.operations.commit('operation-1'))).code).toBe('CANCELLED');
-    office.clock.advance(PATIENCE.resume);
+    office.clock.advance(TIMEOUTS.resume);
     void office.operations.commit('operation-1').catch(() => undefined);
     await settle();
     expect(office.questions.engines).toHaveLength(1);
@@ -165,7 +165,7 @@ describe('asking for an operation that has ended', () => {
     await settle();
     const upload = await open(office);
     for (const offset of [0, 1, 2]) {
-      office.clock.advance(PATIENCE.resume / 3);
+      office.clock.advance(TIMEOUTS.resume / 3);
       send(upload, offset, 1);
     }
     expect(office.operations.abort('operation-1')).toBe(true);

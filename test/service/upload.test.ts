@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Upload } from '../../agent/service/upload.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { WIRE } from '../../shared/api/rpc.ts';
-import { PATIENCE, RecordingLink, makeStage, paramsOf, settle } from '../_kit/engines.ts';
+import { TIMEOUTS, RecordingLink, makeStage, paramsOf, settle } from '../_kit/engines.ts';
 import { type Scene, receiving, send } from '../_kit/scene.ts';
 
 const receivingOf = (size: number): Promise<Scene> =>
@@ -99,7 +99,7 @@ describe('the connections of an upload', () => {
     const { upload, link, clock } = await receiving();
     upload.attach(new RecordingLink(2));
     upload.detach(link);
-    clock.advance(PATIENCE.stall - 1);
+    clock.advance(TIMEOUTS.stall - 1);
     expect(upload.failed).toBe(false);
     clock.advance(1);
     expect(upload.failed).toBe(true);
@@ -108,7 +108,7 @@ describe('the connections of an upload', () => {
   it('an upload without one is given up after the resume window, not before', async () => {
     const { upload, link, clock, engine } = await receiving();
     upload.detach(link);
-    clock.advance(PATIENCE.resume - 1);
+    clock.advance(TIMEOUTS.resume - 1);
     expect(upload.failed).toBe(false);
     clock.advance(1);
     expect(await codeOf(upload.commit())).toBe('DEADLINE');
@@ -119,9 +119,9 @@ describe('the connections of an upload', () => {
     const { upload, link, clock } = await receiving();
     send(upload, 0, 100, true);
     upload.detach(link);
-    clock.advance(PATIENCE.resume - 1);
+    clock.advance(TIMEOUTS.resume - 1);
     upload.attach(new RecordingLink(2));
-    clock.advance(PATIENCE.resume);
+    clock.advance(TIMEOUTS.resume);
     expect(upload.failed).toBe(false);
   });
 
@@ -130,7 +130,7 @@ describe('the connections of an upload', () => {
     send(upload, 0, 100, true);
     upload.detach(link);
     void upload.commit().catch(() => undefined);
-    clock.advance(PATIENCE.resume);
+    clock.advance(TIMEOUTS.resume);
     expect(upload.failed).toBe(false);
   });
 
@@ -139,17 +139,17 @@ describe('the connections of an upload', () => {
     send(upload, 0, 100, true);
     void upload.commit().catch(() => undefined);
     upload.detach(link);
-    clock.advance(PATIENCE.resume);
+    clock.advance(TIMEOUTS.resume);
     expect(upload.failed).toBe(false);
   });
 });
 
-describe('the patience with an upload', () => {
+describe('the timeouts of an upload', () => {
   it('ends when no byte comes for too long, and every byte renews it', async () => {
     const { upload, clock, link } = await receiving();
-    clock.advance(PATIENCE.stall - 1);
+    clock.advance(TIMEOUTS.stall - 1);
     send(upload, 0, 1);
-    clock.advance(PATIENCE.stall - 1);
+    clock.advance(TIMEOUTS.stall - 1);
     expect(upload.failed).toBe(false);
     clock.advance(1);
     expect(link.drops[0]?.code).toBe('DEADLINE');
@@ -158,7 +158,7 @@ describe('the patience with an upload', () => {
 
   it('is not renewed by frames without a byte', async () => {
     const { upload, clock } = await receiving();
-    clock.advance(PATIENCE.stall - 1);
+    clock.advance(TIMEOUTS.stall - 1);
     send(upload, 0, 0);
     clock.advance(1);
     expect(upload.failed).toBe(true);
@@ -167,17 +167,17 @@ describe('the patience with an upload', () => {
   it('does not run while the sender waits for credit', async () => {
     const { upload, clock, engine } = await receivingOf(WIRE.windowBytes * 2);
     send(upload, 0, WIRE.windowBytes);
-    clock.advance(PATIENCE.stall * 3);
+    clock.advance(TIMEOUTS.stall * 3);
     expect(upload.failed).toBe(false);
     engine.take(1);
-    clock.advance(PATIENCE.stall);
+    clock.advance(TIMEOUTS.stall);
     expect(upload.failed).toBe(true);
   });
 
   it('runs while only the FIN is missing', async () => {
     const { upload, clock } = await receiving();
     send(upload, 0, 100);
-    clock.advance(PATIENCE.stall);
+    clock.advance(TIMEOUTS.stall);
     expect(upload.failed).toBe(true);
   });
 
@@ -186,17 +186,17 @@ describe('the patience with an upload', () => {
     for (let i = 0; i < 10; i += 1) {
       send(upload, i, 1);
       engine.take(i + 1);
-      clock.advance(PATIENCE.stall - 1);
+      clock.advance(TIMEOUTS.stall - 1);
     }
     expect(upload.failed).toBe(false);
-    clock.advance(PATIENCE.stall - 1);
+    clock.advance(TIMEOUTS.stall - 1);
     expect(upload.failed).toBe(true);
   });
 
   it('has a deadline also for who has sent all and never commits', async () => {
     const { upload, clock } = await receiving();
     send(upload, 0, 100, true);
-    clock.advance(PATIENCE.deadline);
+    clock.advance(TIMEOUTS.deadline);
     expect(await codeOf(upload.commit())).toBe('DEADLINE');
   });
 
@@ -208,7 +208,7 @@ describe('the patience with an upload', () => {
     });
     const upload = new Upload(paramsOf(), 'test', stage.dependencies);
     const started = upload.start();
-    stage.clock.advance(PATIENCE.deadline);
+    stage.clock.advance(TIMEOUTS.deadline);
     expect(await codeOf(upload.opened)).toBe('DEADLINE');
     open();
     await started;
@@ -222,7 +222,7 @@ describe('the patience with an upload', () => {
     scene.engine.tell({ kind: 'validated' });
     await settle();
     expect(scene.engine.heard).toBe('begin data commit install');
-    scene.clock.advance(PATIENCE.deadline * 2);
+    scene.clock.advance(TIMEOUTS.deadline * 2);
     expect(scene.upload.failed).toBe(false);
     expect(scene.engine.heard).toBe('begin data commit install');
   });

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 
 import { describe, expect, it } from 'vitest';
 
-import type { Patience } from '../../agent/service/upload.ts';
+import type { Timeouts } from '../../agent/service/upload.ts';
 import type { Event } from '../../shared/api/events.ts';
 import { CLOSE, WIRE } from '../../shared/api/rpc.ts';
 import { type TestAgent, startTestAgent } from '../_kit/agent.ts';
@@ -15,9 +15,9 @@ const MIB = 1024 * 1024;
 
 /** An agent with a client who does nothing wrong. */
 async function withOther(
-  patience: Partial<Patience> = {},
+  timeouts: Partial<Timeouts> = {},
 ): Promise<{ agent: TestAgent; served(): Promise<void> }> {
-  const agent = await startTestAgent({ patience });
+  const agent = await startTestAgent({ timeouts });
   const other = await Wire.start(agent);
   return {
     agent,
