@@ -8,7 +8,7 @@ import { WIRE } from '../shared/api/rpc.ts';
  * At most one window of bytes is ever held here: the agent may send on only as far as what was read makes room.
  * Bytes beyond the credit, a gap, and bytes after the last frame fail the stream.
  */
-export class Incoming {
+export class IncomingStream {
   readonly #stream: number;
   readonly #grant: (window: Window) => void;
   readonly #queue: Uint8Array[] = [];

@@ -14,9 +14,9 @@ import {
   writeFailure,
   writeNotification,
 } from '../shared/api/rpc.ts';
-import { Incoming } from './incoming.ts';
+import { IncomingStream } from './incoming.ts';
 import { Liveness, type Timers } from './liveness.ts';
-import { Outgoing } from './outgoing.ts';
+import { SendWindow } from './outgoing.ts';
 import { Requests } from './requests.ts';
 import { noAgent } from './upgrade.ts';
 
@@ -45,8 +45,8 @@ export class Link {
   readonly #options: LinkOptions;
   readonly #requests: Requests;
   readonly #liveness: Liveness;
-  readonly #incoming = new Map<number, Incoming>();
-  readonly #outgoing = new Map<number, Outgoing>();
+  readonly #incoming = new Map<number, IncomingStream>();
+  readonly #outgoing = new Map<number, SendWindow>();
   #greet: { resolve(hello: Hello): void; reject(fault: Fault): void };
   #broken: Fault | undefined;
   #end: Closed | undefined;
@@ -125,8 +125,8 @@ export class Link {
   }
 
   /** The credit of a stream to the agent, until {@link Link.release}. */
-  outgoing(stream: number, limit: number): Outgoing {
-    const outgoing = new Outgoing(limit);
+  outgoing(stream: number, limit: number): SendWindow {
+    const outgoing = new SendWindow(limit);
     this.#outgoing.set(stream, outgoing);
     if (this.#broken !== undefined) outgoing.fail(this.#broken);
     return outgoing;
@@ -138,7 +138,7 @@ export class Link {
 
   /** The bytes of a stream from the agent; credit is given from the first read on, and no longer after the last. */
   async *receive(stream: number): AsyncGenerator<Uint8Array, void, undefined> {
-    const incoming = new Incoming(stream, (window) => {
+    const incoming = new IncomingStream(stream, (window) => {
       if (this.#broken === undefined) this.#socket.send(writeNotification('window', window));
     });
     this.#incoming.set(stream, incoming);

@@ -3,10 +3,10 @@ import type { Fault } from '../shared/api/fault.ts';
 import type { Window } from '../shared/api/methods.ts';
 
 /** How a wait for credit ends without any: nobody gave some for as long as one waits. */
-export type Credit = 'granted' | 'stalled';
+export type WindowWait = 'granted' | 'stalled';
 
 /** Windows are absolute, so that one that comes late or twice changes nothing. */
-export class Outgoing {
+export class SendWindow {
   #limit: number;
   #acknowledged = 0;
   #fault: Fault | undefined;
@@ -41,9 +41,9 @@ export class Outgoing {
   /**
    * Waits until the byte at `offset` may be sent, at most `stallMillis`.
    *
-   * @throws Fault of {@link Outgoing.fail}.
+   * @throws Fault of {@link SendWindow.fail}.
    */
-  async credit(offset: number, stallMillis: number): Promise<Credit> {
+  async credit(offset: number, stallMillis: number): Promise<WindowWait> {
     let stalled = false;
     const timer = setTimeout(() => {
       stalled = true;

@@ -5,7 +5,7 @@ import { type Hello, type MethodName, methods, type Params, type Result } from '
 import type { Caller } from '../shared/api/caller.ts';
 import type { AgentEvent, Feed, Position } from './feed.ts';
 import type { Closed, Link } from './link.ts';
-import type { Outgoing } from './outgoing.ts';
+import type { SendWindow } from './outgoing.ts';
 
 /**
  * What `connect` gives. One session serves many operations; whoever opened it closes it.
@@ -76,7 +76,7 @@ export class Session implements Caller {
   }
 
   /** @internal */
-  outgoing(stream: number, limit: number): Outgoing {
+  outgoing(stream: number, limit: number): SendWindow {
     return this.#link.outgoing(stream, limit);
   }
 

@@ -2,7 +2,13 @@
 import type { BigIntStats } from 'node:fs';
 import { join } from 'node:path';
 
-import { type Found, type Judgement, type RefusalReason, judge, refuse } from '../shared/rule/admission.ts';
+import {
+  type Found,
+  type AdmissionDecision,
+  type RefusalReason,
+  judge,
+  refuse,
+} from '../shared/rule/admission.ts';
 import { generationOf } from '../shared/rule/generation.ts';
 import { type Layout, MARKER } from '../shared/format/layout.ts';
 import { type Contents, readContents } from './contents.ts';
@@ -20,7 +26,7 @@ import { isUnsyncedElsewhere } from './unsynced.ts';
 const ATTEMPTS = { least: 20, most: 1000, millis: 2000 };
 
 type Subject = { settings: Settings; layout: Layout; name: string; disabled: boolean };
-type Admitted = Extract<Judgement, { admitted: true }>;
+type Admitted = Extract<AdmissionDecision, { admitted: true }>;
 
 /** @throws the signal's reason. */
 export async function examine(subject: Subject, memory: Memory): Promise<Verdict> {

@@ -10,7 +10,7 @@ import { type IsDisabled, isDisabled } from './state.ts';
 import { BLIND_PAUSES, PAUSES, UNAWAITED_LOOKS, readSwaps } from './transition.ts';
 
 /** What all roots say about a name. */
-export type Passage = {
+export type RootAnswers = {
   name: string;
   plugin: Plugin | undefined;
   /** In the order of the roots, up to the one that admits. */
@@ -23,7 +23,7 @@ type Approach = {
   isDisabled: IsDisabled;
 };
 
-export type Gate = (name: string, approach?: Approach) => Promise<Passage>;
+export type Gate = (name: string, approach?: Approach) => Promise<RootAnswers>;
 
 export function createGate(settings: Settings, memory: Memory): Gate {
   return async (name, approach = { expected: () => true, isDisabled }) => {

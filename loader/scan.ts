@@ -1,6 +1,6 @@
 /** The scan: every name that lies in a root, each through the gate. */
 import type { Layout } from '../shared/format/layout.ts';
-import type { Gate, Passage } from './gate.ts';
+import type { Gate, RootAnswers } from './gate.ts';
 import { listRoot } from './listing.ts';
 import type { Scan, Shadowed } from './plugin.ts';
 import { mapBounded } from './pool.ts';
@@ -24,7 +24,7 @@ export function createScan(settings: Settings, gate: Gate): () => Promise<Scan> 
     const isDisabled = await listDisabled(layouts);
     const expected = await expectedNames(layouts, known);
     const listed: Names = new Map(layouts.map((layout) => [layout, new Set<string>()]));
-    const passages = new Map<string, Passage>();
+    const passages = new Map<string, RootAnswers>();
     const warnings = new Set<string>();
     const approach = {
       isDisabled,
@@ -68,11 +68,11 @@ async function expectedNames(layouts: readonly Layout[], known: Names): Promise<
   return new Map(await Promise.all(each));
 }
 
-const isThere = (passage: Passage | undefined): passage is Passage =>
+const isThere = (passage: RootAnswers | undefined): passage is RootAnswers =>
   passage !== undefined && (passage.plugin !== undefined || passage.refusals.length > 0);
 
 /** The roots behind the one that admits a name in which something of that name lies. */
-function shadowsOf({ name, plugin }: Passage, layouts: readonly Layout[], listed: Names): Shadowed[] {
+function shadowsOf({ name, plugin }: RootAnswers, layouts: readonly Layout[], listed: Names): Shadowed[] {
   if (plugin === undefined) {
     return [];
   }
@@ -84,7 +84,7 @@ function shadowsOf({ name, plugin }: Passage, layouts: readonly Layout[], listed
 
 function knownNames(
   layouts: readonly Layout[],
-  found: readonly Passage[],
+  found: readonly RootAnswers[],
   shadowed: readonly Shadowed[],
 ): Names {
   const there = [

@@ -1,5 +1,5 @@
 /** Compares a plugin's tree with what was installed: `stat` by paths, sizes and modes, `digest` by every byte. */
-import type { Judgement } from '../shared/rule/admission.ts';
+import type { AdmissionDecision } from '../shared/rule/admission.ts';
 import type { Layout } from '../shared/format/layout.ts';
 import { type Receipt, receiptSchema } from '../shared/format/receipt.ts';
 import { type FileEntry, type TreeDifference, compareTrees, treeDigest } from '../shared/format/tree.ts';
@@ -12,7 +12,7 @@ const RECEIPT_MAX_BYTES = 64 * 1024 * 1024;
 /** More are counted, not named. */
 const NAMED_MAX = 20;
 
-type Admitted = Extract<Judgement, { admitted: true }>;
+type Admitted = Extract<AdmissionDecision, { admitted: true }>;
 
 export type Verification =
   | { ok: true; warnings: string[] }

@@ -16,16 +16,16 @@ export type Seen = FileEntry | { path: string; odd: string; sign?: string };
  * Of files that have other names, too, under which nobody is told of their changes: path → which file that is, and how many
  * names it has.
  */
-export type Shared = Map<string, string>;
+export type HardLinks = Map<string, string>;
 
 /** What lies at a path: nothing, a file, or a directory with all files below it. */
-export type Sight =
+export type PathContents =
   | { kind: 'absent' }
-  | { kind: 'file'; seen: Seen; shared: Shared }
-  | { kind: 'directory'; seen: Seen[]; shared: Shared };
+  | { kind: 'file'; seen: Seen; shared: HardLinks }
+  | { kind: 'directory'; seen: Seen[]; shared: HardLinks };
 
 /** Takes the place of reading a file whose digest can be told by its stats. */
-export type Spare = (path: string, stats: Stats) => Promise<FileEntry | undefined>;
+export type KnownDigest = (path: string, stats: Stats) => Promise<FileEntry | undefined>;
 
 const AT_ONCE = 16;
 const CHUNK_BYTES = 64 * 1024;
@@ -63,9 +63,9 @@ export async function lookAt(
   path: string,
   ignore: Ignore,
   signal: AbortSignal,
-  spare: Spare = () => Promise.resolve(undefined),
-): Promise<Sight> {
-  const shared: Shared = new Map();
+  spare: KnownDigest = () => Promise.resolve(undefined),
+): Promise<PathContents> {
+  const shared: HardLinks = new Map();
   let stats: Stats | undefined;
   try {
     stats = await statOf(join(root, path));
@@ -92,9 +92,9 @@ async function isListed(root: string, path: string): Promise<boolean> {
   return names.some((name) => join(directory, name) === join(root, path));
 }
 
-type How = { ignore: Ignore; signal: AbortSignal; spare: Spare; shared: Shared };
+type How = { ignore: Ignore; signal: AbortSignal; spare: KnownDigest; shared: HardLinks };
 
-async function lookBelow(root: string, top: string, how: How): Promise<Sight> {
+async function lookBelow(root: string, top: string, how: How): Promise<PathContents> {
   const { ignore, signal, shared } = how;
   const seen: Seen[] = [];
   const work: string[] = [top];

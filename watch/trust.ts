@@ -3,7 +3,7 @@ import type { Stats } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 import { type FileEntry, modeOf } from '../shared/format/tree.ts';
-import { type Spare, statOf } from './look.ts';
+import { type KnownDigest, statOf } from './look.ts';
 
 /** The times of a file system are as coarse as the kernel's tick. */
 const TICK_MILLIS = 20;
@@ -22,7 +22,11 @@ export function fileOf(list: readonly FileEntry[] | undefined): (path: string) =
  * was last read. Every change of a file, its mode or its name sets its ctime, which nobody can set; with a directory that
  * takes another name the files in it come along, and only its own ctime is set.
  */
-export function spareOf(root: string, sealed: number, known: (path: string) => FileEntry | undefined): Spare {
+export function spareOf(
+  root: string,
+  sealed: number,
+  known: (path: string) => FileEntry | undefined,
+): KnownDigest {
   const looked = new Map<string, Promise<boolean>>();
   const isSealed = (directory: string): Promise<boolean> => {
     if (directory === '.') return Promise.resolve(true);

@@ -5,7 +5,7 @@ import { MARKER } from '../shared/format/layout.ts';
 import { isPluginName } from '../shared/format/name.ts';
 import { type FileEntry, counts } from '../shared/format/tree.ts';
 import { Ledger } from './ledger.ts';
-import { type Shared, lookAt, statOf } from './look.ts';
+import { type HardLinks, lookAt, statOf } from './look.ts';
 import { type FileEventsFor, DirectoryWatch } from './directory-watch.ts';
 import type { Admission, Known, Ports, WatchEvent } from './ports.ts';
 import { fileOf, isBefore, isSince, spareOf } from './trust.ts';
@@ -34,7 +34,7 @@ export class WatchedPlugin {
   /** Of a generation that is looked at for the first time: its files as they were installed. */
   #installed: readonly FileEntry[] | undefined;
   /** As of the last look at everything. */
-  #shared: Shared = new Map();
+  #shared: HardLinks = new Map();
   /** When the marker was written, as of the last look at everything. */
   #sealed: number | undefined;
   /** What was last known elsewhere of what is loaded. */

@@ -1,5 +1,5 @@
 /** Links of an archive, told apart once all of it is known. None is ever made: this only says what each one is. */
-import { type Break, parentOf } from './path-rules.ts';
+import { type BrokenRule, parentOf } from './path-rules.ts';
 import { escape } from './violations.ts';
 
 type Link = { target: string; hard: boolean };
@@ -25,7 +25,7 @@ export class Links {
   }
 
   /** The rule that each link breaks where links are refused, in the order of the archive. */
-  breaks(isThere: (path: string) => boolean): (Break & { path: string })[] {
+  breaks(isThere: (path: string) => boolean): (BrokenRule & { path: string })[] {
     return [...this.#links].map(([path, link]) => ({
       path,
       rule: link.hard ? this.#ruleOfHard(link, isThere) : this.#ruleOfSymbolic(path, link, isThere),

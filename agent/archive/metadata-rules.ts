@@ -1,6 +1,6 @@
 /** What an entry says of its owner, mode, times and attributes: none of it is taken over, some of it is refused. */
 import type { FaultCode } from '../../shared/api/fault.ts';
-import { type Break, codeOfRule } from './path-rules.ts';
+import { type BrokenRule, codeOfRule } from './path-rules.ts';
 import { escape } from './violations.ts';
 import type { TarEntry } from './tar-header.ts';
 
@@ -11,7 +11,7 @@ const SECONDS = /^-?\d+(?:\.\d*)?$/;
 const ATTRIBUTES =
   /^(?:SCHILY\.xattr|SCHILY\.acl|LIBARCHIVE\.xattr|LIBARCHIVE\.creationtime$|RHT\.security|SUN\.holesdata)/;
 
-const REMARKS: Record<number, string> = {
+const WARNINGS: Record<number, string> = {
   56: 'nobody may read it, which does not count',
   57: 'it belongs to somebody else, which does not count',
   60: 'its time is far from now, which does not count',
@@ -20,9 +20,9 @@ const REMARKS: Record<number, string> = {
 };
 
 /** The rules that an entry breaks by what it says of itself. */
-export function checkMetadata(entry: TarEntry): (Break & { code: FaultCode })[] {
+export function checkMetadata(entry: TarEntry): (BrokenRule & { code: FaultCode })[] {
   const { kind, mode, records } = entry;
-  const breaks: Break[] = [];
+  const breaks: BrokenRule[] = [];
   if (kind === 'file' && (mode & 0o6000) !== 0) {
     breaks.push({ rule: 55, what: 'it is setuid or setgid' });
   }
@@ -48,8 +48,8 @@ const hasSparse = (records: TarEntry['records']): boolean =>
 const idOf = (said: number, record: string | undefined): number =>
   record === undefined ? said : /^\d+$/.test(record) ? Number(record) : -1;
 
-/** What is passed over, counted: one warning for each rule, however many entries. */
-export class Remarks {
+/** What an archive says that is ignored, as warnings: one for each rule, with the number of entries. */
+export class ArchiveWarnings {
   readonly #seen = new Map<number, { first: string; count: number }>();
   /** Users whose files are no surprise: root, and whom the installed ones will belong to. */
   readonly #own: ReadonlySet<number>;
@@ -71,7 +71,7 @@ export class Remarks {
   get warnings(): string[] {
     return [...this.#seen].map(([rule, { first, count }]) => {
       const others = count === 1 ? '' : ` (and ${count - 1} more)`;
-      return `${escape(first.slice(0, 300))}${others}: ${REMARKS[rule] ?? ''} (rule ${rule})`;
+      return `${escape(first.slice(0, 300))}${others}: ${WARNINGS[rule] ?? ''} (rule ${rule})`;
     });
   }
 

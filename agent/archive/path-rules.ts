@@ -130,8 +130,8 @@ export function codeOfRule(rule: number): FaultCode {
 }
 
 /** A rule that is broken: its number and what is wrong. */
-export type Break = { rule: number; what: string };
-export type Checked = { ok: true; path: string } | { ok: false; breaks: Break[] };
+export type BrokenRule = { rule: number; what: string };
+export type Checked = { ok: true; path: string } | { ok: false; breaks: BrokenRule[] };
 
 /**
  * Checks one name.
@@ -167,7 +167,7 @@ export class Claims {
    *
    * @param raw the path as the archive spells it.
    */
-  claim(path: string, kind: 'file' | 'directory', raw: string = path): Break | undefined {
+  claim(path: string, kind: 'file' | 'directory', raw: string = path): BrokenRule | undefined {
     const above = parentOf(path);
     if (above !== '' && !this.#directories.has(above)) {
       const trouble = this.claim(above, 'directory');
@@ -194,7 +194,7 @@ export class Claims {
   }
 }
 
-function collision({ path, kind, raw }: Claim, other: Claim): Break | undefined {
+function collision({ path, kind, raw }: Claim, other: Claim): BrokenRule | undefined {
   if (other.path !== path) {
     return path.normalize('NFC') === other.path.normalize('NFC')
       ? { rule: 28, what: 'another entry has the same name in another Unicode form' }

@@ -10,7 +10,7 @@ import type { Reload } from '../../shared/rule/classify.ts';
 import { type BeginParams, type Installed, installedSchema } from '../../shared/api/methods.ts';
 import { truncate } from '../../shared/truncate.ts';
 import { diskFault } from '../disk/disk-fault.ts';
-import { type StagingBarrier, openBarrier } from './barrier.ts';
+import { type Barrier, openBarrier } from './barrier.ts';
 import { tidy } from '../store/snapshots.ts';
 import { finish, undo } from './transaction.ts';
 import type { StoreContext } from '../store/context.ts';
@@ -20,6 +20,7 @@ import {
   discardSlot,
   type Journal,
   liveVersionOf,
+  makeMarker,
   newIntent,
   readyChanges,
   takeSlot,
@@ -27,8 +28,8 @@ import {
   writeIntent,
 } from '../store/journal.ts';
 import { askForRoom, checkBundle, findPresent, refuseUnwanted } from './preflight.ts';
-import { type Outlook, foresee, standing } from './reload.ts';
-import { markerOf, seal } from './seal.ts';
+import { type PlannedReload, foresee, standing } from './reload.ts';
+import { seal } from './seal.ts';
 import { Stager } from './stage.ts';
 import type { Move } from '../store/durable-rename.ts';
 import { swap } from './swap.ts';
@@ -44,7 +45,7 @@ type Receiving = {
   slot: string;
   stager: Stager;
   unpacker: Unpacker;
-  barrier: StagingBarrier;
+  barrier: Barrier;
   begun: number;
   told: number;
 };
@@ -117,7 +118,7 @@ export class Install {
     return stamp;
   }
 
-  #slotWith(barrier: StagingBarrier, take: () => string): string {
+  #slotWith(barrier: Barrier, take: () => string): string {
     try {
       return take();
     } catch (error) {
@@ -181,7 +182,7 @@ export class Install {
     const { stamp } = journal.intent;
     const tree = this.#validated;
     const moves: Move[] = [];
-    let outlook: Outlook | undefined;
+    let outlook: PlannedReload | undefined;
     try {
       if (tree === undefined) {
         throw new Fault('INTERNAL', `"${plugin}" was to be installed before it was validated`);
@@ -189,20 +190,7 @@ export class Install {
       refuseUnwanted(context, { ...this.#params, tree: tree.tree });
       const from = liveVersionOf(context, plugin);
       const replaced = from?.installId ?? null;
-      const marker = markerOf(
-        context,
-        {
-          plugin,
-          pluginVersion: tree.manifest?.version ?? '0.0.0',
-          installId: stamp,
-          bundle: `sha256:${this.#params.bundle.sha256}`,
-          tree: tree.tree,
-          source: this.#params.source,
-          by: this.#by,
-          replaced,
-        },
-        tree.files,
-      );
+      const marker = makeMarker(context, this.#params, this.#by, stamp, tree, replaced);
       const next = { installId: stamp, files: tree.files, directory: slot };
       const restart = this.#params.restart !== false;
       outlook = foresee(context, { plugin, operationId, restart, from, next });
@@ -211,7 +199,7 @@ export class Install {
       const memory = { question: questionOf(this.#params), answer };
       this.#step('seal', () => {
         amend(context, journal, { ...readyChanges(context, from, tree), memory });
-        seal(context, marker, { ...tree, directory: slot }, barrier);
+        seal(context, slot, marker, tree, barrier);
       });
       this.#step('swap', () => swap(context, journal, moves));
       this.#step('verify', () => verifyLive(context, marker, tree.files));

@@ -15,7 +15,7 @@ import { type Loading, basisOf, editsBefore, liveDrift, loadingOf } from '../sto
 import { notedEdits, notedReasons, putPending, unreadable } from '../store/state.ts';
 
 /** A change that is about to be made. */
-export type Subject = {
+export type PlannedChange = {
   plugin: string;
   operationId: string;
   /** False if the caller wants no restart. */
@@ -26,7 +26,7 @@ export type Subject = {
   next: { installId: string; files: readonly FileEntry[]; directory: string } | undefined;
 };
 
-export type Outlook = {
+export type PlannedReload = {
   reload: Reload;
   /** Files that were edited in place and go with the version that is displaced. */
   warnings: string[];
@@ -47,7 +47,7 @@ function earlierOf(before: Pending | undefined): Pick<Pending, 'earlier'> {
  * that reports by itself tells of what it has loaded, and so never that a plugin is gone. While the state cannot be read every
  * change is cold without a note, so that only one that nobody else restarts for needs it.
  */
-function isNoted(context: StoreContext, { restart, next }: Subject, loading: Loading): boolean {
+function isNoted(context: StoreContext, { restart, next }: PlannedChange, loading: Loading): boolean {
   const { known, pending, reported } = loading;
   const isTold = known && (next !== undefined || reported !== 'runtime');
   const isLeft = !restart || context.policy.restarts === 'command';
@@ -55,7 +55,7 @@ function isNoted(context: StoreContext, { restart, next }: Subject, loading: Loa
 }
 
 /** Judges a change before it is made. Throws what the disk throws, if it has to be written down and cannot be. */
-export function foresee(context: StoreContext, subject: Subject): Outlook {
+export function foresee(context: StoreContext, subject: PlannedChange): PlannedReload {
   const { plugin, operationId, restart, from, next } = subject;
   const loading = loadingOf(context, plugin, from);
   const { pending: before, generation: against } = loading;

@@ -7,15 +7,16 @@ import { join } from 'node:path';
 import { truncate } from '../../shared/truncate.ts';
 import { Fault, toFault } from '../../shared/api/fault.ts';
 import { MARKER } from '../../shared/format/layout.ts';
-import { MARKER_MAX_BYTES, type Marker } from '../../shared/format/marker.ts';
+import { MARKER_MAX_BYTES, type Marker, writeMarker } from '../../shared/format/marker.ts';
 import { type Installed, type RollbackParams, installedSchema } from '../../shared/api/methods.ts';
+import type { Receipt } from '../../shared/format/receipt.ts';
 import { compareTrees, treeDigest } from '../../shared/format/tree.ts';
 import { diskFault } from '../disk/disk-fault.ts';
-import { readText } from '../disk/record.ts';
+import { putRecord, putText, readText, syncDirectory } from '../disk/record.ts';
 import { snapshotsOf, tidy } from '../store/snapshots.ts';
 import { finish, undo } from './transaction.ts';
 import type { StoreContext } from '../store/context.ts';
-import { type HashedTree, hashTree } from '../store/tree.ts';
+import { type HashedTree, hashTree, syncTree } from '../store/tree.ts';
 import { inspect } from '../store/inspect.ts';
 import { receiptOf } from '../store/records.ts';
 import { markerAt } from '../store/marker.ts';
@@ -30,12 +31,10 @@ import {
   takeSlot,
   writeIntent,
 } from '../store/journal.ts';
-import { standingBarrier } from './barrier.ts';
 import { refuseUnwanted } from './preflight.ts';
-import { markerOf, seal } from './seal.ts';
 import { swap } from './swap.ts';
 import { forgetRefused, noteRefused } from '../store/state.ts';
-import { type Outlook, foresee } from './reload.ts';
+import { type PlannedReload, foresee } from './reload.ts';
 import { verifyLive } from './verify.ts';
 
 /**
@@ -63,7 +62,7 @@ function roll(context: StoreContext, params: RollbackParams, by: string): Change
   const source = chooseSource(context, params);
   const journal = begin(context, params, source);
   const moves: Move[] = [];
-  const foreseen: Outlook[] = [];
+  const foreseen: PlannedReload[] = [];
   try {
     const { marker, answer } = bringBack(context, params, by, journal, moves, question, foreseen);
     forgetRefused(context, journal.intent);
@@ -137,7 +136,7 @@ function bringBack(
   journal: Journal,
   moves: Move[],
   question: string,
-  foreseen: Outlook[],
+  foreseen: PlannedReload[],
 ): { marker: Marker; answer: Installed } {
   const { layout } = context;
   const { stamp, source, from, operationId } = journal.intent;
@@ -167,8 +166,7 @@ function bringBack(
     marker: said.kind === 'text' ? said.text : null,
     memory: { question, answer },
   });
-  const unsealed = { directory: slot, files: found.files, directories: [], skipped: [] };
-  seal(context, marker, unsealed, standingBarrier(context, { isDurable: false }));
+  sealAgain(context, slot, marker, found);
   swap(context, journal, moves);
   verifyLive(context, marker, found.files);
   const judged = inspect(context, plugin);
@@ -225,16 +223,36 @@ function freshMarker(
   by: string,
 ): Marker {
   const tree = treeDigest(files);
-  const facts = {
+  return {
+    version: 1,
     plugin: intent.plugin,
     pluginVersion: old?.pluginVersion ?? '0.0.0',
     installId: intent.stamp,
     // Of a tree that no bundle holds, its own digest: it is equal to no bundle's.
     bundle: old?.tree === tree ? old.bundle : tree,
     tree,
-    source: old?.source,
+    files: files.length,
+    bytes: files.reduce((sum, { size }) => sum + size, 0),
+    installedAt: new Date(context.now()).toISOString(),
+    ...(old?.source === undefined ? {} : { source: old.source }),
     by,
     replaced: intent.from?.installId ?? null,
   };
-  return markerOf(context, facts, files);
+}
+
+/** The receipt, then the marker over the old one, all of it durable: also what somebody has edited since. */
+function sealAgain(context: StoreContext, slot: string, marker: Marker, { files }: HashedTree): void {
+  const { disk, layout } = context;
+  const { plugin, installId } = marker;
+  try {
+    const receipt: Receipt = { ...marker, list: files, skipped: [] };
+    putRecord(disk, layout.staging, plugin, layout.receipt(plugin, installId), receipt);
+    syncTree(context, slot);
+    // A rename between two directories is durable when both are; and no marker may be there without its receipt.
+    syncDirectory(disk, layout.staging);
+    putText(disk, layout.staging, plugin, `${slot}/${MARKER}`, writeMarker(marker));
+    syncDirectory(disk, layout.staging);
+  } catch (error) {
+    throw diskFault(error, `Sealing "${plugin}" again`, 'MARKER_FAILED');
+  }
 }

@@ -5,7 +5,7 @@ import { MARKER } from '../../shared/format/layout.ts';
 import { type FileEntry, modeOf } from '../../shared/format/tree.ts';
 import { Budget } from '../archive/limits.ts';
 import { Links } from '../archive/link-rules.ts';
-import { checkMetadata, Remarks } from '../archive/metadata-rules.ts';
+import { checkMetadata, ArchiveWarnings } from '../archive/metadata-rules.ts';
 import { checkPath, Claims, codeOfRule, parentOf, parentsOf } from '../archive/path-rules.ts';
 import type { TarEntry } from '../archive/tar-header.ts';
 import { TarReader } from '../archive/tar-reader.ts';
@@ -40,7 +40,7 @@ export class Stager {
   readonly #reader: TarReader;
   readonly #claims = new Claims();
   readonly #links = new Links();
-  readonly #remarks: Remarks;
+  readonly #warnings: ArchiveWarnings;
   readonly #made = new Set<string>();
   readonly #findings = new Violations();
   readonly #staged: Staged = { files: [], directories: [], skipped: [], warnings: [] };
@@ -53,7 +53,7 @@ export class Stager {
     this.#slot = slot;
     this.#refuseLinks = links === 'refuse';
     this.#budget = new Budget(context.policy);
-    this.#remarks = new Remarks(context.policy.owner);
+    this.#warnings = new ArchiveWarnings(context.policy.owner);
     this.#reader = new TarReader({
       entry: (entry) => this.#entry(entry),
       data: (bytes) => this.#data(bytes),
@@ -113,7 +113,7 @@ export class Stager {
     }
     this.#checkSlot();
     this.#release();
-    this.#staged.warnings.push(...this.#remarks.warnings);
+    this.#staged.warnings.push(...this.#warnings.warnings);
     return this.#staged;
   }
 
@@ -146,7 +146,7 @@ export class Stager {
   #entry(entry: TarEntry): void {
     this.#budget.entry();
     this.#budget.declare(entry.size);
-    this.#remarks.note(entry);
+    this.#warnings.note(entry);
     for (const { rule, what, code } of checkMetadata(entry)) {
       this.#findings.note(entry.path, rule, code, what);
     }

@@ -6,7 +6,7 @@ import type { StoreContext } from '../store/context.ts';
 import type { Move } from '../store/durable-rename.ts';
 import { discardSlot, dropIntent, type Journal, writeIntent } from '../store/journal.ts';
 import { clearTrouble, moveOne, noteTrouble } from '../store/state.ts';
-import type { Outlook } from './reload.ts';
+import type { PlannedReload } from './reload.ts';
 import { takeBack } from './swap.ts';
 
 /**
@@ -21,7 +21,7 @@ export function undo(
   { intent }: Journal,
   moves: Move[],
   because: Fault,
-  outlook?: Pick<Outlook, 'takeBack'>,
+  outlook?: Pick<PlannedReload, 'takeBack'>,
 ): Fault {
   if (moves.length > 0) {
     try {

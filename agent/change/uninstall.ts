@@ -21,7 +21,7 @@ import {
 import { refuseUnwanted } from './preflight.ts';
 import type { Change } from './rollback.ts';
 import { displace } from './swap.ts';
-import { type Outlook, foresee } from './reload.ts';
+import { type PlannedReload, foresee } from './reload.ts';
 
 /**
  * Removes what is live. When it returns, that is durable; the version is a snapshot until the retention ends.
@@ -66,7 +66,7 @@ function takeAway(context: StoreContext, params: UninstallParams, by: string): C
 
 const UNTOUCHED = reloadOf({ kind: 'identical', reasons: [] }, false);
 
-type Removed = { journal?: Journal; outlook?: Outlook };
+type Removed = { journal?: Journal; outlook?: PlannedReload };
 
 function remove(
   context: StoreContext,
@@ -80,7 +80,7 @@ function remove(
     intent: { ...newIntent(context, { plugin, operationId, stamp, from }), op: 'remove', path: 'rename' },
   };
   const moves: Move[] = [];
-  let outlook: Outlook | undefined;
+  let outlook: PlannedReload | undefined;
   try {
     writeIntent(context, journal.intent);
     const next = undefined;

@@ -9,7 +9,7 @@ import type { PluginLocks } from './plugin-locks.ts';
 type Failed = { plugin: string; error: FaultData };
 
 /** What there is to look after, by a look at names alone: where there is nothing, no thread is started. */
-export type Stock = {
+export type Inventory = {
   /** The plugins that a crash has left half-way. */
   unfinished(): string[];
   /** The plugins of which there is anything. */
@@ -23,11 +23,15 @@ export type Stock = {
 export class Maintenance {
   readonly #worker: Pick<WorkerClient, 'call'>;
   readonly #pluginLocks: Pick<PluginLocks, 'tryHold'>;
-  readonly #stock: Stock;
+  readonly #inventory: Inventory;
 
-  constructor(worker: Pick<WorkerClient, 'call'>, pluginLocks: Pick<PluginLocks, 'tryHold'>, stock: Stock) {
+  constructor(
+    worker: Pick<WorkerClient, 'call'>,
+    pluginLocks: Pick<PluginLocks, 'tryHold'>,
+    inventory: Inventory,
+  ) {
     this.#worker = worker;
-    this.#stock = stock;
+    this.#inventory = inventory;
     this.#pluginLocks = pluginLocks;
   }
 
@@ -37,7 +41,7 @@ export class Maintenance {
    * @param plugin undefined for every plugin of which there is something.
    */
   async recover(plugin?: string): Promise<RecoveryResult> {
-    const names = plugin === undefined ? look(() => this.#stock.unfinished()) : [plugin];
+    const names = plugin === undefined ? look(() => this.#inventory.unfinished()) : [plugin];
     const recovered: Recovered[] = [];
     const { busy, failed } = await this.#each(names, async (name) => {
       recovered.push(...(await this.#worker.call('plugin.recover', { plugin: name })));
@@ -47,8 +51,8 @@ export class Maintenance {
 
   /** Removes what is no longer needed and puts right what may be. */
   async sweep(): Promise<Swept> {
-    const unfinished = new Set(look(() => this.#stock.unfinished()));
-    const names = [...new Set([...unfinished, ...look(() => this.#stock.known())])].toSorted();
+    const unfinished = new Set(look(() => this.#inventory.unfinished()));
+    const names = [...new Set([...unfinished, ...look(() => this.#inventory.known())])].toSorted();
     const recovered: Recovered[] = [];
     const snapshots: string[] = [];
     const receipts: string[] = [];
@@ -63,7 +67,7 @@ export class Maintenance {
       adopted.push(...(swept.adopted ? [name] : []));
     });
     const operations =
-      look(() => this.#stock.answers() + this.#stock.drafts()) === 0
+      look(() => this.#inventory.answers() + this.#inventory.drafts()) === 0
         ? 0
         : await this.#worker.call('operations.forget', undefined);
     return {

@@ -11,7 +11,7 @@ import type { Clock } from '../../shared/clock.ts';
 import type { Lanes } from '../../shared/lanes.ts';
 import { discard } from '../worker/client.ts';
 import { deferred } from '../worker/deferred.ts';
-import type { Leasing } from '../worker/fair-pool.ts';
+import type { ThreadLeases } from '../worker/fair-pool.ts';
 import type { FromEngine } from '../worker/messages.ts';
 import type { Engine } from '../worker/pool.ts';
 import type { PluginLocks } from './plugin-locks.ts';
@@ -375,7 +375,7 @@ export type Link = {
 export type Timeouts = SettingsPart<'timeouts'>;
 
 export type UploadDependencies = {
-  pool: Leasing;
+  pool: ThreadLeases;
   lanes: Lanes;
   pluginLocks: Pick<PluginLocks, 'hold'>;
   clock: Clock;

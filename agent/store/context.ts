@@ -34,4 +34,4 @@ export type StoreContext = {
 };
 
 /** What it takes to look, and to change nothing. */
-export type Sight = Pick<StoreContext, 'disk' | 'layout' | 'ignore'>;
+export type ReadContext = Pick<StoreContext, 'disk' | 'layout' | 'ignore'>;

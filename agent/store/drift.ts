@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Receipt } from '../../shared/format/receipt.ts';
 import { counts, modeOf } from '../../shared/format/tree.ts';
 import type { Stat } from '../disk/port.ts';
-import type { Sight } from './context.ts';
+import type { ReadContext } from './context.ts';
 import { hashFile } from './tree.ts';
 
 const CHUNK_BYTES = 256 * 1024;
@@ -18,7 +18,12 @@ export type Drifted = { path: string; change: 'added' | 'removed' | 'modified' }
  *
  * @param suspectsMax where more files than these are younger, none of them is read.
  */
-export function driftOf(context: Sight, plugin: string, receipt: Receipt, suspectsMax: number): Drifted[] {
+export function driftOf(
+  context: ReadContext,
+  plugin: string,
+  receipt: Receipt,
+  suspectsMax: number,
+): Drifted[] {
   const live = context.layout.live(plugin);
   const installed = Date.parse(receipt.installedAt);
   const left = new Map(receipt.list.map((file) => [file.path, file]));
@@ -53,7 +58,7 @@ export function driftOf(context: Sight, plugin: string, receipt: Receipt, suspec
 }
 
 /** Everything below a directory that counts and is no directory; of what cannot be looked at, nothing. */
-function filesIn({ disk, ignore }: Sight, live: string): { path: string; stat: Stat | undefined }[] {
+function filesIn({ disk, ignore }: ReadContext, live: string): { path: string; stat: Stat | undefined }[] {
   const found: { path: string; stat: Stat | undefined }[] = [];
   const walk = (below: string): void => {
     for (const { name, kind } of attempt(() => disk.list(join(live, below))) ?? []) {

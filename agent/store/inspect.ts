@@ -8,12 +8,12 @@ import { MARKER } from '../../shared/format/layout.ts';
 import { isPluginName } from '../../shared/format/name.ts';
 import { absenceOf, mayBeLoaded, notesOf, type Pending } from '../../shared/format/state.ts';
 import { compareTrees, counts, treeDigest } from '../../shared/format/tree.ts';
-import { judge, type Judgement, refuse } from '../../shared/rule/admission.ts';
+import { judge, type AdmissionDecision, refuse } from '../../shared/rule/admission.ts';
 import { generationOf } from '../../shared/rule/generation.ts';
 import { classify, isSkill } from '../../shared/rule/classify.ts';
 import type { Admission, Known } from '../../watch/ports.ts';
 import { diskFault } from '../disk/disk-fault.ts';
-import type { StoreContext, Sight } from './context.ts';
+import type { StoreContext, ReadContext } from './context.ts';
 import { type Drifted, driftOf } from './drift.ts';
 import { liveVersionOf } from './journal.ts';
 import { loadedGeneration, loadedRecord, loadingOf } from './loaded.ts';
@@ -22,7 +22,7 @@ import { receiptOf, stateOf } from './records.ts';
 import { hashTree } from './tree.ts';
 
 /** What the gate says of one name; undefined if there is nothing. */
-export function inspect(context: StoreContext, name: string): Judgement | undefined {
+export function inspect(context: StoreContext, name: string): AdmissionDecision | undefined {
   const { runtime, manifest } = context.policy;
   const state = stateOf(context, name);
   const found = readLive(context, name, state?.disabled === true);
@@ -77,13 +77,13 @@ export function getPlugin(context: StoreContext, name: string): PluginInfo | und
 }
 
 /** Files that are not those that were installed, as far as a list looks; nothing where nobody can say. */
-export function listedDrift(sight: Sight, name: string, installId: string): Drifted[] {
+export function listedDrift(sight: ReadContext, name: string, installId: string): Drifted[] {
   const receipt = receiptOf(sight, name, installId);
   return receipt === undefined ? [] : driftOf(sight, name, receipt, LISTED_SUSPECTS);
 }
 
 /** A judgement as it travels. */
-function describe(judgement: Judgement): PluginInfo {
+function describe(judgement: AdmissionDecision): PluginInfo {
   if (!judgement.admitted) {
     const { name, reason, detail, hint } = judgement;
     return { name, status: 'refused', reason, detail, hint };
@@ -101,7 +101,7 @@ function describe(judgement: Judgement): PluginInfo {
 }
 
 function describeMarker(
-  marker: NonNullable<(Judgement & { admitted: true })['marker']>,
+  marker: NonNullable<(AdmissionDecision & { admitted: true })['marker']>,
 ): Partial<PluginInfo> {
   const { bundle, tree, files, bytes, installedAt, source, by, replaced } = marker;
   return {

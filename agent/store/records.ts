@@ -3,12 +3,12 @@ import { type Receipt, receiptSchema } from '../../shared/format/receipt.ts';
 import { NO_STATE, type PluginState, readState } from '../../shared/format/state.ts';
 import { readUnsynced, UNSYNCED_MAX_BYTES, type Unsynced } from '../../shared/format/unsynced.ts';
 import { readText } from '../disk/record.ts';
-import type { StoreContext, Sight } from './context.ts';
+import type { StoreContext, ReadContext } from './context.ts';
 
 const RECORD_MAX_BYTES = 64 * 1024 * 1024;
 
 /** What is remembered of a plugin; undefined if something is, and cannot be read. */
-export function stateOf({ disk, layout }: Sight, name: string): PluginState | undefined {
+export function stateOf({ disk, layout }: ReadContext, name: string): PluginState | undefined {
   const reading = readText(disk, layout.stateOf(name), RECORD_MAX_BYTES);
   if (reading.kind === 'absent') {
     return NO_STATE;
@@ -17,7 +17,11 @@ export function stateOf({ disk, layout }: Sight, name: string): PluginState | un
 }
 
 /** The receipt of an install; undefined if there is none that can be read. */
-export function receiptOf({ disk, layout }: Sight, name: string, installId: string): Receipt | undefined {
+export function receiptOf(
+  { disk, layout }: ReadContext,
+  name: string,
+  installId: string,
+): Receipt | undefined {
   const reading = readText(disk, layout.receipt(name, installId), RECORD_MAX_BYTES);
   if (reading.kind !== 'text') {
     return undefined;

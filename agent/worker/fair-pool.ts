@@ -8,7 +8,7 @@ const BYTES_MIN = 64 * 1024;
 const LOOK_MILLIS = 5000;
 
 /** Who holds a thread. */
-export type Tenant = {
+export type ThreadHolder = {
   /** Bytes that have come in. */
   readonly received: number;
   /** Nothing goes on until the client does something. */
@@ -18,13 +18,13 @@ export type Tenant = {
 };
 
 /** Where threads are had. */
-export type Leasing = { lease(listener: Listener, tenant?: Tenant): Promise<Engine> };
+export type ThreadLeases = { lease(listener: Listener, holder?: ThreadHolder): Promise<Engine> };
 
-export class FairPool implements Leasing {
+export class FairPool implements ThreadLeases {
   readonly #pool: Pick<Pool, 'lease'>;
   readonly #clock: Clock;
-  /** Tenants, with what they had received when they were last looked at. */
-  #tenants = new Map<Tenant, number>();
+  /** Holders, with what they had received when they were last looked at. */
+  #holders = new Map<ThreadHolder, number>();
   #waiting = 0;
   #stop: (() => void) | undefined;
 
@@ -34,15 +34,15 @@ export class FairPool implements Leasing {
   }
 
   /** @throws Fault DRAINING */
-  async lease(listener: Listener, tenant?: Tenant): Promise<Engine> {
+  async lease(listener: Listener, holder?: ThreadHolder): Promise<Engine> {
     this.#waiting += 1;
     if (this.#waiting === 1) {
       this.#lookLater();
     }
     try {
       const engine = await this.#pool.lease(listener);
-      if (tenant !== undefined) {
-        this.#tenants.set(tenant, tenant.received);
+      if (holder !== undefined) {
+        this.#holders.set(holder, holder.received);
       }
       return engine;
     } finally {
@@ -54,24 +54,24 @@ export class FairPool implements Leasing {
   }
 
   #lookLater(): void {
-    this.#tenants = new Map(
-      [...this.#tenants.keys()]
+    this.#holders = new Map(
+      [...this.#holders.keys()]
         .filter(({ receiving }) => receiving)
-        .map((tenant) => [tenant, tenant.received]),
+        .map((holder) => [holder, holder.received]),
     );
     this.#stop = this.#clock.after(LOOK_MILLIS, () => this.#look());
   }
 
   #look(): void {
-    const idle = [...this.#tenants]
-      .map(([tenant, before]) => ({ tenant, moved: tenant.received - before }))
-      .filter(({ tenant, moved }) => tenant.awaitsClient && moved < BYTES_MIN)
+    const idle = [...this.#holders]
+      .map(([holder, before]) => ({ holder, moved: holder.received - before }))
+      .filter(({ holder, moved }) => holder.awaitsClient && moved < BYTES_MIN)
       .toSorted((a, b) => a.moved - b.moved)
       .slice(0, this.#waiting);
     const why = `Others waited for a place, and too few bytes came in for ${LOOK_MILLIS / 1000} s`;
     const hint = 'Begin again with the same operation id, and send without a break';
-    for (const { tenant } of idle) {
-      tenant.abort(new Fault('DEADLINE', `${why}: the upload is given up`, { hint }));
+    for (const { holder } of idle) {
+      holder.abort(new Fault('DEADLINE', `${why}: the upload is given up`, { hint }));
     }
     this.#lookLater();
   }

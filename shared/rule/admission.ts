@@ -51,7 +51,7 @@ export type Policy = {
 };
 
 export type Refused = { admitted: false; name: string; reason: RefusalReason; detail: string; hint: string };
-export type Judgement =
+export type AdmissionDecision =
   | {
       admitted: true;
       name: string;
@@ -104,7 +104,7 @@ export function refuse(name: string, reason: RefusalReason, detail: string): Ref
 }
 
 /** Judges what was found. Pure and total. */
-export function judge(found: Found, policy: Policy): Judgement {
+export function judge(found: Found, policy: Policy): AdmissionDecision {
   const { name } = found;
   const no = (reason: RefusalReason, detail: string): Refused => refuse(name, reason, detail);
   switch (found.entry) {

@@ -1,12 +1,12 @@
 import { expect, it } from 'vitest';
 
-import { Incoming } from '../../client/incoming.ts';
+import { IncomingStream } from '../../client/incoming.ts';
 import { WIRE } from '../../shared/api/rpc.ts';
 
 const CHUNK = 65_536;
 
 it('fails on the first byte beyond its credit, though it comes in order', async () => {
-  const incoming = new Incoming(9, () => {});
+  const incoming = new IncomingStream(9, () => {});
   const reading = incoming.read();
   const first = reading.next();
   for (let offset = 0; offset < WIRE.windowBytes; offset += CHUNK) {

@@ -3,14 +3,14 @@ import { describe, expect, it } from 'vitest';
 import { Batch } from '../../agent/service/upload.ts';
 import { type Deferred, deferred } from '../../agent/worker/deferred.ts';
 import type { Engine } from '../../agent/worker/pool.ts';
-import { type Tenant, FairPool } from '../../agent/worker/fair-pool.ts';
+import { type ThreadHolder, FairPool } from '../../agent/worker/fair-pool.ts';
 import { FakeClock } from '../_kit/clock.ts';
 import { settle } from '../_kit/engines.ts';
 
 const LISTENER = { message: () => undefined, crash: () => undefined };
 const ENGINE: Engine = { say: () => undefined, release: () => undefined };
 
-class Uploader implements Tenant {
+class Uploader implements ThreadHolder {
   received = 0;
   awaitsClient = true;
   receiving = true;
@@ -41,8 +41,8 @@ async function scene(waiting: number): Promise<{
   const clock = new FakeClock();
   const turns = new FairPool({ lease }, clock);
   const holders: [Uploader, Uploader] = [new Uploader(), new Uploader()];
-  for (const tenant of [...holders, ...Array.from({ length: waiting }, () => new Uploader())]) {
-    void turns.lease(LISTENER, tenant);
+  for (const holder of [...holders, ...Array.from({ length: waiting }, () => new Uploader())]) {
+    void turns.lease(LISTENER, holder);
     await settle();
   }
   return { clock, holders, queue };
