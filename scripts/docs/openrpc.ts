@@ -13,6 +13,7 @@ export type MethodRow = {
   params: z.ZodType;
   result: z.ZodType;
   faults: readonly FaultCode[];
+  streams?: boolean;
 };
 
 /** @throws Error for parameters that are no object. */
@@ -41,9 +42,10 @@ export function openRpc(methods: Readonly<Record<string, MethodRow>>): Json {
       title: 'Airlock',
       version: PROTOCOL,
       description:
-        'The methods of an agent, as JSON-RPC 2.0 over a WebSocket. docs/protocol.md tells how to connect, and how the streams work.',
+        'The methods of an agent, as JSON-RPC 2.0 over a WebSocket. docs/protocol.md tells how to connect, and how the streams work. ' +
+        'x-scope: the scope that the token needs. x-effect: what the method does to the root. x-streams: the rest of the answer may come on a stream.',
     },
-    methods: Object.entries(methods).map(([name, { params, result, summary, effect, faults }]) => ({
+    methods: Object.entries(methods).map(([name, { params, result, summary, effect, faults, streams }]) => ({
       name,
       summary,
       paramStructure: 'by-name',
@@ -52,6 +54,7 @@ export function openRpc(methods: Readonly<Record<string, MethodRow>>): Json {
       errors: faults.map(errorOf),
       'x-scope': isReadEffect(effect) ? 'read' : 'write',
       'x-effect': effect,
+      ...(streams === true ? { 'x-streams': true } : {}),
     })),
     components: { schemas: sorted(schemas) },
   };

@@ -5,6 +5,7 @@ import * as z from 'zod';
 
 import { openRpc } from '../../scripts/docs/openrpc.ts';
 import { SCHEMAS, pages } from '../../scripts/docs/pages.ts';
+import { schemaFiles } from '../../scripts/docs/schemas.ts';
 import { settingsPage } from '../../scripts/docs/settings-page.ts';
 import { count } from '../../shared/api/setting-kinds.ts';
 import { setting } from '../../shared/api/setting.ts';
@@ -52,6 +53,60 @@ describe('the pages that are written from the tables', () => {
           .map((ref) => `${file}: ${ref}`);
       });
     expect(missing).toEqual([]);
+  });
+});
+
+describe('the JSON Schemas', () => {
+  let files: Map<string, string>;
+  beforeAll(() => {
+    files = schemaFiles();
+  });
+  const accepts = (name: string, value: unknown): boolean =>
+    z.fromJSONSchema(JSON.parse(files.get(name) ?? '')).safeParse(value).success;
+  const stamp = '20260508T141530123Z-9f86d081';
+  const digest = `sha256:${'a'.repeat(64)}`;
+  const marker = {
+    version: 1,
+    plugin: 'lint',
+    pluginVersion: '1.0.0',
+    installId: stamp,
+    bundle: digest,
+    tree: digest,
+    files: 1,
+    bytes: 5,
+    installedAt: '2026-05-08T14:15:30.123Z',
+    by: 'platform',
+    replaced: null,
+  };
+  const file = { path: 'SKILL.md', size: 5, mode: '644', sha256: 'a'.repeat(64) };
+  const event = { bootId: 'b', seq: 1, at: '2026-05-08T14:15:30.123Z', type: 'draining', data: {} };
+
+  test.each<[string, unknown]>([
+    ['marker.json', marker],
+    ['marker.json', { ...marker, 'a field of a newer agent': true }],
+    ['receipt.json', { ...marker, list: [file], skipped: [] }],
+    ['state.json', { version: 1, held: 'tests' }],
+    ['loaded.json', { version: 1, generation: stamp }],
+    ['manifest.yaml.json', { name: 'lint', version: 1.1, runtimes: 'claude-code' }],
+    ['manifest.skill.json', { name: 'lint', metadata: { version: '2' } }],
+    ['event.json', event],
+    ['frame.json', { jsonrpc: '2.0', method: 'event', params: event }],
+    ['frame.json', { jsonrpc: '2.0', id: '1', method: 'status' }],
+  ])('%s accepts %j', (name, value) => {
+    expect(accepts(name, value)).toBe(true);
+  });
+
+  test.each<[string, unknown]>([
+    ['marker.json', { ...marker, installId: 'yesterday' }],
+    ['marker.json', { ...marker, tree: undefined }],
+    ['receipt.json', { ...marker, list: [{ ...file, mode: '777' }], skipped: [] }],
+    ['state.json', { version: 2 }],
+    ['loaded.json', { version: 1, generation: '' }],
+    ['manifest.yaml.json', { version: '1' }],
+    ['event.json', { ...event, type: 'plugin.loaded' }],
+    ['frame.json', { jsonrpc: '1.0', method: 'event', params: event }],
+  ])('%s refuses %j', (name, value) => {
+    expect(accepts(name, value)).toBe(false);
   });
 });
 
