@@ -109,15 +109,16 @@ async function absentInfo(
 export const gateInfo = (answer: GateAnswer): PluginInfo =>
   answer.admitted ? admittedInfo(answer.plugin) : refusedInfo(answer);
 
-function admittedInfo({ name, level, marker, manifest, generation }: Plugin): PluginInfo {
-  const base: PluginInfo = { name, status: 'admitted', level, installId: marker?.installId ?? generation };
+function admittedInfo({ name, level, marker, manifest }: Plugin): PluginInfo {
+  const base: PluginInfo = { name, status: 'admitted', level };
   const { version, description, kind } = manifest ?? {};
   if (marker === undefined) {
     return { ...base, version, description, kind };
   }
-  const { bundle, tree, files, bytes: size, installedAt, source, by, replaced } = marker;
+  const { installId, bundle, tree, files, bytes: size, installedAt, source, by, replaced } = marker;
   return {
     ...base,
+    installId,
     version,
     description,
     kind,

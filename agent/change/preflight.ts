@@ -6,6 +6,7 @@ import type { Receipt } from '../../shared/format/receipt.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import type { StoreContext } from '../store/context.ts';
 import { verifyPlugin } from '../store/inspect.ts';
+import { markerAt } from '../store/marker.ts';
 import { receiptOf, stateOf } from '../store/records.ts';
 import { liveVersionOf } from '../store/journal.ts';
 
@@ -59,9 +60,13 @@ export function findPresent(
   context: StoreContext,
   { plugin, bundle, tree, pin, force }: BeginParams,
 ): Receipt | undefined {
-  const installId = liveVersionOf(context, plugin)?.installId ?? null;
-  const receipt = force === true || installId === null ? undefined : receiptOf(context, plugin, installId);
-  if (receipt === undefined || (receipt.bundle !== `sha256:${bundle.sha256}` && receipt.tree !== tree)) {
+  const marker = force === true ? undefined : markerAt(context, context.layout.live(plugin));
+  // The marker says it as well as the receipt, which lists every file.
+  if (marker === undefined || (marker.bundle !== `sha256:${bundle.sha256}` && marker.tree !== tree)) {
+    return undefined;
+  }
+  const receipt = receiptOf(context, plugin, marker.installId);
+  if (receipt === undefined) {
     return undefined;
   }
   // Whoever declares something else than what is live is to be refused, as without a live version.

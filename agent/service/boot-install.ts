@@ -10,7 +10,7 @@ import { createReadStream } from 'node:fs';
 import * as z from 'zod';
 
 import { type Bundle, openBundle } from '../../client/bundle.ts';
-import { type FaultData, Fault, toFault } from '../../shared/api/fault.ts';
+import { type FaultData, Fault, errorCode, toFault } from '../../shared/api/fault.ts';
 import { type Layout, layoutOf } from '../../shared/format/layout.ts';
 import { digestSchema } from '../../shared/format/name.ts';
 import { nodeDisk } from '../disk/node-disk.ts';
@@ -99,9 +99,20 @@ async function bootOne(service: BootService, layout: Layout, bundle: Bundle): Pr
     if (last === digest) {
       return { file, plugin, status: 'kept', detail: 'it was installed at an earlier start' };
     }
-    if (last === undefined && nodeDisk.stat(layout.live(plugin)) !== undefined) {
+    const isLive = nodeDisk.stat(layout.live(plugin)) !== undefined;
+    if ((last === undefined || last === UNREADABLE) && isLive) {
       remember(layout, plugin, digest);
       return { file, plugin, status: 'kept', detail: 'another version is live already' };
+    }
+    if (last === UNREADABLE) {
+      // Taken for none, it would bring back what was uninstalled.
+      throw new Fault(
+        'INTERNAL',
+        `The record "${layout.bootOf(plugin)}" of what was installed last cannot be read`,
+        {
+          hint: `"${plugin}" stays away: remove the record to have "${basename(file)}" installed at the next start, or push the plugin`,
+        },
+      );
     }
     const { status, installId } = await feed(service, bundle);
     remember(layout, plugin, digest);
@@ -111,11 +122,15 @@ async function bootOne(service: BootService, layout: Layout, bundle: Bundle): Pr
   }
 }
 
+/** A record is there, and nobody can say what it says. */
+const UNREADABLE = 'unreadable';
+
+/** The digest of the bundle that was installed last; undefined if none was. */
 async function lastOf(layout: Layout, plugin: string): Promise<string | undefined> {
   try {
     return recordSchema.parse(JSON.parse(await readFile(layout.bootOf(plugin), 'utf8'))).bundle;
-  } catch {
-    return undefined;
+  } catch (error) {
+    return errorCode(error) === 'ENOENT' ? undefined : UNREADABLE;
   }
 }
 

@@ -180,7 +180,7 @@ export function openService(
     tell({ type: 'sweep.done', data: countsOf(swept) });
     return swept;
   };
-  const status = async (): Promise<Status> => {
+  const status = async (params: Params<'status'>): Promise<Status> => {
     const syncs = ability.syncAll ? 'syncfs' : 'fsync';
     return {
       ...about(),
@@ -189,7 +189,7 @@ export function openService(
       durability: durability === 'none' ? 'none' : syncs,
       locks: locks.kind,
       operations: truncate([...uploads.running, ...executor.running]),
-      ...(await worker.call('root.status', undefined)),
+      ...(await worker.call('root.status', params)),
     };
   };
   const executor = new Executor({

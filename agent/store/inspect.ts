@@ -43,8 +43,12 @@ function liveIdOf(context: StoreContext, name: string): string | undefined {
   return judgement?.admitted === true ? judgement.installId : undefined;
 }
 
-/** The plugins below the root, by name; entries that are no plugin names are not seen. */
-export function listPlugins(context: StoreContext): PluginInfo[] {
+/**
+ * The plugins below the root, by name; entries that are no plugin names are not seen.
+ *
+ * @param drift whether to look for files that were edited in place: it reads each receipt, and looks at each file.
+ */
+export function listPlugins(context: StoreContext, drift = true): PluginInfo[] {
   try {
     const { disk, layout } = context;
     const live = disk.list(layout.root).map(({ name }) => name);
@@ -52,14 +56,14 @@ export function listPlugins(context: StoreContext): PluginInfo[] {
     return [...new Set([...live, ...remembered])]
       .filter(isPluginName)
       .toSorted()
-      .flatMap((name) => getPlugin(context, name) ?? []);
+      .flatMap((name) => getPlugin(context, name, drift) ?? []);
   } catch (error) {
     throw diskFault(error, 'Listing the plugins');
   }
 }
 
-/** One plugin; undefined if there is nothing to say of that name. */
-export function getPlugin(context: StoreContext, name: string): PluginInfo | undefined {
+/** One plugin; undefined if there is nothing to say of that name. @param withDrift as in {@link listPlugins}. */
+export function getPlugin(context: StoreContext, name: string, withDrift = true): PluginInfo | undefined {
   const judgement = inspect(context, name);
   const live = judgement?.admitted === true ? judgement.installId : undefined;
   const notes = notesOf(
@@ -71,7 +75,7 @@ export function getPlugin(context: StoreContext, name: string): PluginInfo | und
     const absence = absenceOf(notes);
     return absence === undefined ? undefined : { name, ...absence, ...notes };
   }
-  const installId = judgement.admitted ? judgement.installId : undefined;
+  const installId = withDrift && judgement.admitted ? judgement.installId : undefined;
   const drift = installId === undefined ? 0 : listedDrift(context, name, installId).length;
   return { ...describe(judgement), ...(drift === 0 ? {} : { drift }), ...notes };
 }

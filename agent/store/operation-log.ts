@@ -25,7 +25,8 @@ export function questionOf(params: object): string {
  * The answer that an operation was given; undefined if it is not remembered.
  *
  * @param question undefined to ask by id alone. @param schema of the answer.
- * @throws Fault CONFLICT if the id was used for something else.
+ * @throws Fault CONFLICT if the id was used for something else; INTERNAL, executed `yes`, if another version of the
+ *   agent has written an answer that this one cannot read: it is not done a second time.
  */
 export function recall<T>(
   context: StoreContext,
@@ -34,20 +35,33 @@ export function recall<T>(
   schema: z.ZodType<T>,
 ): T | undefined {
   const reading = readText(context.disk, context.layout.operation(operationId), RECORD_MAX_BYTES);
-  if (reading.kind !== 'text') {
+  // Torn, it is none: a record is written whole, so what it was to remember is not.
+  const json = reading.kind === 'text' ? parsed(reading.text) : undefined;
+  if (json === undefined) {
     return undefined;
   }
-  let record: z.infer<typeof recordSchema>;
+  const record = recordSchema.safeParse(json).data;
+  if (record !== undefined && question !== undefined && record.question !== question) {
+    throw sameId(operationId);
+  }
+  const answer = schema.safeParse(record?.answer);
+  if (!answer.success) {
+    throw new Fault('INTERNAL', `The operation "${operationId}" is done, but its answer cannot be read`, {
+      cause: answer.error,
+      executed: 'yes',
+      retry: 'never',
+      hint: 'Another version of the agent has written it: look at what is live now; a new operation has a fresh id',
+    });
+  }
+  return answer.data;
+}
+
+function parsed(text: string): unknown {
   try {
-    record = recordSchema.parse(JSON.parse(reading.text));
+    return JSON.parse(text);
   } catch {
     return undefined;
   }
-  const answer = schema.safeParse(record.answer);
-  if ((question !== undefined && record.question !== question) || !answer.success) {
-    throw sameId(operationId);
-  }
-  return answer.data;
 }
 
 export function sameId(operationId: string): Fault {

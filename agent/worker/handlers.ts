@@ -136,15 +136,18 @@ const steps = {
     { operationId }: Asked,
   ): Result<'install.commit'> | undefined => recall(context, operationId, undefined, installedSchema),
   /** How the plugins are, counted. */
-  'root.status': (context: StoreContext): Pick<Status, 'plugins' | 'troubles'> => {
-    const plugins = listPlugins(context);
+  'root.status': (
+    context: StoreContext,
+    { quick }: Params<'status'>,
+  ): Pick<Status, 'plugins' | 'troubles'> => {
+    const plugins = listPlugins(context, quick !== true);
     return {
       plugins: {
         admitted: plugins.filter(({ status }) => status === 'admitted').length,
         refused: plugins.filter(({ status }) => status === 'refused').length,
         pending: plugins.filter(({ pending }) => pending !== undefined).length,
         promised: plugins.filter(({ pending }) => pending !== undefined && mayBeLoaded(pending)).length,
-        drifted: plugins.filter(({ drift }) => drift !== undefined).length,
+        ...(quick === true ? {} : { drifted: plugins.filter((plugin) => plugin.drift !== undefined).length }),
       },
       troubles: truncate(listTroubles(context)),
     };

@@ -54,7 +54,7 @@ const restartLines = ({ restart }: Status): string[] =>
 /** What `airlock list` tells more of. */
 const waitLines = ({ plugins: { pending, drifted } }: Status): string[] => [
   ...(pending === 0 ? [] : [`  pending     ${plural(pending, 'plugin')}, until the runtime is restarted`]),
-  ...(drifted === 0
+  ...(drifted === undefined || drifted === 0
     ? []
     : [`  drifted     ${plural(drifted, 'plugin')} with files edited in place; see "airlock verify"`]),
 ];

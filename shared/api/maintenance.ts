@@ -84,7 +84,8 @@ export const statusSchema = z.object({
     refused: z.number().int(),
     pending: z.number().int(),
     promised: z.number().int(),
-    drifted: z.number().int(),
+    /** Absent where it was not asked for. */
+    drifted: z.number().int().optional(),
   }),
   troubles: truncatedSchema(
     z.object({

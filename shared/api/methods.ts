@@ -384,7 +384,10 @@ export const methods = {
   status: method({
     summary: 'Say how a root is worked on, what is under way, and what only an operator can put right',
     effect: 'query-root',
-    params: {},
+    params: {
+      /** Leave out how many plugins have drifted: that alone looks at every file of every plugin. */
+      quick: z.boolean().optional().describe('do not count edits in place, which takes a look at every file'),
+    },
     result: statusSchema,
     faults: [],
     cli: [{ name: 'status', arguments: [] }],

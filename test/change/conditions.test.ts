@@ -1,4 +1,4 @@
-import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
@@ -228,7 +228,27 @@ describe('an operation is remembered', () => {
     expect([names.length, names.includes(`${operationId}.json`)]).toEqual([1000, true]);
   });
 
-  it('and a record that cannot be read is none', async () => {
+  // Was a bug: it answered CONFLICT, as if somebody else had used the id.
+  it('and is not done again where another version has written an answer that this one cannot read', async () => {
+    const room = makeRoom();
+    await deliver(room, OLD, { operationId });
+    const path = room.layout.operation(operationId);
+    const record = JSON.parse(readFileSync(path, 'utf8')) as { answer: object };
+    for (const changed of [
+      { ...record, answer: { ...record.answer, files: 'many' } },
+      { ...record, version: 2 },
+    ]) {
+      writeFileSync(path, JSON.stringify(changed));
+      expect(await refuses(room, OLD, { operationId })).toMatchObject({
+        code: 'INTERNAL',
+        executed: 'yes',
+        retry: 'never',
+      });
+    }
+    expect((await refuses(room, NEW, { operationId })).code).not.toBe('CONFLICT');
+  });
+
+  it('and a record that is torn is none', async () => {
     const room = makeRoom();
     writeFileSync(room.layout.operation(operationId), '{"version":1,');
     expect((await deliver(room, OLD, { operationId })).status).toBe('installed');

@@ -1,5 +1,5 @@
 /** Boot-install: bundles of the image go in once, and what the platform has done since stays. */
-import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -104,6 +104,19 @@ describe('boot-install', () => {
     await writeFile(record, 'torn');
     expect(await again()).toMatchObject(lint('kept'));
     expect(await readFile(join(program.root, 'lint', '.complete'), 'utf8')).toBe(marker);
+  });
+
+  // Was a bug: a record that could not be read counted as none.
+  it('brings nothing back whose record cannot be read, and says what to do', async () => {
+    const { program, again } = await bootFrom({ lint: one });
+    await again();
+    await program.run(['uninstall', 'lint', '--root', program.root]);
+    await writeFile(join(program.root, '.boot', 'lint.json'), 'torn');
+    const failed = { plugin: 'lint', status: 'failed', error: { code: 'INTERNAL' } };
+    expect(await again()).toMatchObject({ code: 1, booted: [failed] });
+    expect(await live(program, 'lint')).toEqual({ kind: 'absent' });
+    await rm(join(program.root, '.boot', 'lint.json'));
+    expect(await again()).toMatchObject(lint('installed'));
   });
 
   // Was a bug: after a bundle that failed the command ended a minute late, when its operation was forgotten.

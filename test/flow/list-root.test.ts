@@ -43,6 +43,10 @@ async function makeRoot(parent?: string): Promise<{ program: Program; fromAgent:
   const state = JSON.stringify({ version: 1, trouble: TROUBLE });
   for (const name of ['lost', 'whole']) await writeFile(join(program.root, '.state', `${name}.json`), state);
   await mkdir(join(program.root, 'half-copied'));
+  // An operator's touch: there is no install that could have an id.
+  await mkdir(join(program.root, 'touched'));
+  await writeFile(join(program.root, 'touched', 'plugin.yaml'), 'name: touched\nversion: 1.0.0\n');
+  await writeFile(join(program.root, 'touched', '.complete'), '');
   const fromAgent = (await program.json(['list'])) as PluginInfo[];
   return { program, fromAgent };
 }
@@ -59,12 +63,21 @@ async function listed(program: Program): Promise<PluginInfo[]> {
 it('shows what an agent does: edits in place, changes that wait, troubles, and what is absent', async () => {
   const { program, fromAgent } = await makeRoot();
   const all = byName(fromAgent);
-  expect(Object.keys(all)).toEqual(['edited', 'half-copied', 'lost', 'removed', 'waiting', 'whole']);
+  expect(Object.keys(all)).toEqual([
+    'edited',
+    'half-copied',
+    'lost',
+    'removed',
+    'touched',
+    'waiting',
+    'whole',
+  ]);
   expect(all['edited']).toMatchObject({ status: 'admitted', drift: 3 });
   expect(all['waiting']).toMatchObject({ status: 'admitted', pending: { restarting: false } });
   const trouble = { what: TROUBLE.what, todo: TROUBLE.todo };
   expect(all['whole']).toMatchObject({ status: 'admitted', trouble });
   expect(all['whole']).not.toHaveProperty('drift');
+  expect(all['touched']).not.toHaveProperty('installId');
   expect(all['lost']).toEqual({
     name: 'lost',
     status: 'absent',
@@ -84,12 +97,12 @@ it('shows what an agent does: edits in place, changes that wait, troubles, and w
   expect(await program.run(['status', '--to', program.url, '--json'])).toMatchObject({
     code: 1,
     stdout: expect.stringContaining(
-      '"plugins":{"admitted":3,"refused":1,"pending":2,"promised":0,"drifted":1}',
+      '"plugins":{"admitted":4,"refused":1,"pending":2,"promised":0,"drifted":1}',
     ) as string,
   });
   const { stdout } = await program.run(['verify', '--to', program.url, '--json']);
   const verdicts = (JSON.parse(stdout) as { plugin: string }[]).map(({ plugin }) => plugin);
-  expect(verdicts).toEqual(['edited', 'half-copied', 'waiting', 'whole']);
+  expect(verdicts).toEqual(['edited', 'half-copied', 'touched', 'waiting', 'whole']);
 });
 
 it('says it to people: a status, what to do, and a closing line that counts what is absent apart', async () => {
@@ -106,10 +119,10 @@ it('says it to people: a status, what to do, and a closing line that counts what
   expect(text).toMatch(/\nlost: It\uFFFD\[2J broke\n {2}what to do: Mend it\n/);
   expect(text).toContain('\nedited: 3 files edited in place; see "airlock verify edited"\n');
   expect(text).toMatch(/\nwaiting: the runtime has not loaded the change of .*; it waits for a restart\n/);
-  expect(text).toMatch(/\n3 plugins admitted, 1 refused, 2 absent\n$/);
+  expect(text).toMatch(/\n4 plugins admitted, 1 refused, 2 absent\n$/);
   for (const name of ['removed', 'lost']) await rm(join(program.root, '.state', `${name}.json`));
   const { text: without } = await inProcess(['list', '--root', program.root]);
-  expect(without).toMatch(/\n3 plugins admitted, 1 refused\n$/);
+  expect(without).toMatch(/\n4 plugins admitted, 1 refused\n$/);
 });
 
 it('a version that was removed is listed until the restart is reported', async () => {
@@ -163,7 +176,7 @@ it('works for a user who may only read, and says nothing of what that one may no
   expect(byName(await listed(program))['edited']).not.toHaveProperty('drift');
   await chmod(join(root, '.state'), 0o700);
   const blind = byName(await listed(program));
-  expect(Object.keys(blind)).toEqual(['edited', 'half-copied', 'waiting', 'whole']);
+  expect(Object.keys(blind)).toEqual(['edited', 'half-copied', 'touched', 'waiting', 'whole']);
   expect(blind['waiting']).not.toHaveProperty('pending');
   expect(blind['whole']).not.toHaveProperty('trouble');
 });
