@@ -6,7 +6,7 @@ import type { InstallPolicy } from './store/context.ts';
 import type { Timeouts } from './service/upload.ts';
 
 /** What it takes to work on a root: the settings that such work reads, and those of each part together. */
-export type WorkConfig = SettingsOf<'work'> & { policy: InstallPolicy; timeouts: Timeouts };
+export type WorkConfig = SettingsOf<'work' | 'boot'> & { policy: InstallPolicy; timeouts: Timeouts };
 
 /** What an agent is started with; all of it is checked. */
 export type AgentConfig = SettingsOf<'agent'> &
@@ -16,7 +16,8 @@ export type AgentConfig = SettingsOf<'agent'> &
     restart: { command: string; timeout: number; env: Texts } | undefined;
   };
 
-const WORK = settingsOf(settings, 'work');
+/** Every install of a root has the same policy, also that of a command which installs nothing. */
+const WORK = settingsOf(settings, 'work', 'boot');
 
 /** @throws Fault INVALID_PARAMS that names every bad value. */
 export function readAgentConfig(flags: Texts, env: Texts): AgentConfig {
@@ -53,7 +54,7 @@ function tlsOf(read: SettingsOf<'agent'>): AgentConfig['tls'] {
 export const readWorkConfig = (flags: Texts, env: Texts): WorkConfig =>
   workConfigOf(readSettings(WORK, flags, env), 'caller');
 
-function workConfigOf(read: SettingsOf<'work'>, restarts: InstallPolicy['restarts']): WorkConfig {
+function workConfigOf(read: SettingsOf<'work' | 'boot'>, restarts: InstallPolicy['restarts']): WorkConfig {
   return {
     ...read,
     policy: { ...partOf(WORK, read, 'policy'), restarts },

@@ -241,7 +241,7 @@ export const settings = {
   maxPacked: setting({
     flag: '--max-packed',
     env: 'AIRLOCK_MAX_PACKED',
-    of: ['agent', 'work'],
+    of: ['agent', 'boot'],
     ...bytes,
     fallback: '100M',
     help: 'the largest bundle that is accepted',
@@ -250,7 +250,7 @@ export const settings = {
   maxUnpacked: setting({
     flag: '--max-unpacked',
     env: 'AIRLOCK_MAX_UNPACKED',
-    of: ['agent', 'work'],
+    of: ['agent', 'boot'],
     ...bytes,
     fallback: '256M',
     help: 'the most that a bundle may unpack to',
@@ -259,7 +259,7 @@ export const settings = {
   maxEntries: setting({
     flag: '--max-entries',
     env: 'AIRLOCK_MAX_ENTRIES',
-    of: ['agent', 'work'],
+    of: ['agent', 'boot'],
     ...count('entries'),
     fallback: '50000',
     help: 'the most entries that a bundle may hold',
@@ -268,7 +268,7 @@ export const settings = {
   maxDepth: setting({
     flag: '--max-depth',
     env: 'AIRLOCK_MAX_DEPTH',
-    of: ['agent', 'work'],
+    of: ['agent', 'boot'],
     ...count('levels'),
     fallback: '32',
     help: 'the deepest path that a bundle may hold',
@@ -277,7 +277,7 @@ export const settings = {
   maxRatio: setting({
     flag: '--max-ratio',
     env: 'AIRLOCK_MAX_RATIO',
-    of: ['agent', 'work'],
+    of: ['agent', 'boot'],
     ...ratio,
     fallback: '200',
     help: 'how many times its packed size a bundle may unpack to, beyond 1 MiB',
@@ -286,7 +286,7 @@ export const settings = {
   stall: setting({
     flag: '--stall',
     env: 'AIRLOCK_STALL_SECONDS',
-    of: ['agent', 'work'],
+    of: ['agent', 'boot'],
     ...seconds,
     fallback: '30',
     help: 'how long an upload may be silent before the agent gives it up',
@@ -295,7 +295,7 @@ export const settings = {
   resume: setting({
     flag: '--resume',
     env: 'AIRLOCK_RESUME_SECONDS',
-    of: ['agent', 'work'],
+    of: ['agent', 'boot'],
     ...seconds,
     fallback: '60',
     help: 'how long an upload outlives its connection',
@@ -304,7 +304,7 @@ export const settings = {
   deadline: setting({
     flag: '--deadline',
     env: 'AIRLOCK_DEADLINE_SECONDS',
-    of: ['agent', 'work'],
+    of: ['agent', 'boot'],
     ...seconds,
     fallback: '300',
     help: 'how long an install may take until its turn in the lane of the plugin',

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { fallbackOf, partOf, readSettings, setting, settingsOf } from '../../../shared/api/setting.ts';
 import { count, oneOf } from '../../../shared/api/setting-kinds.ts';
 import { settings } from '../../../shared/api/settings.ts';
+import { readAgentConfig, readWorkConfig } from '../../../agent/config.ts';
 import { readArguments } from '../../../cli/arguments.ts';
 import type { Command } from '../../../cli/command.ts';
 import { helpOf } from '../../../cli/help.ts';
@@ -210,4 +211,31 @@ describe('a row is all that a new setting needs', () => {
     const policy: { most: number | undefined } = partOf(table, { colour: 'red', most: 3 }, 'policy');
     expect(policy).toEqual({ most: 3 });
   });
+});
+
+test('the configuration of work on a root has every value of the policy and every timeout', () => {
+  const { policy, timeouts, root } = readWorkConfig({ root: '/r' }, { AIRLOCK_MAX_PACKED: '5M' });
+  expect(root).toBe('/r');
+  expect(policy).toEqual({
+    manifest: 'required',
+    runtime: undefined,
+    ignore: [],
+    owner: undefined,
+    keep: 1,
+    keepMillis: 7 * 24 * 60 * 60 * 1000,
+    maxPacked: 5 * 1024 ** 2,
+    maxUnpacked: 256 * 1024 ** 2,
+    maxEntries: 50_000,
+    maxDepth: 32,
+    maxRatio: 200,
+    restarts: 'caller',
+  });
+  expect(timeouts).toEqual({ stall: 30_000, resume: 60_000, deadline: 300_000, lock: 30_000 });
+});
+
+test('the token does not go to the restart command', () => {
+  const env = { AIRLOCK_TOKEN: 'secret', AIRLOCK_RESTART_COMMAND: 'true', PATH: '/bin' };
+  const { restart, token, policy } = readAgentConfig({}, env);
+  expect(restart?.env).toEqual({ AIRLOCK_RESTART_COMMAND: 'true', PATH: '/bin' });
+  expect([token, restart?.timeout, policy.restarts]).toEqual(['secret', 60_000, 'command']);
 });
