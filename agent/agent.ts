@@ -18,6 +18,7 @@ import { Restarter } from './service/restarter.ts';
 import { readable } from './archive/decompress.ts';
 import { EventLog } from './transport/event-log.ts';
 import { Session } from './transport/session.ts';
+import { StreamMemory } from './transport/streams.ts';
 import { type WatchBridge, type WatchBridgeOptions, openWatchBridge } from './service/watch-bridge.ts';
 import { type Service, countsOf, openService } from './service/service.ts';
 
@@ -90,10 +91,12 @@ export async function startAgent(
     const reported = (plugin: string): void => watching?.loaded(plugin);
     loadedReports = await watchLoadedReports(loaded, tell, (fault) => complain(fault, undefined), reported);
     await restartWhatWaits(service, restarter, log);
+    const memory = new StreamMemory();
     const hello = helloOf(config, version, eventLog.bootId);
     const server = await listenOr(config, {
       ...door.options,
-      session: (socket, caller, child) => new Session(socket, caller, { hello, service }, eventLog, child),
+      session: (socket, caller, child) =>
+        new Session(socket, caller, { hello, service, memory, clock: systemClock }, eventLog, child),
       log,
     });
     const { host, port } = server;

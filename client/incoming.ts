@@ -23,6 +23,11 @@ export class IncomingStream {
     this.#grant = grant;
   }
 
+  /** Whether its last byte has come, or the agent has ended it. */
+  get ended(): boolean {
+    return this.#ended || this.#fault !== undefined;
+  }
+
   take({ offset, data, fin }: DataFrame): void {
     const wrong =
       (this.#ended && 'it goes on after its end') ||

@@ -147,6 +147,10 @@ export class Link {
       yield* incoming.read();
     } finally {
       this.#incoming.delete(stream);
+      // The agent keeps the rest for whoever stops early.
+      if (!incoming.ended && this.#broken === undefined) {
+        this.#socket.send(writeNotification('cancel', { stream }));
+      }
     }
   }
 
@@ -194,7 +198,9 @@ export class Link {
       case 'reset': {
         const reset = resetSchema.safeParse(params);
         if (!reset.success) return this.#fail('a reset of the agent cannot be read', CLOSE.malformed);
-        return this.#outgoing.get(reset.data.stream)?.fail(Fault.from(reset.data.error));
+        const fault = Fault.from(reset.data.error);
+        this.#incoming.get(reset.data.stream)?.fail(fault);
+        return this.#outgoing.get(reset.data.stream)?.fail(fault);
       }
       case 'event': {
         const event = eventSchema.safeParse(params);

@@ -60,7 +60,7 @@ export class Session implements Caller {
     return readResult(method, await this.#link.request(method, params, options.signal));
   }
 
-  /** The bytes of a stream that the agent announced. Give it up early and the agent gets no more credit. */
+  /** The bytes of a stream that the agent announced. Who stops reading early ends the stream. */
   receive(stream: number): AsyncIterable<Uint8Array> {
     return this.#link.receive(stream);
   }

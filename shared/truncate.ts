@@ -3,16 +3,16 @@ import * as z from 'zod';
 
 /** How many entries an answer lists at most. */
 export const LIST_MAX = 100;
-/** And how many characters of JSON: three such lists fit one frame, whatever strangers called their files. */
-const LIST_CHARACTERS = 48 * 1024;
+/** And how many bytes of JSON, as they are sent: three such lists fit one frame, whatever strangers called their files. */
+const LIST_BYTES = 48 * 1024;
 
 /** The beginning of a list that an answer can hold. */
 export function firstOf<T>(list: readonly T[]): T[] {
-  let characters = 0;
+  let bytes = 0;
   const items: T[] = [];
   for (const item of list.slice(0, LIST_MAX)) {
-    characters += JSON.stringify(item).length;
-    if (characters > LIST_CHARACTERS) {
+    bytes += new TextEncoder().encode(JSON.stringify(item)).length;
+    if (bytes > LIST_BYTES) {
       break;
     }
     items.push(item);

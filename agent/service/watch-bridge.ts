@@ -99,20 +99,28 @@ export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
   };
   /** How much was told that a list may be older than. */
   let changes = 0;
-  /** Nobody knows what was edited while nothing watched: how it all is now is told instead. */
-  const tellAll = async (): Promise<void> => {
+  /**
+   * Nobody knows what was edited while nothing watched: how it all is now is told instead.
+   *
+   * @param pause until the next try (milliseconds), where events come faster than a list is made.
+   */
+  const tellAll = async (pause = AGAIN_MILLIS.first): Promise<void> => {
     const before = changes;
     try {
       const { plugins } = (await worker.call('plugin.list', {})).answer;
       if (closed) return;
       // Behind an event it must not say how things were before that.
-      if (changes !== before) return await tellAll();
+      if (changes !== before) {
+        cancelTellAll = clock.after(pause, () => void tellAll(Math.min(pause * 2, AGAIN_MILLIS.most)));
+        return;
+      }
       tell({ type: 'snapshot', data: { plugins } });
     } catch (error) {
       if (closed) return;
       log.error({ err: error }, 'what changed while the watcher was broken cannot be told');
     }
   };
+  let cancelTellAll = (): void => {};
   let since: number | undefined;
   let broke = false;
   const run = async (): Promise<void> => {
@@ -160,6 +168,7 @@ export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
     close: async () => {
       closed = true;
       cancel();
+      cancelTellAll();
       await watch
         ?.close()
         .catch((error: unknown) => log.error({ err: error }, 'the watcher does not end well'));

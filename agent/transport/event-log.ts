@@ -81,16 +81,30 @@ export async function startFeed(
       notify(event);
     }
   };
-  let from = resume ?? eventLog.at;
-  let missed = eventLog.since(from);
-  const resumed = missed !== undefined;
-  while (missed === undefined) {
-    // The list is as old as the place before it, or younger: what came since is told again rather than not at all.
-    from = eventLog.at;
-    const plugins = await list();
-    notify(eventLog.stamp({ type: 'snapshot', data: { plugins } }, from.seq));
-    missed = eventLog.since(from);
+  const missed = eventLog.since(resume ?? eventLog.at);
+  if (missed !== undefined) {
+    missed.forEach(send);
+    return { resumed: true, stop: eventLog.listen(send) };
   }
-  missed.forEach(send);
-  return { resumed, stop: eventLog.listen(send) };
+  // One list is enough, however fast events come meanwhile: they wait for it. What came before the list looked is told
+  // again rather than not at all.
+  const { seq } = eventLog.at;
+  let waiting: Event[] | undefined = [];
+  const stop = eventLog.listen((event) => {
+    if (waiting === undefined) {
+      send(event);
+    } else {
+      waiting.push(event);
+    }
+  });
+  try {
+    notify(eventLog.stamp({ type: 'snapshot', data: { plugins: await list() } }, seq));
+  } catch (error) {
+    stop();
+    throw error;
+  }
+  const came = waiting;
+  waiting = undefined;
+  came.forEach(send);
+  return { resumed: false, stop };
 }

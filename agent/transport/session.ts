@@ -7,6 +7,7 @@ import {
   type Reset,
   type Result,
   type Hello,
+  cancelSchema,
   isMethod,
   isRead,
   methods,
@@ -22,13 +23,14 @@ import {
   writeNotification,
   writeSuccess,
 } from '../../shared/api/rpc.ts';
+import type { Clock } from '../../shared/clock.ts';
 import type { Log } from '../log.ts';
 import type { Caller } from './auth.ts';
 import type { Streamed } from '../service/execute.ts';
 import type { Service } from '../service/service.ts';
 import type { Inflow, Link } from '../service/upload.ts';
 import { type EventLog, startFeed } from './event-log.ts';
-import { Outflow } from './outflow.ts';
+import { OutgoingStreams, type StreamMemory } from './streams.ts';
 
 /** The socket as a session needs it. */
 export type Socket = {
@@ -43,7 +45,13 @@ export type Socket = {
 const BUFFERED_MAX = 16 * 1024 * 1024;
 
 /** What a session asks. */
-export type Served = { hello: Hello; service: Pick<Service, 'execute' | 'begin' | 'warm'> };
+export type Served = {
+  hello: Hello;
+  service: Pick<Service, 'execute' | 'begin' | 'warm'>;
+  /** Shared by all sessions of an agent. */
+  memory: StreamMemory;
+  clock: Clock;
+};
 
 export class Session {
   readonly #socket: Socket;
@@ -52,17 +60,33 @@ export class Session {
   readonly #eventLog: EventLog;
   readonly #log: Log;
   readonly #inflows = new Map<number, { inflow: Inflow; stream: Link }>();
-  readonly #outflows = new Map<number, Outflow>();
+  readonly #outgoing: OutgoingStreams;
   #streams = 0;
   #inFlight = 0;
   #started = false;
   #closed = false;
   #stopFeed: (() => void) | undefined;
 
-  constructor(socket: Socket, caller: Caller, { hello, service }: Served, eventLog: EventLog, log: Log) {
+  constructor(
+    socket: Socket,
+    caller: Caller,
+    { hello, service, memory, clock }: Served,
+    eventLog: EventLog,
+    log: Log,
+  ) {
     this.#socket = socket;
     this.#caller = caller;
     this.#service = service;
+    this.#outgoing = new OutgoingStreams({
+      memory,
+      clock,
+      send: (frame) => {
+        if (this.#canSend()) {
+          this.#socket.sendBinary(frame);
+        }
+      },
+      reset: (stream, fault) => this.#reset(stream, fault),
+    });
     this.#eventLog = eventLog;
     this.#log = log;
     this.#notify('hello', hello);
@@ -85,8 +109,10 @@ export class Session {
       this.#request(message.id, message.method, message.params);
     } else if (message.kind === 'notification' && message.method === 'window') {
       this.#window(message.params);
+    } else if (message.kind === 'notification' && message.method === 'cancel') {
+      this.#cancel(message.params);
     } else {
-      this.#close(CLOSE.malformed, 'a client sends requests and windows only');
+      this.#close(CLOSE.malformed, 'a client sends requests, windows and cancels only');
     }
   }
 
@@ -113,7 +139,7 @@ export class Session {
       inflow.detach(stream);
     }
     this.#inflows.clear();
-    this.#outflows.clear();
+    this.#outgoing.endAll();
   }
 
   #request(id: string, method: string, params: unknown): void {
@@ -136,7 +162,7 @@ export class Session {
     this.#inFlight += 1;
     this.#run(method, params)
       .then(
-        (result) => this.#send(writeSuccess(id, result)),
+        (result) => this.#send(answerOf(id, method, result)),
         (error: unknown) => this.#refuse(id, method, toFault(error, `"${method}"`)),
       )
       .finally(() => {
@@ -187,6 +213,16 @@ export class Session {
       throw new Fault('CONFLICT', 'The session has been started already');
     }
     this.#started = true;
+    try {
+      return await this.#startFeed({ client, events, resume });
+    } catch (error) {
+      // Who failed to start can try again.
+      this.#started = false;
+      throw error;
+    }
+  }
+
+  async #startFeed({ client, events, resume }: Params<'session.start'>): Promise<Result<'session.start'>> {
     this.#log.info({ client, events, resume }, 'session started');
     if (this.#caller.scope === 'write') {
       this.#service.warm();
@@ -207,14 +243,12 @@ export class Session {
   /** Opens a stream that brings values as JSON lines. @returns its number. */
   #pour(values: readonly object[]): number {
     this.#checkStreams();
-    this.#streams += 1;
     const lines = Buffer.from(values.map((value) => `${JSON.stringify(value)}\n`).join(''), 'utf8');
-    const outflow = new Outflow(this.#streams, lines, (frame) => {
-      if (this.#canSend()) {
-        this.#socket.sendBinary(frame);
-      }
-    });
-    this.#outflows.set(this.#streams, outflow);
+    if (this.#closed) {
+      throw new Fault('CANCELLED', 'The connection is gone');
+    }
+    this.#outgoing.open(this.#streams + 1, lines);
+    this.#streams += 1;
     return this.#streams;
   }
 
@@ -234,7 +268,7 @@ export class Session {
       drop: (fault) => {
         this.#inflows.delete(number);
         if (fault !== undefined) {
-          this.#notify('reset', { stream: number, error: fault.toData() } satisfies Reset);
+          this.#reset(number, fault);
         }
       },
     };
@@ -248,9 +282,9 @@ export class Session {
   }
 
   #checkStreams(): void {
-    if (this.#inflows.size + this.#outflows.size >= WIRE.streamsInFlight) {
+    if (this.#inflows.size + this.#outgoing.size >= WIRE.streamsInFlight) {
       throw new Fault('RATE_LIMITED', `${WIRE.streamsInFlight} streams are open on this connection already`, {
-        hint: 'Wait until one has ended, or open another connection',
+        hint: 'Read or cancel one that is open, or open another connection',
       });
     }
   }
@@ -262,9 +296,21 @@ export class Session {
       return;
     }
     const { stream, limit } = parsed.data;
-    if (this.#outflows.get(stream)?.grant(limit) === true) {
-      this.#outflows.delete(stream);
+    this.#outgoing.grant(stream, limit);
+  }
+
+  /** A stream that its reader no longer wants. One of the other direction, or one that has ended, is let be. */
+  #cancel(params: unknown): void {
+    const parsed = cancelSchema.safeParse(params);
+    if (!parsed.success) {
+      this.#close(CLOSE.malformed, 'a cancel is not valid');
+      return;
     }
+    this.#outgoing.end(parsed.data.stream);
+  }
+
+  #reset(stream: number, fault: Fault): void {
+    this.#notify('reset', { stream, error: fault.toData() } satisfies Reset);
   }
 
   #notify(method: string, params: unknown): void {
@@ -289,4 +335,15 @@ export class Session {
     this.#log.info({ code, reason }, 'closing the connection');
     this.#socket.close(code, reason);
   }
+}
+
+/** An answer fits a frame: every list in it is cut. Should one not, its question fails, and not the connection. */
+function answerOf(id: string, method: string, result: unknown): string {
+  const text = writeSuccess(id, result);
+  const bytes = Buffer.byteLength(text);
+  if (bytes <= WIRE.frameBytes) {
+    return text;
+  }
+  const why = `The answer to "${method}" has ${bytes} bytes, more than a frame holds (${WIRE.frameBytes})`;
+  return writeFailure(id, new Fault('INTERNAL', why, { executed: 'yes', retry: 'never' }));
 }

@@ -2,7 +2,7 @@
 import * as z from 'zod';
 
 import { eventData, eventSchema, eventTypes } from '../../shared/api/events.ts';
-import { helloSchema, resetSchema, windowSchema } from '../../shared/api/methods.ts';
+import { cancelSchema, helloSchema, resetSchema, windowSchema } from '../../shared/api/methods.ts';
 import { failureSchema, notificationSchema, requestSchema, successSchema } from '../../shared/api/rpc.ts';
 import { intentSchema } from '../../shared/format/intent.ts';
 import { loadedSchema } from '../../shared/format/loaded.ts';
@@ -16,7 +16,13 @@ const event = z.union(
   eventTypes.map((type) => eventSchema.extend({ type: z.literal(type), data: eventData[type] })),
 );
 
-const notifications = { hello: helloSchema, event: eventSchema, window: windowSchema, reset: resetSchema };
+const notifications = {
+  hello: helloSchema,
+  event: eventSchema,
+  window: windowSchema,
+  reset: resetSchema,
+  cancel: cancelSchema,
+};
 
 const frame = z.union([
   requestSchema,

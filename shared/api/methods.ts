@@ -128,7 +128,10 @@ export const windowSchema = z.strictObject({
 });
 export type Window = z.infer<typeof windowSchema>;
 
-/** The stream has failed: nothing more is taken in, and the commit will answer with the same error. */
+/** Ends a stream from the agent that its reader no longer wants; nothing more of it is kept or sent. */
+export const cancelSchema = z.strictObject({ stream: z.number().int().nonnegative() });
+
+/** The stream has failed: of an upload nothing more is taken in, and the commit will answer with the same error. */
 export const resetSchema = z.object({ stream: z.number().int(), error: faultDataSchema });
 export type Reset = z.infer<typeof resetSchema>;
 

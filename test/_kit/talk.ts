@@ -9,6 +9,8 @@ import { type DataFrame, decodeFrame, encodeFrame } from '../../shared/api/frame
 import type { Hello, Params, PluginInfo } from '../../shared/api/methods.ts';
 import { PROTOCOL } from '../../shared/api/rpc.ts';
 import { truncate } from '../../shared/truncate.ts';
+import { StreamMemory } from '../../agent/transport/streams.ts';
+import { systemClock } from '../../shared/clock.ts';
 import { settle } from './engines.ts';
 
 export const HELLO: Hello = {
@@ -75,6 +77,8 @@ export function makeServed({ begin, warm, ...answers }: Answers = {}): Served {
   const all: Answers = { 'plugin.list': listing([]), ...answers };
   return {
     hello: HELLO,
+    memory: new StreamMemory(),
+    clock: systemClock,
     service: {
       begin: begin ?? nobody,
       warm: warm ?? (() => undefined),
@@ -145,6 +149,10 @@ export class Talk {
   window(stream: number, limit: number): void {
     const params = { stream, offset: 0, limit };
     this.session.text(JSON.stringify({ jsonrpc: '2.0', method: 'window', params }));
+  }
+
+  cancel(stream: number): void {
+    this.session.text(JSON.stringify({ jsonrpc: '2.0', method: 'cancel', params: { stream } }));
   }
 
   /** The codes with which the agent closed. */

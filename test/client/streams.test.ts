@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { listPlugins, verifyPlugins } from '../../client/list.ts';
 import type { Session } from '../../client/session.ts';
+import { Fault } from '../../shared/api/fault.ts';
 import { WIRE } from '../../shared/api/rpc.ts';
+import { until } from '../_kit/until.ts';
 import { type Behaviour, type Peer } from './fake-agent.ts';
 import { agent, fault, plugin, session, start } from './conversation.ts';
 
@@ -72,6 +74,33 @@ describe('streams from the agent', () => {
       },
     });
     await expect(drain(session)).rejects.toMatchObject({ code: 'UNREACHABLE' });
+  });
+
+  it('are cancelled when their reader stops early, and not when it has read to the end', async () => {
+    const cancelled: unknown[] = [];
+    const from = sender(Buffer.alloc(200_000));
+    await start({
+      onNotification: (message, to) => {
+        if (message.method === 'cancel') cancelled.push(message.params);
+        else from.onNotification?.(message, to);
+      },
+    });
+    for await (const part of session.receive(9)) {
+      expect(part.length).toBeGreaterThan(0);
+      break;
+    }
+    await until(() => expect(cancelled).toEqual([{ stream: 9 }]));
+    await start(sender(Buffer.alloc(10)));
+    expect(await drain(session)).toBe(10);
+    expect(agent.violations).toEqual([]);
+  });
+
+  it('fail with what the agent says when it ends them', async () => {
+    await start({
+      onNotification: (_, to) =>
+        to.notify('reset', { stream: 9, error: new Fault('DEADLINE', 'Nothing was asked for').toData() }),
+    });
+    await expect(drain(session)).rejects.toMatchObject({ code: 'DEADLINE' });
   });
 
   it('carry a list that is longer than an answer', async () => {

@@ -80,19 +80,28 @@ describe('a feed of events', () => {
     expect(inWords(told)).toBe('snapshot 3, install.swapped 4');
   });
 
-  it('makes another snapshot where so much happened meanwhile that some of it is gone', async () => {
+  // Was a bug: it listed again for as long as more events came during a list than are kept.
+  it('makes one snapshot, however much happens meanwhile, and sends all of that after it', async () => {
     const { eventLog, told, tell } = make(3);
     let asked = 0;
     const list = (): Promise<Plugins> => {
       asked += 1;
-      const happened = asked === 1 ? 2001 : 0;
-      for (let i = 0; i < happened; i += 1) {
+      for (let i = 0; i < 2001; i += 1) {
         eventLog.publish(DRAINING);
       }
       return Promise.resolve(truncate([]));
     };
     await startFeed(eventLog, list, { events: 'all', resume: { bootId: 'boot-0', seq: 0 } }, tell);
-    expect(inWords(told)).toBe('snapshot 3, snapshot 2004');
+    expect([asked, told.length]).toEqual([1, 2002]);
+    expect(inWords([...told.slice(0, 2), ...told.slice(-1)])).toBe('snapshot 3, draining 4, draining 2004');
+  });
+
+  it('listens no more where the list fails', async () => {
+    const { eventLog, told, tell } = make(3);
+    const failing = startFeed(eventLog, never, { events: 'all', resume: { bootId: 'x', seq: 0 } }, tell);
+    await expect(failing).rejects.toThrow('Nobody should have asked');
+    eventLog.publish(DRAINING);
+    expect(told).toEqual([]);
   });
 
   it('sends the types that were asked for, and a snapshot in any case', async () => {

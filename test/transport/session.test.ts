@@ -39,6 +39,22 @@ describe('the start of a session', () => {
     expect(talk.socket.texts.filter(({ method }) => method === 'event')).toHaveLength(1);
   });
 
+  // Was a bug: a session whose start had failed could only ever be answered CONFLICT.
+  it('that failed can be tried again', async () => {
+    let fails = true;
+    const talk = new Talk(
+      makeServed({
+        'plugin.list': (params) =>
+          fails ? Promise.reject(new Fault('READ_ONLY', 'By the test')) : listing([])(params),
+      }),
+    );
+    const start = { client: 'x', events: 'all', resume: { bootId: 'boot-0', seq: 1 } };
+    expect(await talk.ask('session.start', start)).toMatchObject(error('READ_ONLY'));
+    expect(talk.session.started).toBe(false);
+    fails = false;
+    expect(await talk.ask('session.start', start)).toMatchObject({ result: { resumed: false } });
+  });
+
   it('that is malformed does not count', async () => {
     const talk = new Talk(makeServed());
     for (const params of [undefined, {}, { client: 'x' }, { client: 'x', events: ['no such'] }]) {

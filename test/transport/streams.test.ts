@@ -6,8 +6,11 @@ import type { Link } from '../../agent/service/upload.ts';
 import type { Served } from '../../agent/transport/session.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import type { PluginInfo } from '../../shared/api/methods.ts';
+import { StreamMemory } from '../../agent/transport/streams.ts';
+import { truncate } from '../../shared/truncate.ts';
 import { WIRE } from '../../shared/api/rpc.ts';
 import { FakeInflow, Talk, listing, makeServed, pluginsOf } from '../_kit/talk.ts';
+import { FakeClock } from '../_kit/clock.ts';
 import { paramsOf, settle } from '../_kit/engines.ts';
 
 /** A service that opens a stream for every install. */
@@ -198,6 +201,91 @@ describe('a list', () => {
       expect(await talk.ask('plugin.list', { all: true })).toMatchObject({ result: { stream: i } });
       talk.window(i, Number.MAX_SAFE_INTEGER);
     }
+  });
+});
+
+describe('a list that nobody reads', () => {
+  const kept = (talk: Talk): Promise<Record<string, unknown> | undefined> =>
+    talk.ask('plugin.list', { all: true });
+
+  // Was a bug: eight of them, and every list, plugin.files and install.begin of the connection was refused for good.
+  it('makes room when its reader cancels it', async () => {
+    const talk = await Talk.start(makeServed({ 'plugin.list': listing(pluginsOf(200)) }));
+    for (let i = 0; i < WIRE.streamsInFlight; i += 1) await kept(talk);
+    expect(await kept(talk)).toMatchObject({ error: { data: { code: 'RATE_LIMITED' } } });
+    talk.cancel(1);
+    talk.cancel(1);
+    talk.cancel(77);
+    expect(await kept(talk)).toMatchObject({ result: { stream: WIRE.streamsInFlight + 1 } });
+    talk.window(1, Number.MAX_SAFE_INTEGER);
+    expect([talk.socket.frames, talk.closed]).toEqual([[], []]);
+  });
+
+  it('is ended where no credit comes, and its reader is told', async () => {
+    const clock = new FakeClock();
+    const served = { ...makeServed({ 'plugin.list': listing(pluginsOf(200)) }), clock };
+    const talk = await Talk.start(served);
+    await kept(talk);
+    clock.advance(20_000);
+    talk.window(1, 100);
+    clock.advance(29_999);
+    expect(served.memory.kept).toBeGreaterThan(0);
+    clock.advance(1);
+    expect(talk.socket.texts.at(-1)).toMatchObject({
+      method: 'reset',
+      params: { stream: 1, error: { code: 'DEADLINE' } },
+    });
+    expect(served.memory.kept).toBe(0);
+  });
+
+  it('holds no more memory than there is for all connections together, and gives it back with its connection', async () => {
+    const served = {
+      ...makeServed({ 'plugin.list': listing(pluginsOf(200)) }),
+      memory: new StreamMemory(30_000),
+    };
+    const [one, other] = [await Talk.start(served), await Talk.start(served)];
+    expect(await kept(one)).toMatchObject({ result: { stream: 1 } });
+    expect(await kept(other)).toMatchObject({ error: { data: { code: 'RATE_LIMITED', retry: 'later' } } });
+    one.session.ended();
+    expect(served.memory.kept).toBe(0);
+    expect(await kept(other)).toMatchObject({ result: { stream: 1 } });
+  });
+
+  it('closes with 1002 for a cancel that is none', async () => {
+    const talk = await Talk.start(makeServed());
+    talk.cancel(-1);
+    expect(talk.closed).toEqual([1002]);
+  });
+});
+
+describe('an answer', () => {
+  // Was a bug: lists were cut by UTF-16 units, so that an answer in Chinese closed the connection on every try.
+  it('fits a frame, whatever letters its lists are written in', async () => {
+    const path = (i: number): string => `规则/${'漢'.repeat(160)}-${i}.md`;
+    const paths = truncate(Array.from({ length: 1000 }, (_, i) => path(i)));
+    const answer = {
+      plugin: 'lint',
+      verdict: 'drifted',
+      modified: paths,
+      missing: paths,
+      unlisted: paths,
+    } as const;
+    const talk = await Talk.start(makeServed({ 'plugin.verify': () => Promise.resolve(answer) }));
+    const verified = await talk.ask('plugin.verify', { plugin: 'lint' });
+    expect(verified).toMatchObject({ result: { verdict: 'drifted' } });
+    expect(Buffer.byteLength(JSON.stringify(verified))).toBeLessThan(WIRE.frameBytes);
+  });
+
+  it('that does not fit all the same fails its question, not the connection', async () => {
+    const talk = await Talk.start(
+      makeServed({
+        'plugin.get': () => Promise.resolve({ name: 'a', status: 'admitted', detail: 'x'.repeat(300_000) }),
+      }),
+    );
+    expect(await talk.ask('plugin.get', { plugin: 'a' })).toMatchObject({
+      error: { data: { code: 'INTERNAL', executed: 'yes', retry: 'never' } },
+    });
+    expect(talk.closed).toEqual([]);
   });
 });
 

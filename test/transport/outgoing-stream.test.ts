@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { Outflow } from '../../agent/transport/outflow.ts';
+import { OutgoingStream } from '../../agent/transport/streams.ts';
 import { type DataFrame, FRAME_DATA_BYTES, decodeFrame } from '../../shared/api/frame.ts';
 
-function flow(size: number): { content: Buffer; frames: DataFrame[]; out: Outflow } {
+function flow(size: number): { content: Buffer; frames: DataFrame[]; out: OutgoingStream } {
   const content = Buffer.alloc(size, 0).map((_, i) => i % 251) as Buffer;
   const frames: DataFrame[] = [];
-  const out = new Outflow(5, Buffer.from(content), (bytes) => {
+  const out = new OutgoingStream(5, Buffer.from(content), (bytes) => {
     const read = decodeFrame(bytes);
     if (!read.ok) {
       throw new Error(read.why);

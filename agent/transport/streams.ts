@@ -1,0 +1,145 @@
+/** Streams from the agent to a client, under the client's credit. */
+import { Fault } from '../../shared/api/fault.ts';
+import { FRAME_DATA_BYTES, encodeFrame } from '../../shared/api/frame.ts';
+import type { Clock } from '../../shared/clock.ts';
+
+/** Sends what it has as far as the receiver's windows allow; it never queues frames beyond that. */
+export class OutgoingStream {
+  readonly #stream: number;
+  readonly #content: Buffer;
+  readonly #send: (frame: Buffer) => void;
+  #sent = 0;
+  #ended = false;
+
+  constructor(stream: number, content: Buffer, send: (frame: Buffer) => void) {
+    this.#stream = stream;
+    this.#content = content;
+    this.#send = send;
+  }
+
+  /** Bytes that are kept until the stream ends. */
+  get bytes(): number {
+    return this.#content.length;
+  }
+
+  /** The receiver takes bytes before `limit`. @returns whether the stream has come to its end. */
+  grant(limit: number): boolean {
+    const end = Math.min(limit, this.#content.length);
+    while (!this.#ended && (this.#sent < end || this.#content.length === 0)) {
+      const offset = this.#sent;
+      const data = this.#content.subarray(offset, Math.min(end, offset + FRAME_DATA_BYTES));
+      this.#sent += data.length;
+      this.#ended = this.#sent === this.#content.length;
+      this.#send(encodeFrame({ stream: this.#stream, offset, fin: this.#ended, data }));
+    }
+    return this.#ended;
+  }
+}
+
+/** Most bytes that all streams of an agent keep for their readers. */
+const KEPT_MAX_BYTES = 64 * 1024 * 1024;
+/** A stream whose reader gives no credit for so long (milliseconds) is ended. */
+const STALL_MILLIS = 30_000;
+
+/** What all connections of an agent may have its streams keep, in memory, for readers that have not read yet. */
+export class StreamMemory {
+  readonly #max: number;
+  #kept = 0;
+
+  /** @param max bytes. */
+  constructor(max = KEPT_MAX_BYTES) {
+    this.#max = max;
+  }
+
+  get kept(): number {
+    return this.#kept;
+  }
+
+  /** @throws Fault RATE_LIMITED if there is no room for so many bytes. */
+  take(bytes: number): void {
+    // One alone is always let through, however long its list is.
+    if (this.#kept > 0 && this.#kept + bytes > this.#max) {
+      throw new Fault(
+        'RATE_LIMITED',
+        'Other streams of this agent hold all the memory that there is for them',
+        {
+          hint: 'Read or cancel the streams that are open, or ask again in a moment',
+        },
+      );
+    }
+    this.#kept += bytes;
+  }
+
+  give(bytes: number): void {
+    this.#kept -= bytes;
+  }
+}
+
+export type OutgoingStreamsOptions = {
+  memory: StreamMemory;
+  clock: Clock;
+  send: (frame: Buffer) => void;
+  /** Tells the reader that a stream has ended before its last byte. */
+  reset: (stream: number, fault: Fault) => void;
+};
+
+/** The streams that one connection reads. */
+export class OutgoingStreams {
+  readonly #options: OutgoingStreamsOptions;
+  readonly #open = new Map<number, { stream: OutgoingStream; stopTimer: () => void }>();
+
+  constructor(options: OutgoingStreamsOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Opens a stream that brings these bytes. @throws Fault RATE_LIMITED */
+  open(number: number, content: Buffer): void {
+    const { memory, send } = this.#options;
+    memory.take(content.length);
+    const stream = new OutgoingStream(number, content, send);
+    this.#open.set(number, { stream, stopTimer: this.#stall(number) });
+  }
+
+  /** The reader takes bytes before `limit`. */
+  grant(number: number, limit: number): void {
+    const open = this.#open.get(number);
+    if (open === undefined) {
+      return;
+    }
+    open.stopTimer();
+    if (open.stream.grant(limit)) {
+      this.end(number);
+    } else {
+      open.stopTimer = this.#stall(number);
+    }
+  }
+
+  /** Nobody reads it any more: what it kept is let go. */
+  end(number: number): void {
+    const open = this.#open.get(number);
+    if (open !== undefined) {
+      this.#open.delete(number);
+      open.stopTimer();
+      this.#options.memory.give(open.stream.bytes);
+    }
+  }
+
+  endAll(): void {
+    for (const number of this.#open.keys()) {
+      this.end(number);
+    }
+  }
+
+  #stall(number: number): () => void {
+    return this.#options.clock.after(STALL_MILLIS, () => {
+      this.end(number);
+      const why = `Nothing of the stream was asked for in ${STALL_MILLIS / 1000} s`;
+      const hint = 'Ask again, and give credit while you read; cancel a stream that is not wanted';
+      this.#options.reset(number, new Fault('DEADLINE', why, { hint }));
+    });
+  }
+}
