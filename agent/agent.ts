@@ -49,12 +49,14 @@ export async function startAgent(
 ): Promise<Agent> {
   const door = openIngress(config, log);
   const eventLog = new EventLog(randomUUID(), Date.now);
+  // What hears events of the service, and needs it: what is told before they are there concerns neither.
+  const hearers: { restarter?: Restarter | undefined; watching?: WatchBridge | undefined } = {};
   const tell = (event: EventBody): void => {
     log.info({ event: event.type, ...event.data }, 'event');
     eventLog.publish(event);
-    watching?.heard(event);
+    hearers.watching?.heard(event);
     if (event.type === 'plugin.changed' && event.data.restarting) {
-      restarter?.want();
+      hearers.restarter?.want();
     }
   };
   const complain = (fault: Fault, stack: string | undefined): void => {
@@ -67,14 +69,13 @@ export async function startAgent(
     workspace: config.workspace ?? null,
     bootId: eventLog.bootId,
     startedAt,
-    watch: watching?.status() ?? { mode: 'off', notices: [] },
-    restart: restarter?.status() ?? null,
+    watch: hearers.watching?.status() ?? { mode: 'off', notices: [] },
+    restart: hearers.restarter?.status() ?? null,
   });
   const service = openService(config, { workerFile, clock: systemClock, about, tell, complain });
-  const restarter = restarterOf(config, service, log);
+  hearers.restarter = restarterOf(config, service, log);
   const served = service.serve();
   let loadedReports: LoadedReports | undefined;
-  let watching: WatchBridge | undefined;
   try {
     if (served === undefined) {
       throw new Fault('LOCKED', `Another agent works on "${config.root}"`, {
@@ -88,9 +89,9 @@ export async function startAgent(
     const awake = setInterval(() => undefined, SWEEP_MILLIS);
     await prepare(config, service, log).finally(() => clearInterval(awake));
     const { loaded } = layoutOf(config.root, config.loadedDir);
-    const reported = (plugin: string): void => watching?.loaded(plugin);
+    const reported = (plugin: string): void => hearers.watching?.loaded(plugin);
     loadedReports = await watchLoadedReports(loaded, tell, (fault) => complain(fault, undefined), reported);
-    await restartWhatWaits(service, restarter, log);
+    await restartWhatWaits(service, hearers.restarter, log);
     const memory = new StreamMemory();
     const hello = helloOf(config, version, eventLog.bootId);
     const server = await listenOr(config, {
@@ -101,7 +102,7 @@ export async function startAgent(
     });
     const { host, port } = server;
     const changing = door.watch(server);
-    watching = startWatching(config, service, { tell, log });
+    hearers.watching = startWatching(config, service, { tell, log });
     const timer = setInterval(() => {
       service.sweep().catch((error: unknown) => complain(toFault(error, 'Sweeping'), undefined));
     }, SWEEP_MILLIS);
@@ -117,10 +118,10 @@ export async function startAgent(
         clearInterval(timer);
         changing();
         loadedReports?.close();
-        const unwatched = watching?.close();
+        const unwatched = hearers.watching?.close();
         server.stop();
         await atMost(DRAIN_MILLIS * 0.7, service.drain());
-        await atMost(DRAIN_MILLIS * 0.1, restarter?.close() ?? Promise.resolve());
+        await atMost(DRAIN_MILLIS * 0.1, hearers.restarter?.close() ?? Promise.resolve());
         // Who waits for a thread that is cut short is answered before its connection is closed.
         const ended = service.close();
         await atMost(DRAIN_MILLIS * 0.1, ended);
@@ -134,8 +135,8 @@ export async function startAgent(
     };
   } catch (error) {
     loadedReports?.close();
-    await watching?.close();
-    await restarter?.close();
+    await hearers.watching?.close();
+    await hearers.restarter?.close();
     await service.close();
     served?.release();
     throw error;
