@@ -1,15 +1,13 @@
 /** A tree that lies in the live place without a full marker gets one, if it stands still while it is looked at. */
 import { Fault } from '../../shared/api/fault.ts';
-import { MARKER } from '../../shared/format/layout.ts';
-import { type Marker, writeMarker } from '../../shared/format/marker.ts';
-import type { Receipt } from '../../shared/format/receipt.ts';
 import { treeDigest } from '../../shared/format/tree.ts';
-import { putRecord, putText, syncDirectory } from '../disk/record.ts';
 import type { StoreContext } from '../store/context.ts';
 import { type HashedTree, hashTree, syncTree } from '../store/tree.ts';
 import { inspect } from '../store/inspect.ts';
 import { liveVersionOf, takeSlot } from '../store/journal.ts';
 import { isUnsyncedElsewhere } from '../store/records.ts';
+import { standingBarrier } from './barrier.ts';
+import { markerOf, seal } from './seal.ts';
 
 /** Who stands in the marker of a tree that was adopted by itself. */
 const BY = 'airlock';
@@ -30,32 +28,25 @@ export function adoptTouched(context: StoreContext, plugin: string): boolean {
     return false;
   }
   const { disk, layout } = context;
-  const live = layout.live(plugin);
   const found = lookTwice(context, plugin);
   const tree = treeDigest(found.files);
   const stamp = takeSlot(context, plugin, tree.slice('sha256:'.length), null);
   // It only arbitrates the stamp; beside a marker of its stamp it would be taken for what that has displaced.
   disk.rmdir(layout.slot(plugin, stamp));
-  const marker: Marker = {
-    version: 1,
+  const facts = {
     plugin,
     pluginVersion: judged.manifest?.version ?? '0.0.0',
     installId: stamp,
     // There was no bundle: the tree's own digest stands here, which is equal to no bundle's.
     bundle: tree,
     tree,
-    files: found.files.length,
-    bytes: found.files.reduce((sum, { size }) => sum + size, 0),
-    installedAt: new Date(context.now()).toISOString(),
+    source: undefined,
     by: BY,
     replaced: null,
   };
-  const receipt: Receipt = { ...marker, list: found.files, skipped: [] };
-  putRecord(disk, layout.staging, plugin, layout.receipt(plugin, stamp), receipt);
-  // No marker without its receipt, also after a power cut.
-  syncDirectory(disk, layout.staging);
-  putText(disk, layout.staging, plugin, `${live}/${MARKER}`, writeMarker(marker));
-  syncDirectory(disk, layout.staging);
+  const marker = markerOf(context, facts, found.files);
+  const unsealed = { directory: layout.live(plugin), files: found.files, directories: [], skipped: [] };
+  seal(context, marker, unsealed, standingBarrier(context, { isDurable: true }));
   return true;
 }
 

@@ -1,44 +1,99 @@
 /**
- * How a staged tree becomes durable: where the file system keeps the promise of syncfs, all at once when the marker is in;
- * elsewhere each file as it is written, then each directory, then the marker.
+ * How a tree becomes durable around its marker. A staged tree: where the file system keeps the promise of syncfs, all at
+ * once when the marker is in; elsewhere each file as it is written, then each directory, then the marker. A standing tree,
+ * which may have a marker already: first the tree, then the new marker over the old one.
  */
-import { syncDirectory } from '../disk/record.ts';
+import { MARKER } from '../../shared/format/layout.ts';
+import type { FileEntry } from '../../shared/format/tree.ts';
+import { putText, syncDirectory, syncFile, writeDurably } from '../disk/record.ts';
 import type { StoreContext } from '../store/context.ts';
+import { syncTree } from '../store/tree.ts';
 
+/** A tree that is about to get its marker. */
+export type Unsealed = {
+  /** Where it lies. The paths below are relative to it. */
+  directory: string;
+  files: FileEntry[];
+  /** Every directory but the tree itself, parents first. Only a staged tree needs them. */
+  directories: readonly string[];
+  /** Entries of the archive that were left out on purpose. */
+  skipped: string[];
+};
+
+/** What a seal does to make its tree durable, in this order. Each throws what the disk throws. */
 export type Barrier = {
+  /** Gives the tree to the owner of installed files. */
+  giveAway: (tree: Unsealed) => void;
+  /** Makes durable what must be durable before the marker is there. */
+  beforeMarker: (tree: Unsealed) => void;
+  /** Writes the marker. When this returns, the marker and every file and name of the tree are durable. */
+  putMarker: (tree: Unsealed, plugin: string, text: string) => void;
+};
+
+export type StagingBarrier = Barrier & {
   /** Files are to be synced one by one, before they are closed. */
   perFile: boolean;
-  /** Called before the marker is written. */
-  beforeMarker: (slot: string, directories: readonly string[]) => void;
-  /** Called after it: when this returns, every file and name of the tree is durable. */
-  afterMarker: (slot: string) => void;
   /** Frees the descriptor. */
   close: () => void;
 };
 
 /**
- * Opened before the slot is made: syncfs tells of write errors since its descriptor was opened. One failure is final,
- * for the next call would say that all is well.
+ * The barrier of a tree that is being staged. Opened before the slot is made: syncfs tells of write errors since its
+ * descriptor was opened. One failure is final, for the next call would say that all is well.
  */
-export function openBarrier({ disk, layout }: StoreContext): Barrier {
+export function openBarrier({ disk, layout, policy: { owner } }: StoreContext): StagingBarrier {
   const { syncAll } = disk;
-  if (syncAll === undefined || !disk.canSyncAll(layout.staging)) {
-    return {
-      perFile: true,
-      beforeMarker: (slot, directories) => {
-        for (const directory of directories) {
-          syncDirectory(disk, `${slot}/${directory}`);
-        }
-      },
-      afterMarker: (slot) => syncDirectory(disk, slot),
-      close: () => undefined,
-    };
-  }
-  const fd = disk.open(layout.staging);
+  const perFile = syncAll === undefined || !disk.canSyncAll(layout.staging);
+  const fd = perFile ? undefined : disk.open(layout.staging);
   return {
-    perFile: false,
-    beforeMarker: () => undefined,
-    afterMarker: () => syncAll(fd),
-    close: () => disk.close(fd),
+    perFile,
+    giveAway: ({ directory, directories, files }) => {
+      if (owner === undefined) {
+        return;
+      }
+      for (const path of ['', ...directories, ...files.map((file) => file.path)]) {
+        disk.chown(`${directory}/${path}`, owner.uid, owner.gid);
+      }
+      // Each file was synced as it was written, and that was before it was given away.
+      for (const { path } of perFile ? files : []) {
+        syncFile(disk, `${directory}/${path}`);
+      }
+    },
+    beforeMarker: ({ directory, directories }) => {
+      for (const path of perFile ? directories : []) {
+        syncDirectory(disk, `${directory}/${path}`);
+      }
+    },
+    putMarker: ({ directory }, _, text) => {
+      writeDurably(disk, `${directory}/${MARKER}`, text, 0o644, owner);
+      if (fd === undefined) {
+        syncDirectory(disk, directory);
+      } else {
+        syncAll?.(fd);
+      }
+    },
+    close: () => fd !== undefined && disk.close(fd),
   };
 }
+
+/**
+ * The barrier of a tree that stands already: a snapshot that comes back, or what somebody has put in the live place. Its
+ * files belong to whom they belong; the marker is the agent's work, and goes to the owner of installed files.
+ *
+ * @param isDurable whether the tree was synced before.
+ */
+export const standingBarrier = (
+  { disk, layout, policy }: StoreContext,
+  { isDurable }: { isDurable: boolean },
+): Barrier => ({
+  giveAway: () => undefined,
+  beforeMarker: ({ directory }) => {
+    if (!isDurable) {
+      syncTree({ disk }, directory);
+    }
+    // A rename between two directories is durable when both are; and no marker may be there without its receipt.
+    syncDirectory(disk, layout.staging);
+  },
+  putMarker: ({ directory }, plugin, text) =>
+    putText(disk, layout.staging, plugin, `${directory}/${MARKER}`, text, policy.owner),
+});

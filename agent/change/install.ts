@@ -10,7 +10,7 @@ import type { Reload } from '../../shared/rule/classify.ts';
 import { type BeginParams, type Installed, installedSchema } from '../../shared/api/methods.ts';
 import { truncate } from '../../shared/truncate.ts';
 import { diskFault } from '../disk/disk-fault.ts';
-import { type Barrier, openBarrier } from './barrier.ts';
+import { type StagingBarrier, openBarrier } from './barrier.ts';
 import { tidy } from '../store/snapshots.ts';
 import { finish, undo } from './transaction.ts';
 import type { StoreContext } from '../store/context.ts';
@@ -20,7 +20,6 @@ import {
   discardSlot,
   type Journal,
   liveVersionOf,
-  makeMarker,
   newIntent,
   readyChanges,
   takeSlot,
@@ -29,7 +28,7 @@ import {
 } from '../store/journal.ts';
 import { askForRoom, checkBundle, findPresent, refuseUnwanted } from './preflight.ts';
 import { type PlannedReload, foresee, standing } from './reload.ts';
-import { seal } from './seal.ts';
+import { markerOf, seal } from './seal.ts';
 import { Stager } from './stage.ts';
 import type { Move } from '../store/durable-rename.ts';
 import { swap } from './swap.ts';
@@ -45,7 +44,7 @@ type Receiving = {
   slot: string;
   stager: Stager;
   unpacker: Unpacker;
-  barrier: Barrier;
+  barrier: StagingBarrier;
   begun: number;
   told: number;
 };
@@ -118,7 +117,7 @@ export class Install {
     return stamp;
   }
 
-  #slotWith(barrier: Barrier, take: () => string): string {
+  #slotWith(barrier: StagingBarrier, take: () => string): string {
     try {
       return take();
     } catch (error) {
@@ -190,7 +189,20 @@ export class Install {
       refuseUnwanted(context, { ...this.#params, tree: tree.tree });
       const from = liveVersionOf(context, plugin);
       const replaced = from?.installId ?? null;
-      const marker = makeMarker(context, this.#params, this.#by, stamp, tree, replaced);
+      const marker = markerOf(
+        context,
+        {
+          plugin,
+          pluginVersion: tree.manifest?.version ?? '0.0.0',
+          installId: stamp,
+          bundle: `sha256:${this.#params.bundle.sha256}`,
+          tree: tree.tree,
+          source: this.#params.source,
+          by: this.#by,
+          replaced,
+        },
+        tree.files,
+      );
       const next = { installId: stamp, files: tree.files, directory: slot };
       const restart = this.#params.restart !== false;
       outlook = foresee(context, { plugin, operationId, restart, from, next });
@@ -199,7 +211,7 @@ export class Install {
       const memory = { question: questionOf(this.#params), answer };
       this.#step('seal', () => {
         amend(context, journal, { ...readyChanges(context, from, tree), memory });
-        seal(context, slot, marker, tree, barrier);
+        seal(context, marker, { ...tree, directory: slot }, barrier);
       });
       this.#step('swap', () => swap(context, journal, moves));
       this.#step('verify', () => verifyLive(context, marker, tree.files));

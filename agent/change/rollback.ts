@@ -7,16 +7,15 @@ import { join } from 'node:path';
 import { truncate } from '../../shared/truncate.ts';
 import { Fault, toFault } from '../../shared/api/fault.ts';
 import { MARKER } from '../../shared/format/layout.ts';
-import { MARKER_MAX_BYTES, type Marker, writeMarker } from '../../shared/format/marker.ts';
+import { MARKER_MAX_BYTES, type Marker } from '../../shared/format/marker.ts';
 import { type Installed, type RollbackParams, installedSchema } from '../../shared/api/methods.ts';
-import type { Receipt } from '../../shared/format/receipt.ts';
 import { compareTrees, treeDigest } from '../../shared/format/tree.ts';
 import { diskFault } from '../disk/disk-fault.ts';
-import { putRecord, putText, readText, syncDirectory } from '../disk/record.ts';
+import { readText } from '../disk/record.ts';
 import { snapshotsOf, tidy } from '../store/snapshots.ts';
 import { finish, undo } from './transaction.ts';
 import type { StoreContext } from '../store/context.ts';
-import { type HashedTree, hashTree, syncTree } from '../store/tree.ts';
+import { type HashedTree, hashTree } from '../store/tree.ts';
 import { inspect } from '../store/inspect.ts';
 import { receiptOf } from '../store/records.ts';
 import { markerAt } from '../store/marker.ts';
@@ -31,7 +30,9 @@ import {
   takeSlot,
   writeIntent,
 } from '../store/journal.ts';
+import { standingBarrier } from './barrier.ts';
 import { refuseUnwanted } from './preflight.ts';
+import { markerOf, seal } from './seal.ts';
 import { swap } from './swap.ts';
 import { forgetRefused, noteRefused } from '../store/state.ts';
 import { type PlannedReload, foresee } from './reload.ts';
@@ -166,7 +167,8 @@ function bringBack(
     marker: said.kind === 'text' ? said.text : null,
     memory: { question, answer },
   });
-  sealAgain(context, slot, marker, found);
+  const unsealed = { directory: slot, files: found.files, directories: [], skipped: [] };
+  seal(context, marker, unsealed, standingBarrier(context, { isDurable: false }));
   swap(context, journal, moves);
   verifyLive(context, marker, found.files);
   const judged = inspect(context, plugin);
@@ -223,36 +225,16 @@ function freshMarker(
   by: string,
 ): Marker {
   const tree = treeDigest(files);
-  return {
-    version: 1,
+  const facts = {
     plugin: intent.plugin,
     pluginVersion: old?.pluginVersion ?? '0.0.0',
     installId: intent.stamp,
     // Of a tree that no bundle holds, its own digest: it is equal to no bundle's.
     bundle: old?.tree === tree ? old.bundle : tree,
     tree,
-    files: files.length,
-    bytes: files.reduce((sum, { size }) => sum + size, 0),
-    installedAt: new Date(context.now()).toISOString(),
-    ...(old?.source === undefined ? {} : { source: old.source }),
+    source: old?.source,
     by,
     replaced: intent.from?.installId ?? null,
   };
-}
-
-/** The receipt, then the marker over the old one, all of it durable: also what somebody has edited since. */
-function sealAgain(context: StoreContext, slot: string, marker: Marker, { files }: HashedTree): void {
-  const { disk, layout } = context;
-  const { plugin, installId } = marker;
-  try {
-    const receipt: Receipt = { ...marker, list: files, skipped: [] };
-    putRecord(disk, layout.staging, plugin, layout.receipt(plugin, installId), receipt);
-    syncTree(context, slot);
-    // A rename between two directories is durable when both are; and no marker may be there without its receipt.
-    syncDirectory(disk, layout.staging);
-    putText(disk, layout.staging, plugin, `${slot}/${MARKER}`, writeMarker(marker));
-    syncDirectory(disk, layout.staging);
-  } catch (error) {
-    throw diskFault(error, `Sealing "${plugin}" again`, 'MARKER_FAILED');
-  }
+  return markerOf(context, facts, files);
 }

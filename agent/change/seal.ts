@@ -1,45 +1,53 @@
-/** The fourth step: the receipt, then the marker as the last file of the tree, all of it durable. */
-import { MARKER } from '../../shared/format/layout.ts';
+/** How a tree gets its marker: the receipt, then the marker as the last file of the tree, all of it durable. */
 import { type Marker, writeMarker } from '../../shared/format/marker.ts';
 import type { Receipt } from '../../shared/format/receipt.ts';
+import type { FileEntry } from '../../shared/format/tree.ts';
 import { diskFault } from '../disk/disk-fault.ts';
-import { putRecord, syncDirectory, syncFile, writeDurably } from '../disk/record.ts';
-import type { Barrier } from './barrier.ts';
+import { putRecord, syncDirectory } from '../disk/record.ts';
 import type { StoreContext } from '../store/context.ts';
-import type { Validated } from '../store/journal.ts';
+import type { Barrier, Unsealed } from './barrier.ts';
+
+/** What a marker says beyond what its files say. */
+type MarkerFacts = Omit<Marker, 'version' | 'files' | 'bytes' | 'installedAt' | 'source'> & {
+  source: string | undefined;
+};
+
+/** The marker of a tree with these files, of this moment. */
+export function markerOf(context: StoreContext, facts: MarkerFacts, files: readonly FileEntry[]): Marker {
+  const { plugin, pluginVersion, installId, bundle, tree, source, by, replaced } = facts;
+  return {
+    version: 1,
+    plugin,
+    pluginVersion,
+    installId,
+    bundle,
+    tree,
+    files: files.length,
+    bytes: files.reduce((sum, { size }) => sum + size, 0),
+    installedAt: new Date(context.now()).toISOString(),
+    ...(source === undefined ? {} : { source }),
+    by,
+    replaced,
+  };
+}
 
 /**
- * Seals a slot: when it returns, every file, name, mode and owner of the tree is durable and its marker says whose
- * it is. Until then a crash leaves a slot without a marker, which recovery throws away.
+ * Seals a tree: when it returns, every file, name, mode and owner of the tree is durable and its marker says whose it is.
+ * A crash before that leaves a slot that recovery does not take for the new version, or, in the live place, what was there.
  *
  * @throws Fault MARKER_FAILED, NO_SPACE, READ_ONLY
  */
-export function seal(
-  context: StoreContext,
-  slot: string,
-  marker: Marker,
-  tree: Validated,
-  barrier: Barrier,
-): void {
-  const { disk, layout, policy } = context;
-  const all = ['', ...tree.directories, ...tree.files.map(({ path }) => path)];
+export function seal(context: StoreContext, marker: Marker, tree: Unsealed, barrier: Barrier): void {
+  const { disk, layout } = context;
+  const { plugin, installId } = marker;
   try {
-    if (policy.owner !== undefined) {
-      for (const path of all) {
-        disk.chown(`${slot}/${path}`, policy.owner.uid, policy.owner.gid);
-      }
-      // Each file was synced as it was written, and that was before it was given away.
-      for (const { path } of barrier.perFile ? tree.files : []) {
-        syncFile(disk, `${slot}/${path}`);
-      }
-    }
+    barrier.giveAway(tree);
     const receipt: Receipt = { ...marker, list: tree.files, skipped: tree.skipped };
-    putRecord(disk, layout.staging, marker.plugin, layout.receipt(marker.plugin, marker.installId), receipt);
-    barrier.beforeMarker(slot, tree.directories);
-    writeDurably(disk, `${slot}/${MARKER}`, writeMarker(marker), 0o644, policy.owner);
-    barrier.afterMarker(slot);
+    putRecord(disk, layout.staging, plugin, layout.receipt(plugin, installId), receipt);
+    barrier.beforeMarker(tree);
+    barrier.putMarker(tree, plugin, writeMarker(marker));
     syncDirectory(disk, layout.staging);
   } catch (error) {
-    throw diskFault(error, `Sealing "${marker.plugin}"`, 'MARKER_FAILED');
+    throw diskFault(error, `Sealing "${plugin}"`, 'MARKER_FAILED');
   }
 }

@@ -23,18 +23,15 @@ export function syncFile(disk: Disk, path: string): void {
   }
 }
 
+/** Whom a file is given to. */
+type Owner = { uid: number; gid: number };
+
 /**
  * Writes a new file and makes its content and owner durable; its name is durable once the directory is synced.
  *
  * @param owner undefined: whoever runs this.
  */
-export function writeDurably(
-  disk: Disk,
-  path: string,
-  text: string,
-  mode: number,
-  owner?: { uid: number; gid: number },
-): void {
+export function writeDurably(disk: Disk, path: string, text: string, mode: number, owner?: Owner): void {
   const fd = disk.create(path, mode);
   try {
     disk.write(fd, Buffer.from(text, 'utf8'));
@@ -59,12 +56,20 @@ export const temporaryOf = (entry: string): string | undefined => TEMPORARY.exec
  * or the new one, and perhaps a temporary file, which recovery of the plugin deletes.
  *
  * @param plugin whose text it is; '' for the root's own. Its lock is the caller's to hold.
+ * @param owner undefined: whoever runs this.
  */
-export function putText(disk: Disk, staging: string, plugin: string, path: string, text: string): void {
+export function putText(
+  disk: Disk,
+  staging: string,
+  plugin: string,
+  path: string,
+  text: string,
+  owner?: Owner,
+): void {
   counter += 1;
   const temporary = join(staging, `.tmp-${plugin}-${process.pid}-${threadTag}-${counter}`);
   try {
-    writeDurably(disk, temporary, text, 0o644);
+    writeDurably(disk, temporary, text, 0o644, owner);
     disk.rename(temporary, path);
   } catch (error) {
     attempt(() => removeTree(disk, temporary));

@@ -48,10 +48,14 @@ export function clearLive({ disk, layout }: StoreContext, live: string): void {
 }
 
 /** A version that goes home is the one that it was. */
-function giveMarkerBack({ disk, layout }: StoreContext, slot: string, intent: Intent | undefined): void {
+function giveMarkerBack(
+  { disk, layout, policy }: StoreContext,
+  slot: string,
+  intent: Intent | undefined,
+): void {
   const path = join(slot, MARKER);
   if (typeof intent?.marker === 'string') {
-    putText(disk, layout.staging, intent.plugin, path, intent.marker);
+    putText(disk, layout.staging, intent.plugin, path, intent.marker, policy.owner);
   } else if (intent?.marker === null && disk.stat(path) !== undefined) {
     disk.unlink(path);
     syncDirectory(disk, slot);

@@ -1,10 +1,8 @@
 /** Taking a slot: a fresh directory in staging under a new stamp, and the intent that says what it is for. */
 import { errorCode } from '../../shared/api/fault.ts';
-import type { BeginParams } from '../../shared/api/methods.ts';
 import type { Intent } from '../../shared/format/intent.ts';
 import type { FileEntry } from '../../shared/format/tree.ts';
 import type { Manifest } from '../../shared/format/manifest.ts';
-import type { Marker } from '../../shared/format/marker.ts';
 import { makeStamp, parseSlotName, stampMillis } from '../../shared/format/name.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { putRecord, removeTree, syncDirectory } from '../disk/record.ts';
@@ -176,29 +174,3 @@ export function readyChanges(
 /** The way on which a swap sets out. */
 const pathOf = ({ disk }: StoreContext, from: Intent['from']): Intent['path'] =>
   from !== null && disk.exchange !== undefined ? 'exchange' : 'rename';
-
-/** The marker of a validated tree. @param by the label of who asked. */
-export function makeMarker(
-  context: StoreContext,
-  params: BeginParams,
-  by: string,
-  installId: string,
-  tree: Validated,
-  replaced: string | null,
-): Marker {
-  const { plugin, bundle, source } = params;
-  return {
-    version: 1,
-    plugin,
-    pluginVersion: tree.manifest?.version ?? '0.0.0',
-    installId,
-    bundle: `sha256:${bundle.sha256}`,
-    tree: tree.tree,
-    files: tree.files.length,
-    bytes: tree.bytes,
-    installedAt: new Date(context.now()).toISOString(),
-    ...(source === undefined ? {} : { source }),
-    by,
-    replaced,
-  };
-}

@@ -1,9 +1,10 @@
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
+import { adoptTouched } from '../../agent/change/adopt.ts';
 import { Install } from '../../agent/change/install.ts';
 import { recall } from '../../agent/store/operation-log.ts';
 import type { Fault } from '../../shared/api/fault.ts';
@@ -17,7 +18,9 @@ import {
   namesIn,
   paramsOf,
   photograph,
+  rollBack,
   sha256,
+  through,
 } from '../_kit/install-room.ts';
 import { file, gzip, tar, unended } from '../_kit/tar-builder.ts';
 
@@ -268,6 +271,37 @@ describe('the owner of installed files', () => {
       expect([path, uid, gid]).toEqual([path, 1234, 4321]);
     }
     expect(statSync(room.layout.staging).uid).toBe(0);
+  });
+
+  it('is whom the owner names also where the marker is written anew: by a rollback, taken back or not, and by an adoption', async (ctx) => {
+    if (process.getuid?.() !== 0) {
+      ctx.skip('only root may give files away');
+    }
+    const room = makeRoom({ owner: { uid: 1234, gid: 4321 } });
+    const live = room.layout.live('lint');
+    const ownerOf = (directory: string): number[] => {
+      const { uid, gid } = statSync(`${directory}/.complete`);
+      return [uid, gid];
+    };
+    const first = await deliver(room, bundleOf({ 'rules/a.md': '1' }, '1'));
+    const second = await deliver(room, bundleOf({ 'rules/a.md': '2' }, '2'));
+    const stuck = through(room, {
+      ...room.context.disk,
+      rename: (from, to) => {
+        if (to === live && from.includes('.staging')) {
+          throw Object.assign(new Error('EIO: rename'), { code: 'EIO' });
+        }
+        room.context.disk.rename(from, to);
+      },
+    });
+    // The swap is taken back, and the version goes home with the marker that it had.
+    await faultOf(() => rollBack(stuck));
+    expect(ownerOf(room.layout.snapshot('lint', second.installId))).toEqual([1234, 4321]);
+    expect(rollBack(room).tree).toBe(first.tree);
+    expect(ownerOf(live)).toEqual([1234, 4321]);
+    rmSync(`${live}/.complete`);
+    writeFileSync(`${live}/.complete`, '');
+    expect([adoptTouched(room.context, 'lint'), ownerOf(live)]).toEqual([true, [1234, 4321]]);
   });
 
   it('is asked for before the swap: without the right to give files away nothing changes', async () => {
