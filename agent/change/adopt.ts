@@ -30,7 +30,7 @@ export function adoptTouched(context: StoreContext, plugin: string): boolean {
   const { disk, layout } = context;
   const found = lookTwice(context, plugin);
   const tree = treeDigest(found.files);
-  const stamp = takeSlot(context, plugin, tree.slice('sha256:'.length), null);
+  const stamp = takeSlot(context, plugin, tree, null);
   // It only arbitrates the stamp; beside a marker of its stamp it would be taken for what that has displaced.
   disk.rmdir(layout.slot(plugin, stamp));
   const facts = {

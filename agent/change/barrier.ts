@@ -10,7 +10,7 @@ import type { StoreContext } from '../store/context.ts';
 import { syncTree } from '../store/tree.ts';
 
 /** A tree that is about to get its marker. */
-export type Unsealed = {
+export type TreeToSeal = {
   /** Where it lies. The paths below are relative to it. */
   directory: string;
   files: FileEntry[];
@@ -23,11 +23,11 @@ export type Unsealed = {
 /** What a seal does to make its tree durable, in this order. Each throws what the disk throws. */
 export type Barrier = {
   /** Gives the tree to the owner of installed files. */
-  giveAway: (tree: Unsealed) => void;
+  giveAway: (tree: TreeToSeal) => void;
   /** Makes durable what must be durable before the marker is there. */
-  beforeMarker: (tree: Unsealed) => void;
+  beforeMarker: (tree: TreeToSeal) => void;
   /** Writes the marker. When this returns, the marker and every file and name of the tree are durable. */
-  putMarker: (tree: Unsealed, plugin: string, text: string) => void;
+  putMarker: (tree: TreeToSeal, plugin: string, text: string) => void;
 };
 
 export type StagingBarrier = Barrier & {

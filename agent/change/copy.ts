@@ -4,20 +4,21 @@
  */
 import { join } from 'node:path';
 
-import { Fault, toFault } from '../../shared/api/fault.ts';
+import { Fault } from '../../shared/api/fault.ts';
 import { removeTree, syncDirectory } from '../disk/record.ts';
-import { clearLive, type Move, renameDurably, settle, trash } from '../store/durable-rename.ts';
-import type { StoreContext } from '../store/context.ts';
+import { clearLive, renameDurably, settle, trash } from '../store/durable-rename.ts';
+import { attempt, type StoreContext } from '../store/context.ts';
 import { type Journal, amend } from '../store/journal.ts';
 
 const CHUNK_BYTES = 256 * 1024;
 
 /**
- * Moves live to its snapshot by a copy. What was done is added to `moves`; from the moment in which clearing begins the
+ * Moves live to its snapshot by a copy. What was done is recorded in the journal; from the moment in which clearing begins the
  * way back is to finish it and to put the copy in the live place.
  */
-export function copyAway(context: StoreContext, journal: Journal, moves: Move[]): void {
+export function copyAway(context: StoreContext, journal: Journal): void {
   const { disk, layout } = context;
+  const { moves } = journal;
   const { plugin, stamp } = journal.intent;
   const live = layout.live(plugin);
   const snapshot = layout.snapshot(plugin, stamp);
@@ -53,14 +54,6 @@ export function copyAway(context: StoreContext, journal: Journal, moves: Move[])
     durable: () => settle(context, snapshot, live),
   });
   clearLive(context, live);
-}
-
-function attempt(context: StoreContext, doing: string, run: () => void): void {
-  try {
-    run();
-  } catch (error) {
-    context.complain(toFault(error, doing));
-  }
 }
 
 /** Copies files and directories with their modes and owners, durably; the name of the copy itself is the caller's to sync. */

@@ -4,44 +4,29 @@
  * a swap that fails is taken back in reverse.
  */
 import type { InstallStep } from '../../shared/api/events.ts';
-import { Fault, toFault } from '../../shared/api/fault.ts';
+import { Fault } from '../../shared/api/fault.ts';
+import { type BeginParams, type Installed, installedSchema } from '../../shared/api/methods.ts';
 import type { Marker } from '../../shared/format/marker.ts';
 import type { Reload } from '../../shared/rule/classify.ts';
-import { type BeginParams, type Installed, installedSchema } from '../../shared/api/methods.ts';
 import { truncate } from '../../shared/truncate.ts';
-import { diskFault } from '../disk/disk-fault.ts';
-import { type StagingBarrier, openBarrier } from './barrier.ts';
-import { tidy } from '../store/snapshots.ts';
-import { finish, undo } from './transaction.ts';
-import type { StoreContext } from '../store/context.ts';
-import { questionOf, recall, remember } from '../store/operation-log.ts';
-import {
-  amend,
-  discardSlot,
-  type Journal,
-  liveVersionOf,
-  newIntent,
-  readyChanges,
-  takeSlot,
-  type Validated,
-  writeIntent,
-} from '../store/journal.ts';
-import { askForRoom, checkBundle, findPresent, refuseUnwanted } from './preflight.ts';
-import { type PlannedReload, foresee, standing } from './reload.ts';
-import { markerOf, seal } from './seal.ts';
-import { Stager } from './stage.ts';
-import type { Move } from '../store/durable-rename.ts';
-import { swap } from './swap.ts';
-import { forgetRefused } from '../store/state.ts';
 import { Unpacker } from '../archive/decompress.ts';
+import { diskFault } from '../disk/disk-fault.ts';
+import { attempt, type StoreContext } from '../store/context.ts';
+import { liveVersionOf, type Validated } from '../store/journal.ts';
+import { questionOf } from '../store/operation-log.ts';
+import { forgetRefused } from '../store/state.ts';
+import { openBarrier, type StagingBarrier } from './barrier.ts';
+import { askForRoom, checkBundle, findPresent, refuseUnwanted } from './preflight.ts';
+import { standing } from './reload.ts';
+import { markerOf } from './seal.ts';
+import { Stager } from './stage.ts';
+import { type Asked, askFirst, rememberAnswer, Transaction } from './transaction.ts';
 import { validate } from './validate.ts';
-import { verifyLive } from './verify.ts';
 
 const PROGRESS_BYTES = 1024 * 1024;
 
 type Receiving = {
-  journal: Journal;
-  slot: string;
+  change: Transaction<Installed>;
   stager: Stager;
   unpacker: Unpacker;
   barrier: StagingBarrier;
@@ -54,6 +39,7 @@ export class Install {
   readonly #context: StoreContext;
   readonly #params: BeginParams;
   readonly #by: string;
+  readonly #asked: Asked<Installed>;
   #receiving: Receiving | undefined;
   #validated: Validated | undefined;
 
@@ -62,6 +48,12 @@ export class Install {
     this.#context = context;
     this.#params = params;
     this.#by = by;
+    this.#asked = {
+      doing: `Installing "${params.plugin}"`,
+      params,
+      question: questionOf(params),
+      answer: installedSchema,
+    };
   }
 
   /**
@@ -72,56 +64,58 @@ export class Install {
    */
   begin(): Installed | string {
     try {
-      return this.#begin();
+      return this.#answered() ?? this.#begin();
     } catch (error) {
       this.abort();
       throw diskFault(error, `Beginning the install of "${this.#params.plugin}"`);
     }
   }
 
-  #begin(): Installed | string {
-    const { plugin, bundle, operationId } = this.#params;
-    const before = recall(this.#context, operationId, questionOf(this.#params), installedSchema);
-    if (before !== undefined) {
+  /** The answer, where there is nothing to do. */
+  #answered(): Installed | undefined {
+    const before = askFirst(this.#context, this.#asked);
+    const present = before === undefined ? findPresent(this.#context, this.#params) : undefined;
+    if (present === undefined) {
       return before;
     }
-    refuseUnwanted(this.#context, this.#params);
-    const present = findPresent(this.#context, this.#params);
-    if (present !== undefined) {
-      const reload = standing(this.#context, plugin, present.installId, present.list);
-      const answer = answerOf('present', present, reload, []);
-      this.#complete(answer);
-      return answer;
-    }
-    askForRoom(this.#context, this.#params);
-    const from = liveVersionOf(this.#context, plugin);
-    const barrier = openBarrier(this.#context);
-    const stamp = this.#slotWith(barrier, () => takeSlot(this.#context, plugin, bundle.sha256, from));
-    const slot = this.#context.layout.slot(plugin, stamp);
-    const journal: Journal = {
-      intent: {
-        ...newIntent(this.#context, { plugin, operationId, stamp, from }),
-        bundle: `sha256:${bundle.sha256}`,
-      },
-    };
-    const stager = new Stager(this.#context, slot, this.#params.links ?? 'skip', barrier.perFile);
-    const unpacker = new Unpacker(
-      (plain) => stager.write(plain),
-      this.#context.policy.maxRatio,
-      () => stager.ended,
-    );
-    this.#receiving = { journal, slot, stager, unpacker, barrier, begun: performance.now(), told: 0 };
-    stager.begin();
-    writeIntent(this.#context, journal.intent);
-    this.#tellProgress('receive');
-    return stamp;
+    const reload = standing(this.#context, present.plugin, present.installId, present.list);
+    const answer = answerOf('present', present, reload, []);
+    this.#tellComplete(answer);
+    rememberAnswer(this.#context, this.#asked, answer);
+    return answer;
   }
 
-  #slotWith(barrier: StagingBarrier, take: () => string): string {
+  #begin(): string {
+    const context = this.#context;
+    const { plugin, bundle, links = 'skip' } = this.#params;
+    askForRoom(context, this.#params);
+    const from = liveVersionOf(context, plugin);
+    const barrier = openBarrier(context);
+    const change = this.#withSlot(barrier, () =>
+      Transaction.begin(
+        context,
+        this.#asked,
+        { op: 'install', bundle: `sha256:${bundle.sha256}`, from },
+        (step, millis) => step !== 'foresee' && this.#tellProgress(step, millis),
+      ),
+    );
+    const stager = new Stager(context, change.slot, links, barrier.perFile);
+    const unpacker = new Unpacker(
+      (plain) => stager.write(plain),
+      context.policy.maxRatio,
+      () => stager.ended,
+    );
+    this.#receiving = { change, stager, unpacker, barrier, begun: performance.now(), told: 0 };
+    stager.begin();
+    this.#tellProgress('receive');
+    return change.journal.intent.stamp;
+  }
+
+  #withSlot<T>(barrier: StagingBarrier, take: () => T): T {
     try {
       return take();
     } catch (error) {
-      this.#attempt('Closing the barrier', barrier.close);
+      attempt(this.#context, 'Closing the barrier', barrier.close);
       throw error;
     }
   }
@@ -148,7 +142,7 @@ export class Install {
    * @throws Fault DIGEST_MISMATCH, ARCHIVE_*, LIMIT_*, MANIFEST_*, RUNTIME_UNSUPPORTED, NO_SPACE, READ_ONLY
    */
   async validate(): Promise<void> {
-    const { unpacker, stager, slot, begun } = this.#current();
+    const { unpacker, stager, change, begun } = this.#current();
     const { operationId, plugin } = this.#params;
     try {
       const sha256 = await unpacker.end();
@@ -159,7 +153,10 @@ export class Install {
       }
       const staged = stager.end();
       this.#tellProgress('stage', stager.millis);
-      this.#validated = this.#step('validate', () => validate(this.#context, slot, staged, this.#params));
+      this.#validated = change.step({
+        name: 'validate',
+        do: () => validate(this.#context, change.slot, staged, this.#params),
+      });
       const { tree, files, bytes } = this.#validated;
       const data = { operationId, plugin, tree, files: files.length, bytes };
       this.#context.tell({ type: 'install.staged', data });
@@ -175,124 +172,96 @@ export class Install {
    * @throws Fault CONFLICT, HELD, MARKER_FAILED, SWAP_FAILED, ROLLBACK_FAILED, NO_SPACE, READ_ONLY
    */
   install(): Installed {
-    const context = this.#context;
-    const { plugin, operationId } = this.#params;
-    const { journal, slot, barrier } = this.#current();
-    const { stamp } = journal.intent;
-    const tree = this.#validated;
-    const moves: Move[] = [];
-    let outlook: PlannedReload | undefined;
+    const { change } = this.#current();
+    const { operationId, plugin } = this.#params;
     try {
-      if (tree === undefined) {
-        throw new Fault('INTERNAL', `"${plugin}" was to be installed before it was validated`);
-      }
-      refuseUnwanted(context, { ...this.#params, tree: tree.tree });
-      const from = liveVersionOf(context, plugin);
-      const replaced = from?.installId ?? null;
-      const marker = markerOf(
-        context,
-        {
-          plugin,
-          pluginVersion: tree.manifest?.version ?? '0.0.0',
-          installId: stamp,
-          bundle: `sha256:${this.#params.bundle.sha256}`,
-          tree: tree.tree,
-          source: this.#params.source,
-          by: this.#by,
-          replaced,
-        },
-        tree.files,
-      );
-      const next = { installId: stamp, files: tree.files, directory: slot };
-      const restart = this.#params.restart !== false;
-      outlook = foresee(context, { plugin, operationId, restart, from, next });
-      const warnings = [...outlook.warnings, ...tree.warnings];
-      const answer = answerOf('installed', marker, outlook.reload, warnings);
-      const memory = { question: questionOf(this.#params), answer };
-      this.#step('seal', () => {
-        amend(context, journal, { ...readyChanges(context, from, tree), memory });
-        seal(context, marker, { ...tree, directory: slot }, barrier);
-      });
-      this.#step('swap', () => swap(context, journal, moves));
-      this.#step('verify', () => verifyLive(context, marker, tree.files));
-      context.tell({ type: 'install.swapped', data: { operationId, plugin, installId: stamp, replaced } });
-      outlook.settle();
-      this.#complete(answer);
+      const { marker, answer } = this.#replace(change);
+      const { installId, replaced } = marker;
+      const data = { operationId, plugin, installId, replaced };
+      change.commit(answer, { type: 'install.swapped', data }, () => this.#tellComplete(answer));
       return answer;
     } catch (error) {
-      this.#receiving = undefined;
-      this.#attempt('Closing the barrier', barrier.close);
-      const code = moves.length > 0 ? 'SWAP_FAILED' : 'INTERNAL';
-      throw undo(context, journal, moves, diskFault(error, `Installing "${plugin}"`, code), outlook);
+      this.#release();
+      throw change.fail(error);
     }
+  }
+
+  #replace(change: Transaction<Installed>): { marker: Marker; answer: Installed } {
+    const context = this.#context;
+    const { plugin, bundle, source, restart } = this.#params;
+    const { barrier } = this.#current();
+    const validated = this.#validated;
+    if (validated === undefined) {
+      throw new Fault('INTERNAL', `"${plugin}" was to be installed before it was validated`);
+    }
+    const { tree, files, manifest } = validated;
+    refuseUnwanted(context, { ...this.#params, tree });
+    const from = liveVersionOf(context, plugin);
+    const installId = change.journal.intent.stamp;
+    const facts = {
+      plugin,
+      pluginVersion: manifest?.version ?? '0.0.0',
+      installId,
+      bundle: `sha256:${bundle.sha256}`,
+      tree,
+      source,
+      by: this.#by,
+      replaced: from?.installId ?? null,
+    };
+    const marker = markerOf(context, facts, files);
+    const directory = change.slot;
+    const planned = change.foresee(restart, from, { installId, files, directory });
+    const warnings = [...planned.warnings, ...validated.warnings];
+    const answer = answerOf('installed', marker, planned.reload, warnings);
+    change.replace({ marker, tree: { ...validated, directory }, barrier, from, answer });
+    return { marker, answer };
   }
 
   /** House-keeping after the answer. What fails is complained of, not thrown: the install stands. */
   collect(): void {
-    const { journal, barrier } = this.#current();
-    this.#step('collect', () => {
-      this.#attempt('Closing the barrier', barrier.close);
-      forgetRefused(this.#context, journal.intent);
-      finish(this.#context, journal, () => tidy(this.#context, journal));
-    });
-  }
-
-  /** Does what changes nothing for who asked: its failure is complained of, not thrown. */
-  #attempt(doing: string, run: () => void): void {
-    try {
-      run();
-    } catch (error) {
-      this.#context.complain(toFault(error, doing));
-    }
+    const { change, barrier } = this.#current();
+    attempt(this.#context, 'Closing the barrier', barrier.close);
+    forgetRefused(this.#context, change.journal.intent);
+    change.collect();
+    this.#receiving = undefined;
   }
 
   /** Gives up before the swap: removes the slot. What cannot be removed is complained of and left to recovery. */
   abort(): void {
+    const change = this.#receiving?.change;
+    this.#release();
+    change?.takeBack(this.#givenUp());
+  }
+
+  /** Frees what the receiving holds. Never throws. */
+  #release(): void {
     const receiving = this.#receiving;
     this.#receiving = undefined;
     if (receiving === undefined) {
       return;
     }
-    const { unpacker, stager, journal, barrier } = receiving;
-    unpacker.stop();
-    this.#attempt('Closing the barrier', barrier.close);
-    this.#attempt('Closing a staged file', () => stager.stop());
-    this.#attempt('Removing the staging directory', () =>
-      discardSlot(this.#context, journal.intent.plugin, journal.intent.stamp),
-    );
+    receiving.unpacker.stop();
+    attempt(this.#context, 'Closing the barrier', receiving.barrier.close);
+    attempt(this.#context, 'Closing a staged file', () => receiving.stager.stop());
   }
 
-  /** The swap stands whether the answer can be remembered or not: asked again without it, the tree is present. */
-  #complete(answer: Installed): void {
+  #tellComplete(answer: Installed): void {
     const { operationId, plugin } = this.#params;
-    const { status, installId, pluginVersion: version, by } = answer;
-    const data = {
-      operationId,
-      plugin,
-      status: status === 'present' ? status : 'installed',
-      installId,
-      version,
-      by,
-    } as const;
+    const { installId, pluginVersion: version, by } = answer;
+    const status = answer.status === 'present' ? answer.status : 'installed';
+    const data = { operationId, plugin, status, installId, version, by } as const;
     this.#context.tell({ type: 'install.complete', data });
-    this.#attempt('Remembering the answer', () =>
-      remember(this.#context, this.#params.operationId, questionOf(this.#params), answer, answer.plugin),
-    );
   }
 
   #current(): Receiving {
     if (this.#receiving === undefined) {
-      throw new Fault('CONFLICT', `The install of "${this.#params.plugin}" has been given up`);
+      throw this.#givenUp();
     }
     return this.#receiving;
   }
 
-  /** Runs a step and tells how long it took. */
-  #step<T>(step: InstallStep, run: () => T): T {
-    const start = performance.now();
-    const result = run();
-    this.#tellProgress(step, performance.now() - start);
-    return result;
+  #givenUp(): Fault {
+    return new Fault('CONFLICT', `The install of "${this.#params.plugin}" has been given up`);
   }
 
   #tellProgress(step: InstallStep, millis?: number): void {

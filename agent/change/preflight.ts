@@ -14,10 +14,15 @@ import { liveVersionOf } from '../store/journal.ts';
 const SPARE_BYTES = 1024 * 1024;
 
 /** What is asked before a plugin is changed; of an install also which bundle and, where it is known, which tree. */
-type Wanted = Pick<BeginParams, 'plugin' | 'expect' | 'force' | 'tree'> & { bundle?: { sha256: string } };
+export type ChangeParams = Pick<BeginParams, 'plugin' | 'expect' | 'force' | 'tree'> & {
+  bundle?: { sha256: string };
+};
 
 /** @throws Fault HELD (in doubt, INTERNAL), or CONFLICT if something else is live than the caller expects. */
-export function refuseUnwanted(context: StoreContext, { plugin, expect, force, tree, bundle }: Wanted): void {
+export function refuseUnwanted(
+  context: StoreContext,
+  { plugin, expect, force, tree, bundle }: ChangeParams,
+): void {
   const state = stateOf(context, plugin);
   if (state === undefined && force !== true) {
     throw new Fault(

@@ -2,7 +2,6 @@
  * Carries out the recovery table for one plugin: looks, decides, acts, looks again, until there is nothing left to do.
  * A crash in between is one more state of the same table. The plugin's lock is the caller's to hold.
  */
-import { toFault } from '../../shared/api/fault.ts';
 import type { Recovered } from '../../shared/api/maintenance.ts';
 import { installedSchema, uninstalledSchema } from '../../shared/api/methods.ts';
 import { INTENT_MAX_BYTES, type Intent, intentSchema } from '../../shared/format/intent.ts';
@@ -10,7 +9,7 @@ import { treeDigest } from '../../shared/format/tree.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { readText, removeTree, syncDirectory } from '../disk/record.ts';
 import { clearLive, discardTree, exchangeDurably, renameDurably, trash } from '../store/durable-rename.ts';
-import type { StoreContext } from '../store/context.ts';
+import { attempt, type StoreContext } from '../store/context.ts';
 import { dropIntent, liveVersionOf, writeIntent } from '../store/journal.ts';
 import { installIdAt, markerAt } from '../store/marker.ts';
 import { remember } from '../store/operation-log.ts';
@@ -90,12 +89,8 @@ function countAttempt(context: StoreContext, plugin: string, stamp: string): num
   const state = stateOf(context, plugin);
   const isReleased = intent.trouble !== undefined && state !== undefined && state.trouble === undefined;
   const attempts = isReleased ? 0 : intent.attempts;
-  try {
-    writeIntent(context, { ...intent, attempts: attempts + 1 });
-  } catch (error) {
-    // On a full disk no new file can be written, but all that recovery needs are renames.
-    context.complain(toFault(error, 'Counting the attempt'));
-  }
+  // On a full disk no new file can be written, but all that recovery needs are renames.
+  attempt(context, 'Counting the attempt', () => writeIntent(context, { ...intent, attempts: attempts + 1 }));
   return attempts;
 }
 
@@ -108,7 +103,7 @@ function noteHold(
 ): void {
   const intent = intentOf(context, plugin, stamp);
   if (typeof intent !== 'string') {
-    attempt(context, 'Noting the hold', undefined, () => writeIntent(context, { ...intent, ...said }));
+    attempt(context, 'Noting the hold', () => writeIntent(context, { ...intent, ...said }));
   }
 }
 
@@ -265,21 +260,12 @@ function act(context: StoreContext, plugin: string, stamp: string, action: Actio
 export function recover(context: StoreContext, plugin: string | undefined): Recovered[] {
   try {
     return plugin === undefined
-      ? unfinishedPlugins(context).flatMap((name) =>
-          attempt(context, `Recovering "${name}"`, [], () => recoverPlugin(context, name)),
+      ? unfinishedPlugins(context).flatMap(
+          (name) => attempt(context, `Recovering "${name}"`, () => recoverPlugin(context, name)) ?? [],
         )
       : recoverPlugin(context, plugin);
   } catch (error) {
     throw diskFault(error, plugin === undefined ? 'Looking for unfinished work' : `Recovering "${plugin}"`);
-  }
-}
-
-function attempt<T>(context: StoreContext, doing: string, otherwise: T, run: () => T): T {
-  try {
-    return run();
-  } catch (error) {
-    context.complain(toFault(error, doing));
-    return otherwise;
   }
 }
 
@@ -304,11 +290,9 @@ export function rememberStanding(context: StoreContext, intent: Intent): void {
   if (marker !== undefined) {
     noteRefused(context, plugin, marker);
   }
-  try {
-    remember(context, operationId, memory.question, answer.data, plugin);
-  } catch (error) {
-    context.complain(toFault(error, 'Remembering the answer'));
-  }
+  attempt(context, 'Remembering the answer', () =>
+    remember(context, operationId, memory.question, answer.data, plugin),
+  );
 }
 
 /**
@@ -316,14 +300,12 @@ export function rememberStanding(context: StoreContext, intent: Intent): void {
  * that is still waited for. Never throws.
  */
 export function forgetPending(context: StoreContext, { plugin, operationId }: Intent): void {
-  try {
+  attempt(context, 'Taking back what was pending', () => {
     const pending = stateOf(context, plugin)?.pending;
     const live = liveVersionOf(context, plugin);
     const isLoaded = pending?.against === (live === null ? null : (live.installId ?? undefined));
     if (pending?.operationId === operationId && isLoaded) {
       putPending(context, plugin, undefined);
     }
-  } catch (error) {
-    context.complain(toFault(error, 'Taking back what was pending'));
-  }
+  });
 }

@@ -4,39 +4,26 @@
  */
 import { join } from 'node:path';
 
-import { truncate } from '../../shared/truncate.ts';
-import { Fault, toFault } from '../../shared/api/fault.ts';
+import { Fault } from '../../shared/api/fault.ts';
+import { type Installed, type RollbackParams, installedSchema } from '../../shared/api/methods.ts';
 import { MARKER } from '../../shared/format/layout.ts';
 import { MARKER_MAX_BYTES, type Marker } from '../../shared/format/marker.ts';
-import { type Installed, type RollbackParams, installedSchema } from '../../shared/api/methods.ts';
 import { compareTrees, treeDigest } from '../../shared/format/tree.ts';
-import { diskFault } from '../disk/disk-fault.ts';
+import { truncate } from '../../shared/truncate.ts';
 import { readText } from '../disk/record.ts';
-import { snapshotsOf, tidy } from '../store/snapshots.ts';
-import { finish, undo } from './transaction.ts';
 import type { StoreContext } from '../store/context.ts';
-import { type HashedTree, hashTree } from '../store/tree.ts';
+import { renameDurably } from '../store/durable-rename.ts';
 import { inspect } from '../store/inspect.ts';
-import { receiptOf } from '../store/records.ts';
+import { type Journal, liveVersionOf } from '../store/journal.ts';
 import { markerAt } from '../store/marker.ts';
-import { questionOf, recall, remember } from '../store/operation-log.ts';
-import { type Move, renameDurably } from '../store/durable-rename.ts';
-import {
-  amend,
-  liveVersionOf,
-  newIntent,
-  type Journal,
-  readyChanges,
-  takeSlot,
-  writeIntent,
-} from '../store/journal.ts';
-import { standingBarrier } from './barrier.ts';
-import { refuseUnwanted } from './preflight.ts';
-import { markerOf, seal } from './seal.ts';
-import { swap } from './swap.ts';
+import { questionOf } from '../store/operation-log.ts';
+import { receiptOf } from '../store/records.ts';
+import { snapshotsOf } from '../store/snapshots.ts';
 import { forgetRefused, noteRefused } from '../store/state.ts';
-import { type PlannedReload, foresee } from './reload.ts';
-import { verifyLive } from './verify.ts';
+import { type HashedTree, hashTree } from '../store/tree.ts';
+import { standingBarrier } from './barrier.ts';
+import { markerOf } from './seal.ts';
+import { type Change, transact, Transaction } from './transaction.ts';
 
 /**
  * Brings a version back. When it returns, that version is live, durable and read back; the rest is house-keeping, which
@@ -46,43 +33,28 @@ import { verifyLive } from './verify.ts';
  * @throws Fault NOT_FOUND, HELD, CONFLICT, SWAP_FAILED, ROLLBACK_FAILED, NO_SPACE, READ_ONLY
  */
 export function rollback(context: StoreContext, params: RollbackParams, by: string): Change<Installed> {
-  try {
-    return roll(context, params, by);
-  } catch (error) {
-    throw diskFault(error, `Rolling back "${params.plugin}"`);
-  }
+  const { plugin, operationId } = params;
+  const asked = {
+    doing: `Rolling back "${plugin}"`,
+    params,
+    question: questionOf({ ...params, op: 'rollback' }),
+    answer: installedSchema,
+  };
+  return transact(context, asked, () => {
+    const source = chooseSource(context, params);
+    const home = context.layout.snapshot(plugin, source);
+    const from = liveVersionOf(context, plugin);
+    const bundle = markerAt(context, home)?.bundle ?? `sha256:${'0'.repeat(64)}`;
+    const change = Transaction.begin(context, asked, { op: 'rollback', source, bundle, from });
+    const { marker, answer } = change.attempt(() => bringBack(context, change, home, params, by));
+    const { installId, pluginVersion: version, replaced: refused } = marker;
+    const data = { operationId, plugin, installId, version, refused, by };
+    return change.commit(answer, { type: 'install.rolled-back', data }, () => {
+      forgetRefused(context, change.journal.intent);
+      noteRefused(context, plugin, marker);
+    });
+  });
 }
-
-function roll(context: StoreContext, params: RollbackParams, by: string): Change<Installed> {
-  const question = questionOf({ ...params, op: 'rollback' });
-  const before = recall(context, params.operationId, question, installedSchema);
-  if (before !== undefined) {
-    return { answer: before, collect: () => undefined };
-  }
-  refuseUnwanted(context, params);
-  const source = chooseSource(context, params);
-  const journal = begin(context, params, source);
-  const moves: Move[] = [];
-  const foreseen: PlannedReload[] = [];
-  try {
-    const { marker, answer } = bringBack(context, params, by, journal, moves, question, foreseen);
-    forgetRefused(context, journal.intent);
-    noteRefused(context, params.plugin, marker);
-    try {
-      remember(context, params.operationId, question, answer, params.plugin);
-    } catch (error) {
-      context.complain(toFault(error, 'Remembering the answer'));
-    }
-    return { answer, collect: () => finish(context, journal, () => tidy(context, journal)) };
-  } catch (error) {
-    const code = moves.length > 0 ? 'SWAP_FAILED' : 'INTERNAL';
-    const fault = diskFault(error, `Rolling back "${params.plugin}"`, code);
-    throw undo(context, journal, moves, fault, foreseen[0]);
-  }
-}
-
-/** A change that has been made: what is answered, and the house-keeping after the answer. */
-export type Change<T> = { answer: T; collect: () => void };
 
 /** @returns the stamp of the snapshot that is to come back. */
 function chooseSource(context: StoreContext, { plugin, to, force }: RollbackParams): string {
@@ -113,64 +85,46 @@ function chooseSource(context: StoreContext, { plugin, to, force }: RollbackPara
   return source;
 }
 
-/** Takes a slot and writes down what is to be done, before anything is moved. */
-function begin(context: StoreContext, { plugin, operationId }: RollbackParams, source: string): Journal {
-  const { layout } = context;
-  const from = liveVersionOf(context, plugin);
-  const bundle = markerAt(context, layout.snapshot(plugin, source))?.bundle ?? `sha256:${'0'.repeat(64)}`;
-  const stamp = takeSlot(context, plugin, bundle.slice('sha256:'.length), from);
-  const journal: Journal = {
-    intent: { ...newIntent(context, { plugin, operationId, stamp, from }), op: 'rollback', source, bundle },
-  };
-  try {
-    writeIntent(context, journal.intent);
-  } catch (error) {
-    throw undo(context, journal, [], diskFault(error, `Beginning the rollback of "${plugin}"`));
-  }
-  return journal;
-}
-
 function bringBack(
   context: StoreContext,
+  change: Transaction<Installed>,
+  home: string,
   { plugin, restart }: RollbackParams,
   by: string,
-  journal: Journal,
-  moves: Move[],
-  question: string,
-  foreseen: PlannedReload[],
 ): { marker: Marker; answer: Installed } {
-  const { layout } = context;
-  const { stamp, source, from, operationId } = journal.intent;
-  const slot = layout.slot(plugin, stamp);
-  renameDurably(context, layout.snapshot(plugin, source ?? ''), slot);
-  const found = hashTree(context, slot);
+  const { slot: directory, journal } = change;
+  const { stamp, from } = journal.intent;
+  // Its undo is that of the slot, which by the intent goes home, as in recovery.
+  change.step({ name: 'stage', do: () => renameDurably(context, home, directory) });
+  const found = hashTree(context, directory);
+  const { files } = found;
   refuseStrange(plugin, found);
-  const replaced = from?.installId ?? null;
-  const said = readText(context.disk, join(slot, MARKER), MARKER_MAX_BYTES);
-  const old = markerAt(context, slot);
+  const said = readText(context.disk, join(directory, MARKER), MARKER_MAX_BYTES);
+  const old = markerAt(context, directory);
   const kept = warningsOf(context, plugin, old, found);
   const marker = freshMarker(context, journal, old, found, by);
-  const next = { installId: stamp, files: found.files, directory: slot };
-  const outlook = foresee(context, { plugin, operationId, restart: restart !== false, from, next });
-  foreseen.push(outlook);
-  const { reload } = outlook;
-  const warnings = [...kept, ...outlook.warnings];
+  const planned = change.foresee(restart, from, { installId: stamp, files, directory });
   // The whole marker: the schema keeps of it what belongs to an answer.
   const answer = installedSchema.parse({
     ...marker,
     status: 'rolled-back',
-    reload,
-    warnings: truncate(warnings),
+    reload: planned.reload,
+    warnings: truncate([...kept, ...planned.warnings]),
   });
-  amend(context, journal, {
-    ...readyChanges(context, from, { ...marker, files: found.files }),
-    marker: said.kind === 'text' ? said.text : null,
-    memory: { question, answer },
+  change.replace({
+    marker,
+    tree: { directory, files, directories: [], skipped: [] },
+    barrier: standingBarrier(context, { isDurable: false }),
+    from,
+    answer,
+    changes: { marker: said.kind === 'text' ? said.text : null },
+    check: () => refuseUnadmitted(context, plugin),
   });
-  const unsealed = { directory: slot, files: found.files, directories: [], skipped: [] };
-  seal(context, marker, unsealed, standingBarrier(context, { isDurable: false }));
-  swap(context, journal, moves);
-  verifyLive(context, marker, found.files);
+  return { marker, answer };
+}
+
+/** Read back is not enough: the gate must admit it, unless the owner has disabled it. */
+function refuseUnadmitted(context: StoreContext, plugin: string): void {
   const judged = inspect(context, plugin);
   if (judged?.admitted !== true && judged?.reason !== 'disabled') {
     const why = judged === undefined ? 'it is not there' : `${judged.reason}: ${judged.detail}`;
@@ -178,11 +132,6 @@ function bringBack(
       hint: 'Install the version that you want',
     });
   }
-  const { pluginVersion: version } = marker;
-  const data = { operationId, plugin, installId: stamp, version, refused: replaced, by };
-  context.tell({ type: 'install.rolled-back', data });
-  outlook.settle();
-  return { marker, answer };
 }
 
 /** What no plugin may hold would be refused after the swap, too; before it nothing has changed yet. */

@@ -5,7 +5,7 @@ import type { FileEntry } from '../../shared/format/tree.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { putRecord, syncDirectory } from '../disk/record.ts';
 import type { StoreContext } from '../store/context.ts';
-import type { Barrier, Unsealed } from './barrier.ts';
+import type { Barrier, TreeToSeal } from './barrier.ts';
 
 /** What a marker says beyond what its files say. */
 type MarkerFacts = Omit<Marker, 'version' | 'files' | 'bytes' | 'installedAt' | 'source'> & {
@@ -37,7 +37,7 @@ export function markerOf(context: StoreContext, facts: MarkerFacts, files: reado
  *
  * @throws Fault MARKER_FAILED, NO_SPACE, READ_ONLY
  */
-export function seal(context: StoreContext, marker: Marker, tree: Unsealed, barrier: Barrier): void {
+export function seal(context: StoreContext, marker: Marker, tree: TreeToSeal, barrier: Barrier): void {
   const { disk, layout } = context;
   const { plugin, installId } = marker;
   try {

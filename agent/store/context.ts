@@ -3,7 +3,7 @@ import type { Ignore } from '../../shared/format/tree.ts';
 import type { Intent } from '../../shared/format/intent.ts';
 import type { Layout } from '../../shared/format/layout.ts';
 import type { EventBody } from '../../shared/api/events.ts';
-import type { Fault } from '../../shared/api/fault.ts';
+import { type Fault, toFault } from '../../shared/api/fault.ts';
 import type { SettingsPart } from '../../shared/api/settings.ts';
 import type { Disk } from '../disk/port.ts';
 
@@ -35,3 +35,21 @@ export type StoreContext = {
 
 /** What it takes to look, and to change nothing. */
 export type ReadContext = Pick<StoreContext, 'disk' | 'layout' | 'ignore'>;
+
+/**
+ * Does what changes nothing for who asked. Never throws: a failure is complained of.
+ *
+ * @param doing what is being done, as it begins a sentence.
+ */
+export function attempt<T>(
+  { complain }: Pick<StoreContext, 'complain'>,
+  doing: string,
+  run: () => T,
+): T | undefined {
+  try {
+    return run();
+  } catch (error) {
+    complain(toFault(error, doing));
+    return undefined;
+  }
+}

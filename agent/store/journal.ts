@@ -3,10 +3,11 @@ import { errorCode } from '../../shared/api/fault.ts';
 import type { Intent } from '../../shared/format/intent.ts';
 import type { FileEntry } from '../../shared/format/tree.ts';
 import type { Manifest } from '../../shared/format/manifest.ts';
+import type { Marker } from '../../shared/format/marker.ts';
 import { makeStamp, parseSlotName, stampMillis } from '../../shared/format/name.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { putRecord, removeTree, syncDirectory } from '../disk/record.ts';
-import { discardTree } from './durable-rename.ts';
+import { discardTree, type Move } from './durable-rename.ts';
 import type { StoreContext } from './context.ts';
 import { readMarkerAt } from './marker.ts';
 
@@ -72,20 +73,22 @@ const ATTEMPTS = 1000;
 /**
  * Takes a slot with an exclusive mkdir; the stamp is the id of the install, and later than every one before it.
  *
+ * @param bundle the digest of what is to come into it; null: nothing.
  * @param live what is live: its receipt may be gone, and no two trees may have one id.
  * @throws Fault NO_SPACE, READ_ONLY, INTERNAL
  */
 export function takeSlot(
   context: StoreContext,
   plugin: string,
-  bundleSha256: string,
+  bundle: string | null,
   live: Intent['from'],
 ): string {
   const { disk, layout, now } = context;
   try {
+    const sha256 = bundle?.slice('sha256:'.length) ?? '0'.repeat(64);
     const first = Math.max(now(), newestStamp(context, plugin, live) + 1);
     for (let i = 0; i < ATTEMPTS; i += 1) {
-      const stamp = makeStamp(first + i, bundleSha256);
+      const stamp = makeStamp(first + i, sha256);
       try {
         disk.mkdir(layout.slot(plugin, stamp), 0o755);
         return stamp;
@@ -130,8 +133,8 @@ export function discardSlot(context: StoreContext, plugin: string, stamp: string
   dropIntent(context, plugin, stamp);
 }
 
-/** The intent of a change under way, as it is on the disk. */
-export type Journal = { intent: Intent };
+/** A change under way: its intent as it is on the disk, and the moves of live that it has made, the last one last. */
+export type Journal = { intent: Intent; moves: Move[] };
 
 /** Writes down durably how far it has come. On failure the papers say what they said. */
 export function amend(context: StoreContext, journal: Journal, changes: Partial<Intent>): void {
@@ -166,9 +169,9 @@ export function newIntent(
 export function readyChanges(
   context: StoreContext,
   from: Intent['from'],
-  { tree, files, bytes }: Pick<Validated, 'tree' | 'files' | 'bytes'>,
+  { tree, files, bytes }: Pick<Marker, 'tree' | 'files' | 'bytes'>,
 ): Partial<Intent> {
-  return { path: pathOf(context, from), from, tree, files: files.length, bytes };
+  return { path: pathOf(context, from), from, tree, files, bytes };
 }
 
 /** The way on which a swap sets out. */

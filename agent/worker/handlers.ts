@@ -22,7 +22,8 @@ import { truncate } from '../../shared/truncate.ts';
 import type { Admission, Installed as Files, Known } from '../../watch/ports.ts';
 import { adoptTouched } from '../change/adopt.ts';
 import { recover } from '../change/recover.ts';
-import { type Change, rollback } from '../change/rollback.ts';
+import { rollback } from '../change/rollback.ts';
+import type { Change } from '../change/transaction.ts';
 import {
   type LiveVersion,
   liveVersions,
