@@ -1,11 +1,12 @@
 /** Reaching a workspace: reachable, definitely not running, or nobody can tell right now. One place, for everybody. */
 import type { EventType } from '../shared/api/events.ts';
 import { Fault, toFault } from '../shared/api/fault.ts';
+import { type Clock, steadyClock } from '../shared/clock.ts';
 import { WIRE } from '../shared/api/rpc.ts';
 import { type AgentEvent, Feed, type Position } from './feed.ts';
 import { Link } from './link.ts';
-import { realTimers, type Timers } from './liveness.ts';
 import { cancelled } from './requests.ts';
+import { isUnreachable } from './retry.ts';
 import { readResult, Session } from './session.ts';
 import { readTarget, type Target } from './target.ts';
 import { createSocket, type TlsOptions, unreachable, upgraded } from './upgrade.ts';
@@ -35,7 +36,7 @@ export type ConnectOptions = {
   /** Silence after which the connection counts as dead; 45 s by default. */
   deadMillis?: number | undefined;
   /** @internal */
-  timers?: Timers | undefined;
+  clock?: Clock | undefined;
 };
 
 /** The three answers. Only `not-running` is certain that there is nothing to reach. */
@@ -63,7 +64,8 @@ export async function connect(options: ConnectOptions): Promise<Reach> {
     return { state: 'reachable', session: await open(target, options) };
   } catch (thrown) {
     error = toFault(thrown, `Connecting to ${target.label}`);
-    if (!cannotTell(error)) throw error;
+    // It proves nothing: a sidecar may just be starting again.
+    if (!isUnreachable(error)) throw error;
   }
   const why = await asked(options.notRunning);
   return why === undefined ? { state: 'unknown', error } : { state: 'not-running', why };
@@ -92,9 +94,6 @@ export async function openSession(options: ConnectOptions): Promise<Session> {
   }
 }
 
-/** A refused or timed-out connection alone proves nothing: a sidecar may just be starting again. */
-const cannotTell = (fault: Fault): boolean => fault.code === 'UNREACHABLE' && fault.retry !== 'never';
-
 async function open(target: Target, options: ConnectOptions): Promise<Session> {
   const { label } = target;
   const millis = options.timeoutMillis ?? CONNECT_MILLIS;
@@ -105,7 +104,7 @@ async function open(target: Target, options: ConnectOptions): Promise<Session> {
   const upgrade = upgraded(socket, target);
   const link = new Link(socket, {
     label,
-    timers: options.timers ?? realTimers,
+    clock: options.clock ?? steadyClock,
     deadMillis: options.deadMillis ?? WIRE.deadMillis,
     onEvent: (event) => feed.take(event),
   });

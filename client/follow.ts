@@ -1,12 +1,11 @@
 /** Events that outlive their connection. */
 import { type Fault, toFault } from '../shared/api/fault.ts';
+import { type Pause, pause } from '../shared/clock.ts';
+import { pauseAfter } from '../shared/rule/retry.ts';
 import type { ConnectOptions } from './connect.ts';
 import type { AgentEvent, Position } from './feed.ts';
-import { pause } from './pause.ts';
+import { FOLLOW_BACKOFF, isAborted, mayFollowAgain } from './retry.ts';
 import type { Session } from './session.ts';
-
-const FIRST_PAUSE_MILLIS = 1000;
-const LONGEST_PAUSE_MILLIS = 15_000;
 
 /** What a connection of {@link follow} is opened with, beside the caller's own. */
 export type Following = Pick<ConnectOptions, 'onEvent' | 'resume'>;
@@ -21,7 +20,7 @@ export type FollowOptions = {
   /** Ends it. */
   signal?: AbortSignal | undefined;
   /** @internal */
-  sleep?: ((millis: number, signal: AbortSignal | undefined) => Promise<void>) | undefined;
+  sleep?: Pause | undefined;
 };
 
 /**
@@ -46,15 +45,15 @@ export async function follow(
     options.onEvent(event);
   };
   const again = async (): Promise<Session | undefined> => {
-    for (let failures = 0; ; failures += 1) {
-      await sleep(Math.min(LONGEST_PAUSE_MILLIS, FIRST_PAUSE_MILLIS * 2 ** failures), signal);
+    for (let failures = 1; ; failures += 1) {
+      await sleep(pauseAfter(failures, FOLLOW_BACKOFF), signal);
       if (isAborted(signal)) return undefined;
       try {
         return await open({ onEvent, resume: seen });
       } catch (error) {
         const fault = toFault(error, 'Connecting again');
         if (isAborted(signal)) return undefined;
-        if (!passes(fault)) throw fault;
+        if (!mayFollowAgain(fault)) throw fault;
       }
     }
   };
@@ -80,8 +79,3 @@ async function lossOf(session: Session, signal: AbortSignal | undefined): Promis
     signal?.removeEventListener('abort', stop);
   }
 }
-
-/** Where a proxy stands before the agent, it answers in its place while that is started again: also that passes. */
-const passes = ({ code, retry }: Fault): boolean => retry !== 'never' || code === 'UNREACHABLE';
-
-const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted === true;

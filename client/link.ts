@@ -3,6 +3,7 @@ import { WebSocket } from 'ws';
 
 import { type Event, eventSchema } from '../shared/api/events.ts';
 import { Fault } from '../shared/api/fault.ts';
+import type { Clock } from '../shared/clock.ts';
 import { type DataFrame, decodeFrame, encodeFrame } from '../shared/api/frame.ts';
 import { type Hello, helloSchema, resetSchema, windowSchema } from '../shared/api/methods.ts';
 import {
@@ -15,7 +16,7 @@ import {
   writeNotification,
 } from '../shared/api/rpc.ts';
 import { IncomingStream } from './incoming.ts';
-import { Liveness, type Timers } from './liveness.ts';
+import { Liveness } from './liveness.ts';
 import { SendWindow } from './outgoing.ts';
 import { Requests } from './requests.ts';
 import { noAgent } from './upgrade.ts';
@@ -25,7 +26,7 @@ export type Closed = { code: number; reason: string };
 
 type LinkOptions = {
   label: string;
-  timers: Timers;
+  clock: Clock;
   deadMillis: number;
   onEvent: (event: Event) => void;
 };
@@ -61,7 +62,7 @@ export class Link {
       this.#greet = { resolve, reject };
     });
     this.hello.catch(() => {});
-    this.#liveness = new Liveness(options.timers, options.deadMillis, () => {
+    this.#liveness = new Liveness(options.clock, options.deadMillis, () => {
       this.#fail(`nothing was heard for ${Math.round(options.deadMillis / 1000)} s`);
     });
     socket.on('ping', () => this.#liveness.heard());
@@ -157,8 +158,8 @@ export class Link {
   /** Ends the connection; what is pending fails. */
   close(code: number, reason: string): Promise<Closed> {
     this.#socket.close(code, reason);
-    const patience = this.#options.timers.after(CLOSE_MILLIS, () => this.#socket.terminate());
-    return this.closed.finally(() => patience.cancel());
+    const cancel = this.#options.clock.after(CLOSE_MILLIS, () => this.#socket.terminate());
+    return this.closed.finally(cancel);
   }
 
   #onText(text: string): void {

@@ -1,51 +1,38 @@
 /** Notices that the other side has fallen silent. */
 
-/** What tells the time and wakes up; `setTimeout` and friends outside tests. */
-export type Timers = {
-  now(): number;
-  after(millis: number, run: () => void): { cancel(): void };
-};
-
-export const realTimers: Timers = {
-  now: () => performance.now(),
-  after: (millis, run) => {
-    const timer = setTimeout(run, millis);
-    timer.unref();
-    return { cancel: () => clearTimeout(timer) };
-  },
-};
+import type { Clock } from '../shared/clock.ts';
 
 /** Calls `onDead` once, when {@link Liveness.heard} was not called for `deadMillis`. */
 export class Liveness {
-  readonly #timers: Timers;
+  readonly #clock: Clock;
   readonly #deadMillis: number;
   readonly #onDead: () => void;
   #heardAt: number;
-  #timer: { cancel(): void };
+  #cancel: () => void;
 
-  constructor(timers: Timers, deadMillis: number, onDead: () => void) {
-    this.#timers = timers;
+  constructor(clock: Clock, deadMillis: number, onDead: () => void) {
+    this.#clock = clock;
     this.#deadMillis = deadMillis;
     this.#onDead = onDead;
-    this.#heardAt = timers.now();
-    this.#timer = timers.after(deadMillis, () => this.#look());
+    this.#heardAt = clock.now();
+    this.#cancel = clock.after(deadMillis, () => this.#look());
   }
 
   heard(): void {
-    this.#heardAt = this.#timers.now();
+    this.#heardAt = this.#clock.now();
   }
 
   stop(): void {
-    this.#timer.cancel();
+    this.#cancel();
   }
 
   // One timer that looks, not one that is set anew with every frame.
   #look(): void {
-    const left = this.#heardAt + this.#deadMillis - this.#timers.now();
+    const left = this.#heardAt + this.#deadMillis - this.#clock.now();
     if (left <= 0) {
       this.#onDead();
     } else {
-      this.#timer = this.#timers.after(left, () => this.#look());
+      this.#cancel = this.#clock.after(left, () => this.#look());
     }
   }
 }

@@ -2,16 +2,16 @@
 import { randomUUID } from 'node:crypto';
 
 import { Fault, toFault } from '../shared/api/fault.ts';
+import { type Pause, pause } from '../shared/clock.ts';
+import { pauseAfter, spread } from '../shared/rule/retry.ts';
 import type { Installed } from '../shared/api/methods.ts';
 import type { Bundle } from './bundle.ts';
 import { install, type InstallOptions } from './install.ts';
-import { pause } from './pause.ts';
 import { cancelled } from './requests.ts';
+import { isAborted, mayReconnect, PUSH_BACKOFF } from './retry.ts';
 import type { Session } from './session.ts';
 
 const TRIES = 5;
-const FIRST_PAUSE_MILLIS = 500;
-const LONGEST_PAUSE_MILLIS = 8000;
 
 export type PushOptions = InstallOptions & {
   /** How often to connect anew, at most, before bytes move again; 5 by default. */
@@ -19,7 +19,7 @@ export type PushOptions = InstallOptions & {
   /** Told before each pause. */
   onReconnect?: ((why: Fault, pauseMillis: number) => void) | undefined;
   /** @internal */
-  sleep?: ((millis: number, signal: AbortSignal | undefined) => Promise<void>) | undefined;
+  sleep?: Pause | undefined;
   /** @internal Between 0 and 1. */
   random?: (() => number) | undefined;
 };
@@ -67,10 +67,10 @@ export async function push(
     } catch (error) {
       const fault = toFault(error, `Installing "${bundle.plugin}"`);
       if (isAborted(signal)) throw fault.code === 'CANCELLED' ? fault : cancelledPush(bundle, begun);
-      if (!passes(fault)) throw fault;
+      if (!mayReconnect(fault)) throw fault;
       failures = furthest > before ? 1 : failures + 1;
       if (failures > tries) throw exhausted(fault, tries, begun);
-      const millis = pauseMillis(failures, random());
+      const millis = spread(pauseAfter(failures, PUSH_BACKOFF), random());
       options.onReconnect?.(fault, millis);
       await sleep(millis, signal);
     } finally {
@@ -78,18 +78,6 @@ export async function push(
     }
   }
 }
-
-/** Full pauses of 0.5, 1, 2, 4, 8 s, of which chance takes away up to a half, so that a fleet does not come at once. */
-function pauseMillis(failures: number, chance: number): number {
-  const full = Math.min(LONGEST_PAUSE_MILLIS, FIRST_PAUSE_MILLIS * 2 ** (failures - 1));
-  return Math.round(full * (0.5 + chance / 2));
-}
-
-/** Whether another connection may do better: it broke, the agent is being restarted, too many knock at once. */
-const passes = ({ code, retry }: Fault): boolean =>
-  retry !== 'never' && (code === 'UNREACHABLE' || code === 'DRAINING' || code === 'RATE_LIMITED');
-
-const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted === true;
 
 const cancelledPush = ({ plugin }: Bundle, begun: boolean): Fault =>
   begun

@@ -50,7 +50,7 @@ export function createGate(settings: Settings, memory: Memory): Gate {
 
 /** Looks again, for a bounded time, where a plugin is absent but may be in the middle of a swap. */
 async function patiently(
-  { clock, signal }: Settings,
+  { pause, signal }: Settings,
   layout: Layout,
   name: string,
   look: () => Promise<Verdict>,
@@ -58,7 +58,7 @@ async function patiently(
   let blind = 0;
   let unawaited = 0;
   let paused = 0;
-  for (let pause = PAUSES[0]; pause !== undefined; pause = PAUSES[paused]) {
+  for (let millis = PAUSES[0]; millis !== undefined; millis = PAUSES[paused]) {
     const verdict = await look();
     if (verdict.kind !== 'absent') {
       return verdict;
@@ -69,7 +69,8 @@ async function patiently(
     if (awaited) {
       unawaited = 0;
       paused += 1;
-      await clock.pause(pause, signal);
+      await pause(millis, signal);
+      signal?.throwIfAborted();
       continue;
     }
     // The swap may have ended between the two looks: the directory comes first, its intent goes last. The next swap may

@@ -9,7 +9,7 @@ import { createMemory } from './memory.ts';
 import type { GateAnswer, Plugin, Scan } from './plugin.ts';
 import { type Reader, createRead } from './read.ts';
 import { createScan } from './scan.ts';
-import { type LoaderOptions, readOptions, systemClock } from './settings.ts';
+import { type LoaderOptions, readOptions } from './settings.ts';
 import { type WatchOptions, createLoaderWatch } from './watch.ts';
 
 export type { AdmissionLevel, RefusalReason } from '../shared/rule/admission.ts';
@@ -98,7 +98,7 @@ export type Loader = {
  * const { admitted, refused } = await loader.scan();
  */
 export function createLoader(options: LoaderOptions): Loader {
-  const settings = readOptions(options, systemClock);
+  const settings = readOptions(options);
   const gate = createGate(settings, createMemory());
   const watches = new Set<ReturnType<typeof createLoaderWatch>>();
   const scan = createScan(settings, gate);

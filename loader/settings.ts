@@ -1,6 +1,5 @@
 /** What a loader is told once, checked once. */
 import { resolve } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 
 import * as z from 'zod';
 
@@ -8,6 +7,7 @@ import type { Policy } from '../shared/rule/admission.ts';
 import { Fault } from '../shared/api/fault.ts';
 import { fallbackOf } from '../shared/api/setting.ts';
 import { settings } from '../shared/api/settings.ts';
+import { type Clock, type Pause, pause, systemClock } from '../shared/clock.ts';
 import { type Layout, layoutOf } from '../shared/format/layout.ts';
 import { type Ignore, createIgnore } from '../shared/format/tree.ts';
 
@@ -34,14 +34,6 @@ export type LoaderOptions = {
   readonly signal?: AbortSignal | undefined;
 };
 
-/** Time, for tests to replace. */
-export type Clock = {
-  /** Milliseconds since the epoch. */
-  now(): number;
-  /** @throws the signal's abort, as `AbortError`. */
-  pause(millis: number, signal: AbortSignal | undefined): Promise<void>;
-};
-
 /** The options with their defaults filled in. */
 export type Settings = {
   /** In the order of the roots. */
@@ -50,14 +42,10 @@ export type Settings = {
   verify: 'marker' | 'stat' | 'digest';
   ignore: Ignore;
   signal: AbortSignal | undefined;
-  clock: Clock;
+  clock: Pick<Clock, 'now'>;
+  pause: Pause;
   /** Where plugins keep their data: beside the first root. */
   data(name: string): string;
-};
-
-export const systemClock: Clock = {
-  now: () => Date.now(),
-  pause: (millis, signal) => pause(millis, undefined, signal === undefined ? {} : { signal }),
 };
 
 const path = z
@@ -75,8 +63,14 @@ const optionsSchema = z.strictObject({
   signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal').optional(),
 });
 
-/** @throws Fault INVALID_PARAMS that names every option that is wrong. */
-export function readOptions(options: LoaderOptions, clock: Clock): Settings {
+/**
+ * @param time for tests to replace.
+ * @throws Fault INVALID_PARAMS that names every option that is wrong.
+ */
+export function readOptions(
+  options: LoaderOptions,
+  time: Partial<Pick<Settings, 'clock' | 'pause'>> = {},
+): Settings {
   const parsed = optionsSchema.safeParse(options);
   if (!parsed.success) {
     throw misuse(
@@ -101,7 +95,9 @@ export function readOptions(options: LoaderOptions, clock: Clock): Settings {
     verify,
     ignore: createIgnore(ignore),
     signal,
-    clock,
+    clock: systemClock,
+    pause,
+    ...time,
     data: (name) => first.data(name),
   };
 }

@@ -1,10 +1,11 @@
 /** The watcher over the loader's roots: what it watches is what the gate admits. */
 import { basename } from 'node:path';
 
+import { type Clock, awakeClock } from '../shared/clock.ts';
 import type { Layout } from '../shared/format/layout.ts';
 import { systemFileEvents } from '../watch/file-events.ts';
 import { pollingFileEvents } from '../watch/poll.ts';
-import type { Admission, Clock, FileEvents, Watch } from '../watch/ports.ts';
+import type { Admission, FileEvents, Watch } from '../watch/ports.ts';
 import { type Reported, createWatch } from '../watch/watch.ts';
 import type { Gate } from './gate.ts';
 import type { Settings } from './settings.ts';
@@ -18,14 +19,6 @@ export type WatchOptions = {
   readonly notice?: ((text: string) => void) | undefined;
 };
 
-const systemTimers: Clock = {
-  now: Date.now,
-  after: (millis, call) => {
-    const timer = setTimeout(call, millis);
-    return () => clearTimeout(timer);
-  },
-};
-
 /** @param parts for tests to replace. */
 export function createLoaderWatch(
   settings: Settings,
@@ -33,7 +26,7 @@ export function createLoaderWatch(
   { polling = false, notice = () => undefined }: WatchOptions,
   parts: { clock?: Clock; fileEvents?: FileEvents } = {},
 ): Watch & Reported {
-  const { clock = systemTimers, fileEvents = systemFileEvents } = parts;
+  const { clock = awakeClock, fileEvents = systemFileEvents } = parts;
   const poll = pollingFileEvents(clock);
   const layouts = new Map<string, Layout>(settings.layouts.map((layout) => [layout.root, layout]));
   const watch = createWatch({

@@ -7,10 +7,38 @@ export type Clock = {
 };
 
 export const systemClock: Clock = {
-  now: Date.now,
+  now: () => Date.now(),
   after(millis, call) {
     const timer = setTimeout(call, millis);
     timer.unref();
     return () => clearTimeout(timer);
   },
 };
+
+/** The same, but what is to come keeps the process alive. */
+export const awakeClock: Clock = {
+  ...systemClock,
+  after(millis, call) {
+    const timer = setTimeout(call, millis);
+    return () => clearTimeout(timer);
+  },
+};
+
+/** For spans of time: it does not jump when the time of the machine is set. It counts from the start of the process. */
+export const steadyClock: Clock = { ...systemClock, now: () => performance.now() };
+
+/** Waits so many milliseconds; see {@link pause}. */
+export type Pause = (millis: number, signal: AbortSignal | undefined) => Promise<void>;
+
+/** Resolves after so many milliseconds, or when the signal is aborted; never rejects. Keeps the process alive. */
+export const pause: Pause = (millis, signal) =>
+  new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, millis);
+    signal?.addEventListener('abort', done, { once: true });
+    if (signal?.aborted === true) done();
+  });

@@ -1,5 +1,5 @@
 /** So many events that the system may have dropped some: nothing of what it says is believed then. */
-import type { Clock } from './ports.ts';
+import type { Clock } from '../shared/clock.ts';
 
 /** The system drops events from 16,384 in its queue on: long before that many in a second everything is doubted. */
 const EVENTS = 4096;

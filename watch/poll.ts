@@ -3,7 +3,8 @@ import type { BigIntStats } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import type { Clock, FileEvents } from './ports.ts';
+import type { Clock } from '../shared/clock.ts';
+import type { FileEvents } from './ports.ts';
 
 export const POLL_MILLIS = 1000;
 /** Where a look takes long, the time between two is so many times as long: looking stays a small part of what the machine does. */

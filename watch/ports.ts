@@ -1,13 +1,6 @@
 /** What the watcher needs from whoever uses it, and what it tells. */
+import type { Clock } from '../shared/clock.ts';
 import type { FileEntry, Ignore, Reason } from '../shared/format/tree.ts';
-
-/** Time, for tests to replace. */
-export type Clock = {
-  /** Milliseconds since the epoch. */
-  now(): number;
-  /** Calls once after so many milliseconds, unless cancelled before. */
-  after(millis: number, call: () => void): () => void;
-};
 
 /** What the gate says of a name at one moment. */
 export type Admission =

@@ -1,9 +1,10 @@
 /** The eyes on a root: which plugins come, go and are swapped. What begins with a dot is not seen. */
 import { readdir } from 'node:fs/promises';
 
+import type { Clock } from '../shared/clock.ts';
 import { isPluginName } from '../shared/format/name.ts';
 import { type FileEventsFor, identityOf } from './directory-watch.ts';
-import type { Clock, FileEvents, Watched } from './ports.ts';
+import type { FileEvents, Watched } from './ports.ts';
 
 /**
  * It is looked this often whether another root lies there, or one at last: a link to it, a directory above it and a mount

@@ -4,6 +4,7 @@
  * it back.
  */
 import { Fault } from '../../shared/api/fault.ts';
+import { pauseAfter } from '../../shared/rule/retry.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import type { Release } from '../disk/lock-record.ts';
 import type { Locks } from '../disk/lock.ts';
@@ -119,8 +120,7 @@ export class PluginLocks {
   async #wait(plugin: string): Promise<Release> {
     const { locks, clock, wait, recover } = this.#options;
     const until = clock.now() + wait;
-    let pause = LOOK_MILLIS.first;
-    for (;;) {
+    for (let failures = 1; ; failures += 1) {
       const release = locks.tryLock(plugin);
       if (release !== undefined) {
         await recover(plugin);
@@ -130,9 +130,8 @@ export class PluginLocks {
         throw locked(plugin, locks.holderOf(plugin), wait);
       }
       await new Promise<void>((resolve) => {
-        clock.after(pause, resolve);
+        clock.after(pauseAfter(failures, LOOK_MILLIS), resolve);
       });
-      pause = Math.min(pause * 2, LOOK_MILLIS.most);
     }
   }
 }

@@ -5,6 +5,7 @@
 import { basename } from 'node:path';
 
 import { reloadOf } from '../../shared/rule/classify.ts';
+import { pauseAfter } from '../../shared/rule/retry.ts';
 import type { EventBody } from '../../shared/api/events.ts';
 import { toFault } from '../../shared/api/fault.ts';
 import type { Ignore } from '../../shared/format/tree.ts';
@@ -57,7 +58,7 @@ export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
   let mode: WatchStatus['mode'] = 'starting';
   let watch: Watch | undefined;
   let cancel = (): void => {};
-  let patience = AGAIN_MILLIS.first;
+  let failures = 0;
   let closed = false;
 
   const note = (text: string): void => {
@@ -102,16 +103,16 @@ export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
   /**
    * Nobody knows what was edited while nothing watched: how it all is now is told instead.
    *
-   * @param pause until the next try (milliseconds), where events come faster than a list is made.
+   * @param tries so many lists were older than an event that came meanwhile.
    */
-  const tellAll = async (pause = AGAIN_MILLIS.first): Promise<void> => {
+  const tellAll = async (tries = 0): Promise<void> => {
     const before = changes;
     try {
       const { plugins } = (await worker.call('plugin.list', {})).answer;
       if (closed) return;
       // Behind an event it must not say how things were before that.
       if (changes !== before) {
-        cancelTellAll = clock.after(pause, () => void tellAll(Math.min(pause * 2, AGAIN_MILLIS.most)));
+        cancelTellAll = clock.after(pauseAfter(tries + 1, AGAIN_MILLIS), () => void tellAll(tries + 1));
         return;
       }
       tell({ type: 'snapshot', data: { plugins } });
@@ -148,13 +149,14 @@ export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
       broke = true;
       note(`The watcher broke (${toFault(error, 'Watching').message}) and is started again`);
       if (since !== undefined && clock.now() - since > AGAIN_MILLIS.most) {
-        patience = AGAIN_MILLIS.first;
+        failures = 0;
       }
       since = undefined;
-      const fields = { err: error, againMillis: patience };
+      failures += 1;
+      const againMillis = pauseAfter(failures, AGAIN_MILLIS);
+      const fields = { err: error, againMillis };
       log.error(fields, 'the watcher broke: edits by hand are not told until it runs again');
-      cancel = clock.after(patience, start);
-      patience = Math.min(patience * 2, AGAIN_MILLIS.most);
+      cancel = clock.after(againMillis, start);
     });
   };
   start();

@@ -10,7 +10,7 @@ import { type Gate, createGate } from '../../loader/gate.ts';
 import type { LoaderOptions } from '../../loader/index.ts';
 import { createMemory } from '../../loader/memory.ts';
 import { type Read, createRead } from '../../loader/read.ts';
-import { readOptions, systemClock } from '../../loader/settings.ts';
+import { readOptions } from '../../loader/settings.ts';
 import type { Layout } from '../../shared/format/layout.ts';
 import { makeStamp } from '../../shared/format/name.ts';
 import { install, makeRoot, yamlOf } from './loader-root.ts';
@@ -57,7 +57,7 @@ export function reading(
   options: Omit<LoaderOptions, 'roots'> = {},
   dependencies?: Around,
 ): Read {
-  const settings = readOptions({ roots: [layout.root], ...options }, systemClock);
+  const settings = readOptions({ roots: [layout.root], ...options });
   const gate = createGate(settings, createMemory());
   const canPin = way === 'by the live path' ? () => Promise.resolve(false) : undefined;
   return createRead(settings, dependencies?.(gate) ?? gate, canPin);

@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest';
 
 import { createGate } from '../../loader/gate.ts';
 import { createMemory } from '../../loader/memory.ts';
-import { type LoaderOptions, readOptions, systemClock } from '../../loader/settings.ts';
+import { type LoaderOptions, readOptions } from '../../loader/settings.ts';
 import { type WatchOptions, createLoaderWatch } from '../../loader/watch.ts';
 import type { Layout } from '../../shared/format/layout.ts';
 import type { FileEvents, Watch, WatchEvent } from '../../watch/ports.ts';
@@ -36,7 +36,7 @@ export async function watching(
   how: WatchOptions & { fileEvents?: FileEvents; loader?: Partial<LoaderOptions> } = {},
 ): Promise<WatchBridge> {
   const roots = [layout].flat().map(({ root }) => root);
-  const settings = readOptions({ ...how.loader, roots }, systemClock);
+  const settings = readOptions({ ...how.loader, roots });
   const clock = new FakeClock();
   const notices: string[] = [];
   const { fileEvents, polling } = how;

@@ -3,9 +3,9 @@ import { afterEach } from 'vitest';
 
 import { openSession } from '../../client/connect.ts';
 import type { AgentEvent } from '../../client/feed.ts';
-import type { Timers } from '../../client/liveness.ts';
 import type { Session } from '../../client/session.ts';
 import { Fault } from '../../shared/api/fault.ts';
+import type { Clock } from '../../shared/clock.ts';
 import type { PluginInfo } from '../../shared/api/methods.ts';
 import { type Behaviour, type FakeAgent, fakeAgent, type Peer } from './fake-agent.ts';
 
@@ -20,7 +20,7 @@ afterEach(async () => {
 
 export async function start(
   behaviour: Behaviour = {},
-  options: { timers?: Timers; events?: 'all'; onEvent?: (event: AgentEvent) => void } = {},
+  options: { clock?: Clock; events?: 'all'; onEvent?: (event: AgentEvent) => void } = {},
 ): Promise<void> {
   agent = await fakeAgent(behaviour);
   session = await openSession({ url: agent.url, client: 'test', ...options });

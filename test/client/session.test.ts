@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { AgentEvent } from '../../client/feed.ts';
-import type { Timers } from '../../client/liveness.ts';
+import type { Clock } from '../../shared/clock.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { WIRE } from '../../shared/api/rpc.ts';
 import { agent, fault, peer, plugin, session, start } from './conversation.ts';
@@ -127,14 +127,14 @@ describe('liveness', () => {
   it('declares a silent agent dead after 45 s, and not while it is heard', async () => {
     let now = 0;
     let look: (() => void) | undefined;
-    const timers: Timers = {
+    const clock: Clock = {
       now: () => now,
       after: (_, run) => {
         look = run;
-        return { cancel: () => {} };
+        return () => {};
       },
     };
-    await start({}, { timers });
+    await start({}, { clock });
     const asked = fault(session.call('plugin.get', { plugin: 'x' }));
     now = 44_000;
     const pong = new Promise((resolve) => void peer().socket.once('pong', resolve));

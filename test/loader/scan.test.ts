@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 
 import type { Gate } from '../../loader/gate.ts';
 import { createScan } from '../../loader/scan.ts';
-import { readOptions, systemClock } from '../../loader/settings.ts';
+import { readOptions } from '../../loader/settings.ts';
 import { refuse } from '../../shared/rule/admission.ts';
 import type { Layout } from '../../shared/format/layout.ts';
 import { makeRoot } from '../_kit/loader-root.ts';
@@ -28,7 +28,7 @@ test('what was there before is looked for by name when a listing lacks it (rule 
     const passage = await asking(layout, () => Promise.resolve())(name, approach);
     return isThere ? passage : { ...passage, refusals: [] };
   };
-  const scan = createScan(readOptions({ roots: [layout.root] }, systemClock), gate);
+  const scan = createScan(readOptions({ roots: [layout.root] }), gate);
   expect(await namesOf(scan)).toEqual(['lint']);
   // The listing overlooks it, the look by name does not.
   await rm(layout.live('lint'), { recursive: true });
@@ -45,16 +45,13 @@ test('a root that changes during the scan is listed again', async () => {
   const gate = asking(layout, (name) =>
     name === 'a' ? mkdir(layout.live('b'), { recursive: true }) : Promise.resolve(),
   );
-  expect(await namesOf(createScan(readOptions({ roots: [layout.root] }, systemClock), gate))).toEqual([
-    'a',
-    'b',
-  ]);
+  expect(await namesOf(createScan(readOptions({ roots: [layout.root] }), gate))).toEqual(['a', 'b']);
 });
 
 test('a root that never stops changing is listed three times', async () => {
   const layout = await makeRoot();
   await mkdir(layout.live('a'));
   const gate = asking(layout, (name) => mkdir(layout.live(`${name}a`), { recursive: true }));
-  const scan = createScan(readOptions({ roots: [layout.root] }, systemClock), gate);
+  const scan = createScan(readOptions({ roots: [layout.root] }), gate);
   expect(await namesOf(scan)).toEqual(['a', 'aa', 'aaa']);
 });

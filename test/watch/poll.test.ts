@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { expect, onTestFinished, test, vi } from 'vitest';
 
 import { POLL_MILLIS, pollingFileEvents } from '../../watch/poll.ts';
-import type { Clock } from '../../watch/ports.ts';
+import type { Clock } from '../../shared/clock.ts';
 import { scratch } from '../_kit/agent.ts';
 import { FakeClock } from '../_kit/clock.ts';
 import { until } from '../_kit/until.ts';
