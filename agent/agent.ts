@@ -125,6 +125,8 @@ export async function startAgent(
         // Who waits for a thread that is cut short is answered before its connection is closed.
         const ended = service.close();
         await atMost(DRAIN_MILLIS * 0.1, ended);
+        // The answers are on their way by then.
+        await new Promise((resolve) => setImmediate(resolve));
         await server.close(CLOSE.draining, 'draining', DRAIN_MILLIS * 0.1);
         await ended;
         // What it still asks has ended with the threads.

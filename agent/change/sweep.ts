@@ -1,11 +1,11 @@
-/** The house-keeping of one plugin, and of what belongs to none. The plugin's lock is the caller's to hold. */
+/** The house-keeping of one plugin, and of what belongs to none. */
 import { join } from 'node:path';
 import { toFault } from '../../shared/api/fault.ts';
 import { isLoadedDraft } from '../../shared/format/loaded.ts';
 import { isPluginName, parseSlotName } from '../../shared/format/name.ts';
 import { unsyncedNote } from '../../shared/format/unsynced.ts';
 import { putRecord, removeTree, syncDirectory } from '../disk/record.ts';
-import { collect, snapshotsOf } from '../store/snapshots.ts';
+import { type CollectPlan, collectPlanned, planCollect, snapshotsOf } from '../store/snapshots.ts';
 import type { Durability, StoreContext } from '../store/context.ts';
 import { liveVersionOf, versionOfTree } from '../store/journal.ts';
 import { keptGeneration } from '../store/loaded.ts';
@@ -14,7 +14,7 @@ import { unfinishedPlugins } from '../store/staging.ts';
 import { syncTree } from '../store/tree.ts';
 import { unmarkLost } from '../store/unsynced.ts';
 import { stateOf, unsyncedOf } from '../store/records.ts';
-import { adoptTouched } from './adopt.ts';
+import { type AdoptPlan, adoptTouched, planAdopt } from './adopt.ts';
 
 /** Finished operations are remembered for a day. */
 const REMEMBERED_MILLIS = 24 * 60 * 60 * 1000;
@@ -34,34 +34,90 @@ export function knownPlugins({ disk, layout }: StoreContext): string[] {
   return [...new Set([...live, ...kept])].filter(isPluginName).toSorted();
 }
 
+/** What there is to do for a plugin, as far as can be seen without its lock. */
+export type SweepPlan = {
+  expired: CollectPlan;
+  touched: AdoptPlan | undefined;
+  /** There are receipts that nothing names. */
+  receipts: boolean;
+};
+
+/** Whether there is nothing to take the lock for. */
+export const isNothing = ({ expired, touched, receipts }: SweepPlan): boolean =>
+  expired.length === 0 && touched === undefined && !receipts;
+
+const NOTHING: SweepPlan = { expired: [], touched: undefined, receipts: false };
+
+/** What fails is complained of, and the rest is done. */
+function attempt<T>(context: StoreContext, doing: string, otherwise: T, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    context.complain(toFault(error, doing));
+    return otherwise;
+  }
+}
+
+/** What recovery could not finish may need every snapshot and receipt that there is. */
+const isUnfinished = (context: StoreContext, plugin: string): boolean =>
+  attempt(context, `Looking for unfinished work of "${plugin}"`, true, () =>
+    unfinishedPlugins(context).includes(plugin),
+  );
+
 /**
- * Removes snapshots beyond their number and their age and receipts that nothing names, and makes a full marker of an
- * operator's `touch`. What fails is complained of, and the rest is done.
+ * Looks for snapshots beyond their number and their age, for receipts that nothing names and for an operator's `touch`. All that
+ * takes long is done here, without the plugin's lock: files are read and hashed, and nothing is changed.
  */
-export function sweepPlugin(context: StoreContext, plugin: string): SweptPlugin {
-  const attempt = <T>(doing: string, otherwise: T, run: () => T): T => {
-    try {
-      return run();
-    } catch (error) {
-      context.complain(toFault(error, `${doing} of "${plugin}"`));
-      return otherwise;
-    }
+export function planSweep(context: StoreContext, plugin: string): SweepPlan {
+  if (isUnfinished(context, plugin)) {
+    return NOTHING;
+  }
+  const removing = `Removing snapshots of "${plugin}"`;
+  return {
+    touched: attempt(context, `Adopting the files of "${plugin}"`, undefined, () =>
+      planAdopt(context, plugin),
+    ),
+    expired: attempt(context, removing, [], () =>
+      planCollect(context, plugin, (error) => context.complain(toFault(error, removing))),
+    ),
+    receipts: attempt(
+      context,
+      `Removing receipts of "${plugin}"`,
+      false,
+      () => orphanedReceipts(context, plugin).length > 0,
+    ),
   };
-  if (attempt('Looking for unfinished work', true, () => unfinishedPlugins(context).includes(plugin))) {
-    // What recovery could not finish may need every snapshot and receipt that there is.
+}
+
+/**
+ * Does what was found, as far as it still is to be done: removes snapshots and receipts, and makes a full marker of an
+ * operator's `touch`. No file is read for it. The plugin's lock is the caller's to hold.
+ */
+export function sweepPlugin(
+  context: StoreContext,
+  plugin: string,
+  { expired, touched }: SweepPlan = planSweep(context, plugin),
+): SweptPlugin {
+  if (isUnfinished(context, plugin)) {
     return { adopted: false, snapshots: [], receipts: [] };
   }
   return {
-    adopted: attempt('Adopting the files', false, () => adoptTouched(context, plugin)),
-    snapshots: attempt('Removing snapshots', [], () => collect(context, plugin)).map(
-      (stamp) => `${plugin}.${stamp}`,
+    adopted:
+      touched !== undefined &&
+      attempt(context, `Adopting the files of "${plugin}"`, false, () =>
+        adoptTouched(context, plugin, touched),
+      ),
+    snapshots: attempt(context, `Removing snapshots of "${plugin}"`, [], () =>
+      collectPlanned(context, plugin, expired),
+    ).map((stamp) => `${plugin}.${stamp}`),
+    receipts: attempt(context, `Removing receipts of "${plugin}"`, [], () =>
+      collectReceipts(context, plugin),
     ),
-    receipts: attempt('Removing receipts', [], () => collectReceipts(context, plugin)),
   };
 }
 
 /** A receipt is of use while live, a snapshot, the runtime or something in staging names its version. */
-function collectReceipts(context: StoreContext, plugin: string): string[] {
+function orphanedReceipts(context: StoreContext, plugin: string): string[] {
   const { disk, layout } = context;
   const staged = disk
     .list(layout.staging)
@@ -75,13 +131,18 @@ function collectReceipts(context: StoreContext, plugin: string): string[] {
     ),
     ...staged.flatMap(({ stamp }) => [stamp, installIdAt(context, layout.slot(plugin, stamp))]),
   ]);
-  const orphans = disk
+  return disk
     .list(layout.receipts)
     .map(({ name }) => name)
     .filter((name) => {
       const receipt = name.endsWith('.json') ? parseSlotName(name.slice(0, -'.json'.length)) : undefined;
       return receipt?.plugin === plugin && !named.has(receipt.stamp);
     });
+}
+
+function collectReceipts(context: StoreContext, plugin: string): string[] {
+  const { disk, layout } = context;
+  const orphans = orphanedReceipts(context, plugin);
   for (const name of orphans) {
     removeTree(disk, join(layout.receipts, name));
   }

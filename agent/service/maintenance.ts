@@ -1,4 +1,7 @@
-/** House-keeping over all plugins: each on its own, under its lock; one that is being worked on is left alone. */
+/**
+ * House-keeping over all plugins: each on its own, and what is changed under its lock; one that is being worked on is left
+ * alone.
+ */
 import { truncate } from '../../shared/truncate.ts';
 import { type FaultData, toFault } from '../../shared/api/fault.ts';
 import type { Recovered, RecoveryResult, Swept } from '../../shared/api/maintenance.ts';
@@ -43,9 +46,11 @@ export class Maintenance {
   async recover(plugin?: string): Promise<RecoveryResult> {
     const names = plugin === undefined ? look(() => this.#inventory.unfinished()) : [plugin];
     const recovered: Recovered[] = [];
-    const { busy, failed } = await this.#each(names, async (name) => {
-      recovered.push(...(await this.#worker.call('plugin.recover', { plugin: name })));
-    });
+    const { busy, failed } = await this.#each(names, async (name) =>
+      this.#alone(name, async () =>
+        recovered.push(...(await this.#worker.call('plugin.recover', { plugin: name }))),
+      ),
+    );
     return { recovered: truncate(recovered), busy: truncate(busy), failed: truncate(failed) };
   }
 
@@ -58,13 +63,23 @@ export class Maintenance {
     const receipts: string[] = [];
     const adopted: string[] = [];
     const { busy, failed } = await this.#each(names, async (name) => {
-      if (unfinished.has(name)) {
+      const recover = async (): Promise<unknown> =>
+        unfinished.has(name) &&
         recovered.push(...(await this.#worker.call('plugin.recover', { plugin: name })));
+      if (!(await this.#alone(name, recover))) {
+        return false;
       }
-      const swept = await this.#worker.call('plugin.sweep', { plugin: name });
-      snapshots.push(...swept.snapshots);
-      receipts.push(...swept.receipts);
-      adopted.push(...(swept.adopted ? [name] : []));
+      // Nobody waits for what takes long: it is looked at without the lock, and under it whether it is still so.
+      const plan = await this.#worker.call('plugin.plan', { plugin: name });
+      if (plan === undefined) {
+        return true;
+      }
+      return this.#alone(name, async () => {
+        const swept = await this.#worker.call('plugin.sweep', { plugin: name, plan });
+        snapshots.push(...swept.snapshots);
+        receipts.push(...swept.receipts);
+        adopted.push(...(swept.adopted ? [name] : []));
+      });
     });
     const operations =
       look(() => this.#inventory.answers() + this.#inventory.drafts()) === 0
@@ -81,23 +96,31 @@ export class Maintenance {
     };
   }
 
+  /** @returns false if somebody works on the plugin: then it is left alone. */
+  async #alone(plugin: string, work: () => Promise<unknown>): Promise<boolean> {
+    const release = await this.#pluginLocks.tryHold(plugin);
+    if (release === undefined) {
+      return false;
+    }
+    try {
+      await work();
+      return true;
+    } finally {
+      release();
+    }
+  }
+
+  /** Works on one plugin after the other: what fails for one keeps no other back. @param work says false of a busy one. */
   async #each(
     names: readonly string[],
-    work: (name: string) => Promise<void>,
+    work: (name: string) => Promise<boolean>,
   ): Promise<{ busy: string[]; failed: Failed[] }> {
     const busy: string[] = [];
     const failed: Failed[] = [];
     for (const name of names) {
       try {
-        const release = await this.#pluginLocks.tryHold(name);
-        if (release === undefined) {
+        if (!(await work(name))) {
           busy.push(name);
-          continue;
-        }
-        try {
-          await work(name);
-        } finally {
-          release();
         }
       } catch (error) {
         const fault = toFault(error, `Keeping house for "${name}"`);

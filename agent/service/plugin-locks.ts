@@ -44,12 +44,15 @@ export class PluginLocks {
    * Waits until this process may work on the plugin.
    *
    * @returns gives it back.
-   * @throws Fault LOCKED if another process has it for too long; READ_ONLY, NO_SPACE, INTERNAL if no lock can be made.
+   * @throws Fault LOCKED if another process, or house-keeping here, has it for too long; READ_ONLY, NO_SPACE, INTERNAL if no
+   *   lock can be made.
    */
   async hold(plugin: string): Promise<Release> {
+    const { clock, wait } = this.#options;
+    const until = clock.now() + wait;
     let entry = this.#entries.get(plugin);
     while (entry?.alone !== undefined) {
-      await entry.alone.promise;
+      await this.#endOf(plugin, entry.alone.promise, until);
       entry = this.#entries.get(plugin);
     }
     entry ??= this.#enter(plugin, this.#wait(plugin));
@@ -85,6 +88,20 @@ export class PluginLocks {
     entry.release = release;
     entry.alone = deferred<void>();
     return this.#releaseOf(plugin, entry);
+  }
+
+  /** Waits for the end of what shares with nobody. @throws Fault LOCKED when the moment has come. */
+  async #endOf(plugin: string, alone: Promise<void>, until: number): Promise<void> {
+    const { clock, wait } = this.#options;
+    const tooLong = deferred<void>();
+    const cancel = clock.after(Math.max(0, until - clock.now()), () =>
+      tooLong.reject(locked(plugin, 'House-keeping', 'the sweep or the recovery of this agent', wait)),
+    );
+    try {
+      await Promise.race([alone, tooLong.promise]);
+    } finally {
+      cancel();
+    }
   }
 
   #enter(plugin: string, ready: Promise<Release>): Entry {
@@ -127,7 +144,7 @@ export class PluginLocks {
         return release;
       }
       if (clock.now() >= until) {
-        throw locked(plugin, locks.holderOf(plugin), wait);
+        throw locked(plugin, 'Another process', locks.holderOf(plugin) ?? 'it', wait);
       }
       await new Promise<void>((resolve) => {
         clock.after(pauseAfter(failures, LOOK_MILLIS), resolve);
@@ -136,7 +153,7 @@ export class PluginLocks {
   }
 }
 
-const locked = (plugin: string, holder: string | undefined, wait: number): Fault =>
-  new Fault('LOCKED', `Another process has worked on "${plugin}" for more than ${wait / 1000} s`, {
-    hint: `Wait for ${holder ?? 'it'}, or look why it does not come to an end; then try again`,
+const locked = (plugin: string, who: string, holder: string, wait: number): Fault =>
+  new Fault('LOCKED', `${who} has worked on "${plugin}" for more than ${wait / 1000} s`, {
+    hint: `Wait for ${holder}, or look why it does not come to an end; then try again`,
   });

@@ -1,4 +1,4 @@
-/** Files of a live plugin that are not as they were installed, found without reading the others. */
+/** Files of an installed version that are not as they were installed, found without reading the others. */
 import { join } from 'node:path';
 
 import type { Receipt } from '../../shared/format/receipt.ts';
@@ -20,16 +20,15 @@ export type Drifted = { path: string; change: 'added' | 'removed' | 'modified' }
  */
 export function driftOf(
   context: ReadContext,
-  plugin: string,
-  receipt: Receipt,
+  directory: string,
+  receipt: Pick<Receipt, 'installedAt' | 'list'>,
   suspectsMax: number,
 ): Drifted[] {
-  const live = context.layout.live(plugin);
   const installed = Date.parse(receipt.installedAt);
   const left = new Map(receipt.list.map((file) => [file.path, file]));
   const drifted: Drifted[] = [];
   const suspects: string[] = [];
-  for (const { path, stat } of filesIn(context, live)) {
+  for (const { path, stat } of filesIn(context, directory)) {
     const file = left.get(path);
     left.delete(path);
     if (file === undefined) {
@@ -46,7 +45,7 @@ export function driftOf(
     const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
     const isAsInstalled = (path: string): boolean => {
       try {
-        return hashFile(context.disk, join(live, path), buffer).sha256 === expected.get(path);
+        return hashFile(context.disk, join(directory, path), buffer).sha256 === expected.get(path);
       } catch {
         return false;
       }
@@ -58,10 +57,10 @@ export function driftOf(
 }
 
 /** Everything below a directory that counts and is no directory; of what cannot be looked at, nothing. */
-function filesIn({ disk, ignore }: ReadContext, live: string): { path: string; stat: Stat | undefined }[] {
+function filesIn({ disk, ignore }: ReadContext, top: string): { path: string; stat: Stat | undefined }[] {
   const found: { path: string; stat: Stat | undefined }[] = [];
   const walk = (below: string): void => {
-    for (const { name, kind } of attempt(() => disk.list(join(live, below))) ?? []) {
+    for (const { name, kind } of attempt(() => disk.list(join(top, below))) ?? []) {
       const path = below === '' ? name : `${below}/${name}`;
       if (!counts(kind === 'directory' ? `${path}/` : path, ignore)) {
         continue;
@@ -69,7 +68,7 @@ function filesIn({ disk, ignore }: ReadContext, live: string): { path: string; s
       if (kind === 'directory') {
         walk(path);
       } else {
-        found.push({ path, stat: attempt(() => disk.stat(join(live, path))) });
+        found.push({ path, stat: attempt(() => disk.stat(join(top, path))) });
       }
     }
   };

@@ -83,7 +83,7 @@ export function getPlugin(context: StoreContext, name: string, withDrift = true)
 /** Files that are not those that were installed, as far as a list looks; nothing where nobody can say. */
 export function listedDrift(sight: ReadContext, name: string, installId: string): Drifted[] {
   const receipt = receiptOf(sight, name, installId);
-  return receipt === undefined ? [] : driftOf(sight, name, receipt, LISTED_SUSPECTS);
+  return receipt === undefined ? [] : driftOf(sight, sight.layout.live(name), receipt, LISTED_SUSPECTS);
 }
 
 /** A judgement as it travels. */

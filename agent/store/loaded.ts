@@ -94,7 +94,7 @@ export function keptGeneration(context: StoreContext, plugin: string): string | 
 export function liveDrift(context: StoreContext, plugin: string, live: Intent['from']): Drifted[] {
   const installId = live?.installId ?? undefined;
   const receipt = installId === undefined ? undefined : receiptOf(context, plugin, installId);
-  return receipt === undefined ? [] : driftOf(context, plugin, receipt, Infinity);
+  return receipt === undefined ? [] : driftOf(context, context.layout.live(plugin), receipt, Infinity);
 }
 
 /**

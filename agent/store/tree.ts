@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { counts, type FileEntry, modeOf } from '../../shared/format/tree.ts';
-import type { Disk } from '../disk/port.ts';
+import type { Disk, Kind } from '../disk/port.ts';
 import { syncDirectory } from '../disk/record.ts';
 import type { StoreContext } from './context.ts';
 
@@ -11,10 +11,12 @@ const CHUNK_BYTES = 256 * 1024;
 /** The files that count in a tree, and the paths of entries that are neither files nor directories. */
 export type HashedTree = { files: FileEntry[]; others: string[] };
 
-/** Reads and hashes a whole tree; the marker and ignored files are left out. Throws what the disk throws. */
-export function hashTree({ disk, ignore }: StoreContext, directory: string): HashedTree {
-  const found: HashedTree = { files: [], others: [] };
-  const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
+/** Calls for all that counts in a tree and is no directory. Throws what the disk throws. */
+function walkTree(
+  { disk, ignore }: Pick<StoreContext, 'disk' | 'ignore'>,
+  directory: string,
+  found: (path: string, kind: Kind) => void,
+): void {
   const walk = (below: string): void => {
     for (const { name, kind } of disk.list(join(directory, below))) {
       const path = below === '' ? name : `${below}/${name}`;
@@ -24,15 +26,38 @@ export function hashTree({ disk, ignore }: StoreContext, directory: string): Has
       }
       if (kind === 'directory') {
         walk(path);
-      } else if (kind === 'file') {
-        found.files.push({ path, ...hashFile(disk, join(directory, path), buffer) });
       } else {
-        found.others.push(path);
+        found(path, kind);
       }
     }
   };
   walk('');
+}
+
+/** Reads and hashes a whole tree; the marker and ignored files are left out. Throws what the disk throws. */
+export function hashTree(context: Pick<StoreContext, 'disk' | 'ignore'>, directory: string): HashedTree {
+  const found: HashedTree = { files: [], others: [] };
+  const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
+  walkTree(context, directory, (path, kind) => {
+    if (kind === 'file') {
+      found.files.push({ path, ...hashFile(context.disk, join(directory, path), buffer) });
+    } else {
+      found.others.push(path);
+    }
+  });
   return found;
+}
+
+/**
+ * A text that is another one once a file of a tree was changed, added, removed or replaced: made of names and of the times of
+ * the last change, which nobody can set back. No file is read. Throws what the disk throws.
+ */
+export function fingerprintOf(context: Pick<StoreContext, 'disk' | 'ignore'>, directory: string): string {
+  const lines: string[] = [];
+  walkTree(context, directory, (path, kind) => {
+    lines.push(`${path}\0${kind}\0${context.disk.changedAt(join(directory, path)) ?? ''}\n`);
+  });
+  return createHash('sha256').update(lines.toSorted().join(''), 'utf8').digest('hex');
 }
 
 export function hashFile(disk: Disk, path: string, buffer: Buffer): Omit<FileEntry, 'path'> {

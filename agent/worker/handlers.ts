@@ -32,7 +32,15 @@ import {
   pendingPlugins,
   promisedPlugins,
 } from '../change/runtime-reports.ts';
-import { type SweptPlugin, forgetBefore, sweepDrafts, sweepPlugin } from '../change/sweep.ts';
+import {
+  type SweepPlan,
+  type SweptPlugin,
+  forgetBefore,
+  isNothing,
+  planSweep,
+  sweepDrafts,
+  sweepPlugin,
+} from '../change/sweep.ts';
 import { uninstall } from '../change/uninstall.ts';
 import type { StoreContext } from '../store/context.ts';
 import { admissionOf, getPlugin, knownOf, listPlugins, verifyPlugin } from '../store/inspect.ts';
@@ -125,8 +133,15 @@ const steps = {
     }
     return recovered;
   },
-  'plugin.sweep': (context: StoreContext, { plugin }: { plugin: string }): SweptPlugin =>
-    sweepPlugin(context, plugin),
+  /** What there is to sweep of one plugin; undefined: nothing. It may take long, and needs no lock. */
+  'plugin.plan': (context: StoreContext, { plugin }: { plugin: string }): SweepPlan | undefined => {
+    const plan = planSweep(context, plugin);
+    return isNothing(plan) ? undefined : plan;
+  },
+  'plugin.sweep': (
+    context: StoreContext,
+    { plugin, plan }: { plugin: string; plan: SweepPlan },
+  ): SweptPlugin => sweepPlugin(context, plugin, plan),
   'operations.forget': (context: StoreContext): number => {
     sweepDrafts(context);
     return forgetOperations(context, forgetBefore(context));

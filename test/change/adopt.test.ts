@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { expect, it } from 'vitest';
 
-import { adoptTouched } from '../../agent/change/adopt.ts';
+import { adoptTouched, planAdopt } from '../../agent/change/adopt.ts';
 import { verifyPlugin } from '../../agent/store/inspect.ts';
 import { MARKER } from '../../shared/format/layout.ts';
 import { markerSchema } from '../../shared/format/marker.ts';
@@ -74,4 +74,21 @@ it('refuses a tree that changes while it is looked at, and one that holds a link
   symlinkSync('/etc', join(room.layout.live('lint'), 'etc'));
   expect((await faultOf(() => adoptTouched(room.context, 'lint'))).message).toContain('"etc"');
   expect(namesIn(room, room.layout.receipts)).toEqual([]);
+});
+
+it('adopts what was looked at before only if nothing has changed since, and reads no file for it', async () => {
+  const room = touched();
+  const reads: string[] = [];
+  const open = (path: string): number => {
+    if (!path.endsWith('/.')) reads.push(path);
+    return plainDisk.open(path);
+  };
+  const found = planAdopt(room.context, 'lint');
+  writeFileSync(join(room.layout.live('lint'), 'hook.sh'), '');
+  expect((await faultOf(() => adoptTouched(room.context, 'lint', found))).code).toBe('CONFLICT');
+  const again = planAdopt(room.context, 'lint');
+  expect(adoptTouched(through(room, { ...plainDisk, open }).context, 'lint', again)).toBe(true);
+  expect(reads.filter((path) => path.endsWith('hook.sh'))).toEqual([]);
+  expect(verifyPlugin(room.context, 'lint').verdict).toBe('intact');
+  expect(adoptTouched(room.context, 'lint', again)).toBe(false);
 });

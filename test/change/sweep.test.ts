@@ -1,10 +1,11 @@
-import { mkdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
-import { draftsIn, knownPlugins, sweepDrafts, sweepPlugin } from '../../agent/change/sweep.ts';
+import type { Disk } from '../../agent/disk/port.ts';
+import { draftsIn, knownPlugins, planSweep, sweepDrafts, sweepPlugin } from '../../agent/change/sweep.ts';
 import { MARKER } from '../../shared/format/layout.ts';
 import {
   START,
@@ -19,6 +20,9 @@ import {
 
 const DAY = 24 * 60 * 60 * 1000;
 const snapshots = (room: Room): string[] => namesIn(room, room.layout.previous);
+/** The version that was installed first, of those that are known. */
+const oldest = (room: Room): string =>
+  namesIn(room, room.layout.receipts)[0]?.replaceAll(/^lint\.|\.json$/g, '') ?? '';
 const sweep = (room: Room): ReturnType<typeof sweepPlugin> => sweepPlugin(room.context, 'lint');
 
 async function versions(room: Room, ...names: string[]): Promise<string[]> {
@@ -64,6 +68,102 @@ describe('old snapshots', () => {
     expect(sweep(room).snapshots).toEqual([]);
     writeFileSync(file, '1');
     expect(sweep(room).snapshots).toHaveLength(1);
+  });
+
+  /** A room with a snapshot whose time has come; its files are older than their install, as they are in life. */
+  const expired = async (...names: string[]): Promise<Room> => {
+    const room = makeRoom({ keep: 3 });
+    await versions(room, ...names);
+    for (const name of snapshots(room)) {
+      utimesSync(join(room.layout.previous, name, 'rules/a.md'), 0, 0);
+      utimesSync(join(room.layout.previous, name, 'plugin.yaml'), 0, 0);
+    }
+    room.clock.now = START + 8 * DAY;
+    return room;
+  };
+  /** A room whose disk notes which files of a snapshot are read. */
+  const reading = (room: Room, more: Partial<Disk> = {}): { room: Room; read: string[] } => {
+    const read: string[] = [];
+    const open = (path: string): number => {
+      if (path.includes('.previous/') && path.endsWith('.md')) read.push(path.replace(/^.*\//, ''));
+      return nodeDisk.open(path);
+    };
+    return { room: through(room, { ...nodeDisk, open, ...more }), read };
+  };
+  const EDITS = {
+    'another size': (file: string) => writeFileSync(file, 'longer'),
+    'another mode': (file: string) => chmodSync(file, 0o755),
+    'a file more': (file: string) => writeFileSync(`${file}.more`, ''),
+    'a file less': (file: string) => rmSync(file),
+  };
+
+  // Was a fault: every sweep hashed all that it was to keep, under the plugin's lock.
+  it('are not hashed where something cheaper says that they stay', async () => {
+    const room = await expired('1', '2');
+    room.clock.now = START;
+    const young = reading(room);
+    expect([sweep(young.room).snapshots, young.read]).toEqual([[], []]);
+    room.clock.now = START + 8 * DAY;
+    const held = reading(room, { isHeldOpen: () => true });
+    expect([sweep(held.room).snapshots, held.read]).toEqual([[], []]);
+    const loaded = room.layout.loadedOf('lint');
+    mkdirSync(join(loaded, '..'));
+    writeFileSync(loaded, JSON.stringify({ version: 1, generation: oldest(room) }));
+    const kept = reading(room);
+    expect([sweep(kept.room).snapshots, kept.read]).toEqual([[], []]);
+  });
+
+  it.each(Object.entries(EDITS))('are not hashed where %s says that they hold edits', async (_, edit) => {
+    const room = await expired('1', '2');
+    edit(join(room.layout.previous, snapshots(room)[0] ?? '', 'rules/a.md'));
+    const { room: seen, read } = reading(room);
+    expect([sweep(seen).snapshots, read]).toEqual([[], []]);
+  });
+
+  it('are hashed before the lock is needed, and under it only looked at', async () => {
+    const room = await expired('1', '2');
+    const { room: seen, read } = reading(room);
+    const names = snapshots(room);
+    const plan = planSweep(seen.context, 'lint');
+    expect(read).toEqual(['a.md']);
+    expect(sweepPlugin(seen.context, 'lint', plan).snapshots).toEqual(names);
+    expect(read).toEqual(['a.md']);
+  });
+
+  it.each<[what: string, change: (file: string, room: Room) => Partial<Disk>]>([
+    ['was edited', (file) => (writeFileSync(file, '9'), {})],
+    ['is opened', () => ({ isHeldOpen: () => true })],
+    ['is gone', (file) => (rmSync(join(file, '../..'), { recursive: true }), {})],
+    [
+      'is loaded',
+      (_, room) => {
+        mkdirSync(room.layout.loaded);
+        const report = JSON.stringify({ version: 1, generation: oldest(room) });
+        writeFileSync(room.layout.loadedOf('lint'), report);
+        return {};
+      },
+    ],
+  ])('stay where one %s after it was hashed', async (_, change) => {
+    const room = await expired('1', '2');
+    const plan = planSweep(room.context, 'lint');
+    expect(plan.expired).toHaveLength(1);
+    const file = join(room.layout.previous, snapshots(room)[0] ?? '', 'rules/a.md');
+    const disk = { ...nodeDisk, ...change(file, room) };
+    expect(sweepPlugin(through(room, disk).context, 'lint', plan).snapshots).toEqual([]);
+    expect(room.complaints).toEqual([]);
+  });
+
+  it('that one cannot read do not keep the others', async () => {
+    const room = await expired('1', '2', '3');
+    const [bad = '', good = ''] = snapshots(room);
+    const open = (path: string): number => {
+      if (path.includes(bad) && path.endsWith('.md')) {
+        throw Object.assign(new Error('EIO: open'), { code: 'EIO' });
+      }
+      return nodeDisk.open(path);
+    };
+    expect(sweep(through(room, { ...nodeDisk, open })).snapshots).toEqual([good]);
+    expect(room.complaints).toMatchObject([{ message: expect.stringContaining('EIO') }]);
   });
 
   it('stay where the disk does not say what is loaded: that is complained of', async () => {

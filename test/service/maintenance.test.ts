@@ -19,6 +19,8 @@ type World = {
   failing: Record<string, Fault | 'crash'>;
   /** The lock of these cannot be made. */
   unlockable: string[];
+  /** There is nothing to do for these. */
+  tidy: string[];
   /** How many answers are remembered. */
   answers: number;
   /** How many reports got no name. */
@@ -34,6 +36,7 @@ function makeCare(changes: Partial<World> = {}) {
     busy: [],
     failing: {},
     unlockable: [],
+    tidy: [],
     answers: 5,
     drafts: 0,
     unreadable: false,
@@ -43,6 +46,7 @@ function makeCare(changes: Partial<World> = {}) {
   const done: string[] = [];
   const held = new Set<string>();
   const answersFor = (plugin: string): Record<string, unknown> => ({
+    plan: world.tidy.includes(plugin) ? undefined : { expired: [], touched: undefined, receipts: true },
     recover: [{ plugin, stamp: STAMP, rows: [4] }],
     sweep: { snapshots: [`${plugin}.one`], receipts: [`${plugin}.two`], adopted: plugin === 'touched' },
     forget: 3,
@@ -160,9 +164,12 @@ describe('a sweep', () => {
       failed: items(),
     });
     expect(done).toEqual([
+      'plan a',
       'sweep a (held)',
       'recover gone (held)',
+      'plan gone',
       'sweep gone (held)',
+      'plan touched',
       'sweep touched (held)',
       'forget',
     ]);
@@ -182,8 +189,14 @@ describe('a sweep', () => {
       snapshots: items('c.one'),
       operations: 3,
     });
-    expect(done).toEqual(['recover a (held)', 'sweep c (held)', 'forget']);
+    expect(done).toEqual(['recover a (held)', 'plan c', 'sweep c (held)', 'forget']);
     expect(held.size).toBe(0);
+  });
+
+  it('reads what takes long without the lock, and does nothing under it where there is nothing to do', async () => {
+    const { maintenance, done } = makeCare({ known: ['a', 'b', 'c'], tidy: ['a'], busy: ['b'] });
+    expect(await maintenance.sweep()).toMatchObject({ busy: items('b'), snapshots: items('c.one') });
+    expect(done).toEqual(['plan a', 'plan c', 'sweep c (held)', 'forget']);
   });
 
   // Was a bug: every plugin that was left counted as failed, each with a thread that crashed.
@@ -191,7 +204,7 @@ describe('a sweep', () => {
     const draining = new Fault('DRAINING', 'The agent is shutting down', { executed: 'maybe' });
     const { maintenance, done, held } = makeCare({ known: ['a', 'b'], failing: { 'sweep a': draining } });
     expect(await faultOf(maintenance.sweep())).toMatchObject({ code: 'DRAINING', executed: 'maybe' });
-    expect([done, held.size]).toEqual([['sweep a (held)'], 0]);
+    expect([done, held.size]).toEqual([['plan a', 'sweep a (held)'], 0]);
   });
 
   it('starts a thread for what belongs to no plugin only where there is something', async () => {

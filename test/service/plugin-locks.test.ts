@@ -213,6 +213,19 @@ describe('a try', () => {
     b?.();
     expect(locks.mine.size).toBe(0);
   });
+
+  // Was a fault: who came meanwhile waited without end.
+  it('is waited for as long as another process is, and no longer', async () => {
+    const { pluginLocks, pass } = makeHolds();
+    const release = await pluginLocks.tryHold('lint');
+    const waiting = faultOf(pluginLocks.hold('lint'));
+    await pass(29_990);
+    expect(await isSettled(waiting)).toBe(false);
+    await pass(20);
+    expect(await waiting).toMatchObject({ code: 'LOCKED', retry: 'later', executed: 'no' });
+    release?.();
+    expect(await pluginLocks.hold('lint')).toBeTypeOf('function');
+  });
 });
 
 describe('a lock that cannot be made', () => {
