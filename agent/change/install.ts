@@ -12,7 +12,7 @@ import { truncate } from '../../shared/truncate.ts';
 import { Unpacker } from '../archive/decompress.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { attempt, type StoreContext } from '../store/context.ts';
-import { liveVersionOf, type Validated } from '../store/journal.ts';
+import { liveVersionOf } from '../store/marker.ts';
 import { questionOf } from '../store/operation-log.ts';
 import { forgetRefused } from '../store/state.ts';
 import { openBarrier, type StagingBarrier } from './barrier.ts';
@@ -21,7 +21,7 @@ import { standing } from './reload.ts';
 import { markerOf } from './seal.ts';
 import { Stager } from './stage.ts';
 import { type Asked, askFirst, rememberAnswer, Transaction } from './transaction.ts';
-import { validate } from './validate.ts';
+import { validate, type Validated } from './validate.ts';
 
 const PROGRESS_BYTES = 1024 * 1024;
 

@@ -6,9 +6,8 @@ import type { Receipt } from '../../shared/format/receipt.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import type { StoreContext } from '../store/context.ts';
 import { verifyPlugin } from '../store/inspect.ts';
-import { markerAt } from '../store/marker.ts';
+import { markerAt, liveVersionOf } from '../store/marker.ts';
 import { receiptOf, stateOf } from '../store/records.ts';
-import { liveVersionOf } from '../store/journal.ts';
 
 /** Free space that must be left beside the bundle before any of it is asked for. */
 const SPARE_BYTES = 1024 * 1024;

@@ -13,7 +13,7 @@ import type { StoreContext } from '../store/context.ts';
 import { loadedRecord, pendingOf, readSince } from '../store/loaded.ts';
 import { notedEdits, notedReasons, putPending } from '../store/state.ts';
 import { receiptOf, stateOf } from '../store/records.ts';
-import { liveVersionOf } from '../store/journal.ts';
+import { liveVersionOf } from '../store/marker.ts';
 
 /** A plugin and which version of it was live at a moment; null: none. */
 export type LiveVersion = { plugin: string; generation: string | null };

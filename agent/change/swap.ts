@@ -58,7 +58,7 @@ export function displace(context: StoreContext, journal: Journal): void {
   }
 }
 
-/** @returns whether the two have changed places; if not, this disk cannot do it, and the papers name another way. */
+/** @returns whether the two have changed places; if not, this disk cannot do it, and the intent names another way. */
 function change(context: StoreContext, journal: Journal): boolean {
   const { disk, layout } = context;
   const { exchange } = disk;

@@ -17,8 +17,19 @@ import { readText } from '../disk/record.ts';
 import { parentsOf } from '../archive/path-rules.ts';
 import { Violations } from '../archive/violations.ts';
 import type { StoreContext } from '../store/context.ts';
-import type { Validated } from '../store/journal.ts';
 import type { Staged } from './stage.ts';
+
+/** A staged tree that is the plugin that was asked for. Paths are relative to the slot. */
+export type Validated = {
+  files: FileEntry[];
+  directories: string[];
+  bytes: number;
+  tree: string;
+  /** Undefined only where the owner allows plugins without a manifest. */
+  manifest: Manifest | undefined;
+  skipped: string[];
+  warnings: string[];
+};
 
 /** @throws Fault ARCHIVE_PATH, MANIFEST_*, RUNTIME_UNSUPPORTED, DIGEST_MISMATCH */
 export function validate(

@@ -15,7 +15,7 @@ import type { Admission, Known } from '../../watch/ports.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import type { StoreContext, ReadContext } from './context.ts';
 import { type Drifted, driftOf } from './drift.ts';
-import { liveVersionOf } from './journal.ts';
+import { liveVersionOf } from './marker.ts';
 import { loadedGeneration, loadedRecord, loadingOf } from './loaded.ts';
 import { readLive } from './read-live.ts';
 import { receiptOf, stateOf } from './records.ts';

@@ -1,57 +1,12 @@
-/** Taking a slot: a fresh directory in staging under a new stamp, and the intent that says what it is for. */
+/** The journal of a change: its slot, a fresh directory in staging under a new stamp; and the intent, which says what for. */
 import { errorCode } from '../../shared/api/fault.ts';
 import type { Intent } from '../../shared/format/intent.ts';
-import type { FileEntry } from '../../shared/format/tree.ts';
-import type { Manifest } from '../../shared/format/manifest.ts';
 import type { Marker } from '../../shared/format/marker.ts';
 import { makeStamp, parseSlotName, stampMillis } from '../../shared/format/name.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { putRecord, removeTree, syncDirectory } from '../disk/record.ts';
 import { discardTree, type Move } from './durable-rename.ts';
 import type { StoreContext } from './context.ts';
-import { readMarkerAt } from './marker.ts';
-
-/** What is about to be sealed. */
-export type Validated = {
-  files: FileEntry[];
-  directories: string[];
-  bytes: number;
-  tree: string;
-  /** Undefined only where the owner allows plugins without a manifest. */
-  manifest: Manifest | undefined;
-  skipped: string[];
-  warnings: string[];
-};
-
-/**
- * Looks at the marker of what is live; null if there is nothing at all.
- *
- * @throws Fault INTERNAL if the disk does not let it be read: taken for unmarked, the chain of versions would break.
- */
-export const liveVersionOf = (context: StoreContext, plugin: string): Intent['from'] =>
-  versionOfTree(context, context.layout.live(plugin));
-
-/** As {@link lookAtLive} does, of any tree. */
-export function versionOfTree(context: StoreContext, tree: string): Intent['from'] {
-  const stat = context.disk.stat(tree);
-  if (stat === undefined) {
-    return null;
-  }
-  const marker = stat.kind === 'directory' ? readMarkerAt(context, tree) : undefined;
-  switch (marker?.kind) {
-    case 'full':
-      return { installId: marker.marker.installId, kind: 'marked' };
-    case 'newer':
-      return { installId: marker.installId, kind: 'marked' };
-    case 'empty':
-      return { installId: null, kind: 'empty-marker' };
-    case 'invalid':
-    case undefined:
-      return { installId: null, kind: 'unmarked' };
-    default:
-      return marker satisfies never;
-  }
-}
 
 /** The newest moment that any stamp of the plugin names: the next stamp lies after it, whatever the clock says. */
 function newestStamp({ disk, layout }: StoreContext, plugin: string, live: Intent['from']): number {
@@ -136,7 +91,7 @@ export function discardSlot(context: StoreContext, plugin: string, stamp: string
 /** A change under way: its intent as it is on the disk, and the moves of live that it has made, the last one last. */
 export type Journal = { intent: Intent; moves: Move[] };
 
-/** Writes down durably how far it has come. On failure the papers say what they said. */
+/** Writes durably into the intent how far the change has come. On failure the journal says what it said before. */
 export function amend(context: StoreContext, journal: Journal, changes: Partial<Intent>): void {
   const intent = { ...journal.intent, ...changes };
   writeIntent(context, intent);

@@ -9,7 +9,7 @@ import { readText } from '../disk/record.ts';
 import { type Drifted, driftOf } from './drift.ts';
 import type { StoreContext } from './context.ts';
 import { receiptOf, stateOf } from './records.ts';
-import { liveVersionOf } from './journal.ts';
+import { liveVersionOf } from './marker.ts';
 
 /** A report of more bytes than this is not read. */
 export const LOADED_MAX_BYTES = 64 * 1024;

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 
 import { Fault } from '../../shared/api/fault.ts';
+import type { Intent } from '../../shared/format/intent.ts';
 import { MARKER } from '../../shared/format/layout.ts';
 import { MARKER_MAX_BYTES, type Marker, type MarkerReading, readMarker } from '../../shared/format/marker.ts';
 import { readText } from '../disk/record.ts';
@@ -45,5 +46,35 @@ export function installIdAt(context: Pick<StoreContext, 'disk'>, directory: stri
       return undefined;
     default:
       return reading satisfies never;
+  }
+}
+
+/** Which version is live, as {@link versionOfTree} says it. */
+export const liveVersionOf = (context: StoreContext, plugin: string): Intent['from'] =>
+  versionOfTree(context, context.layout.live(plugin));
+
+/**
+ * Which version a tree is, as an intent names it; null if there is no tree.
+ *
+ * @throws Fault INTERNAL as {@link readMarkerAt}: taken for unmarked, the chain of versions would break.
+ */
+export function versionOfTree(context: StoreContext, tree: string): Intent['from'] {
+  const stat = context.disk.stat(tree);
+  if (stat === undefined) {
+    return null;
+  }
+  const marker = stat.kind === 'directory' ? readMarkerAt(context, tree) : undefined;
+  switch (marker?.kind) {
+    case 'full':
+      return { installId: marker.marker.installId, kind: 'marked' };
+    case 'newer':
+      return { installId: marker.installId, kind: 'marked' };
+    case 'empty':
+      return { installId: null, kind: 'empty-marker' };
+    case 'invalid':
+    case undefined:
+      return { installId: null, kind: 'unmarked' };
+    default:
+      return marker satisfies never;
   }
 }

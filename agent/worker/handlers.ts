@@ -44,7 +44,8 @@ import {
 import { uninstall } from '../change/uninstall.ts';
 import type { StoreContext } from '../store/context.ts';
 import { admissionOf, getPlugin, knownOf, listPlugins, verifyPlugin } from '../store/inspect.ts';
-import { discardSlot, liveVersionOf } from '../store/journal.ts';
+import { liveVersionOf } from '../store/marker.ts';
+import { discardSlot } from '../store/journal.ts';
 import { basisOf, liveDrift, takenGeneration } from '../store/loaded.ts';
 import { forgetOperations, questionOf, recall, remember } from '../store/operation-log.ts';
 import { receiptOf } from '../store/records.ts';

@@ -10,7 +10,7 @@ import {
   pendingPlugins,
   promisedPlugins,
 } from '../../agent/change/runtime-reports.ts';
-import { liveVersionOf } from '../../agent/store/journal.ts';
+import { liveVersionOf } from '../../agent/store/marker.ts';
 import type { Reload } from '../../shared/rule/classify.ts';
 import { pick } from './chance.ts';
 import type { Room } from './install-room.ts';

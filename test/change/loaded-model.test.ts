@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 
 import { removeTree } from '../../agent/disk/record.ts';
 import { foresee } from '../../agent/change/reload.ts';
-import { liveVersionOf } from '../../agent/store/journal.ts';
+import { liveVersionOf } from '../../agent/store/marker.ts';
 import type { Reload } from '../../shared/rule/classify.ts';
 import type { FileEntry } from '../../shared/format/tree.ts';
 import { chanceOf } from '../_kit/chance.ts';

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import type { InstallPolicy } from '../../agent/store/context.ts';
-import { validate } from '../../agent/change/validate.ts';
-import type { Validated } from '../../agent/store/journal.ts';
+import { validate, type Validated } from '../../agent/change/validate.ts';
 import type { Fault } from '../../shared/api/fault.ts';
 import type { BeginParams } from '../../shared/api/methods.ts';
 import { faultOf, paramsOf, photograph, sha256, yamlOf } from '../_kit/install-room.ts';
