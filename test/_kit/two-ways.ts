@@ -8,7 +8,7 @@ import { expect, onTestFinished } from 'vitest';
 import { run } from '../../cli/run.ts';
 import type { Installed } from '../../client/index.ts';
 import { installedSchema } from '../../shared/api/methods.ts';
-import { Program, program as built } from './program.ts';
+import { type Ended, Program, program as built } from './program.ts';
 import { until } from './until.ts';
 import { type Found, type Version, judge, litterIn, versionOf } from './versions.ts';
 
@@ -37,18 +37,35 @@ export async function makeScene(way: Way, installs: (0 | 1)[] = [0, 1]): Promise
   const push: Scene['push'] = async (n, ...words) => {
     const file = join(program.folder, `${n}.tgz`);
     await writeFile(file, versions[n].bundle.bytes);
-    return installedSchema.parse(await program.json(['push', file, ...words]));
+    return installedSchema.parse(
+      JSON.parse((await piped(program, ['push', file, ...words, '--to', program.url])).stdout),
+    );
   };
   const ids: string[] = [];
   for (const n of installs) ids.push((await push(n)).installId);
   if (way === 'on the root') await program.stop();
   const target = way === 'on the root' ? ['--root', program.root] : ['--to', program.url];
   const said = async (words: string[], code = 0): Promise<unknown> => {
-    const ended = await program.run([...words, ...target, '--json']);
+    const ended = await piped(program, [...words, ...target]);
     expect([words, ended.code, ended.stderr]).toEqual([words, code, code === 0 ? '' : ended.stderr]);
     return JSON.parse(ended.stdout);
   };
   return { program, target, said, push, ids, live: () => judge(program.root, 'lint', versions) };
+}
+
+/** Runs a command in this process, with the token of the agent and its output in a pipe: a process of its own says nothing else. */
+async function piped({ token }: Program, words: readonly string[]): Promise<Ended> {
+  const said = { out: '', error: '' };
+  const code = await run({
+    words: [...words, '--json'],
+    env: { AIRLOCK_TOKEN: token },
+    out: { write: (text: string) => (said.out += text) },
+    error: { write: (text: string) => (said.error += text) },
+    version: '0',
+    self: pathToFileURL(built),
+    signal: new AbortController().signal,
+  });
+  return { code, stdout: said.out, stderr: said.error };
 }
 
 /** Runs a command in this process, as on a terminal. @returns all that it says */

@@ -1,4 +1,4 @@
-import { describeFaultCanary, describeFaults } from '../change/every-fault.ts';
+import { describeFaultCanary, describeFaults } from './every-fault.ts';
 
 describeFaults('the memory disk', 'each');
 describeFaultCanary('the memory disk');

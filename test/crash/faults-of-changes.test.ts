@@ -1,4 +1,4 @@
-import { describeChangeFaults } from '../change/every-fault.ts';
+import { describeChangeFaults } from './every-fault.ts';
 
 describeChangeFaults('the memory disk', 'in turn');
 describeChangeFaults('the memory disk with an exchange', 'in turn');

@@ -1,5 +1,5 @@
 import { describeChangeFaults, describeFaults } from './every-fault.ts';
 
 describeFaults('the real disk', 'in turn');
-// The others take a minute together, and are swept with the crash tests.
+// The other changes are swept in faults-of-changes.
 describeChangeFaults('the real disk', 'in turn', ['a rollback', 'a removal']);
