@@ -129,6 +129,27 @@ export function putPending(context: StoreContext, plugin: string, pending: Pendi
   }
 }
 
+/**
+ * Changes the state of a plugin. When it returns, that is durable.
+ *
+ * @returns the new state.
+ * @throws Fault INTERNAL if the state cannot be read: what it says would be lost; what the disk throws.
+ */
+export function changeState(
+  context: StoreContext,
+  plugin: string,
+  to: (state: PluginState) => PluginState,
+): PluginState {
+  const { layout, disk } = context;
+  const state = stateOf(context, plugin);
+  if (state === undefined) {
+    throw unreadable(context, plugin);
+  }
+  const changed = to(state);
+  putRecord(disk, layout.staging, plugin, layout.stateOf(plugin), changed);
+  return changed;
+}
+
 /** Changes a state that can be read. Never throws. */
 function change(
   context: StoreContext,
@@ -136,11 +157,9 @@ function change(
   doing: string,
   to: (state: PluginState) => PluginState,
 ): void {
-  const { layout, disk } = context;
   try {
-    const state = stateOf(context, plugin);
-    if (state !== undefined) {
-      putRecord(disk, layout.staging, plugin, layout.stateOf(plugin), to(state));
+    if (stateOf(context, plugin) !== undefined) {
+      changeState(context, plugin, to);
     }
   } catch (error) {
     context.complain(toFault(error, doing));

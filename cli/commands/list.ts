@@ -84,7 +84,7 @@ function troubled({ name, trouble }: PluginInfo, paint: Paint): string[] {
     : [`${paint('red', safe(name))}: ${safe(trouble.what)}`, `  what to do: ${safe(trouble.todo)}`];
 }
 
-function noted({ name, status, drift, pending, trouble }: PluginInfo, paint: Paint): string[] {
+function noted({ name, status, drift, held, pending, trouble }: PluginInfo, paint: Paint): string[] {
   const label = paint('yellow', safe(name));
   const edited =
     drift === undefined
@@ -92,5 +92,6 @@ function noted({ name, status, drift, pending, trouble }: PluginInfo, paint: Pai
       : [`${plural(drift, 'file')} edited in place; see "airlock verify ${safe(name)}"`];
   const waiting =
     pending === undefined || (status === 'absent' && trouble === undefined) ? [] : [pendingText(pending)];
-  return [...edited, ...waiting].map((text) => `${label}: ${text}`);
+  const kept = held === undefined ? [] : [`installs are refused unless they are forced: ${safe(held)}`];
+  return [...edited, ...kept, ...waiting].map((text) => `${label}: ${text}`);
 }

@@ -177,6 +177,8 @@ export const pluginSchema = z.object({
   description: z.string().optional(),
   /** Something that only an operator can put right: what happened and what to do. */
   trouble: z.object({ what: z.string(), todo: z.string() }).optional(),
+  /** Why installs of it are refused unless they are forced. */
+  held: z.string().optional(),
   /** Files that were edited, added or removed in place, as far as sizes, modes and times show; absent: none. */
   drift: z.number().int().optional(),
   /** The generation that the runtime says it has loaded. */

@@ -85,6 +85,8 @@ export function readState(text: string): PluginState | undefined {
 /** What a list says of a plugin beside the gate's answer: what is left to an operator, what is loaded, what waits. */
 export type Notes = {
   trouble?: { what: string; todo: string };
+  /** Why installs are refused. */
+  held?: string;
   loaded?: string;
   pending?: Pending;
 };
@@ -98,9 +100,10 @@ export function notesOf(
   loaded: string | undefined,
   live: string | null | undefined,
 ): Notes {
-  const { trouble, pending } = state ?? NO_STATE;
+  const { trouble, held, pending } = state ?? NO_STATE;
   return {
     ...(trouble === undefined ? {} : { trouble: { what: trouble.what, todo: trouble.todo } }),
+    ...(held === undefined ? {} : { held }),
     ...(loaded === undefined ? {} : { loaded }),
     ...(isPending(pending, loaded, live) ? { pending } : {}),
   };
@@ -110,15 +113,18 @@ export function notesOf(
 type Absence = { status: 'absent'; detail: string; hint: string };
 
 /** What a list says of a plugin of which nothing is live; undefined if there is nothing to say. */
-export function absenceOf({ trouble, pending }: Notes): Absence | undefined {
+export function absenceOf({ trouble, held, pending }: Notes): Absence | undefined {
   if (trouble !== undefined) {
     return { status: 'absent', detail: trouble.what, hint: trouble.todo };
   }
-  return pending === undefined
+  if (pending !== undefined) {
+    return {
+      status: 'absent',
+      detail: 'It is removed, and the runtime may still have it loaded',
+      hint: 'Restart the runtime; if it does not report by itself what it has loaded, say so with "airlock restarted"',
+    };
+  }
+  return held === undefined
     ? undefined
-    : {
-        status: 'absent',
-        detail: 'It is removed, and the runtime may still have it loaded',
-        hint: 'Restart the runtime; if it does not report by itself what it has loaded, say so with "airlock restarted"',
-      };
+    : { status: 'absent', detail: 'It is not installed', hint: 'Nothing needs to be done while it is held' };
 }

@@ -90,7 +90,7 @@ export function hintFor(reason: RefusalReason, name: string): string {
     case 'digest-mismatch':
       return `See the files with "airlock verify ${name}", then install it again or keep the edits knowingly`;
     case 'disabled':
-      return `It was disabled on purpose; enable "${name}" again where it was disabled`;
+      return `It was disabled on purpose: "airlock enable ${name}" admits it again`;
     case 'in-transition':
       return 'A swap is under way: ask again in a moment';
     default:

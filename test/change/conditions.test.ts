@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
 import { adoptTouched } from '../../agent/change/adopt.ts';
 import { Install } from '../../agent/change/install.ts';
+import { getPlugin } from '../../agent/store/inspect.ts';
 import { recall } from '../../agent/store/operation-log.ts';
 import type { Fault } from '../../shared/api/fault.ts';
 import { installedSchema } from '../../shared/api/methods.ts';
@@ -97,6 +98,14 @@ describe('a plugin that is held', () => {
     hold(room, JSON.stringify({ version: 1, held: 'since' }));
     expect((await faultOf(() => install.install())).code).toBe('HELD');
     expect([namesIn(room, room.layout.staging), namesIn(room, room.layout.receipts)]).toEqual([[], []]);
+  });
+
+  it('says so in a list, also where nothing is live under its name', async () => {
+    const room = makeRoom();
+    hold(room, JSON.stringify({ version: 1, held: 'since' }));
+    expect(getPlugin(room.context, 'lint')).toMatchObject({ status: 'absent', held: 'since' });
+    await deliver(room, OLD, { force: true });
+    expect(getPlugin(room.context, 'lint')).toMatchObject({ status: 'admitted', held: 'since' });
   });
 
   // Was a bug: a state that could not be read was taken for none, and a held plugin was installed.
