@@ -43,7 +43,7 @@ export class DirectoryWatch {
       const tell = (path: string | undefined): void => {
         // The slash asks about a directory: one may have a name by which files are ignored, and what lies in it counts.
         if (path !== undefined && ignore(`${path}/`)) return;
-        this.#note(path);
+        this.note(path);
         stir();
       };
       const watched = which.open(this.directory, true, tell, (error) => {
@@ -81,6 +81,11 @@ export class DirectoryWatch {
     return this.#watched?.seen?.() ?? Infinity;
   }
 
+  /** It is looked at again and again, and nothing is told at once. */
+  get isPolled(): boolean {
+    return this.#watched?.seen !== undefined;
+  }
+
   get isStale(): boolean {
     return this.#stale;
   }
@@ -104,7 +109,7 @@ export class DirectoryWatch {
   }
 
   doubt(): void {
-    this.#note(undefined);
+    this.note(undefined);
   }
 
   /** Whether the directory that is watched still lies there. */
@@ -119,7 +124,8 @@ export class DirectoryWatch {
     await watched?.close();
   }
 
-  #note(path: string | undefined): void {
+  /** Is to be looked at the next time; undefined: nobody can say what. */
+  note(path: string | undefined): void {
     if (path !== undefined && this.#paths.size < PATHS_MAX) {
       this.#paths.add(path);
       return;

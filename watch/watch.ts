@@ -15,12 +15,8 @@ import { Semaphore } from './semaphore.ts';
 import { Queue } from './queue.ts';
 import { coalesceAll } from './coalesce.ts';
 import { RootWatch } from './root-watch.ts';
-import { WatchedPlugin } from './watched-plugin.ts';
+import { SETTLE_MAX_MILLIS, SETTLE_MILLIS, WatchedPlugin } from './watched-plugin.ts';
 
-/** Changes of one plugin that are no further apart are one burst. */
-export const SETTLE_MILLIS = 250;
-/** A plugin that never stands still is judged all the same, this often. */
-export const SETTLE_MAX_MILLIS = 5000;
 /** Plugins that are looked at at once: descriptors are few, and no plugin is to keep all others waiting. */
 const AT_ONCE = 8;
 

@@ -12,6 +12,10 @@ import { fileOf, isBefore, isSince, spareOf } from './trust.ts';
 
 type Admitted = Extract<Admission, { status: 'admitted' }>;
 
+/** Changes of one plugin that are no further apart are one burst. */
+export const SETTLE_MILLIS = 250;
+/** A plugin that never stands still is judged all the same, this often. */
+export const SETTLE_MAX_MILLIS = 5000;
 /** A plugin that is swapped while it is looked at is looked at again; after so many times whatever was seen is told. */
 const LOOKS = 10;
 /** What an editor leaves for a moment while it saves makes a verdict cold: one amid changes is held back so many times in a row. */
@@ -41,6 +45,8 @@ export class WatchedPlugin {
   #stamp: string | undefined;
   /** How many verdicts in a row were held back: what they were about is still to be told. */
   #held = 0;
+  /** Since when, by the clock, they were; undefined: none is. */
+  #heldSince: number | undefined;
   /** Since when what has changed was perhaps not seen: by the clock of the file system, whose times it is compared with. */
   #at = 0;
 
@@ -129,7 +135,8 @@ export class WatchedPlugin {
    */
   async settle(fileEvents: FileEventsFor, stir: () => void, amid = false): Promise<WatchEvent[]> {
     let news = this.#held > 0;
-    let moves = amid;
+    let stirred = false;
+    let polled: DirectoryWatch | undefined;
     let admission: Admission = { status: 'absent' };
     for (let i = 0; i < LOOKS; i++) {
       this.#at = Date.now();
@@ -144,19 +151,56 @@ export class WatchedPlugin {
       this.#at = Math.min(this.#at, directoryWatch.seen);
       const looked = await this.#look(admission, directoryWatch);
       news = looked.news || news;
-      moves = amid || directoryWatch.isStirred;
+      stirred = directoryWatch.isStirred;
+      polled = directoryWatch.isPolled ? directoryWatch : undefined;
       if (!looked.again && (await directoryWatch.isSame())) break;
     }
     const events = await this.#judge(admission, news);
     this.#installed = undefined;
     const isEdit = events.every(({ cause, status }) => cause.by === 'edit' && status === 'admitted');
-    if (moves && isEdit && events.some(({ kind }) => kind === 'cold') && this.#held < HOLDS) {
+    if (events.length > 0 && isEdit && (await this.#isHeldBack(events, amid, stirred, polled))) {
       this.#held += 1;
+      this.#heldSince ??= this.#ports.clock.now();
       stir();
       return [];
     }
     this.#held = 0;
+    this.#heldSince = undefined;
+    // Once it is told.
+    const last = events.at(-1);
+    if (last?.cause.by === 'edit' && last.kind !== 'cold') this.#ledger.load();
     return events;
+  }
+
+  /**
+   * Whether a verdict waits: its burst goes on, so that the next look sees more of it.
+   *
+   * @param stirred something has changed since it was looked at. @param polled what sees to it by polling.
+   */
+  async #isHeldBack(
+    events: readonly WatchEvent[],
+    amid: boolean,
+    stirred: boolean,
+    polled: DirectoryWatch | undefined,
+  ): Promise<boolean> {
+    const isCold = events.some(({ kind }) => kind === 'cold');
+    if (isCold && (amid || stirred) && this.#held < HOLDS) return true;
+    const now = this.#ports.clock.now();
+    if (amid || now - (this.#heldSince ?? now) >= SETTLE_MAX_MILLIS) return false;
+    // Of a burst polling tells only that there is one: whether it goes on, the times of what has changed say.
+    const young = polled === undefined ? [] : await this.#youngIn(polled.directory);
+    for (const path of young) polled?.note(path);
+    return stirred || young.length > 0;
+  }
+
+  /** The paths that differ from what is loaded and changed too lately for the end of a burst. */
+  async #youngIn(root: string): Promise<string[]> {
+    const at = Date.now() - SETTLE_MILLIS;
+    const young: string[] = [];
+    for (const path of this.#ledger.differing()) {
+      if (!(await isSince(root, path, at))) young.push(path);
+    }
+    return young;
   }
 
   async #look(
@@ -245,6 +289,7 @@ export class WatchedPlugin {
     }
     // What a swap means is judged by what was loaded when it was made.
     const swap = this.#tell(admission, { by: 'swap', installId });
+    if (swap.kind !== 'cold') this.#ledger.load();
     const learnt = await this.learn();
     const installed = this.#installed;
     if (learnt === undefined || installed === undefined || this.#ledger.holds(installed)) return [swap];
@@ -257,7 +302,6 @@ export class WatchedPlugin {
     const isThere = admission.status === 'admitted';
     const { kind, reasons } = this.#ledger.judge(isThere, isThere ? admission.hotReload : undefined);
     const skills = this.#ledger.skills();
-    if (kind !== 'cold') this.#ledger.load();
     return {
       plugin: this.name,
       kind,
