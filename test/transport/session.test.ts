@@ -120,21 +120,10 @@ describe('a request', () => {
 
   it('that writes is refused to a token that may only read', async () => {
     const talk = await Talk.start(makeServed(), { scope: 'read', label: 'dashboard' });
-    const writing: [string, object][] = [
-      ['install.begin', paramsOf()],
-      ['install.commit', OPERATION],
-      ['install.abort', OPERATION],
-      ['plugin.rollback', { ...OPERATION, plugin: 'lint' }],
-      ['plugin.uninstall', { ...OPERATION, plugin: 'lint' }],
-      ['runtime.restarted', OPERATION],
-      ['recover', OPERATION],
-      ['sweep', OPERATION],
-    ];
-    expect(writing.map(([name]) => name)).toEqual(
-      Object.keys(methods).filter((name) => isMethod(name) && !isRead(name)),
-    );
-    for (const [method, params] of writing) {
-      expect(await talk.ask(method, params)).toMatchObject(error('FORBIDDEN'));
+    const writing = Object.keys(methods).filter((name) => isMethod(name) && !isRead(name));
+    expect(writing).toContain('install.begin');
+    for (const method of writing) {
+      expect(await talk.ask(method, {})).toMatchObject(error('FORBIDDEN'));
     }
     expect(await talk.ask('plugin.list')).toMatchObject({ result: { plugins: { items: [], total: 0 } } });
   });
