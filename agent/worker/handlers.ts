@@ -49,7 +49,7 @@ import { discardSlot } from '../store/journal.ts';
 import { basisOf, liveDrift, takenGeneration } from '../store/loaded.ts';
 import { forgetOperations, questionOf, recall, remember } from '../store/operation-log.ts';
 import { receiptOf } from '../store/records.ts';
-import { listTroubles } from '../store/state.ts';
+import { changeState, listTroubles } from '../store/state.ts';
 
 /** An answer whose rest, if there is any, comes on a stream: `stream` is filled in by who opens it. */
 export type Streamed<R> = {
@@ -110,6 +110,11 @@ const methodHandlers: MethodHandlers = {
       answer: { plugin, kind: basis.kind, generation, ignore: [...context.policy.ignore] },
       lines: [...basis.list, ...edited],
     };
+  },
+  'plugin.hold': (context, { plugin, why = 'its owner holds it', release }) => {
+    const held = release === true ? undefined : why;
+    const { held: now = null } = changeState(context, plugin, (state) => ({ ...state, held }));
+    return { plugin, held: now };
   },
 };
 

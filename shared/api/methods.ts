@@ -338,6 +338,19 @@ export const methods = {
     faults: ['CONFLICT', 'HELD', 'LOCKED', 'SWAP_FAILED', 'ROLLBACK_FAILED', 'DRAINING'],
     cli: [{ name: 'uninstall', arguments: ['plugin'] }],
   }),
+  'plugin.hold': method({
+    summary: 'Refuse installs, rollbacks and removals of a plugin that are not forced, or release it',
+    effect: 'changes-plugin',
+    params: {
+      ...one,
+      why: z.string().min(1).max(500).optional().describe('why, for everybody whose change is refused'),
+      /** Take the hold away, whoever has put it there. */
+      release: z.boolean().optional().describe('release it: changes are taken again'),
+    },
+    result: z.object({ plugin: z.string(), held: z.string().nullable() }),
+    faults: ['LOCKED', 'DRAINING', 'NO_SPACE'],
+    cli: [{ name: 'hold', arguments: ['plugin'] }],
+  }),
   'plugin.classify': method({
     summary: 'Say what an install of these files would mean for the runtime',
     effect: 'query',
