@@ -116,6 +116,10 @@ const methodHandlers: MethodHandlers = {
     const { held: now = null } = changeState(context, plugin, (state) => ({ ...state, held }));
     return { plugin, held: now };
   },
+  'plugin.disable': (context, { plugin, disabled }) => {
+    changeState(context, plugin, (state) => ({ ...state, disabled: disabled ? true : undefined }));
+    return { plugin, disabled };
+  },
 };
 
 function loadedBasis(context: StoreContext, plugin: string): Basis {

@@ -351,6 +351,27 @@ export const methods = {
     faults: ['LOCKED', 'DRAINING', 'NO_SPACE'],
     cli: [{ name: 'hold', arguments: ['plugin'] }],
   }),
+  'plugin.disable': method({
+    summary: 'Have the gate refuse a plugin, or admit it again',
+    effect: 'changes-plugin',
+    params: { ...one, disabled: z.boolean() },
+    result: z.object({ plugin: z.string(), disabled: z.boolean() }),
+    faults: ['LOCKED', 'DRAINING', 'NO_SPACE'],
+    cli: [
+      {
+        name: 'disable',
+        arguments: ['plugin'],
+        sets: { disabled: true },
+        summary: 'Have the gate refuse a plugin from the next scan on; its files stay',
+      },
+      {
+        name: 'enable',
+        arguments: ['plugin'],
+        sets: { disabled: false },
+        summary: 'Have the gate admit a plugin again that was disabled',
+      },
+    ],
+  }),
   'plugin.classify': method({
     summary: 'Say what an install of these files would mean for the runtime',
     effect: 'query',

@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 
 import { handle } from '../../agent/worker/handlers.ts';
 import { getPlugin } from '../../agent/store/inspect.ts';
+import { createLoader } from '../../loader/index.ts';
 import { bundleOf, deliver, faultOf, makeRoom } from '../_kit/install-room.ts';
 
 const ONE = bundleOf({ 'rules/a.md': 'one' }, '1.0.0');
@@ -21,4 +22,17 @@ it('a hold refuses installs with its reason until it is released, and is made on
   expect(ask('operation-hold', { why: 'a bad release' })).toEqual({ plugin: 'lint', held: 'a bad release' });
   expect((await deliver(room, TWO)).status).toBe('installed');
   expect(getPlugin(room.context, 'lint')).not.toHaveProperty('held');
+});
+
+it('the gate refuses a plugin that is disabled, and admits it again when it is enabled', async () => {
+  const room = makeRoom();
+  await deliver(room, ONE);
+  const ask = (operationId: string, disabled: boolean): unknown =>
+    handle(room.context, 'plugin.disable', { operationId, plugin: 'lint', disabled }, 'test').answer;
+  const loader = createLoader({ roots: [room.layout.root] });
+  expect(ask('operation-off', true)).toEqual({ plugin: 'lint', disabled: true });
+  expect(getPlugin(room.context, 'lint')).toMatchObject({ status: 'refused', reason: 'disabled' });
+  expect(await loader.gate('lint')).toMatchObject({ admitted: false, reason: 'disabled' });
+  expect(ask('operation-on', false)).toEqual({ plugin: 'lint', disabled: false });
+  expect(await loader.gate('lint')).toMatchObject({ admitted: true });
 });
