@@ -129,7 +129,7 @@ function verdictOf(difference: TreeDifference, strangers: readonly string[]): Ve
   const named = [
     ...difference.modified.map((path) => `"${path}" is modified`),
     ...difference.missing.map((path) => `"${path}" is missing`),
-    ...[...difference.unlisted, ...strangers].map((path) => `"${path}" was not installed`),
+    ...[...difference.unlisted, ...strangers].toSorted().map((path) => `"${path}" was not installed`),
   ];
   if (named.length === 0) {
     return fine();

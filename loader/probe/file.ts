@@ -1,12 +1,10 @@
 /** Reading one small file that a stranger may have put there. */
-import { type BigIntStats, constants } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 
 import type { FileReading } from '../../shared/format/layout.ts';
+import { OPEN_CAUTIOUSLY } from '../../watch/files.ts';
 import { isAbsence, troubleOf } from './trouble.ts';
-
-/** A link is not followed, and opening a fifo without a writer does not wait for one. */
-export const OPEN_CAUTIOUSLY = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 export type SmallFile = {
   reading: FileReading;

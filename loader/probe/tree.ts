@@ -1,22 +1,20 @@
 /** A plugin's tree as it lies there: every file with its size, mode and, if asked for, its digest. */
-import { createHash } from 'node:crypto';
-import type { Dirent } from 'node:fs';
-import { lstat, open, readdir } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { type FileEntry, type Ignore, counts, modeOf } from '../../shared/format/tree.ts';
+import { type FileEntry, type Ignore, modeOf } from '../../shared/format/tree.ts';
+import { hashFile, isMangled, walkTree } from '../../watch/files.ts';
 import { mapBounded } from '../pool.ts';
-import { OPEN_CAUTIOUSLY } from './file.ts';
 import { isAbsence, troubleOf } from './trouble.ts';
 
+/** Files that are hashed at the same time. */
 const AT_ONCE = 16;
-const CHUNK_BYTES = 128 * 1024;
 
 export type TreeFile = Omit<FileEntry, 'sha256'>;
 
 export type Tree<F> = {
   files: F[];
-  /** Paths of links, fifos, sockets and devices, which no install leaves in a tree. */
+  /** What no install leaves in a tree: links, fifos, sockets, devices, and names that are not UTF-8. */
   strangers: string[];
 };
 
@@ -37,55 +35,28 @@ export async function listTree(
   signal: AbortSignal | undefined,
 ): Promise<Tree<TreeFile>> {
   const tree: Tree<TreeFile> = { files: [], strangers: [] };
-  let level = [''];
-  while (level.length > 0) {
-    const below = await mapBounded(level, AT_ONCE, async (directory) => {
-      signal?.throwIfAborted();
-      return listDirectory(root, directory);
-    });
-    const entries = below.flat();
-    // The empty last name asks about the directory itself: patterns for files do not apply to what lies below it.
-    level = entries
-      .filter(({ entry, path }) => entry.isDirectory() && !ignore(`${path}/`))
-      .map(({ path }) => path);
-    const others = entries.filter(({ entry, path }) => !entry.isDirectory() && counts(path, ignore));
-    await mapBounded(others, AT_ONCE, async ({ path }) => {
-      await listFile(root, path, tree);
-    });
-  }
-  return tree;
-}
-
-type Below = { path: string; entry: Dirent };
-
-async function listDirectory(root: string, directory: string): Promise<Below[]> {
-  try {
-    const entries = await readdir(join(root, directory), { withFileTypes: true });
-    return entries.map((entry) => ({
-      path: directory === '' ? entry.name : `${directory}/${entry.name}`,
-      entry,
-    }));
-  } catch (error) {
-    assertVanished(error, directory);
-    return [];
-  }
-}
-
-async function listFile(root: string, path: string, { files, strangers }: Tree<TreeFile>): Promise<void> {
-  try {
-    const stats = await lstat(join(root, path));
-    if (stats.isFile()) {
-      files.push({ path, size: stats.size, mode: modeOf(stats.mode) });
-    } else {
-      strangers.push(path);
-    }
-  } catch (error) {
+  const gone = (path: string, error: unknown): void => {
     assertVanished(error, path);
-    // A name that is no UTF-8 is listed with a replacement character and cannot be found by it.
-    if (path.includes('\uFFFD')) {
-      strangers.push(path);
-    }
-  }
+    if (isMangled(path)) tree.strangers.push(path);
+  };
+  await walkTree(
+    root,
+    '',
+    { ignore, signal },
+    {
+      entry: async (path) => {
+        try {
+          const stats = await lstat(join(root, path));
+          if (stats.isFile()) tree.files.push({ path, size: stats.size, mode: modeOf(stats.mode) });
+          else tree.strangers.push(path);
+        } catch (error) {
+          gone(path, error);
+        }
+      },
+      unlistable: gone,
+    },
+  );
+  return tree;
 }
 
 /** @throws TreeUnreadable unless the error says that there is nothing of that name any more. */
@@ -106,45 +77,20 @@ export async function hashTree(
   signal: AbortSignal | undefined,
 ): Promise<Tree<FileEntry>> {
   const tree: Tree<FileEntry> = { files: [], strangers: [...strangers] };
-  await mapBounded(files, AT_ONCE, async (file) => {
+  await mapBounded(files, AT_ONCE, async ({ path }) => {
     signal?.throwIfAborted();
     try {
-      await hashFile(root, file, tree, signal);
+      const found = await hashFile(join(root, path), signal);
+      if (found.kind === 'file') {
+        const { size, mode, sha256 } = found;
+        tree.files.push({ path, size, mode, sha256 });
+      } else {
+        tree.strangers.push(path);
+      }
     } catch (error) {
       signal?.throwIfAborted();
-      assertVanished(error, file.path);
+      assertVanished(error, path);
     }
   });
   return tree;
-}
-
-async function hashFile(
-  root: string,
-  { path }: TreeFile,
-  { files, strangers }: Tree<FileEntry>,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const file = await open(join(root, path), OPEN_CAUTIOUSLY);
-  try {
-    const stats = await file.stat();
-    if (!stats.isFile()) {
-      strangers.push(path);
-      return;
-    }
-    const hash = createHash('sha256');
-    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, stats.size + 1));
-    let size = 0;
-    for (;;) {
-      signal?.throwIfAborted();
-      const { bytesRead } = await file.read(chunk, 0, chunk.length, size);
-      if (bytesRead === 0) {
-        break;
-      }
-      hash.update(chunk.subarray(0, bytesRead));
-      size += bytesRead;
-    }
-    files.push({ path, size, mode: modeOf(stats.mode), sha256: hash.digest('hex') });
-  } finally {
-    await file.close();
-  }
 }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { appendFile, chmod, rm, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
@@ -77,6 +77,14 @@ describe.each(['stat', 'digest'] as const)('verify "%s"', (mode) => {
     const layout = await installed();
     await symlink('..', join(layout.live('lint'), 'loop'));
     expect(reasonOf(await gate(layout, mode))).toBe(said('"loop" was not installed'));
+  });
+
+  test('a directory whose name is not UTF-8 was not installed', async () => {
+    const layout = await installed();
+    const directory = Buffer.concat([Buffer.from(`${layout.live('lint')}/`), Buffer.from([0xff])]);
+    await mkdir(directory);
+    await writeFile(Buffer.concat([directory, Buffer.from('/run.sh')]), 'x');
+    expect(reasonOf(await gate(layout, mode))).toBe(said('"\uFFFD" was not installed'));
   });
 
   test('a name that is no UTF-8 is seen', async () => {

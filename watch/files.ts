@@ -1,0 +1,129 @@
+/** Reads a live tree that others may change meanwhile: its entries, and the digests of its files. Links are not followed. */
+import { createHash } from 'node:crypto';
+import { type Dirent, constants } from 'node:fs';
+import { open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { type FileEntry, type Ignore, counts, modeOf } from '../shared/format/tree.ts';
+
+/** Opening does not follow a link, and does not wait for a writer of a fifo. */
+export const OPEN_CAUTIOUSLY = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+/** Entries that are read at the same time: descriptors are few, and the thread pool is shared with the runtime. */
+const AT_ONCE = 16;
+const CHUNK_BYTES = 128 * 1024;
+
+/**
+ * Whether a listed name may stand for one that is not UTF-8. The listing has a replacement character then, and nothing can be
+ * opened by that name.
+ */
+export const isMangled = (path: string): boolean => path.includes('\u{FFFD}');
+
+/** What is told of a tree while it is walked. A call that throws ends the walk. */
+type Visitor = {
+  /** An entry that counts and is no directory. */
+  entry(path: string): Promise<void>;
+  /** A directory that is not ignored; it is listed next. */
+  directory?(path: string): void;
+  /** A directory that cannot be listed. */
+  unlistable(path: string, error: unknown): void;
+};
+
+/**
+ * Walks the tree below `top` ('' for the whole tree), without the marker and what is ignored. Directories and files share one
+ * bounded queue.
+ *
+ * @throws (rejects with) what the visitor throws; the signal's reason.
+ */
+export async function walkTree(
+  root: string,
+  top: string,
+  { ignore, signal }: { ignore: Ignore; signal: AbortSignal | undefined },
+  visitor: Visitor,
+): Promise<void> {
+  const queue: { path: string; isDirectory: boolean }[] = [{ path: top, isDirectory: true }];
+  const list = async (directory: string): Promise<void> => {
+    let entries: Dirent[];
+    try {
+      entries = await readdir(join(root, directory), { withFileTypes: true });
+    } catch (error) {
+      visitor.unlistable(directory, error);
+      return;
+    }
+    for (const entry of entries) {
+      const path = directory === '' ? entry.name : `${directory}/${entry.name}`;
+      const isDirectory = entry.isDirectory();
+      // The slash asks about the directory itself: patterns for files do not apply to what lies in it.
+      if (isDirectory ? ignore(`${path}/`) : !counts(path, ignore)) continue;
+      if (isDirectory) visitor.directory?.(path);
+      queue.push({ path, isDirectory });
+    }
+  };
+  let running = 0;
+  let isOver = false;
+  await new Promise<void>((resolve, reject) => {
+    const next = (): void => {
+      if (isOver) return;
+      if (queue.length === 0 && running === 0) resolve();
+      while (running < AT_ONCE) {
+        const one = queue.pop();
+        if (one === undefined) return;
+        running += 1;
+        visit(one).then(
+          () => {
+            running -= 1;
+            next();
+          },
+          (error: unknown) => {
+            isOver = true;
+            reject(error instanceof Error ? error : new Error(String(error)));
+          },
+        );
+      }
+    };
+    const visit = async ({ path, isDirectory }: (typeof queue)[number]): Promise<void> => {
+      signal?.throwIfAborted();
+      await (isDirectory ? list(path) : visitor.entry(path));
+    };
+    next();
+  });
+}
+
+/** A file as it was read, or why it was not. */
+export type HashedFile =
+  | ({ kind: 'file' } & Omit<FileEntry, 'path'>)
+  | { kind: 'other' }
+  | { kind: 'too-large'; size: number; ctimeMs: number };
+
+/**
+ * Reads and hashes a file, with the size and mode that it has by then.
+ *
+ * @param maxBytes a larger file is not read.
+ * @throws (rejects with) what the system says; the signal's reason.
+ */
+export async function hashFile(
+  path: string,
+  signal: AbortSignal | undefined,
+  maxBytes = Infinity,
+): Promise<HashedFile> {
+  const file = await open(path, OPEN_CAUTIOUSLY);
+  try {
+    const stats = await file.stat();
+    if (!stats.isFile()) return { kind: 'other' };
+    if (stats.size > maxBytes) return { kind: 'too-large', size: stats.size, ctimeMs: stats.ctimeMs };
+    const hash = createHash('sha256');
+    // One byte more than expected: a read that does not fill the buffer has met the end of the file.
+    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, stats.size + 1));
+    for (let size = 0; ;) {
+      signal?.throwIfAborted();
+      const { bytesRead } = await file.read(chunk, 0, chunk.length, size);
+      hash.update(chunk.subarray(0, bytesRead));
+      size += bytesRead;
+      if (bytesRead === 0 || (bytesRead < chunk.length && size >= stats.size)) {
+        return { kind: 'file', size, mode: modeOf(stats.mode), sha256: hash.digest('hex') };
+      }
+    }
+  } finally {
+    await file.close();
+  }
+}
