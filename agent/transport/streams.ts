@@ -22,6 +22,11 @@ export class OutgoingStream {
     return this.#content.length;
   }
 
+  /** Bytes that have been sent. */
+  get sent(): number {
+    return this.#sent;
+  }
+
   /** The receiver takes bytes before `limit`. @returns whether the stream has come to its end. */
   grant(limit: number): boolean {
     const end = Math.min(limit, this.#content.length);
@@ -110,10 +115,12 @@ export class OutgoingStreams {
     if (open === undefined) {
       return;
     }
-    open.stopTimer();
+    const before = open.stream.sent;
     if (open.stream.grant(limit)) {
       this.end(number);
-    } else {
+    } else if (open.stream.sent > before) {
+      // A window that asks for nothing new does not count: repeated, it would keep the stream for ever.
+      open.stopTimer();
       open.stopTimer = this.#stall(number);
     }
   }

@@ -229,6 +229,9 @@ describe('a list that nobody reads', () => {
     clock.advance(20_000);
     talk.window(1, 100);
     clock.advance(29_999);
+    // Was a bug: a window that asked for nothing new kept the stream.
+    talk.window(1, 100);
+    talk.window(1, 50);
     expect(served.memory.kept).toBeGreaterThan(0);
     clock.advance(1);
     expect(talk.socket.texts.at(-1)).toMatchObject({
