@@ -14,9 +14,9 @@ import type { Lanes } from '../../shared/lanes.ts';
 import type { WorkerClient } from '../worker/client.ts';
 import { deferred } from '../worker/deferred.ts';
 import type { Reply, ThreadMethod } from '../worker/handlers.ts';
+import type { PluginLocks } from './plugin-locks.ts';
 
 export type { Streamed } from '../worker/handlers.ts';
-import type { PluginLocks } from './plugin-locks.ts';
 
 /** The methods that a service executes: a session starts itself, and an upload begins with a stream. */
 export type Executable = Exclude<MethodName, 'session.start' | 'install.begin'>;

@@ -111,8 +111,17 @@ const methodHandlers: MethodHandlers = {
       lines: [...basis.list, ...edited],
     };
   },
-  'plugin.hold': (context, { plugin, why = 'its owner holds it', release }) => {
-    const held = release === true ? undefined : why;
+  'plugin.hold': (context, { plugin, why, release }) => {
+    if (release === true && why !== undefined) {
+      throw new Fault(
+        'INVALID_PARAMS',
+        `"${plugin}" is either held, for a reason, or released: both were asked`,
+        {
+          hint: 'Leave out the reason to release it, or the release to hold it',
+        },
+      );
+    }
+    const held = release === true ? undefined : (why ?? 'its owner holds it');
     const { held: now = null } = changeState(context, plugin, (state) => ({ ...state, held }));
     return { plugin, held: now };
   },

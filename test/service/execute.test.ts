@@ -260,6 +260,16 @@ describe('a change of the root', () => {
     expect(await first).toEqual(SWEPT);
   });
 
+  it('is refused while the agent ends, before anything is asked', async () => {
+    const { pool, changes } = makeChanges();
+    await changes.drain();
+    expect(await faultOf(changes.execute('sweep', one, 'a'))).toMatchObject({
+      code: 'DRAINING',
+      executed: 'no',
+    });
+    expect(pool.engines).toEqual([]);
+  });
+
   it('is answered also where the answer cannot be remembered, and says so in the log', async () => {
     const { pool, complaints, changes } = makeChanges({ sweep: () => Promise.resolve(SWEPT) });
     const answer = changes.execute('sweep', one, 'a');

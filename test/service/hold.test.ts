@@ -15,6 +15,8 @@ it('a hold refuses installs with its reason until it is released, and is made on
   const ask = (operationId: string, more: object): unknown =>
     handle(room.context, 'plugin.hold', { operationId, plugin: 'lint', ...more }, 'test').answer;
   expect(ask('operation-hold', { why: 'a bad release' })).toEqual({ plugin: 'lint', held: 'a bad release' });
+  const both = await faultOf(() => ask('operation-both', { why: 'a bad release', release: true }));
+  expect(both).toMatchObject({ code: 'INVALID_PARAMS' });
   expect(await faultOf(() => deliver(room, TWO))).toMatchObject({ code: 'HELD' });
   expect(getPlugin(room.context, 'lint')).toMatchObject({ status: 'admitted', held: 'a bad release' });
   expect(ask('operation-free', { release: true })).toEqual({ plugin: 'lint', held: null });

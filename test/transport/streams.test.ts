@@ -264,7 +264,7 @@ describe('a list that nobody reads', () => {
 describe('an answer', () => {
   // Was a bug: lists were cut by UTF-16 units, so that an answer in Chinese closed the connection on every try.
   it('fits a frame, whatever letters its lists are written in', async () => {
-    const path = (i: number): string => `规则/${'漢'.repeat(160)}-${i}.md`;
+    const path = (i: number): string => `规则/${'漢'.repeat(330)}-${i}.md`;
     const paths = truncate(Array.from({ length: 1000 }, (_, i) => path(i)));
     const answer = {
       plugin: 'lint',
