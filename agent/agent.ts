@@ -13,9 +13,10 @@ import type { AgentConfig } from './config.ts';
 import { listenOr, openIngress } from './transport/ingress.ts';
 import { type LoadedReports, watchLoadedReports } from './service/loaded-reports.ts';
 import type { Log } from './log.ts';
-import { systemClock } from '../shared/clock.ts';
+import { atMost, systemClock } from '../shared/clock.ts';
 import { Restarter } from './service/restarter.ts';
 import { readable } from './archive/decompress.ts';
+import type { Release } from './disk/lock-record.ts';
 import { EventLog } from './transport/event-log.ts';
 import { Session } from './transport/session.ts';
 import { StreamMemory } from './transport/streams.ts';
@@ -47,7 +48,7 @@ export async function startAgent(
   version: string,
   log: Log,
 ): Promise<Agent> {
-  const door = openIngress(config, log);
+  const door = await openIngress(config, log);
   const eventLog = new EventLog(randomUUID(), Date.now);
   // What hears events of the service, and needs it: what is told before they are there concerns neither.
   const hearers: { restarter?: Restarter | undefined; watching?: WatchBridge | undefined } = {};
@@ -74,14 +75,17 @@ export async function startAgent(
   });
   const service = openService(config, { workerFile, clock: systemClock, about, tell, complain });
   hearers.restarter = restarterOf(config, service, log);
-  const served = service.serve();
+  let release: Release | undefined;
   let loadedReports: LoadedReports | undefined;
   try {
+    const served = await service.serve();
     if (served === undefined) {
       throw new Fault('LOCKED', `Another agent works on "${config.root}"`, {
         hint: `End ${service.server() ?? 'it'}, or give this agent another AIRLOCK_ROOT`,
       });
     }
+    const giveBack = served.release;
+    release = giveBack;
     for (const plugin of served.damaged) {
       log.error({ plugin }, 'not as installed: it was written without syncs, and the machine was restarted');
     }
@@ -131,7 +135,7 @@ export async function startAgent(
         await ended;
         // What it still asks has ended with the threads.
         await unwatched;
-        served.release();
+        giveBack();
         log.info('closed');
       },
     };
@@ -140,7 +144,7 @@ export async function startAgent(
     await hearers.watching?.close();
     await hearers.restarter?.close();
     await service.close();
-    served?.release();
+    release?.();
     throw error;
   }
 }
@@ -230,15 +234,6 @@ async function prepare(
       log.error({ err: error }, 'boot-install failed');
     }
   }
-}
-
-async function atMost(millis: number, work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const patience = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, millis);
-  });
-  await Promise.race([work, patience]);
-  clearTimeout(timer);
 }
 
 function helloOf({ workspace, runtime, policy }: AgentConfig, version: string, bootId: string): Hello {

@@ -42,3 +42,12 @@ export const pause: Pause = (millis, signal) =>
     signal?.addEventListener('abort', done, { once: true });
     if (signal?.aborted === true) done();
   });
+
+/** Waits for work, and no longer than so many milliseconds. The work goes on. @throws what the work throws meanwhile. */
+export async function atMost(millis: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const patience = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, millis);
+  });
+  await Promise.race([work, patience]).finally(() => clearTimeout(timer));
+}

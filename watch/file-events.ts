@@ -1,6 +1,5 @@
 /** Eyes that the system wakes up: one watch for each directory, none for files. */
-import { realpathSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { readdir, realpath } from 'node:fs/promises';
 import { basename, join, relative, sep } from 'node:path';
 
 import type { FSWatcher } from 'chokidar';
@@ -20,9 +19,9 @@ export const systemFileEvents: FileEvents = {
     let closed = false;
     const begin = async (): Promise<void> => {
       const { watch } = await import('chokidar');
-      if (closed) return;
       // A link is followed once, here: below it none is.
-      const top = realpathSync(directory);
+      const top = await realpath(directory);
+      if (closed) return;
       const opened = watch(top, {
         persistent: false,
         ignoreInitial: true,

@@ -26,11 +26,14 @@ export type SweptPlugin = { snapshots: string[]; receipts: string[]; adopted: bo
 
 /** Everything that a name of a plugin stands on, live or kept, by name. */
 export function knownPlugins({ disk, layout }: StoreContext): string[] {
-  const live = disk.list(layout.root).map(({ name }) => name);
-  const kept = [layout.previous, layout.receipts]
-    .flatMap((directory) => disk.list(directory))
-    .flatMap(({ name }) => parseSlotName(name.replace(/\.json$/, ''))?.plugin ?? []);
-  return [...new Set([...live, ...kept])].filter(isPluginName).toSorted();
+  const names = (directory: string): string[] => disk.list(directory).map(({ name }) => name);
+  return knownAmong(names(layout.root), [...names(layout.previous), ...names(layout.receipts)]);
+}
+
+/** The same, by the names in the root, and of the snapshots and receipts. */
+export function knownAmong(live: readonly string[], kept: readonly string[]): string[] {
+  const plugins = kept.flatMap((name) => parseSlotName(name.replace(/\.json$/, ''))?.plugin ?? []);
+  return [...new Set([...live, ...plugins])].filter(isPluginName).toSorted();
 }
 
 /** What there is to do for a plugin, as far as can be seen without its lock. */

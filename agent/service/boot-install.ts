@@ -3,7 +3,7 @@
  * is remembered, so that it neither takes back what the platform has updated nor brings back what was uninstalled.
  */
 import { randomUUID } from 'node:crypto';
-import { readFile, readdir } from 'node:fs/promises';
+import { lstat, readFile, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { createReadStream } from 'node:fs';
 
@@ -13,8 +13,6 @@ import { type Bundle, openBundle } from '../../client/bundle.ts';
 import { type FaultData, Fault, errorCode, toFault } from '../../shared/api/fault.ts';
 import { type Layout, layoutOf } from '../../shared/format/layout.ts';
 import { digestSchema } from '../../shared/format/name.ts';
-import { nodeDisk } from '../disk/node-disk.ts';
-import { putRecord } from '../disk/record.ts';
 import type { Service } from './service.ts';
 
 /** What became of one bundle. `kept`: it was installed before, or something else is live that boot-install leaves alone. */
@@ -27,7 +25,7 @@ export type Booted = {
 };
 
 /** What boot-install asks of the service. */
-type BootService = Pick<Service, 'begin' | 'execute' | 'hold'>;
+type BootService = Pick<Service, 'begin' | 'execute' | 'hold'> & { worker: Pick<Service['worker'], 'call'> };
 
 const recordSchema = z.object({ version: z.literal(1), bundle: digestSchema });
 
@@ -93,15 +91,16 @@ async function bundlesIn(directory: string): Promise<string[]> {
 async function bootOne(service: BootService, layout: Layout, bundle: Bundle): Promise<Booted> {
   const { plugin, file } = bundle;
   const digest = `sha256:${bundle.sha256}`;
+  const remember = (): Promise<void> => service.worker.call('boot.remember', { plugin, bundle: digest });
   const release = await service.hold(plugin);
   try {
     const last = await lastOf(layout, plugin);
     if (last === digest) {
       return { file, plugin, status: 'kept', detail: 'it was installed at an earlier start' };
     }
-    const isLive = nodeDisk.stat(layout.live(plugin)) !== undefined;
+    const isLive = await isThere(layout.live(plugin));
     if ((last === undefined || last === UNREADABLE) && isLive) {
-      remember(layout, plugin, digest);
+      await remember();
       return { file, plugin, status: 'kept', detail: 'another version is live already' };
     }
     if (last === UNREADABLE) {
@@ -115,7 +114,7 @@ async function bootOne(service: BootService, layout: Layout, bundle: Bundle): Pr
       );
     }
     const { status, installId } = await feed(service, bundle);
-    remember(layout, plugin, digest);
+    await remember();
     return { file, plugin, status: status === 'present' ? 'present' : 'installed', detail: installId };
   } finally {
     release();
@@ -134,8 +133,17 @@ async function lastOf(layout: Layout, plugin: string): Promise<string | undefine
   }
 }
 
-const remember = (layout: Layout, plugin: string, bundle: string): void =>
-  putRecord(nodeDisk, layout.staging, plugin, layout.bootOf(plugin), { version: 1, bundle });
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') {
+      return false;
+    }
+    throw error;
+  }
+}
 
 /** An upload whose sender is this process: it goes on as far as it is granted. */
 async function feed(service: BootService, bundle: Bundle): Promise<{ status: string; installId: string }> {

@@ -5,23 +5,11 @@
 import { truncate } from '../../shared/truncate.ts';
 import { type FaultData, toFault } from '../../shared/api/fault.ts';
 import type { Recovered, RecoveryResult, Swept } from '../../shared/api/maintenance.ts';
-import { diskFault } from '../disk/disk-fault.ts';
 import type { WorkerClient } from '../worker/client.ts';
+import type { Inventory } from './inventory.ts';
 import type { PluginLocks } from './plugin-locks.ts';
 
 type Failed = { plugin: string; error: FaultData };
-
-/** What there is to look after, by a look at names alone: where there is nothing, no thread is started. */
-export type Inventory = {
-  /** The plugins that a crash has left half-way. */
-  unfinished(): string[];
-  /** The plugins of which there is anything. */
-  known(): string[];
-  /** How many answers are remembered. */
-  answers(): number;
-  /** How many reports of what is loaded got no name. */
-  drafts(): number;
-};
 
 export class Maintenance {
   readonly #worker: Pick<WorkerClient, 'call'>;
@@ -44,7 +32,7 @@ export class Maintenance {
    * @param plugin undefined for every plugin of which there is something.
    */
   async recover(plugin?: string): Promise<RecoveryResult> {
-    const names = plugin === undefined ? look(() => this.#inventory.unfinished()) : [plugin];
+    const names = plugin === undefined ? await this.#inventory.unfinished() : [plugin];
     const recovered: Recovered[] = [];
     const { busy, failed } = await this.#each(names, async (name) =>
       this.#alone(name, async () =>
@@ -56,8 +44,8 @@ export class Maintenance {
 
   /** Removes what is no longer needed and puts right what may be. */
   async sweep(): Promise<Swept> {
-    const unfinished = new Set(look(() => this.#inventory.unfinished()));
-    const names = [...new Set([...unfinished, ...look(() => this.#inventory.known())])].toSorted();
+    const unfinished = new Set(await this.#inventory.unfinished());
+    const names = [...new Set([...unfinished, ...(await this.#inventory.known())])].toSorted();
     const recovered: Recovered[] = [];
     const snapshots: string[] = [];
     const receipts: string[] = [];
@@ -82,7 +70,7 @@ export class Maintenance {
       });
     });
     const operations =
-      look(() => this.#inventory.answers() + this.#inventory.drafts()) === 0
+      (await this.#inventory.answers()) + (await this.#inventory.drafts()) === 0
         ? 0
         : await this.#worker.call('operations.forget', undefined);
     return {
@@ -132,14 +120,5 @@ export class Maintenance {
       }
     }
     return { busy, failed };
-  }
-}
-
-/** @throws Fault INTERNAL, if the root cannot be looked at. */
-function look<T>(run: () => T): T {
-  try {
-    return run();
-  } catch (error) {
-    throw diskFault(error, 'Looking through the root');
   }
 }

@@ -2,6 +2,8 @@
  * Everything that works on a root, without a socket: what the agent serves, and what a command does by itself where there
  * is no agent to ask, under the same locks.
  */
+import { access } from 'node:fs/promises';
+
 import type { EventBody } from '../../shared/api/events.ts';
 import type { Status, Swept } from '../../shared/api/maintenance.ts';
 import type { BeginParams, Params } from '../../shared/api/methods.ts';
@@ -18,9 +20,10 @@ import { nodeDisk } from '../disk/node-disk.ts';
 import type { StoreContext } from '../store/context.ts';
 import { prepareRoot } from '../store/prepare.ts';
 import { type RootProbe, probeRoot } from '../store/probe.ts';
-import { draftsIn, knownPlugins, noteUnsynced, settleUnsynced } from '../change/sweep.ts';
-import { removeLitter, unfinishedPlugins } from '../store/staging.ts';
+import { noteUnsynced } from '../change/sweep.ts';
+import { removeLitter } from '../store/staging.ts';
 import { WorkerClient } from '../worker/client.ts';
+import { inventoryOf } from './inventory.ts';
 import { Maintenance } from './maintenance.ts';
 import { type Executable, type Executed, Executor } from './execute.ts';
 import type { Clock } from '../../shared/clock.ts';
@@ -51,7 +54,7 @@ export type Service = {
    *
    * @returns undefined if somebody serves it already.
    */
-  serve(): { damaged: string[]; release: Release } | undefined;
+  serve(): Promise<{ damaged: string[]; release: Release } | undefined>;
   /** Who serves the root, in words. */
   server(): string | undefined;
   /** Runs a method; see {@link Executor.execute}. */
@@ -146,10 +149,11 @@ export function openService(
     tell(event);
   };
   const worker = new WorkerClient(tasks, { tell: hear, complain });
+  const inventory = inventoryOf(layout);
   const recover = async (plugin: string): Promise<void> => {
     await loads.noteOwed(plugin);
     try {
-      if (unfinishedPlugins(context).includes(plugin)) {
+      if ((await inventory.unfinished()).includes(plugin)) {
         await worker.call('plugin.recover', { plugin });
       }
     } catch (error) {
@@ -169,12 +173,7 @@ export function openService(
     complain,
   };
   const uploads = new Uploads(dependencies, worker);
-  const maintenance = new Maintenance(worker, pluginLocks, {
-    unfinished: () => unfinishedPlugins(context),
-    known: () => knownPlugins(context),
-    answers: () => nodeDisk.list(layout.operations).length,
-    drafts: () => draftsIn(context).length,
-  });
+  const maintenance = new Maintenance(worker, pluginLocks, inventory);
   const sweep = async (): Promise<Swept> => {
     const swept = await maintenance.sweep();
     tell({ type: 'sweep.done', data: countsOf(swept) });
@@ -209,14 +208,21 @@ export function openService(
   return {
     locks,
     ability: () => ability,
-    serve: () => {
+    serve: async () => {
       const release = locks.tryLock(AGENT_LOCK);
       if (release === undefined) {
         return undefined;
       }
       try {
         ability = tryOut(context, ability);
-        return { release, damaged: settleUnsynced(context, durability) };
+        // Comparing may take long, and most agents need no thread for it.
+        const isNoted = await access(layout.unsynced).then(
+          () => true,
+          () => false,
+        );
+        const damaged =
+          durability === 'none' || isNoted ? await worker.call('root.settle', { durability }) : [];
+        return { release, damaged };
       } catch (error) {
         release();
         throw error;

@@ -7,12 +7,22 @@ import type { StoreContext } from './context.ts';
 
 /** The plugins of which something is in staging, or half removed. */
 export function unfinishedPlugins({ disk, layout }: Pick<StoreContext, 'disk' | 'layout'>): string[] {
+  const [staged, kept] = [layout.staging, layout.previous].map((directory) =>
+    disk.list(directory).map(({ name }) => name),
+  );
+  return unfinishedAmong(staged ?? [], kept ?? []);
+}
+
+/** The same, by the names in staging and of the snapshots. */
+export function unfinishedAmong(staged: readonly string[], kept: readonly string[]): string[] {
   const names = [
-    ...disk.list(layout.staging).map(({ name }) => stagingName(name)?.plugin ?? temporaryOf(name) ?? ''),
-    ...leftoversIn({ disk, layout }).map(({ plugin }) => plugin),
+    ...staged.map((name) => stagingName(name)?.plugin ?? temporaryOf(name) ?? ''),
+    ...kept.filter(isLeftover).map((name) => stagingName(name)?.plugin ?? ''),
   ];
   return [...new Set(names)].filter(isPluginName).toSorted();
 }
+
+const isLeftover = (name: string): boolean => /\.(?:trash|old)$/.test(name);
 
 /** Snapshots that were being made or removed. */
 const leftoversIn = ({
@@ -21,7 +31,7 @@ const leftoversIn = ({
 }: Pick<StoreContext, 'disk' | 'layout'>): { plugin: string; path: string }[] =>
   disk
     .list(layout.previous)
-    .filter(({ name }) => /\.(?:trash|old)$/.test(name))
+    .filter(({ name }) => isLeftover(name))
     .flatMap(({ name }) => {
       const slot = stagingName(name);
       return slot === undefined ? [] : { plugin: slot.plugin, path: join(layout.previous, name) };

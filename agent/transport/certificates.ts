@@ -14,9 +14,14 @@ export class Certificates {
   #context: TlsContext;
 
   /** @throws Fault INVALID_PARAMS if they cannot be read or do not belong together. */
-  constructor({ cert, key, clientCa }: TlsFiles) {
-    this.#files = new ReloadedFiles('TLS file', [cert, key, ...(clientCa === undefined ? [] : [clientCa])]);
-    this.#context = checked(this.#files.read() ?? []);
+  static async open({ cert, key, clientCa }: TlsFiles): Promise<Certificates> {
+    const files = new ReloadedFiles('TLS file', [cert, key, ...(clientCa === undefined ? [] : [clientCa])]);
+    return new Certificates(files, checked((await files.read()) ?? []));
+  }
+
+  private constructor(files: ReloadedFiles, context: TlsContext) {
+    this.#files = files;
+    this.#context = context;
   }
 
   get context(): TlsContext {
@@ -24,13 +29,13 @@ export class Certificates {
   }
 
   /**
-   * Looks at the files again.
+   * Looks at the files again; not while it looks already.
    *
    * @returns what to use from now on; undefined if nothing has changed.
    * @throws Fault INVALID_PARAMS if what stands there now is of no use: what was before stays.
    */
-  refresh(): TlsContext | undefined {
-    const contents = this.#files.read();
+  async refresh(): Promise<TlsContext | undefined> {
+    const contents = await this.#files.read();
     if (contents === undefined) {
       return undefined;
     }

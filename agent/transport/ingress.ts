@@ -1,5 +1,6 @@
 /** The door of the agent: tokens and certificates, watched while it runs, and the address that it listens on. */
 import { Fault, toFault } from '../../shared/api/fault.ts';
+import { atMost } from '../../shared/clock.ts';
 import { Certificates } from './certificates.ts';
 import type { AgentConfig } from '../config.ts';
 import type { Log } from '../log.ts';
@@ -20,18 +21,19 @@ type Door = {
 };
 
 /** @throws Fault INVALID_PARAMS if no token is configured where one is needed, or TLS cannot be had. */
-export function openIngress(config: AgentConfig, log: Log): Door {
+export async function openIngress(config: AgentConfig, log: Log): Promise<Door> {
   const { listen: address, allowOrigin, allowHost } = config;
   const isUnix = 'path' in address;
   const complain = (fault: Fault): void => log.warn({ code: fault.code }, fault.message);
-  const tokens = new Tokens(config.token, config.tokenFile, complain, !isUnix);
-  const certificates = config.tls === undefined ? undefined : new Certificates(config.tls);
+  const tokens = await Tokens.open(config.token, config.tokenFile, complain, !isUnix);
+  const certificates = config.tls === undefined ? undefined : await Certificates.open(config.tls);
   return {
     options: {
       address,
       allowOrigin,
       allowHost,
       tls: certificates?.context,
+      refresh: () => atMost(LOOK_MILLIS, tokens.refresh()),
       authenticate: (header) => (isUnix && header === undefined ? LOCAL : tokens.authenticate(header)),
       log,
     },
@@ -40,11 +42,13 @@ export function openIngress(config: AgentConfig, log: Log): Door {
         log.warn({ host: server.host }, 'tokens and plugins pass this network in the clear: there is no TLS');
       }
       let complaint = '';
-      const timer = setInterval(() => {
-        tokens.refresh();
+      const lookAtTokens = async (): Promise<void> => {
+        await tokens.refresh();
         server.review();
+      };
+      const lookAtCertificates = async (): Promise<void> => {
         try {
-          const changed = certificates?.refresh();
+          const changed = await certificates?.refresh();
           if (changed !== undefined) {
             server.useTls(changed);
             complaint = '';
@@ -57,10 +61,25 @@ export function openIngress(config: AgentConfig, log: Log): Door {
           }
           complaint = fault.message;
         }
-      }, LOOK_MILLIS);
+      };
+      const looks = [unlessBusy(lookAtTokens), unlessBusy(lookAtCertificates)];
+      const timer = setInterval(() => looks.forEach((look) => look()), LOOK_MILLIS);
       timer.unref();
       return () => clearInterval(timer);
     },
+  };
+}
+
+/** A disk that does not answer is asked once, and not each second again. @param look never rejects. */
+function unlessBusy(look: () => Promise<void>): () => void {
+  let isBusy = false;
+  return () => {
+    if (!isBusy) {
+      isBusy = true;
+      void look().finally(() => {
+        isBusy = false;
+      });
+    }
   };
 }
 

@@ -66,8 +66,14 @@ export async function listen(options: ListenOptions): Promise<Listening> {
   const failures = new Failures(Date.now);
   const connections = new Set<Connection>();
   let place: Place = 'network';
-  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+  let closing = false;
+  const upgrade = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
     socket.on('error', () => socket.destroy());
+    await options.refresh();
+    if (closing) {
+      socket.destroy();
+      return;
+    }
     const address = request.socket.remoteAddress;
     const admission = judge(request, { address, place, connected: sockets.clients.size }, options, failures);
     if ('refused' in admission) {
@@ -82,6 +88,12 @@ export async function listen(options: ListenOptions): Promise<Listening> {
       const connection = serve(ws, known, options.session, log.child({ by: known.caller.label }));
       connections.add(connection);
       ws.on('close', () => connections.delete(connection));
+    });
+  };
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    upgrade(request, socket, head).catch((error: unknown) => {
+      log.error({ err: error }, 'an upgrade could not be answered');
+      socket.destroy();
     });
   });
   if (options.tls !== undefined) {
@@ -111,6 +123,7 @@ export async function listen(options: ListenOptions): Promise<Listening> {
     },
     stop: () => void server.close(),
     close: async (code, reason, graceMillis) => {
+      closing = true;
       await closeAll(server, sockets, code, reason, graceMillis);
       bound.release();
     },

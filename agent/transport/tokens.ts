@@ -11,44 +11,78 @@ export class Tokens {
   readonly #complain: (fault: Fault) => void;
   #fromFile: Token[] = [];
   #complaint = '';
+  /** The look that is under way, and the one after it. */
+  #looking: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
 
   /**
+   * Reads the tokens for the first time.
+   *
    * @param complain hears, once, of a file that cannot be read any more; the tokens before stay valid then.
    * @param required whether nobody could ever get in without a token.
    * @throws Fault INVALID_PARAMS if there is none though one is required, or one is malformed.
    */
-  constructor(
+  static async open(
     variable: string | undefined,
     file: string | undefined,
     complain: (fault: Fault) => void,
     required = true,
-  ) {
-    this.#fixed = variable === undefined || variable === '' ? [] : [tokenFromVariable(variable)];
-    this.#file = file === undefined ? undefined : new ReloadedFiles('token file', [file]);
-    this.#complain = complain;
-    this.#read();
-    if (required && this.#all.length === 0) {
+  ): Promise<Tokens> {
+    const tokens = new Tokens(variable, file, complain);
+    await tokens.#read();
+    if (required && tokens.#all.length === 0) {
       throw new Fault('INVALID_PARAMS', 'No token is configured, and the agent serves nobody without one', {
         hint:
           'Make one with "airlock token" and set AIRLOCK_TOKEN or AIRLOCK_TOKEN_FILE; ' +
           'only a Unix socket (AIRLOCK_LISTEN=unix:/path) needs none',
       });
     }
+    return tokens;
   }
 
-  /** Who bears this `Authorization` header; undefined for nobody known. */
+  private constructor(
+    variable: string | undefined,
+    file: string | undefined,
+    complain: (fault: Fault) => void,
+  ) {
+    this.#fixed = variable === undefined || variable === '' ? [] : [tokenFromVariable(variable)];
+    this.#file = file === undefined ? undefined : new ReloadedFiles('token file', [file]);
+    this.#complain = complain;
+  }
+
+  /** Who bears this `Authorization` header, by the last look at the file; undefined for nobody known. */
   authenticate(header: string | undefined): Known | undefined {
-    this.refresh();
     const token = authenticate(header, this.#all);
     return token === undefined
       ? undefined
       : { caller: { scope: token.scope, label: token.label }, isValid: () => this.#isValid(token) };
   }
 
-  /** Looks at the file again. */
-  refresh(): void {
+  /** Looks at the file again. What was written before this is asked counts when it resolves; it never rejects. */
+  refresh(): Promise<void> {
+    if (this.#next !== undefined) {
+      return this.#next;
+    }
+    if (this.#looking === undefined) {
+      return this.#begin();
+    }
+    this.#next = this.#looking.then(() => {
+      this.#next = undefined;
+      return this.#begin();
+    });
+    return this.#next;
+  }
+
+  #begin(): Promise<void> {
+    this.#looking = this.#look().finally(() => {
+      this.#looking = undefined;
+    });
+    return this.#looking;
+  }
+
+  async #look(): Promise<void> {
     try {
-      this.#read();
+      await this.#read();
       this.#complaint = '';
     } catch (error) {
       const fault = toFault(error, 'Reading the token file');
@@ -68,8 +102,8 @@ export class Tokens {
     return this.#all.some((token) => token.scope === scope && timingSafeEqual(token.digest, digest));
   }
 
-  #read(): void {
-    const [bytes] = this.#file?.read() ?? [];
+  async #read(): Promise<void> {
+    const [bytes] = (await this.#file?.read()) ?? [];
     if (bytes !== undefined) {
       this.#fromFile = tokensFromFile(bytes.toString('utf8'));
     }

@@ -10,6 +10,8 @@ import type { Failures } from './rate-limit.ts';
 export type Head = { url?: string | undefined; rawHeaders: readonly string[] };
 
 export type UpgradePolicyOptions = {
+  /** Looks which tokens are valid now. It takes about a second at most, also on a disk that does not answer. */
+  refresh: () => Promise<void>;
   /** Who bears this `Authorization` header. */
   authenticate: (header: string | undefined) => Known | undefined;
   /** Origins that are served although a browser sends one. */
@@ -37,7 +39,7 @@ const refused = (fault: Fault, wait = 0, log = true): Admission => ({ refused: f
 export function judge(
   { url, rawHeaders }: Head,
   from: { address: string | undefined; place: Place; connected: number },
-  { authenticate, allowOrigin, allowHost }: UpgradePolicyOptions,
+  { authenticate, allowOrigin, allowHost }: Omit<UpgradePolicyOptions, 'refresh'>,
   failures: Failures,
 ): Admission {
   const [path, query] = (url ?? '').split('?');

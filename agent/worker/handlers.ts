@@ -38,11 +38,14 @@ import {
   forgetBefore,
   isNothing,
   planSweep,
+  settleUnsynced,
   sweepDrafts,
   sweepPlugin,
 } from '../change/sweep.ts';
 import { uninstall } from '../change/uninstall.ts';
-import type { StoreContext } from '../store/context.ts';
+import { nodeDisk } from '../disk/node-disk.ts';
+import { putRecord } from '../disk/record.ts';
+import type { Durability, StoreContext } from '../store/context.ts';
 import { admissionOf, getPlugin, knownOf, listPlugins, verifyPlugin } from '../store/inspect.ts';
 import { liveVersionOf } from '../store/marker.ts';
 import { discardSlot } from '../store/journal.ts';
@@ -170,6 +173,12 @@ const steps = {
     context: StoreContext,
     { operationId }: Asked,
   ): Result<'install.commit'> | undefined => recall(context, operationId, undefined, installedSchema),
+  /** Looks what a restart of the machine has damaged, and notes how this agent writes. The note itself is synced in any case. */
+  'root.settle': (context: StoreContext, { durability }: { durability: Durability }): string[] =>
+    settleUnsynced({ ...context, disk: nodeDisk }, durability),
+  /** Remembers, synced in any case, which bundle of the image was installed last. */
+  'boot.remember': ({ layout }: StoreContext, { plugin, bundle }: { plugin: string; bundle: string }): void =>
+    putRecord(nodeDisk, layout.staging, plugin, layout.bootOf(plugin), { version: 1, bundle }),
   /** How the plugins are, counted. */
   'root.status': (
     context: StoreContext,

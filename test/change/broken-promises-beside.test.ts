@@ -1,7 +1,7 @@
 /** Each of these is a promise that was seen broken: of what stands beside an install. */
 import { existsSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, inject, test } from 'vitest';
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
 import { removeTree, putRecord } from '../../agent/disk/record.ts';
 import { verifyPlugin } from '../../agent/store/inspect.ts';
@@ -26,14 +26,15 @@ test('volatile: an agent that writes without syncs compares after a restart of t
   putRecord(nodeDisk, here.layout.staging, '', here.layout.unsynced, { version: 1, bootId: 'another-boot' });
   writeFileSync(join(here.layout.live('lint'), 'rules/a.md'), '');
   const service = openService(readWorkConfig({ root: here.layout.root, durability: 'none' }, {}), {
-    workerFile: new URL('file:///none'),
+    workerFile: new URL(inject('workerFile')),
     clock: systemClock,
     about: () => ({}),
     tell: () => undefined,
     complain: () => undefined,
   });
-  const served = service.serve();
+  const served = await service.serve();
   served?.release();
+  await service.close();
   expect(served?.damaged).toEqual(['lint']);
 });
 
@@ -169,6 +170,7 @@ test('boot-install: a plugin that is absent and in trouble is not taken for live
       return Promise.resolve({ status: 'installed', installId: 'x' });
     },
     hold: () => Promise.resolve(() => undefined),
+    worker: { call: () => Promise.resolve() },
   } as unknown as Service;
   const results = await bootInstall(service, here.layout.root, from);
   expect([asked, results.map(({ status }) => status)]).toEqual([1, ['installed']]);

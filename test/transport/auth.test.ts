@@ -7,6 +7,7 @@ import { authenticate, tokenFromVariable, tokensFromFile } from '../../agent/tra
 import { Tokens } from '../../agent/transport/tokens.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { scratch } from '../_kit/agent.ts';
+import { faultOf as rejection } from '../_kit/scene.ts';
 
 const A = 'a'.repeat(32);
 const B = `${'b'.repeat(40)}-._~+/=`;
@@ -119,7 +120,7 @@ describe('the lines of a token file', () => {
   });
 });
 
-type Place = { file: string; complaints: Fault[]; open(variable?: string): Tokens };
+type Place = { file: string; complaints: Fault[]; open(variable?: string): Promise<Tokens> };
 
 async function makePlace(text: string): Promise<Place> {
   const file = join(await scratch(), 'tokens');
@@ -128,70 +129,83 @@ async function makePlace(text: string): Promise<Place> {
   return {
     file,
     complaints,
-    open: (variable) => new Tokens(variable, file, (fault) => complaints.push(fault)),
+    open: (variable) => Tokens.open(variable, file, (fault) => complaints.push(fault)),
   };
 }
 
-const labelOf = (tokens: Tokens, token: string): string | undefined =>
-  tokens.authenticate(`Bearer ${token}`)?.caller.label;
+async function labelsOf(tokens: Tokens, ...asked: string[]): Promise<(string | undefined)[]> {
+  await tokens.refresh();
+  return asked.map((token) => tokens.authenticate(`Bearer ${token}`)?.caller.label);
+}
 
 describe('the token file', () => {
   it('is read again when it is written over, so that tokens rotate without a gap', async () => {
     const { file, open } = await makePlace(`write ${A} old\n`);
-    const tokens = open();
-    expect(labelOf(tokens, A)).toBe('old');
+    const tokens = await open();
+    expect(await labelsOf(tokens, A)).toEqual(['old']);
     await writeFile(file, `write ${A} old\nwrite ${C} new\n`);
-    expect([labelOf(tokens, A), labelOf(tokens, C)]).toEqual(['old', 'new']);
+    expect(await labelsOf(tokens, A, C)).toEqual(['old', 'new']);
     await writeFile(file, `write ${C} new\n`);
-    expect([labelOf(tokens, A), labelOf(tokens, C)]).toEqual([undefined, 'new']);
+    expect(await labelsOf(tokens, A, C)).toEqual([undefined, 'new']);
   });
 
   it('is read again when another is renamed over it, though size and time are the same', async () => {
     const { file, open } = await makePlace(`write ${A} x\n`);
-    const tokens = open();
+    const tokens = await open();
     const time = new Date('2026-01-01T00:00:00Z');
     await utimes(file, time, time);
-    expect(labelOf(tokens, A)).toBe('x');
+    expect(await labelsOf(tokens, A)).toEqual(['x']);
     await writeFile(`${file}.new`, `write ${'d'.repeat(32)} x\n`);
     await utimes(`${file}.new`, time, time);
     await rename(`${file}.new`, file);
-    expect([labelOf(tokens, A), labelOf(tokens, 'd'.repeat(32))]).toEqual([undefined, 'x']);
+    expect(await labelsOf(tokens, A, 'd'.repeat(32))).toEqual([undefined, 'x']);
   });
 
   it('that is broken leaves the tokens before valid, is complained of once, and heals', async () => {
     const { file, open, complaints } = await makePlace(`write ${A} old\n`);
-    const tokens = open();
+    const tokens = await open();
     await writeFile(file, `write ${C} new\nwrit`);
-    expect([labelOf(tokens, A), labelOf(tokens, C), labelOf(tokens, A)]).toEqual(['old', undefined, 'old']);
+    expect(await labelsOf(tokens, A, C, A)).toEqual(['old', undefined, 'old']);
     expect(complaints.map(({ message }) => message)).toEqual([
       'Line 2 of the token file is not "read|write <token> [label]"',
     ]);
     await writeFile(file, `write ${C} new\n`);
-    expect([labelOf(tokens, A), labelOf(tokens, C)]).toEqual([undefined, 'new']);
+    expect(await labelsOf(tokens, A, C)).toEqual([undefined, 'new']);
   });
 
   it('that is emptied or gone for a moment locks nobody out', async () => {
     const { file, open, complaints } = await makePlace(`write ${A} old\n`);
-    const tokens = open();
+    const tokens = await open();
     await writeFile(file, '');
-    expect(labelOf(tokens, A)).toBe('old');
+    expect(await labelsOf(tokens, A)).toEqual(['old']);
     await rm(file);
-    expect(labelOf(tokens, A)).toBe('old');
+    expect(await labelsOf(tokens, A)).toEqual(['old']);
     expect(complaints).toHaveLength(2);
     await writeFile(file, `write ${C} new\n`);
-    expect(labelOf(tokens, C)).toBe('new');
+    expect(await labelsOf(tokens, C)).toEqual(['new']);
+  });
+
+  it('is looked at once more for who asks while it is looked at: what he has written counts', async () => {
+    const { file, open } = await makePlace(`write ${A} old\n`);
+    const tokens = await open();
+    const first = tokens.refresh();
+    await writeFile(file, `write ${C} new\n`);
+    const others = [tokens.refresh(), tokens.refresh()];
+    await Promise.all([first, ...others]);
+    const labels = [A, C].map((token) => tokens.authenticate(`Bearer ${token}`)?.caller.label);
+    expect(labels).toEqual([undefined, 'new']);
   });
 
   it('that holds comments alone revokes all that it held', async () => {
     const { file, open } = await makePlace(`write ${A} old\n`);
-    const tokens = open();
+    const tokens = await open();
     await writeFile(file, '# nobody for now\n');
-    expect(tokens.authenticate(`Bearer ${A}`)).toBeUndefined();
+    expect(await labelsOf(tokens, A)).toEqual([undefined]);
   });
 
   it('stands beside the variable', async () => {
     const { open } = await makePlace(`read ${B} reader\n`);
-    const tokens = open(A);
+    const tokens = await open(A);
     expect(tokens.authenticate(`Bearer ${A}`)?.caller).toEqual({ scope: 'write', label: 'token' });
     expect(tokens.authenticate(`Bearer ${B}`)?.caller).toEqual({ scope: 'read', label: 'reader' });
   });
@@ -199,10 +213,10 @@ describe('the token file', () => {
   it('must be there and whole at the start, and some token must be configured', async () => {
     const { file } = await makePlace('write short\n');
     const complain = (): void => undefined;
-    expect(faultOf(() => new Tokens(undefined, file, complain)).message).toContain('Line 1');
-    expect(faultOf(() => new Tokens(A, `${file}.no`, complain)).message).toContain('cannot be read');
+    expect((await rejection(Tokens.open(undefined, file, complain))).message).toContain('Line 1');
+    expect((await rejection(Tokens.open(A, `${file}.no`, complain))).message).toContain('cannot be read');
     for (const variable of [undefined, '']) {
-      expect(faultOf(() => new Tokens(variable, undefined, complain)).message).toContain('No token');
+      expect((await rejection(Tokens.open(variable, undefined, complain))).message).toContain('No token');
     }
   });
 });

@@ -208,7 +208,7 @@ describe('a token that leaves the file', () => {
   });
 });
 
-it('an agent that listens on a network without TLS warns of it once', () => {
+it('an agent that listens on a network without TLS warns of it once', async () => {
   for (const [place, times] of [
     ['network', 1],
     ['loopback', 0],
@@ -217,7 +217,7 @@ it('an agent that listens on a network without TLS warns of it once', () => {
     const warnings: unknown[] = [];
     const log = createLog('silent');
     log.warn = (...words: unknown[]) => void warnings.push(words);
-    const door = openIngress(readAgentConfig({}, { AIRLOCK_TOKEN: TOKEN }), log);
+    const door = await openIngress(readAgentConfig({}, { AIRLOCK_TOKEN: TOKEN }), log);
     const nothing = (): void => undefined;
     const close = (): Promise<void> => Promise.resolve();
     const server = { place, host: 'x', port: 1, review: nothing, useTls: nothing, stop: nothing, close };
