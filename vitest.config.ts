@@ -7,6 +7,8 @@ export default defineConfig({
     exclude: [...configDefaults.exclude, 'test/crash/**', 'test/image/**', 'test/fuzz/**'],
     globalSetup: ['./test/_kit/build-worker.ts'],
     pool: 'forks',
+    // A worker loads the modules once for all its files. So a file puts back what it replaces in them.
+    isolate: false,
     // Many tests wait for real time, sockets and processes: more of them than there are cores keep those busy.
     maxWorkers: 4,
     // What takes seconds takes half a minute on a machine that is busy with other things, too.

@@ -8,5 +8,7 @@ import base from './vitest.config.ts';
  */
 export default mergeConfig(
   { ...base, test: { ...base.test, include: [], exclude: [] } },
-  defineConfig({ test: { include: ['test/crash/**/*.test.ts'], testTimeout: 300_000, maxWorkers: 2 } }),
+  defineConfig({
+    test: { include: ['test/crash/**/*.test.ts'], testTimeout: 300_000, maxWorkers: 2, isolate: true },
+  }),
 );

@@ -6,6 +6,11 @@ import base from './vitest.config.ts';
 export default mergeConfig(
   { ...base, test: { ...base.test, include: [], exclude: [] } },
   defineConfig({
-    test: { include: ['test/fuzz/**/*.test.ts'], testTimeout: 24 * 60 * 60 * 1000, fileParallelism: false },
+    test: {
+      include: ['test/fuzz/**/*.test.ts'],
+      testTimeout: 24 * 60 * 60 * 1000,
+      fileParallelism: false,
+      isolate: true,
+    },
   }),
 );

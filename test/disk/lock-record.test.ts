@@ -146,6 +146,8 @@ describe('a record of a holder', () => {
     onTestFinished(() => void shell.kill('SIGKILL'));
     const [line] = (await once(shell.stdout, 'data')) as [Buffer];
     const pid = Number(line.toString());
+    // A shell asks how its children end; what it becomes does not.
+    await until(() => expect(readFileSync(`/proc/${shell.pid}/comm`, 'utf8')).toBe('sleep\n'));
     recordsOf(directory, { ...self, pid, startTime: startTimeOf(pid) }).announce('lint');
     process.kill(pid, 'SIGKILL');
     await until(() => expect(readFileSync(`/proc/${pid}/stat`, 'utf8')).toContain(') Z '));

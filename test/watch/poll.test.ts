@@ -1,9 +1,10 @@
 /** Looking again and again: how often, and what happens under a look. */
-import { rename, writeFile } from 'node:fs/promises';
+import promises, { rename, writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { expect, onTestFinished, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 
 import { POLL_MILLIS, pollingFileEvents } from '../../watch/poll.ts';
 import type { Clock } from '../../shared/clock.ts';
@@ -12,15 +13,19 @@ import { FakeClock } from '../_kit/clock.ts';
 import { until } from '../_kit/until.ts';
 
 /** What happens on the disk just before the stats of a path are asked for. */
-const hooks = vi.hoisted(() => new Map<string, () => Promise<unknown>>());
+const hooks = new Map<unknown, () => Promise<unknown>>();
 
-vi.mock('node:fs/promises', async (original) => {
-  const real = await original<typeof import('node:fs/promises')>();
-  const lstat = async (path: string, options: object) => {
-    await hooks.get(path)?.();
-    return real.lstat(path, options);
-  };
-  return { ...real, lstat };
+beforeAll(() => {
+  const real = promises.lstat;
+  vi.spyOn(promises, 'lstat').mockImplementation(async (...asked: Parameters<typeof real>) => {
+    await hooks.get(asked[0])?.();
+    return real(...asked);
+  });
+  syncBuiltinESMExports();
+});
+afterAll(() => {
+  vi.restoreAllMocks();
+  syncBuiltinESMExports();
 });
 
 test('what is renamed under a look is told by both names, in the same look', async () => {
