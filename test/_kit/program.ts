@@ -6,7 +6,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+import { run } from '../../cli/run.ts';
 
 /** The repository's own directory. */
 export const repository = fileURLToPath(new URL('../..', import.meta.url));
@@ -30,6 +32,36 @@ export async function endOf(child: ChildProcessWithoutNullStreams): Promise<Ende
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   const [code] = (await once(child, 'close')) as [number | null];
   return { code, stdout, stderr };
+}
+
+/**
+ * Runs a command in this process: one of its own says the same, and costs a quarter of a second.
+ *
+ * @param terminal what its output is said to be.
+ * @returns also all that it says, in the order in which it says it.
+ */
+export async function runHere(
+  words: readonly string[],
+  env: Env,
+  terminal = {},
+): Promise<Ended & { text: string }> {
+  const said = { stdout: '', stderr: '', text: '' };
+  const into = (stream: 'stdout' | 'stderr') => ({
+    write: (text: string) => {
+      said[stream] += text;
+      said.text += text;
+    },
+  });
+  const code = await run({
+    words: [...words],
+    env,
+    out: { ...terminal, ...into('stdout') },
+    error: into('stderr'),
+    version: '0',
+    self: pathToFileURL(program),
+    signal: new AbortController().signal,
+  });
+  return { ...said, code };
 }
 
 /** A scratch directory with an agent on its `root`, as far as a test starts one. */
@@ -81,7 +113,13 @@ export class Program {
     });
   }
 
-  /** Runs a command to its end; with the agent's token, unless `env` says otherwise. */
+  /** Runs a command in this process, with the agent's token; as a process where only that says the same. */
+  here(words: readonly string[], env: Env = {}): Promise<Ended> {
+    if (this.program !== program || this.as !== undefined) return this.run(words, env);
+    return runHere(words, { AIRLOCK_TOKEN: this.token, ...env });
+  }
+
+  /** Runs a command as a process, to its end; with the agent's token, unless `env` says otherwise. */
   run(words: readonly string[], env: Env = {}, input = ''): Promise<Ended> {
     const child = this.start(words, env);
     child.stdin.end(input);
@@ -93,9 +131,9 @@ export class Program {
     return this.#spawn(words, { AIRLOCK_TOKEN: this.token, ...env });
   }
 
-  /** Runs a command against the agent, and reads the JSON that it prints. */
+  /** Runs a command against the agent as {@link here} does, and reads the JSON that it prints. */
   async json(words: readonly string[]): Promise<unknown> {
-    const ended = await this.run([...words, '--to', this.url, '--json']);
+    const ended = await this.here([...words, '--to', this.url, '--json']);
     if (ended.code !== 0) throw new Error(`"${words.join(' ')}" ended with ${ended.code}: ${ended.stderr}`);
     return JSON.parse(ended.stdout);
   }

@@ -26,7 +26,10 @@ const live = (program: Program, plugin: string): Promise<unknown> =>
 const litter = (program: Program): Promise<string[]> => litterIn(program.root, 'lint', [one, two, three]);
 
 describe('boot-install', () => {
-  async function bootFrom(bundles: Record<string, Version>): Promise<{
+  async function bootFrom(
+    bundles: Record<string, Version>,
+    how: 'here' | 'run' = 'here',
+  ): Promise<{
     program: Program;
     directory: string;
     again: (env?: Record<string, string>) => Promise<{ code: number | null; booted: unknown }>;
@@ -37,7 +40,7 @@ describe('boot-install', () => {
     const again = async (
       env: Record<string, string> = {},
     ): Promise<{ code: number | null; booted: unknown }> => {
-      const { code, stdout } = await program.run(['boot', directory, '--root', program.root], env);
+      const { code, stdout } = await program[how](['boot', directory, '--root', program.root], env);
       return { code, booted: JSON.parse(stdout) };
     };
     return { program, directory, again };
@@ -110,7 +113,7 @@ describe('boot-install', () => {
   it('brings nothing back whose record cannot be read, and says what to do', async () => {
     const { program, again } = await bootFrom({ lint: one });
     await again();
-    await program.run(['uninstall', 'lint', '--root', program.root]);
+    await program.here(['uninstall', 'lint', '--root', program.root]);
     await writeFile(join(program.root, '.boot', 'lint.json'), 'torn');
     const failed = { plugin: 'lint', status: 'failed', error: { code: 'INTERNAL' } };
     expect(await again()).toMatchObject({ code: 1, booted: [failed] });
@@ -121,7 +124,10 @@ describe('boot-install', () => {
 
   // Was a bug: after a bundle that failed the command ended a minute late, when its operation was forgotten.
   it('fails for a bad bundle alone, and tries it again the next time', async () => {
-    const { program, directory, again } = await bootFrom({ 'b-lint': one, 'c-lint': two, 'd-other': other });
+    const { program, directory, again } = await bootFrom(
+      { 'b-lint': one, 'c-lint': two, 'd-other': other },
+      'run',
+    );
     await writeFile(join(directory, 'a-bad.tgz'), 'no archive');
     const booted = [
       { status: 'failed', error: { code: 'MANIFEST_MISSING' } },
@@ -150,7 +156,7 @@ describe('boot-install', () => {
       ['boot', ...at],
       ['boot', join(program.folder, 'nothing'), ...at],
     ]) {
-      const { code, stderr } = await program.run(words);
+      const { code, stderr } = await program.here(words);
       expect(code).toBe(2);
       expect(stderr).toContain('what to do: Name');
     }

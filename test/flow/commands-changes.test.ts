@@ -66,7 +66,7 @@ describe.each(WAYS)('airlock rollback, %s', (way) => {
     await scene.said(['rollback', 'lint']);
     if (way === 'on the root') await scene.program.serve();
     const file = join(scene.program.folder, '1.tgz');
-    const held = await scene.program.run(['push', file, '--to', scene.program.url, '--json']);
+    const held = await scene.program.here(['push', file, '--to', scene.program.url, '--json']);
     expect([held.code, JSON.parse(held.stdout)]).toMatchObject([
       1,
       { error: { code: 'HELD', executed: 'no' } },

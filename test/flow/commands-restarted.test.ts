@@ -91,7 +91,7 @@ describe.each(WAYS)('airlock restarted, %s', (way) => {
 it('a report on the root counts for the agent that serves it', async () => {
   const scene = await makeScene('through an agent', [0]);
   const { installId } = await scene.push(1, '--no-restart');
-  const { code } = await scene.program.run(['restarted', '--root', scene.program.root]);
+  const { code } = await scene.program.here(['restarted', '--root', scene.program.root]);
   expect(code).toBe(0);
   const info = await lint(scene);
   expect(info).toMatchObject({ loaded: installId });

@@ -156,7 +156,7 @@ it.each(['rollback lint', 'uninstall lint', 'restarted', 'recover', 'sweep', 'st
   async (words) => {
     const program = await Program.open();
     onTestFinished(() => program.close());
-    const { code, stdout } = await program.run([...words.split(' '), '--root', program.root, '--json']);
+    const { code, stdout } = await program.here([...words.split(' '), '--root', program.root, '--json']);
     expect([code, JSON.parse(stdout)]).toMatchObject([1, { error: { code: 'NOT_FOUND' } }]);
     expect(await readdir(program.folder)).toEqual([]);
   },

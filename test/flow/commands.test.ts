@@ -28,7 +28,8 @@ async function version(number: string): Promise<string> {
 
 describe('airlock push', () => {
   it('installs a directory, and the second push of it is present without a byte sent', async () => {
-    const first = await program.json(['push', examplePlugin]);
+    const pushed = await program.run(['push', examplePlugin, '--to', program.url, '--json']);
+    const first: unknown = JSON.parse(pushed.stdout);
     expect(first).toMatchObject({ status: 'installed', plugin: 'house-rules', replaced: null, by: 'token' });
     const opened = program.log.filter(({ event }) => event === 'install.progress').length;
     const second = await program.json(['push', examplePlugin]);
@@ -52,7 +53,7 @@ describe('airlock push', () => {
   });
 
   it('is refused with exit code 1 when something else is live than expected', async () => {
-    const { code, stderr } = await program.run([
+    const { code, stderr } = await program.here([
       'push',
       await version('1.2.0'),
       '--to',
@@ -84,7 +85,7 @@ describe('airlock push', () => {
   it('refuses secrets unless it is told to pack them', async () => {
     const folder = await version('1.3.0');
     await writeFile(join(folder, '.env'), 'PASSWORD=1\n');
-    const { code, stderr } = await program.run(['push', folder, '--to', program.url]);
+    const { code, stderr } = await program.here(['push', folder, '--to', program.url]);
     expect(code).toBe(2);
     expect(stderr).toContain('.env');
   });
@@ -130,11 +131,11 @@ describe('bytes that are altered on the way', () => {
   it.each([700, 1500, 3000])(
     'are refused with DIGEST_MISMATCH, and live is what it was (byte %i)',
     async (at) => {
-      await program.run(['push', examplePlugin, '--to', program.url]);
+      await program.here(['push', examplePlugin, '--to', program.url]);
       const before = await snapshotTree(join(program.root, 'house-rules'));
       const wire = await altering(program.url, at);
       try {
-        const { code, stdout } = await program.run([
+        const { code, stdout } = await program.here([
           'push',
           await version('6.6.6'),
           '--to',
@@ -157,7 +158,8 @@ describe('airlock list and verify', () => {
     const half = join(program.root, 'half-copied');
     await mkdir(half, { recursive: true });
     await writeFile(join(half, 'plugin.yaml'), 'name: half-copied\n');
-    const listed = await program.json(['list']);
+    const answer = await program.run(['list', '--to', program.url, '--json']);
+    const listed: unknown = JSON.parse(answer.stdout);
     expect(listed).toContainEqual(
       expect.objectContaining({ name: 'half-copied', status: 'refused', reason: 'no-marker' }),
     );
@@ -176,15 +178,15 @@ describe('airlock list and verify', () => {
       verdict: 'drifted',
       modified: { items: ['plugin.yaml'] },
     });
-    const fromDisk = await program.run(['verify', 'house-rules', '--root', program.root]);
+    const fromDisk = await program.here(['verify', 'house-rules', '--root', program.root]);
     expect(fromDisk.code).toBe(1);
     expect(JSON.parse(fromDisk.stdout)).toMatchObject({ verdict: 'drifted' });
     await writeFile(file, before);
-    expect((await program.run(['verify', 'house-rules', '--to', program.url])).code).toBe(0);
+    expect((await program.here(['verify', 'house-rules', '--to', program.url])).code).toBe(0);
   });
 
   it('name a plugin that is not there', async () => {
-    const { code, stderr } = await program.run(['verify', 'nobody', '--to', program.url]);
+    const { code, stderr } = await program.here(['verify', 'nobody', '--to', program.url]);
     expect(code).toBe(1);
     expect(stderr).toContain('"nobody"');
   });
@@ -215,10 +217,10 @@ describe('airlock pack and token', () => {
       const file = join(program.folder, 'tokens');
       await other.serve({ AIRLOCK_TOKEN: '', AIRLOCK_TOKEN_FILE: file });
       const env = { AIRLOCK_TOKEN: '', AIRLOCK_TOKEN_FILE: file };
-      const pushed = await other.run(['push', examplePlugin, '--to', other.url, '--json'], env);
+      const pushed = await other.here(['push', examplePlugin, '--to', other.url, '--json'], env);
       expect(JSON.parse(pushed.stdout)).toMatchObject({ by: 'ci server' });
       const read = (await readFile(file, 'utf8')).split('\n')[1]?.split(' ')[1] ?? '';
-      const refused = await other.run(['push', examplePlugin, '--to', other.url, '--force'], {
+      const refused = await other.here(['push', examplePlugin, '--to', other.url, '--force'], {
         AIRLOCK_TOKEN: read,
       });
       expect(refused.code).toBe(4);
@@ -238,7 +240,7 @@ describe('usage', () => {
     [['list', '--to', 'ws://127.0.0.1:1', '--root', '/tmp'], 'both were given'],
     [['agent', '--max-packed', 'lots'], '--max-packed'],
   ])('%j ends with exit code 2 and says why', async (words, why) => {
-    const { code, stderr } = await program.run(words);
+    const { code, stderr } = await program.here(words);
     expect(code).toBe(2);
     expect(stderr).toContain(why);
     expect(stderr).toContain('what to do:');
@@ -253,7 +255,7 @@ describe('usage', () => {
   it.each(['agent', 'push', 'list', 'verify', 'restarted', 'watch', 'pack', 'token'])(
     '%s --help shows an example',
     async (name) => {
-      const { code, stdout } = await program.run([name, '--help']);
+      const { code, stdout } = await program.here([name, '--help']);
       expect(code).toBe(0);
       expect(stdout).toMatch(/Examples?\n.*airlock/);
     },

@@ -55,7 +55,7 @@ const byName = (plugins: readonly PluginInfo[]): Record<string, PluginInfo> =>
   Object.fromEntries(plugins.map((info) => [info.name, info]));
 
 async function listed(program: Program): Promise<PluginInfo[]> {
-  const { code, stdout, stderr } = await program.run(['list', '--root', program.root, '--json']);
+  const { code, stdout, stderr } = await program.here(['list', '--root', program.root, '--json']);
   expect([code, stderr]).toEqual([0, '']);
   return JSON.parse(stdout) as PluginInfo[];
 }
@@ -94,13 +94,13 @@ it('shows what an agent does: edits in place, changes that wait, troubles, and w
   });
   expect(await listed(program)).toEqual(fromAgent);
   // What is absent counts as neither, and there is nothing of it to verify.
-  expect(await program.run(['status', '--to', program.url, '--json'])).toMatchObject({
+  expect(await program.here(['status', '--to', program.url, '--json'])).toMatchObject({
     code: 1,
     stdout: expect.stringContaining(
       '"plugins":{"admitted":4,"refused":1,"pending":2,"promised":0,"drifted":1}',
     ) as string,
   });
-  const { stdout } = await program.run(['verify', '--to', program.url, '--json']);
+  const { stdout } = await program.here(['verify', '--to', program.url, '--json']);
   const verdicts = (JSON.parse(stdout) as { plugin: string }[]).map(({ plugin }) => plugin);
   expect(verdicts).toEqual(['edited', 'half-copied', 'touched', 'waiting', 'whole']);
 });
@@ -130,7 +130,7 @@ it('a version that was removed is listed until the restart is reported', async (
   await program.stop();
   const gone = async (): Promise<boolean> => !Object.hasOwn(byName(await listed(program)), 'removed');
   expect(await gone()).toBe(false);
-  const { code } = await program.run(['restarted', '--root', program.root]);
+  const { code } = await program.here(['restarted', '--root', program.root]);
   expect([code, await gone()]).toEqual([0, true]);
 });
 
@@ -146,7 +146,7 @@ it('works on a root that is mounted read-only, and makes nothing', async (ctx) =
   expect(await snapshotTree(program.root)).toEqual(before);
   const plain = join(program.folder, 'plain');
   await mkdir(join(plain, 'half-copied'), { recursive: true });
-  const { stdout } = await program.run(['list', '--root', plain, '--json']);
+  const { stdout } = await program.here(['list', '--root', plain, '--json']);
   expect(JSON.parse(stdout)).toMatchObject([{ name: 'half-copied', reason: 'no-marker' }]);
   expect(Object.keys(await snapshotTree(plain))).toEqual(['half-copied']);
 });

@@ -85,7 +85,7 @@ describe('a large package of the npm registry', () => {
       expect(live[path]).toBe(files[`package/${path}`]);
     }
     // As npm packed it: everything below "package/", and no manifest that says what it is.
-    const refused = await program.run(['push', bundle, '--name', 'date-fns', '--to', program.url]);
+    const refused = await program.here(['push', bundle, '--name', 'date-fns', '--to', program.url]);
     expect(refused.stderr).toContain('MANIFEST_MISSING');
     expect(await liveTree('date-fns')).toEqual(live);
     expect(await readFile(join(program.root, 'date-fns', '.complete'), 'utf8')).toContain('"date-fns"');

@@ -28,9 +28,9 @@ it('a push over mutual TLS is installed; without the certificate it is unreachab
   const shown = ['--cert', mine?.cert ?? '', '--key', mine?.key ?? ''];
   const { code, stdout } = await program.run(['push', examplePlugin, ...to, ...shown, '--json']);
   expect([code, JSON.parse(stdout)]).toMatchObject([0, { status: 'installed' }]);
-  expect((await program.run(['list', ...to])).code).toBe(3);
-  expect((await program.run(['list', ...to, ...shown], { AIRLOCK_TOKEN: 'x'.repeat(43) })).code).toBe(4);
-  const missing = await program.run(['list', ...to, '--cert', 'nowhere.pem']);
+  expect((await program.here(['list', ...to])).code).toBe(3);
+  expect((await program.here(['list', ...to, ...shown], { AIRLOCK_TOKEN: 'x'.repeat(43) })).code).toBe(4);
+  const missing = await program.here(['list', ...to, '--cert', 'nowhere.pem']);
   expect([missing.code, missing.stderr]).toEqual([
     expect.any(Number),
     expect.stringContaining('nowhere.pem'),
@@ -45,13 +45,14 @@ it('a push over a Unix socket needs no token, for the agent neither', async () =
   const { code, stdout } = await program.run(['push', examplePlugin, '--json'], env);
   expect([code, JSON.parse(stdout)]).toMatchObject([0, { status: 'installed', by: 'socket' }]);
   expect(await program.stop()).toBe(0);
-  expect((await program.run(['list', '--to', `ws+unix:${path}`], env)).code).toBe(3);
+  expect((await program.here(['list', '--to', `ws+unix:${path}`], env)).code).toBe(3);
 });
 
 it('an agent without a token does not start, on the loopback neither', async () => {
-  for (const listen of ['127.0.0.1:0', '[::1]:0', 'localhost:0']) {
-    const env = { AIRLOCK_TOKEN: '', AIRLOCK_LISTEN: listen, AIRLOCK_ROOT: program.root };
-    const { code, stderr } = await program.run(['agent'], env);
+  const ended = ['127.0.0.1:0', '[::1]:0', 'localhost:0'].map((listen) =>
+    program.run(['agent'], { AIRLOCK_TOKEN: '', AIRLOCK_LISTEN: listen, AIRLOCK_ROOT: program.root }),
+  );
+  for (const { code, stderr } of await Promise.all(ended)) {
     expect([code, stderr]).toEqual([expect.any(Number), expect.stringContaining('No token is configured')]);
     expect(code).toBeGreaterThan(0);
   }

@@ -19,7 +19,7 @@ import { Wire } from '../_kit/wire.ts';
 
 type Kind = 'flock' | 'record';
 
-// Some of these run twenty processes, one after another.
+// Some of these run twenty processes.
 vi.setConfig({ testTimeout: 120_000 });
 
 let one: Version;
@@ -179,29 +179,27 @@ describe.each<Kind>(['flock', 'record'])('an agent and a boot-install on one roo
       ['--to', program.url],
       ['--root', program.root],
     ];
-    const asked = [['push', bundle, ...(ways[0] ?? [])]].concat(
-      ways.flatMap((way) => [
-        ['rollback', 'lint', ...way],
-        ['uninstall', 'lint', ...way],
-      ]),
-    );
-    for (const words of asked) {
-      const { code, stdout } = await program.run([...words, '--json'], patience);
+    const isLocked = async (words: string[]): Promise<void> => {
+      const { code, stdout } = await program.here([...words, '--json'], patience);
       const error = { code: 'LOCKED', status: 423, retry: 'later', executed: 'no' };
       expect([words, code, JSON.parse(stdout)]).toMatchObject([words, 1, { error }]);
       expect(stdout).toContain(`Wait for process ${holder.pid} of `);
-    }
-    for (const way of ways) {
-      for (const words of [['sweep'], ['recover', 'lint']]) {
-        const { code, stdout } = await program.run([...words, ...way], patience);
-        expect([code, JSON.parse(stdout)]).toMatchObject([
-          0,
-          { busy: { items: ['lint'], total: 1 }, failed: { total: 0 } },
-        ]);
-      }
-    }
+    };
+    const isBusy = async (words: string[]): Promise<void> => {
+      const { code, stdout } = await program.here([...words, '--json'], patience);
+      const busy = { items: ['lint'], total: 1 };
+      expect([words, code, JSON.parse(stdout)]).toMatchObject([words, 0, { busy, failed: { total: 0 } }]);
+    };
+    const askAll = async (way: string[]): Promise<void> => {
+      if (way.includes('--to')) await isLocked(['push', bundle, ...way]);
+      await isLocked(['rollback', 'lint', ...way]);
+      await isLocked(['uninstall', 'lint', ...way]);
+      await isBusy(['sweep', ...way]);
+      await isBusy(['recover', 'lint', ...way]);
+    };
+    await Promise.all(ways.map(askAll));
     const directory = await makeImage(program, { 'a-lint': two, 'b-other': other });
-    const booted = await program.run(['boot', directory, '--root', program.root], patience);
+    const booted = await program.here(['boot', directory, '--root', program.root], patience);
     expect(booted.code).toBe(1);
     expect(JSON.parse(booted.stdout)).toMatchObject([
       { plugin: 'lint', status: 'failed', error: { code: 'LOCKED' } },
