@@ -73,7 +73,7 @@ export async function startAgent(
     watch: hearers.watching?.status() ?? { mode: 'off', notices: [] },
     restart: hearers.restarter?.status() ?? null,
   });
-  const service = openService(config, { workerFile, clock: systemClock, about, tell, complain });
+  const service = await openService(config, { workerFile, clock: systemClock, about, tell, complain });
   hearers.restarter = restarterOf(config, service, log);
   let release: Release | undefined;
   let loadedReports: LoadedReports | undefined;
@@ -81,7 +81,7 @@ export async function startAgent(
     const served = await service.serve();
     if (served === undefined) {
       throw new Fault('LOCKED', `Another agent works on "${config.root}"`, {
-        hint: `End ${service.server() ?? 'it'}, or give this agent another AIRLOCK_ROOT`,
+        hint: `End ${(await service.server()) ?? 'it'}, or give this agent another AIRLOCK_ROOT`,
       });
     }
     const giveBack = served.release;
@@ -124,7 +124,7 @@ export async function startAgent(
         loadedReports?.close();
         const unwatched = hearers.watching?.close();
         server.stop();
-        await atMost(DRAIN_MILLIS * 0.7, service.drain());
+        await atMost(DRAIN_MILLIS * 0.65, service.drain());
         await atMost(DRAIN_MILLIS * 0.1, hearers.restarter?.close() ?? Promise.resolve());
         // Who waits for a thread that is cut short is answered before its connection is closed.
         const ended = service.close();
@@ -132,10 +132,9 @@ export async function startAgent(
         // The answers are on their way by then.
         await new Promise((resolve) => setImmediate(resolve));
         await server.close(CLOSE.draining, 'draining', DRAIN_MILLIS * 0.1);
-        await ended;
-        // What it still asks has ended with the threads.
-        await unwatched;
-        giveBack();
+        // What the watcher still asks has ended with the threads. While one of them lives nobody else may serve the root.
+        const left = Promise.all([ended, unwatched]).then(giveBack);
+        await atMost(DRAIN_MILLIS * 0.05, left);
         log.info('closed');
       },
     };
@@ -144,7 +143,7 @@ export async function startAgent(
     await hearers.watching?.close();
     await hearers.restarter?.close();
     await service.close();
-    release?.();
+    await release?.();
     throw error;
   }
 }

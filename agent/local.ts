@@ -80,11 +80,11 @@ class Streams {
 }
 
 /** @throws Fault INVALID_PARAMS, READ_ONLY, NO_SPACE, INTERNAL if the root cannot be worked on. */
-export function openLocal({ flags, env, workerFile, complain }: LocalOptions): Local {
+export async function openLocal({ flags, env, workerFile, complain }: LocalOptions): Promise<Local> {
   const config = readWorkConfig(flags, env);
   process.umask(0o022);
   const clock = patientClock();
-  const service = openService(config, {
+  const service = await openService(config, {
     workerFile,
     clock,
     about: () => ({}),

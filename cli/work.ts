@@ -20,7 +20,7 @@ export async function withCaller<T>(context: Context, use: (caller: Caller) => P
   }
 }
 
-async function openHere({ given, env, self, output }: Context): Promise<ReturnType<typeof openLocal>> {
+async function openHere({ given, env, self, output }: Context): ReturnType<typeof openLocal> {
   await mustBeThere(readSettings({ root: settings.root }, given.settings, env).root);
   return openLocal({
     flags: given.settings,

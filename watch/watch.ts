@@ -11,7 +11,7 @@ import { Lanes } from '../shared/lanes.ts';
 import type { FileEventsFor } from './directory-watch.ts';
 import type { FileEvents, Ports, Watch, WatchEvent } from './ports.ts';
 import { Flood } from './flood.ts';
-import { Semaphore } from './semaphore.ts';
+import { Semaphore } from '../shared/semaphore.ts';
 import { Queue } from './queue.ts';
 import { coalesceAll } from './coalesce.ts';
 import { RootWatch } from './root-watch.ts';

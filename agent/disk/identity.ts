@@ -2,7 +2,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 
 import type { Intent } from '../../shared/format/intent.ts';
-import { startTimeOf } from './lock-record.ts';
+import { readProcessStat } from './lock-record.ts';
 
 /** The boot of the machine, the pid namespace, the pid and when it began; empty strings where there is no /proc. */
 export function processIdentity(): Intent['owner'] {
@@ -13,6 +13,10 @@ export function processIdentity(): Intent['owner'] {
     startTime: startTimeOf('self'),
   };
 }
+
+/** When a process began, in the kernel's own count; '' where that cannot be said. */
+export const startTimeOf = (pid: number | 'self'): string =>
+  attempt(() => readProcessStat(readFileSync(`/proc/${pid}/stat`, 'utf8')).startTime);
 
 function attempt(read: () => string): string {
   try {

@@ -12,7 +12,7 @@ type LinuxCalls = {
   /** Writes everything of the file system that holds `fd` to the disk. A failure is told once, so never ask again. */
   syncfs: (fd: number) => void;
   /** Locks what is open, for as long as it is, without waiting. @returns whether nobody else holds it. */
-  tryLock: (fd: number) => boolean;
+  tryLock: (fd: number) => Promise<boolean>;
 };
 
 const AT_FDCWD = -100;
@@ -51,13 +51,24 @@ function bind(): LinuxCalls {
   };
   const renameat2 = call('int renameat2(int, const char *, int, const char *, unsigned int)');
   const syncfs = call('int syncfs(int)');
-  const flock = call('int flock(int, int)');
+  const flock = libc.func('int flock(int, int)');
   const names = new Map(Object.entries(koffi.os.errno).map(([name, number]) => [number, name]));
   const failure = (syscall: string, detail: string): Error & { code: string } => {
     const errno = koffi.errno();
     const code = names.get(errno) ?? `E${errno}`;
     return Object.assign(new Error(`${code}: ${syscall} ${detail}`), { code, errno, syscall });
   };
+  /** Over a network it may take as long as it likes. Which error it was is known only while it is told. */
+  const lock = (fd: number): Promise<ReturnType<typeof failure> | undefined> =>
+    new Promise((resolve, reject) => {
+      flock.async(fd, LOCK_EX_NB, (error: Error | null, result: number) => {
+        if (error === null) {
+          resolve(result === 0 ? undefined : failure('flock', String(fd)));
+        } else {
+          reject(error);
+        }
+      });
+    });
   return {
     exchange(a, b) {
       if (renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) !== 0) {
@@ -69,12 +80,12 @@ function bind(): LinuxCalls {
         throw failure('syncfs', String(fd));
       }
     },
-    tryLock(fd) {
+    async tryLock(fd) {
       for (;;) {
-        if (flock(fd, LOCK_EX_NB) === 0) {
+        const error = await lock(fd);
+        if (error === undefined) {
           return true;
         }
-        const error = failure('flock', String(fd));
         if (error.code === 'EAGAIN' || error.code === 'EWOULDBLOCK') {
           return false;
         }

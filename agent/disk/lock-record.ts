@@ -3,7 +3,8 @@
  * have it and those that have it not know each other by. A dead holder is told by its boot, its pid and when it began.
  */
 import { errorCode } from '../../shared/api/fault.ts';
-import * as fs from 'node:fs';
+import { constants } from 'node:fs';
+import { type FileHandle, open, readFile, readdir, stat, unlink, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { Intent } from '../../shared/format/intent.ts';
@@ -12,8 +13,8 @@ type Owner = Intent['owner'];
 /** What a holder relies on: with flock it is alone among those that have flock. */
 export type LockKind = 'flock' | 'record';
 
-/** Gives a lock back. */
-export type Release = () => void;
+/** Gives a lock back, once. When it resolves, the lock is free. */
+export type Release = () => Promise<void>;
 
 export type LockRecords = {
   /**
@@ -22,15 +23,15 @@ export type LockRecords = {
    *
    * @throws what the file system throws where nobody can look, or, without flock, no file can be made.
    */
-  announce(name: string): Release | undefined;
+  announce(name: string): Promise<Release | undefined>;
   /** Who says that he has the lock, in words for an operator; undefined if nobody does. */
-  holderOf(name: string): string | undefined;
+  holderOf(name: string): Promise<string | undefined>;
 };
 
 /** A holder in another pid namespace that has not said for so long (milliseconds) that it lives is dead. */
 const SILENT_MILLIS = 60_000;
 const BEAT_MILLIS = 5000;
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = fs.constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
 
 /** Said by the name alone, which is there whole or not at all: a power cut empties files. */
 const RECORD = /^(.+)\.([0-9a-f-]*)\.(\d*)\.(\d+)\.(\d*)\.[a-z0-9]+\.(flock|record)$/;
@@ -58,50 +59,62 @@ function readRecord(entry: string): Held | undefined {
  */
 export function createRecords(directory: string, owner: Owner, kind: LockKind): LockRecords {
   const held = new Set<string>();
-  const beat = setInterval(() => held.forEach((path) => touch(path)), BEAT_MILLIS);
+  let isBeating = false;
+  const beat = setInterval(() => {
+    // A disk that does not answer is told once, and not every five seconds again.
+    if (!isBeating) {
+      isBeating = true;
+      void Promise.all([...held].map(touch)).finally(() => {
+        isBeating = false;
+      });
+    }
+  }, BEAT_MILLIS);
   beat.unref();
   /** @param mine the record of this process, if it is to take the lock and not only to say who has it. */
-  const othersOf = (name: string, mine: string | undefined): Owner[] =>
-    fs
-      .readdirSync(directory)
-      .flatMap((entry) => {
-        const record = entry.startsWith(`${name}.`) ? readRecord(entry) : undefined;
-        return record?.name === name ? { path: join(directory, entry), ...record } : [];
-      })
-      .filter(({ path }) => path !== mine)
-      .filter((other) => {
-        // Whoever has the flock knows that all who had it before him are gone.
-        const isOver = mine !== undefined && kind === 'flock' && other.kind === 'flock';
-        if (!isOver && isAlive(other.path, other.owner, owner, mine)) {
-          return true;
-        }
-        remove(other.path);
-        return false;
-      })
-      .map((other) => other.owner);
-  const say = (mine: string): void => {
+  const othersOf = async (name: string, mine: string | undefined): Promise<Owner[]> => {
+    const others: Owner[] = [];
+    for (const entry of await readdir(directory)) {
+      const record = entry.startsWith(`${name}.`) ? readRecord(entry) : undefined;
+      const path = join(directory, entry);
+      if (record?.name !== name || path === mine) {
+        continue;
+      }
+      // Whoever has the flock knows that all who had it before him are gone.
+      const isOver = mine !== undefined && kind === 'flock' && record.kind === 'flock';
+      if (!isOver && (await isAlive(path, record.owner, owner, mine))) {
+        others.push(record.owner);
+      } else {
+        await remove(path);
+      }
+    }
+    return others;
+  };
+  /** @returns the record, made and open; undefined where it cannot be made and need not. */
+  const say = async (mine: string): Promise<FileHandle | undefined> => {
     try {
-      fs.closeSync(fs.openSync(mine, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o644));
+      return await open(mine, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o644);
     } catch (error) {
       if (kind === 'record') {
         throw error;
       }
+      return undefined;
     }
   };
   return {
-    announce(name) {
+    async announce(name) {
       const mine = join(directory, recordName(name, owner, kind));
-      say(mine);
-      const release = (): void => {
+      const record = await say(mine);
+      const release = async (): Promise<void> => {
         held.delete(mine);
-        remove(mine);
+        await remove(mine);
       };
       let taken = false;
       try {
-        taken = othersOf(name, mine).length === 0;
+        const [others] = await Promise.all([othersOf(name, mine), record?.close()]);
+        taken = others.length === 0;
       } finally {
         if (!taken) {
-          release();
+          await release();
         }
       }
       if (!taken) {
@@ -110,33 +123,33 @@ export function createRecords(directory: string, owner: Owner, kind: LockKind): 
       held.add(mine);
       return release;
     },
-    holderOf: (name) => inWords(othersOf(name, undefined)[0]),
+    holderOf: async (name) => inWords((await othersOf(name, undefined))[0]),
   };
 }
 
 /** Of a lock that is given back, or of a dead holder: nobody's, also where the disk takes no changes just now. */
-function remove(path: string): void {
+async function remove(path: string): Promise<void> {
   try {
-    fs.rmSync(path, { force: true });
+    await unlink(path);
   } catch {
-    // This process's own says that it has the lock until it ends; that of a dead one is tried again by the next who asks.
+    // Perhaps it is gone. This process's own says that it has the lock until it ends; that of a dead one is tried again by the next who asks.
   }
 }
 
-function touch(path: string): void {
+async function touch(path: string): Promise<void> {
   try {
     const now = new Date();
-    fs.utimesSync(path, now, now);
+    await utimes(path, now, now);
   } catch {
     // Somebody removed it; there is no one to tell, and the lock's work goes on.
   }
 }
 
 /** In doubt a holder lives. */
-const isAlive = (path: string, other: Owner, self: Owner, mine: string | undefined): boolean =>
-  !isDead(other, self) && !isSilent(path, other, self, mine);
+const isAlive = async (path: string, other: Owner, self: Owner, mine: string | undefined): Promise<boolean> =>
+  !(await isDead(other, self)) && !(await isSilent(path, other, self, mine));
 
-function isDead(owner: Owner, self: Owner): boolean {
+async function isDead(owner: Owner, self: Owner): Promise<boolean> {
   if (owner.bootId !== '' && self.bootId !== '' && owner.bootId !== self.bootId) {
     return true;
   }
@@ -148,7 +161,7 @@ function isDead(owner: Owner, self: Owner): boolean {
   } catch (error) {
     return errorCode(error) === 'ESRCH';
   }
-  const { startTime, isOver } = processOf(owner.pid);
+  const { startTime, isOver } = await processOf(owner.pid);
   return isOver || (owner.startTime !== '' && owner.startTime !== startTime);
 }
 
@@ -157,28 +170,45 @@ const isSameNamespace = (a: Owner, b: Owner): boolean =>
   a.pidNamespace.replaceAll(/\D/g, '') === b.pidNamespace.replaceAll(/\D/g, '');
 
 /** Whether a process in another namespace, whose pid says nothing here, has stopped saying that it lives. */
-function isSilent(path: string, owner: Owner, self: Owner, mine: string | undefined): boolean {
+async function isSilent(path: string, owner: Owner, self: Owner, mine: string | undefined): Promise<boolean> {
   if (isSameNamespace(owner, self) || mine === undefined) {
     return false;
   }
   // Both times are of the same file system's clock: this one's record was made just now.
-  const [then, now] = [path, mine].map((file) => fs.statSync(file, { throwIfNoEntry: false })?.mtimeMs);
+  const [then, now] = await Promise.all([path, mine].map(changedAt));
   return then !== undefined && now !== undefined && now - then > SILENT_MILLIS;
 }
 
-/** When a process began, in the kernel's own count; '' where that cannot be said. */
-export const startTimeOf = (pid: number | 'self'): string => processOf(pid).startTime;
-
-/** `isOver`: it has ended, all its threads too, and keeps its pid only until its parent asks how. */
-function processOf(pid: number | 'self'): { startTime: string; isOver: boolean } {
+/** Milliseconds since the epoch; undefined if there is nothing. */
+async function changedAt(path: string): Promise<number | undefined> {
   try {
-    const stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The command may hold spaces and brackets; the fields after its closing bracket are fixed.
-    const fields = stat.replace(/^.*\) /s, '').split(' ');
-    return { startTime: fields[19] ?? '', isOver: fields[0] === 'Z' && Number(fields[17]) <= 1 };
+    return (await stat(path)).mtimeMs;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+type ProcessStat = { startTime: string; isOver: boolean };
+
+async function processOf(pid: number): Promise<ProcessStat> {
+  try {
+    return readProcessStat(await readFile(`/proc/${pid}/stat`, 'utf8'));
   } catch {
     return { startTime: '', isOver: false };
   }
+}
+
+/**
+ * Reads `/proc/<pid>/stat`. `startTime`: when the process began, in the kernel's own count. `isOver`: it has ended, all its
+ * threads too, and keeps its pid only until its parent asks how.
+ */
+export function readProcessStat(text: string): ProcessStat {
+  // The command may hold spaces and brackets; the fields after its closing bracket are fixed.
+  const fields = text.replace(/^.*\) /s, '').split(' ');
+  return { startTime: fields[19] ?? '', isOver: fields[0] === 'Z' && Number(fields[17]) <= 1 };
 }
 
 const inWords = (owner: Owner | undefined): string | undefined =>

@@ -1,19 +1,23 @@
 /**
  * Locks that hold across processes and die with their holder, `kill -9` included. By flock where the system has it, and
- * always by records of who holds what, so that processes with flock and without keep each other out, too.
+ * always by records of who holds what, so that processes with flock and without keep each other out, too. Nothing here
+ * waits for the disk synchronously: a disk that does not answer must not stop the thread that takes locks.
  */
 import { errorCode } from '../../shared/api/fault.ts';
 import * as fs from 'node:fs';
+import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 
 import type { Intent } from '../../shared/format/intent.ts';
+import { Semaphore } from '../../shared/semaphore.ts';
 import { linuxCalls } from './linux.ts';
 import { type LockKind, type LockRecords, type Release, createRecords } from './lock-record.ts';
 
 type Owner = Intent['owner'];
 /** The system call, or why it cannot be had. */
 type Calls = Flock | string;
-type Flock = { tryLock: (fd: number) => boolean };
+type Flock = { tryLock: (fd: number) => Promise<boolean> };
 
 export type Locks = {
   readonly kind: LockKind;
@@ -22,23 +26,39 @@ export type Locks = {
    *
    * @throws what the file system throws where no lock file can be made.
    */
-  tryLock(name: string): Release | undefined;
+  take(name: string): Promise<Release | undefined>;
   /** Who has the lock, in words for an operator; undefined if that cannot be said. */
-  holderOf(name: string): string | undefined;
+  holderOf(name: string): Promise<string | undefined>;
 };
 
+/** So many work on lock files at once: the threads that Node has for such calls are few, and a disk may keep them. */
+const AT_ONCE = 2;
+
 /** @param directory where the lock files are; it is there. @param owner who this process is. */
-export function createLocks(directory: string, owner: Owner, calls: Calls = linuxCalls()): Locks {
-  if (typeof calls !== 'string' && canFlock(directory, calls)) {
-    return flockLocks(directory, createRecords(directory, owner, 'flock'), calls);
-  }
-  const records = createRecords(directory, owner, 'record');
+export async function createLocks(
+  directory: string,
+  owner: Owner,
+  calls: Calls = linuxCalls(),
+): Promise<Locks> {
+  const flock = typeof calls !== 'string' && (await canFlock(directory, calls)) ? calls : undefined;
+  const kind = flock === undefined ? 'record' : 'flock';
+  const records = createRecords(directory, owner, kind);
+  const semaphore = new Semaphore(AT_ONCE);
   return {
-    kind: 'record',
-    tryLock: (name) => records.announce(name),
-    holderOf: (name) => records.holderOf(name),
+    kind,
+    take: (name) =>
+      semaphore.run(async () => {
+        const release = await (flock === undefined
+          ? records.announce(name)
+          : takeFlock(directory, name, records, flock));
+        return release && (() => semaphore.run(release));
+      }),
+    holderOf: (name) => semaphore.run(() => records.holderOf(name)),
   };
 }
+
+/** Numbers and not handles: a handle that nobody keeps is closed some day, and the lock with it. */
+const [open, close, statOpen] = [promisify(fs.open), promisify(fs.close), promisify(fs.fstat)];
 
 const { O_CREAT, O_NOFOLLOW, O_RDONLY } = fs.constants;
 /** Open for reading only: a lock must not keep the file system from being remounted read-only. */
@@ -58,13 +78,13 @@ const PROBE = '.probe-';
 /** A probe lasts no longer than this (milliseconds) but where its process was killed. */
 const PROBE_MILLIS = 60_000;
 
-function removeProbes(directory: string): void {
+async function removeProbes(directory: string): Promise<void> {
   try {
-    const probes = fs.readdirSync(directory).filter((name) => name.startsWith(PROBE));
+    const probes = (await readdir(directory)).filter((name) => name.startsWith(PROBE));
     for (const path of probes.map((name) => join(directory, name))) {
-      const stat = fs.statSync(path, { throwIfNoEntry: false });
-      if (stat !== undefined && Date.now() - stat.mtimeMs > PROBE_MILLIS) {
-        fs.rmSync(path, { force: true });
+      const stats = await statIfThere(path);
+      if (stats !== undefined && Date.now() - stats.mtimeMs > PROBE_MILLIS) {
+        await rm(path, { force: true });
       }
     }
   } catch {
@@ -73,64 +93,74 @@ function removeProbes(directory: string): void {
 }
 
 /** Some file systems have no flock, and some say yes to everybody: a second descriptor must be told no. */
-function canFlock(directory: string, calls: Flock): boolean {
-  removeProbes(directory);
+async function canFlock(directory: string, calls: Flock): Promise<boolean> {
+  await removeProbes(directory);
   const path = lockFile(directory, `${PROBE}${process.pid}-${Math.random().toString(36).slice(2)}`);
   const fds: number[] = [];
+  const tryOne = async (): Promise<boolean> => {
+    const fd = await open(path, LOCK_FLAGS, 0o600);
+    fds.push(fd);
+    return calls.tryLock(fd);
+  };
   try {
-    const open = (): number => {
-      const fd = fs.openSync(path, LOCK_FLAGS, 0o600);
-      fds.push(fd);
-      return fd;
-    };
-    return calls.tryLock(open()) && !calls.tryLock(open());
+    return (await tryOne()) && !(await tryOne());
   } catch (error) {
     // Only a file system without flock changes the kind of locks: two processes must not have two kinds because the disk
     // was full, or read-only, when one of them tried it out. Locks that are there already can be had all the same.
     return !NO_FLOCK.has(errorCode(error));
   } finally {
-    for (const fd of fds) {
-      fs.closeSync(fd);
-    }
-    fs.rmSync(path, { force: true });
+    await Promise.all(fds.map((fd) => close(fd)));
+    await rm(path, { force: true });
   }
 }
 
-function flockLocks(directory: string, records: LockRecords, calls: Flock): Locks {
-  const tryLock = (name: string): Release | undefined => {
-    const path = lockFile(directory, name);
-    for (;;) {
-      const fd = fs.openSync(path, LOCK_FLAGS, 0o644);
-      let taken = false;
-      try {
-        if (!calls.tryLock(fd)) {
-          return undefined;
-        }
-        // Nobody of ours deletes lock files; whoever did it has let two have a lock of one name.
-        const there = fs.statSync(path, { throwIfNoEntry: false });
-        if (there !== undefined && there.ino === fs.fstatSync(fd).ino) {
-          const release = records.announce(name);
-          taken = release !== undefined;
-          return release && closeOnce(fd, release);
-        }
-      } finally {
-        if (!taken) {
-          fs.closeSync(fd);
-        }
+async function takeFlock(
+  directory: string,
+  name: string,
+  records: LockRecords,
+  calls: Flock,
+): Promise<Release | undefined> {
+  const path = lockFile(directory, name);
+  for (;;) {
+    const fd = await open(path, LOCK_FLAGS, 0o644);
+    let release: Release | undefined;
+    try {
+      if (!(await calls.tryLock(fd))) {
+        return undefined;
+      }
+      // Nobody of ours deletes lock files; whoever did it has let two have a lock of one name.
+      const [there, opened] = await Promise.all([statIfThere(path), statOpen(fd)]);
+      if (there?.ino === opened.ino) {
+        release = await records.announce(name);
+        return release && closeOnce(fd, release);
+      }
+    } finally {
+      if (release === undefined) {
+        await close(fd);
       }
     }
-  };
-  return { kind: 'flock', tryLock, holderOf: (name) => records.holderOf(name) };
+  }
 }
 
 /** The number of a closed descriptor is soon another file's. */
 function closeOnce(fd: number, before: Release): Release {
-  let open = true;
-  return () => {
-    if (open) {
-      open = false;
-      before();
-      fs.closeSync(fd);
+  let isOpen = true;
+  return async () => {
+    if (isOpen) {
+      isOpen = false;
+      await before();
+      await close(fd);
     }
   };
+}
+
+async function statIfThere(path: string): Promise<fs.Stats | undefined> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') {
+      return undefined;
+    }
+    throw error;
+  }
 }

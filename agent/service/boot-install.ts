@@ -117,7 +117,7 @@ async function bootOne(service: BootService, layout: Layout, bundle: Bundle): Pr
     await remember();
     return { file, plugin, status: status === 'present' ? 'present' : 'installed', detail: installId };
   } finally {
-    release();
+    await release();
   }
 }
 

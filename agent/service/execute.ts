@@ -116,7 +116,7 @@ export class Executor {
           await over;
         });
       } finally {
-        release();
+        await release();
       }
     };
     const running: Promise<void> = work()

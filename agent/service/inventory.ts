@@ -24,12 +24,15 @@ export type Inventory = {
 };
 
 export const inventoryOf = (layout: Layout): Inventory => ({
-  unfinished: async () => unfinishedAmong(await namesIn(layout.staging), await namesIn(layout.previous)),
-  known: async () =>
-    knownAmong(await namesIn(layout.root), [
-      ...(await namesIn(layout.previous)),
-      ...(await namesIn(layout.receipts)),
-    ]),
+  unfinished: async () => {
+    const [staged, kept] = await Promise.all([namesIn(layout.staging), namesIn(layout.previous)]);
+    return unfinishedAmong(staged, kept);
+  },
+  known: async () => {
+    const { root, previous, receipts } = layout;
+    const [live, kept, installed] = await Promise.all([namesIn(root), namesIn(previous), namesIn(receipts)]);
+    return knownAmong(live, [...kept, ...installed]);
+  },
   answers: async () => (await namesIn(layout.operations)).length,
   // The directory is the runtime's: where nobody may look there are none.
   drafts: async () => (await readdir(layout.loaded).catch(() => [])).filter(isLoadedDraft).length,

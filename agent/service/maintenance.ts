@@ -94,7 +94,7 @@ export class Maintenance {
       await work();
       return true;
     } finally {
-      release();
+      await release();
     }
   }
 

@@ -12,12 +12,15 @@ import type { Clock } from '../../shared/clock.ts';
 import { type Deferred, deferred } from '../worker/deferred.ts';
 
 type Entry = {
+  /** `alone` shares with nobody. `ending` is given back, or will be as soon as the disk answers. */
+  kind: 'shared' | 'alone' | 'ending';
   holders: number;
-  ready: Promise<Release>;
+  /** Rejects where the lock cannot be had. It takes as long as the disk does. */
+  ready: Promise<void>;
   /** Known once somebody here has the lock. */
   release: Release | undefined;
-  /** Of one that shares with nobody: resolves when it has ended. */
-  alone: Deferred<void> | undefined;
+  /** Resolves when the lock is free for the next one here. */
+  over: Deferred<void>;
 };
 
 export type PluginLocksOptions = {
@@ -29,8 +32,10 @@ export type PluginLocksOptions = {
   recover: (plugin: string) => Promise<void>;
 };
 
-/** Between two looks at a lock that somebody else has; it grows up to the second. */
+/** Between two looks at a lock that somebody else has; it grows up to the last. */
 const LOOK_MILLIS = { first: 10, most: 250 };
+/** So much longer (milliseconds) than another process a disk is waited for, so that it can say who that is. */
+const DISK_MILLIS = 250;
 
 export class PluginLocks {
   readonly #options: PluginLocksOptions;
@@ -44,110 +49,127 @@ export class PluginLocks {
    * Waits until this process may work on the plugin.
    *
    * @returns gives it back.
-   * @throws Fault LOCKED if another process, or house-keeping here, has it for too long; READ_ONLY, NO_SPACE, INTERNAL if no
-   *   lock can be made.
+   * @throws Fault LOCKED if another process, or house-keeping here, has it for too long, or the disk does not answer; READ_ONLY,
+   *   NO_SPACE, INTERNAL if no lock can be made.
    */
   async hold(plugin: string): Promise<Release> {
     const { clock, wait } = this.#options;
     const until = clock.now() + wait;
     let entry = this.#entries.get(plugin);
-    while (entry?.alone !== undefined) {
-      await this.#endOf(plugin, entry.alone.promise, until);
+    while (entry !== undefined && entry.kind !== 'shared') {
+      const why = entry.kind === 'alone' ? busyHere(plugin, wait) : silent(plugin, wait);
+      await this.#within(entry.over.promise, until, why);
       entry = this.#entries.get(plugin);
     }
-    entry ??= this.#enter(plugin, this.#wait(plugin));
-    entry.holders += 1;
-    try {
-      entry.release = await entry.ready;
-    } catch (error) {
-      this.#leave(plugin, entry);
-      throw diskFault(error, `Locking "${plugin}"`);
-    }
-    return this.#releaseOf(plugin, entry);
+    entry ??= this.#enter(plugin, 'shared', (made) => this.#wait(plugin, made, until));
+    return this.#readyOf(plugin, entry, until);
   }
 
   /**
-   * As {@link hold} does, but only if nobody works on the plugin, here or elsewhere; else undefined, at once. It is not
+   * As {@link hold} does, but only if nobody works on the plugin, here or elsewhere; else undefined, without waiting. It is not
    * shared: who holds meanwhile waits for its end, for recovery would take a fresh slot for what a crash has left.
    */
   async tryHold(plugin: string): Promise<Release | undefined> {
-    if (this.#entries.has(plugin)) {
+    const { clock, wait } = this.#options;
+    const until = clock.now() + wait;
+    let before = this.#entries.get(plugin);
+    while (before?.kind === 'ending') {
+      await this.#within(before.over.promise, until, silent(plugin, wait));
+      before = this.#entries.get(plugin);
+    }
+    if (before !== undefined) {
       return undefined;
     }
-    let release: Release | undefined;
-    try {
-      release = this.#options.locks.tryLock(plugin);
-    } catch (error) {
-      throw diskFault(error, `Locking "${plugin}"`);
+    const entry = this.#enter(plugin, 'alone', async (made) => {
+      made.release = await this.#options.locks.take(plugin);
+    });
+    const release = await this.#readyOf(plugin, entry, until);
+    if (entry.release !== undefined) {
+      return release;
     }
-    if (release === undefined) {
-      return undefined;
-    }
-    const entry = this.#enter(plugin, Promise.resolve(release));
-    entry.holders += 1;
-    entry.release = release;
-    entry.alone = deferred<void>();
-    return this.#releaseOf(plugin, entry);
+    await release();
+    return undefined;
   }
 
-  /** Waits for the end of what shares with nobody. @throws Fault LOCKED when the moment has come. */
-  async #endOf(plugin: string, alone: Promise<void>, until: number): Promise<void> {
-    const { clock, wait } = this.#options;
-    const tooLong = deferred<void>();
-    const cancel = clock.after(Math.max(0, until - clock.now()), () =>
-      tooLong.reject(locked(plugin, 'House-keeping', 'the sweep or the recovery of this agent', wait)),
-    );
+  #enter(plugin: string, kind: 'shared' | 'alone', take: (entry: Entry) => Promise<void>): Entry {
+    const entry: Entry = {
+      kind,
+      holders: 0,
+      ready: Promise.resolve(),
+      release: undefined,
+      over: deferred<void>(),
+    };
+    this.#entries.set(plugin, entry);
+    entry.ready = take(entry);
+    return entry;
+  }
+
+  /** One more holder. */
+  async #readyOf(plugin: string, entry: Entry, until: number): Promise<Release> {
+    entry.holders += 1;
+    let given = false;
+    const release = async (): Promise<void> => {
+      if (!given) {
+        given = true;
+        await this.#leave(plugin, entry);
+      }
+    };
     try {
-      await Promise.race([alone, tooLong.promise]);
+      await this.#within(entry.ready, until + DISK_MILLIS, silent(plugin, this.#options.wait));
+      return release;
+    } catch (error) {
+      // Not waited for: a lock that the disk has not given yet is given back when it comes.
+      void release();
+      throw diskFault(error, `Locking "${plugin}"`);
+    }
+  }
+
+  /** @throws Fault when the moment has come. */
+  async #within(work: Promise<void>, until: number, tooLong: Fault): Promise<void> {
+    const { clock } = this.#options;
+    const patience = deferred<void>();
+    const cancel = clock.after(Math.max(0, until - clock.now()), () => patience.reject(tooLong));
+    try {
+      await Promise.race([work, patience.promise]);
     } finally {
       cancel();
     }
   }
 
-  #enter(plugin: string, ready: Promise<Release>): Entry {
-    const entry: Entry = { holders: 0, ready, release: undefined, alone: undefined };
-    this.#entries.set(plugin, entry);
-    return entry;
-  }
-
-  #releaseOf(plugin: string, entry: Entry): Release {
-    let given = false;
-    return () => {
-      if (!given) {
-        given = true;
-        this.#leave(plugin, entry);
-      }
-    };
-  }
-
-  /** The lock is free when this returns: whoever asks next must not find it taken. */
-  #leave(plugin: string, entry: Entry): void {
+  /** The lock is free when this resolves. Whoever asks meanwhile waits for that, and must not find it taken. Never rejects. */
+  async #leave(plugin: string, entry: Entry): Promise<void> {
     entry.holders -= 1;
-    if (entry.holders === 0) {
-      this.#entries.delete(plugin);
-      try {
-        entry.release?.();
-      } catch {
-        // A disk that takes no more changes keeps the record until this process ends.
-      }
-      entry.alone?.resolve();
+    if (entry.holders > 0) {
+      return;
     }
+    entry.kind = 'ending';
+    try {
+      await entry.ready;
+      await entry.release?.();
+    } catch {
+      // There is no lock, or a disk that takes no more changes keeps the record until this process ends.
+    }
+    this.#entries.delete(plugin);
+    entry.over.resolve();
   }
 
-  async #wait(plugin: string): Promise<Release> {
+  async #wait(plugin: string, entry: Entry, until: number): Promise<void> {
     const { locks, clock, wait, recover } = this.#options;
-    const until = clock.now() + wait;
     for (let failures = 1; ; failures += 1) {
-      const release = locks.tryLock(plugin);
-      if (release !== undefined) {
-        await recover(plugin);
-        return release;
+      entry.release = await locks.take(plugin);
+      if (entry.release !== undefined) {
+        // Where nobody waits for it any more, nothing is to be done under it.
+        if (entry.kind !== 'ending') {
+          await recover(plugin);
+        }
+        return;
       }
-      if (clock.now() >= until) {
-        throw locked(plugin, 'Another process', locks.holderOf(plugin) ?? 'it', wait);
+      const left = until - clock.now();
+      if (left <= 0) {
+        throw locked(plugin, 'Another process', (await locks.holderOf(plugin)) ?? 'it', wait);
       }
       await new Promise<void>((resolve) => {
-        clock.after(pauseAfter(failures, LOOK_MILLIS), resolve);
+        clock.after(Math.min(left, pauseAfter(failures, LOOK_MILLIS)), resolve);
       });
     }
   }
@@ -156,4 +178,12 @@ export class PluginLocks {
 const locked = (plugin: string, who: string, holder: string, wait: number): Fault =>
   new Fault('LOCKED', `${who} has worked on "${plugin}" for more than ${wait / 1000} s`, {
     hint: `Wait for ${holder}, or look why it does not come to an end; then try again`,
+  });
+
+const busyHere = (plugin: string, wait: number): Fault =>
+  locked(plugin, 'House-keeping', 'the sweep or the recovery of this agent', wait);
+
+const silent = (plugin: string, wait: number): Fault =>
+  new Fault('LOCKED', `The lock of "${plugin}" was not to be had for more than ${wait / 1000} s`, {
+    hint: 'Look whether the disk of the root answers, and whether a recovery takes so long; then try again',
   });

@@ -85,7 +85,7 @@ export class Loads {
             await over;
           });
         } finally {
-          release();
+          await release();
         }
       } catch (error) {
         faults.push(error);
@@ -162,10 +162,13 @@ export class Loads {
   /** A plugin that is being worked on is left alone: what is done to it sees that a restart runs. */
   async #noteBegun(plugin: string, before: number): Promise<void> {
     const release = await this.#pluginLocks.tryHold(plugin);
-    if (release !== undefined) {
-      await this.#lanes
-        .run(plugin, () => this.#worker.call('runtime.begins', { plugin, before }))
-        .finally(release);
+    if (release === undefined) {
+      return;
+    }
+    try {
+      await this.#lanes.run(plugin, () => this.#worker.call('runtime.begins', { plugin, before }));
+    } finally {
+      await release();
     }
   }
 

@@ -56,7 +56,7 @@ export type Service = {
    */
   serve(): Promise<{ damaged: string[]; release: Release } | undefined>;
   /** Who serves the root, in words. */
-  server(): string | undefined;
+  server(): Promise<string | undefined>;
   /** Runs a method; see {@link Executor.execute}. */
   execute<M extends Executable>(method: M, params: Params<M>, by: string): Promise<Executed<M>>;
   /** Begins an install, or goes on with one; see {@link Uploads.begin}. */
@@ -111,10 +111,10 @@ type ServiceOptions = {
  *
  * @throws Fault READ_ONLY, NO_SPACE, INTERNAL if the root cannot be used.
  */
-export function openService(
+export async function openService(
   config: WorkConfig,
   { workerFile, clock, about, tell, complain }: ServiceOptions,
-): Service {
+): Promise<Service> {
   const layout = layoutOf(config.root, config.loadedDir);
   const owner = processIdentity();
   prepareRoot(nodeDisk, layout);
@@ -133,7 +133,7 @@ export function openService(
     complain: (fault) => complain(fault, fault.stack),
     restartRuns: undefined,
   };
-  const locks = createLocks(layout.locks, owner);
+  const locks = await createLocks(layout.locks, owner);
   const { root, loadedDir, policy, durability } = config;
   // A note of another boot stays until who serves the root has compared what that boot has left.
   if (durability === 'none') {
@@ -209,7 +209,7 @@ export function openService(
     locks,
     ability: () => ability,
     serve: async () => {
-      const release = locks.tryLock(AGENT_LOCK);
+      const release = await locks.take(AGENT_LOCK);
       if (release === undefined) {
         return undefined;
       }
@@ -224,7 +224,7 @@ export function openService(
           durability === 'none' || isNoted ? await worker.call('root.settle', { durability }) : [];
         return { release, damaged };
       } catch (error) {
-        release();
+        await release();
         throw error;
       }
     },

@@ -14,6 +14,7 @@ import { deferred } from '../worker/deferred.ts';
 import type { ThreadLeases } from '../worker/fair-pool.ts';
 import type { FromEngine } from '../worker/messages.ts';
 import type { Engine } from '../worker/pool.ts';
+import type { Release } from '../disk/lock-record.ts';
 import type { PluginLocks } from './plugin-locks.ts';
 import { ReceiveWindow, isHopeless } from './receive-window.ts';
 
@@ -42,7 +43,7 @@ export class Upload {
   #stamp: string | undefined;
   #link: Link | undefined;
   /** Gives the plugin's lock back. */
-  #release: (() => void) | undefined;
+  #release: Release | undefined;
 
   constructor(params: BeginParams, by: string, dependencies: UploadDependencies) {
     this.params = params;
@@ -79,7 +80,10 @@ export class Upload {
   /** Gets the plugin's lock and a thread, and asks it; {@link opened} tells what came of it. */
   async start(): Promise<void> {
     const { pool, timeouts, pluginLocks } = this.#dependencies;
-    if (this.#stage !== 'opening') return this.#over();
+    if (this.#stage !== 'opening') {
+      await this.#over();
+      return;
+    }
     this.#arm('deadline', timeouts.deadline, 'The install took too long');
     try {
       this.#release = await pluginLocks.hold(this.params.plugin);
@@ -92,18 +96,19 @@ export class Upload {
         engine.say({ kind: 'begin', params: this.params, by: this.#by });
       } else {
         engine.release();
-        this.#over();
+        await this.#over();
       }
     } catch (error) {
       this.#finish(toFault(error, 'Getting an engine thread'));
-      this.#over();
+      await this.#over();
     }
   }
 
   /** Nothing of it is left in the thread, and nothing of it holds the plugin any more. */
-  #over(): void {
-    this.#release?.();
+  async #over(): Promise<void> {
+    const release = this.#release;
     this.#release = undefined;
+    await release?.();
     this.#done.resolve();
   }
 
@@ -226,7 +231,7 @@ export class Upload {
         this.#dependencies.complain(Fault.from(message.fault), message.stack);
         break;
       case 'done':
-        this.#over();
+        void this.#over();
         break;
       case 'answer':
         // Belongs to a call; an upload makes none.

@@ -23,7 +23,7 @@ export const command: Command = {
         hint: 'Name it, or set AIRLOCK_BOOT_FROM',
       });
     }
-    const local = openLocal({
+    const local = await openLocal({
       flags: given.settings,
       env,
       workerFile: self,

@@ -144,7 +144,7 @@ export function makeStage(timeouts: Partial<Timeouts> = {}): Stage {
   const dependencies: UploadDependencies = {
     pool,
     lanes: new Lanes(),
-    pluginLocks: { hold: () => Promise.resolve(() => undefined) },
+    pluginLocks: { hold: () => Promise.resolve(() => Promise.resolve()) },
     clock,
     timeouts: { ...TIMEOUTS, ...timeouts },
     tell: (event) => events.push(event),

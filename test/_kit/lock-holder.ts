@@ -14,10 +14,10 @@ import { processIdentity } from './agent/disk/identity.ts';
 import { createLocks } from './agent/disk/lock.ts';
 const [, , directory, kind, name] = process.argv;
 const calls = kind === 'record' ? 'the test wants records' : undefined;
-const release = createLocks(directory, processIdentity(), calls).tryLock(name);
+const release = await (await createLocks(directory, processIdentity(), calls)).take(name);
 console.log(release === undefined ? 'refused' : 'taken');
-process.stdin.once('data', () => {
-  release?.();
+process.stdin.once('data', async () => {
+  await release?.();
   console.log('released');
 });
 `;

@@ -25,7 +25,7 @@ test('volatile: an agent that writes without syncs compares after a restart of t
   // The machine was restarted, and a file came back empty.
   putRecord(nodeDisk, here.layout.staging, '', here.layout.unsynced, { version: 1, bootId: 'another-boot' });
   writeFileSync(join(here.layout.live('lint'), 'rules/a.md'), '');
-  const service = openService(readWorkConfig({ root: here.layout.root, durability: 'none' }, {}), {
+  const service = await openService(readWorkConfig({ root: here.layout.root, durability: 'none' }, {}), {
     workerFile: new URL(inject('workerFile')),
     clock: systemClock,
     about: () => ({}),
@@ -33,7 +33,7 @@ test('volatile: an agent that writes without syncs compares after a restart of t
     complain: () => undefined,
   });
   const served = await service.serve();
-  served?.release();
+  await served?.release();
   await service.close();
   expect(served?.damaged).toEqual(['lint']);
 });
@@ -69,7 +69,7 @@ test('volatile: a snapshot that a restart has damaged does not come back as veri
 test('who comes while a plugin is swept waits until that is over', async () => {
   const here = room();
   const pluginLocks = new PluginLocks({
-    locks: createLocks(here.layout.locks, here.context.owner),
+    locks: await createLocks(here.layout.locks, here.context.owner),
     clock: systemClock,
     wait: 1000,
     recover: () => Promise.resolve(),
@@ -82,8 +82,10 @@ test('who comes while a plugin is swept waits until that is over', async () => {
   });
   await new Promise((resolve) => setImmediate(resolve));
   const early = got;
-  release?.();
-  (await upload)();
+  await release?.();
+  await (
+    await upload
+  )();
   expect(early).toBe(false);
 });
 
@@ -169,7 +171,7 @@ test('boot-install: a plugin that is absent and in trouble is not taken for live
       asked += 1;
       return Promise.resolve({ status: 'installed', installId: 'x' });
     },
-    hold: () => Promise.resolve(() => undefined),
+    hold: () => Promise.resolve(() => Promise.resolve()),
     worker: { call: () => Promise.resolve() },
   } as unknown as Service;
   const results = await bootInstall(service, here.layout.root, from);

@@ -17,8 +17,8 @@ import { join } from 'node:path';
 
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
-import { processIdentity } from '../../agent/disk/identity.ts';
-import { type LockRecords, createRecords, startTimeOf } from '../../agent/disk/lock-record.ts';
+import { processIdentity, startTimeOf } from '../../agent/disk/identity.ts';
+import { type LockRecords, createRecords } from '../../agent/disk/lock-record.ts';
 import { createLocks } from '../../agent/disk/lock.ts';
 import { linuxCalls } from '../../agent/disk/linux.ts';
 import { until } from '../_kit/until.ts';
@@ -48,21 +48,21 @@ describe('a record of a holder', () => {
     ['of another boot of the machine', { bootId: OTHER_BOOT }, 'dead'],
     ['of another boot in another pid namespace', { ...ELSEWHERE, bootId: OTHER_BOOT }, 'dead'],
     ['in another pid namespace', ELSEWHERE, 'alive'],
-  ] as const)('%s', ([, changes, what], ctx) => {
+  ] as const)('%s', async ([, changes, what], ctx) => {
     if (process.platform !== 'linux' && 'startTime' in changes) ctx.skip('only Linux has /proc');
     const directory = makeDirectory();
-    recordsOf(directory, { ...self, ...changes }).announce('lint');
+    await recordsOf(directory, { ...self, ...changes }).announce('lint');
     const [theirs] = readdirSync(directory);
     const records = recordsOf(directory);
-    const release = records.announce('lint');
+    const release = await records.announce('lint');
     if (what === 'alive') {
       expect(release).toBeUndefined();
-      expect(records.holderOf('lint')).toContain(`process ${{ ...self, ...changes }.pid} of `);
+      expect(await records.holderOf('lint')).toContain(`process ${{ ...self, ...changes }.pid} of `);
       expect(readdirSync(directory)).toEqual([theirs]);
     } else {
       expect(release).toBeTypeOf('function');
       expect(readdirSync(directory)).not.toContain(theirs);
-      release?.();
+      await release?.();
       expect(readdirSync(directory)).toEqual([]);
     }
   });
@@ -70,62 +70,62 @@ describe('a record of a holder', () => {
   it.each([
     [59, 'alive'],
     [61, 'dead'],
-  ])('in another pid namespace who was silent for %i s is %s', (silent, what) => {
-    const judge = () => {
+  ])('in another pid namespace who was silent for %i s is %s', async (silent, what) => {
+    const judge = async () => {
       const directory = makeDirectory();
-      recordsOf(directory, { ...self, ...ELSEWHERE }).announce('lint');
+      await recordsOf(directory, { ...self, ...ELSEWHERE }).announce('lint');
       const [theirs = ''] = readdirSync(directory);
       const began = Date.now();
       const then = began / 1000 - silent;
       utimesSync(join(directory, theirs), then, then);
       const records = recordsOf(directory);
       // Asking who it is judges nobody: there is no record of one's own to compare the time with.
-      expect(records.holderOf('lint')).toContain('process 1 of pid:[4026599999]');
-      const isTaken = records.announce('lint') === undefined;
+      expect(await records.holderOf('lint')).toContain('process 1 of pid:[4026599999]');
+      const isTaken = (await records.announce('lint')) === undefined;
       return { isTaken, isThere: readdirSync(directory).includes(theirs), millis: Date.now() - began };
     };
-    let judged = judge();
+    let judged = await judge();
     // The clock goes on between the two records: on a busy disk for longer than is left of the minute.
-    while (judged.millis > 900) judged = judge();
+    while (judged.millis > 900) judged = await judge();
     expect(judged).toMatchObject({ isTaken: what === 'alive', isThere: what === 'alive' });
   });
 
-  it('of this pid namespace may be as silent as it likes', () => {
+  it('of this pid namespace may be as silent as it likes', async () => {
     const directory = makeDirectory();
     const records = recordsOf(directory);
-    records.announce('lint');
+    await records.announce('lint');
     utimesSync(join(directory, readdirSync(directory)[0] ?? ''), 1, 1);
-    expect(records.announce('lint')).toBeUndefined();
+    expect(await records.announce('lint')).toBeUndefined();
   });
 
-  it('says again and again that it lives, for as long as the lock is held', () => {
+  it('says again and again that it lives, for as long as the lock is held', async () => {
     vi.useFakeTimers({ toFake: ['setInterval'] });
     onTestFinished(() => void vi.useRealTimers());
     const directory = makeDirectory();
     const records = recordsOf(directory);
-    const release = records.announce('lint');
+    const release = await records.announce('lint');
     const path = join(directory, readdirSync(directory)[0] ?? '');
     utimesSync(path, 1, 1);
     vi.advanceTimersByTime(5000);
-    expect(statSync(path).mtimeMs).toBeGreaterThan(1_000_000);
+    await until(() => expect(statSync(path).mtimeMs).toBeGreaterThan(1_000_000));
     unlinkSync(path);
     vi.advanceTimersByTime(5000);
-    release?.();
+    await release?.();
     vi.advanceTimersByTime(5000);
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  it('is whole in its name: what it holds does not matter', () => {
+  it('is whole in its name: what it holds does not matter', async () => {
     const directory = makeDirectory();
     const records = recordsOf(directory);
-    records.announce('lint');
+    await records.announce('lint');
     const path = join(directory, readdirSync(directory)[0] ?? '');
     expect(readFileSync(path, 'utf8')).toBe('');
     writeFileSync(path, 'garbage');
-    expect(records.announce('lint')).toBeUndefined();
+    expect(await records.announce('lint')).toBeUndefined();
   });
 
-  it('is told from what else lies there, which is left alone', () => {
+  it('is told from what else lies there, which is left alone', async () => {
     const directory = makeDirectory();
     const others = [
       'lint.lock',
@@ -135,7 +135,7 @@ describe('a record of a holder', () => {
       `lint.${OTHER_BOOT}.1.x.1.a.flock`,
     ];
     for (const name of others) writeFileSync(join(directory, name), '');
-    expect(recordsOf(directory).announce('lint')).toBeTypeOf('function');
+    expect(await recordsOf(directory).announce('lint')).toBeTypeOf('function');
     expect(readdirSync(directory)).toEqual(expect.arrayContaining(others));
   });
 
@@ -148,23 +148,23 @@ describe('a record of a holder', () => {
     const pid = Number(line.toString());
     // A shell asks how its children end; what it becomes does not.
     await until(() => expect(readFileSync(`/proc/${shell.pid}/comm`, 'utf8')).toBe('sleep\n'));
-    recordsOf(directory, { ...self, pid, startTime: startTimeOf(pid) }).announce('lint');
+    await recordsOf(directory, { ...self, pid, startTime: startTimeOf(pid) }).announce('lint');
     process.kill(pid, 'SIGKILL');
     await until(() => expect(readFileSync(`/proc/${pid}/stat`, 'utf8')).toContain(') Z '));
-    expect(recordsOf(directory).announce('lint')).toBeTypeOf('function');
+    expect(await recordsOf(directory).announce('lint')).toBeTypeOf('function');
   });
 
-  it('that cannot be removed keeps nobody out, and no other stays behind', () => {
+  it('that cannot be removed keeps nobody out, and no other stays behind', async () => {
     const directory = makeDirectory();
-    recordsOf(directory, { ...self, pid: deadPid() }).announce('lint');
+    await recordsOf(directory, { ...self, pid: deadPid() }).announce('lint');
     const [theirs = ''] = readdirSync(directory);
     unlinkSync(join(directory, theirs));
     mkdirSync(join(directory, theirs));
     const records = recordsOf(directory);
-    expect(records.holderOf('lint')).toBeUndefined();
-    const release = records.announce('lint');
+    expect(await records.holderOf('lint')).toBeUndefined();
+    const release = await records.announce('lint');
     expect(release).toBeTypeOf('function');
-    release?.();
+    await release?.();
     expect(readdirSync(directory)).toEqual([theirs]);
   });
 });
@@ -174,28 +174,28 @@ describe('one with flock who can make no record', () => {
   const mute = { ...self, startTime: '4'.repeat(250) };
   const calls = linuxCalls();
 
-  it('sees those without it all the same, and takes what is free', (ctx) => {
+  it('sees those without it all the same, and takes what is free', async (ctx) => {
     if (typeof calls === 'string') return ctx.skip(calls);
     const directory = makeDirectory();
-    const locks = createLocks(directory, mute);
-    const theirs = recordsOf(directory).announce('lint');
-    expect(locks.tryLock('lint')).toBeUndefined();
-    theirs?.();
-    const release = locks.tryLock('lint');
-    expect([release === undefined, locks.tryLock('lint')]).toEqual([false, undefined]);
-    release?.();
-    expect(locks.tryLock('lint')).toBeTypeOf('function');
+    const locks = await createLocks(directory, mute);
+    const theirs = await recordsOf(directory).announce('lint');
+    expect(await locks.take('lint')).toBeUndefined();
+    await theirs?.();
+    const release = await locks.take('lint');
+    expect([release === undefined, await locks.take('lint')]).toEqual([false, undefined]);
+    await release?.();
+    expect(await locks.take('lint')).toBeTypeOf('function');
   });
 
-  it('gives the lock back also where its record cannot be removed', (ctx) => {
+  it('gives the lock back also where its record cannot be removed', async (ctx) => {
     if (typeof calls === 'string') return ctx.skip(calls);
     const directory = makeDirectory();
-    const locks = createLocks(directory, self);
-    const release = locks.tryLock('lint');
+    const locks = await createLocks(directory, self);
+    const release = await locks.take('lint');
     const record = readdirSync(directory).find((name) => name.endsWith('.flock')) ?? '';
     unlinkSync(join(directory, record));
     mkdirSync(join(directory, record));
-    expect(release).not.toThrow();
-    expect(locks.tryLock('lint')).toBeTypeOf('function');
+    await expect(release?.()).resolves.toBeUndefined();
+    expect(await locks.take('lint')).toBeTypeOf('function');
   });
 });

@@ -29,7 +29,7 @@ function makeDirectory(): string {
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
-const locksOf = (kind: Kind, directory: string, owner = self): Locks =>
+const locksOf = (kind: Kind, directory: string, owner = self): Promise<Locks> =>
   createLocks(directory, owner, kind === 'record' ? RECORDS : undefined);
 const recordsIn = (directory: string): string[] =>
   readdirSync(directory).filter((name) => !name.endsWith('.lock'));
@@ -37,57 +37,59 @@ const hold = (directory: string, kind: Kind, name = 'lint'): ReturnType<typeof L
   LockHolder.start(holderFile, directory, kind, name);
 
 describe.each(KINDS)('a lock (%s)', (kind) => {
-  it('has one holder, also in one process, and each name its own', (ctx) => {
+  it('has one holder, also in one process, and each name its own', async (ctx) => {
     if (kind === 'flock' && without !== undefined) ctx.skip(without);
-    const locks = locksOf(kind, makeDirectory());
+    const locks = await locksOf(kind, makeDirectory());
     expect(locks.kind).toBe(kind);
-    const release = locks.tryLock('lint');
+    const release = await locks.take('lint');
     expect(release).toBeTypeOf('function');
-    expect(locks.tryLock('lint')).toBeUndefined();
-    expect(locks.holderOf('lint')).toBe(`process ${process.pid} of ${self.pidNamespace || 'this machine'}`);
+    expect(await locks.take('lint')).toBeUndefined();
+    expect(await locks.holderOf('lint')).toBe(
+      `process ${process.pid} of ${self.pidNamespace || 'this machine'}`,
+    );
     for (const other of ['lin', 'lint.a', 'lint.a.0', '.agent']) {
-      expect([other, typeof locks.tryLock(other)]).toEqual([other, 'function']);
+      expect([other, typeof (await locks.take(other))]).toEqual([other, 'function']);
     }
-    expect(locks.tryLock('lint')).toBeUndefined();
-    release?.();
-    expect(locks.tryLock('lint')).toBeTypeOf('function');
+    expect(await locks.take('lint')).toBeUndefined();
+    await release?.();
+    expect(await locks.take('lint')).toBeTypeOf('function');
   });
 
   // Was a bug: the second time closed whatever file had got the number of the descriptor since.
-  it('is given back once, however often that is said', (ctx) => {
+  it('is given back once, however often that is said', async (ctx) => {
     if (kind === 'flock' && without !== undefined) ctx.skip(without);
-    const locks = locksOf(kind, makeDirectory());
-    const release = locks.tryLock('lint');
-    release?.();
-    const next = locks.tryLock('lint');
-    const other = locks.tryLock('other');
-    release?.();
+    const locks = await locksOf(kind, makeDirectory());
+    const release = await locks.take('lint');
+    await release?.();
+    const next = await locks.take('lint');
+    const other = await locks.take('other');
+    await release?.();
     expect([next, other]).not.toContain(undefined);
-    expect([locks.tryLock('lint'), locks.tryLock('other')]).toEqual([undefined, undefined]);
+    expect([await locks.take('lint'), await locks.take('other')]).toEqual([undefined, undefined]);
   });
 
   it('holds across processes, names its holder, and is free when he gives it back', async (ctx) => {
     if (kind === 'flock' && without !== undefined) ctx.skip(without);
     const directory = makeDirectory();
-    const locks = locksOf(kind, directory);
+    const locks = await locksOf(kind, directory);
     const first = await hold(directory, kind);
     expect(first.said).toBe('taken');
-    expect(locks.tryLock('lint')).toBeUndefined();
-    expect(locks.holderOf('lint')).toContain(`process ${first.holder.pid} of `);
+    expect(await locks.take('lint')).toBeUndefined();
+    expect(await locks.holderOf('lint')).toContain(`process ${first.holder.pid} of `);
     expect((await hold(directory, kind)).said).toBe('refused');
     expect(await first.holder.release()).toBe('released');
-    expect(locks.tryLock('lint')).toBeTypeOf('function');
+    expect(await locks.take('lint')).toBeTypeOf('function');
     expect((await hold(directory, kind)).said).toBe('refused');
   });
 
   it('is free as soon as its holder is killed', async (ctx) => {
     if (kind === 'flock' && without !== undefined) ctx.skip(without);
     const directory = makeDirectory();
-    const locks = locksOf(kind, directory);
+    const locks = await locksOf(kind, directory);
     const { holder, said } = await hold(directory, kind);
-    expect([said, locks.tryLock('lint')]).toEqual(['taken', undefined]);
+    expect([said, await locks.take('lint')]).toEqual(['taken', undefined]);
     await holder.kill();
-    expect(locks.tryLock('lint')).toBeTypeOf('function');
+    expect(await locks.take('lint')).toBeTypeOf('function');
   });
 
   it('is taken by one of several processes that want it at once', async (ctx) => {
@@ -99,12 +101,12 @@ describe.each(KINDS)('a lock (%s)', (kind) => {
     expect(kind === 'flock' ? taken === 1 : taken <= 1).toBe(true);
   });
 
-  it('throws what the file system throws where no lock file can be made', (ctx) => {
+  it('throws what the file system throws where no lock file can be made', async (ctx) => {
     if (kind === 'flock' && without !== undefined) ctx.skip(without);
     const directory = makeDirectory();
-    const locks = locksOf(kind, directory);
+    const locks = await locksOf(kind, directory);
     rmSync(directory, { recursive: true });
-    expect(() => locks.tryLock('lint')).toThrow('ENOENT');
+    await expect(locks.take('lint')).rejects.toThrow('ENOENT');
   });
 });
 
@@ -115,40 +117,42 @@ describe.each([
   it('keep each other out, until the first is gone', async (ctx) => {
     if (without !== undefined) ctx.skip(without);
     const directory = makeDirectory();
-    const locks = locksOf(other, directory);
+    const locks = await locksOf(other, directory);
     const first = await hold(directory, kind);
-    expect([first.said, locks.tryLock('lint')]).toEqual(['taken', undefined]);
-    expect(locks.holderOf('lint')).toContain(`process ${first.holder.pid} of `);
-    expect(locks.tryLock('other')).toBeTypeOf('function');
+    expect([first.said, await locks.take('lint')]).toEqual(['taken', undefined]);
+    expect(await locks.holderOf('lint')).toContain(`process ${first.holder.pid} of `);
+    expect(await locks.take('other')).toBeTypeOf('function');
     expect(await first.holder.release()).toBe('released');
-    const release = locks.tryLock('lint');
+    const release = await locks.take('lint');
     expect(release).toBeTypeOf('function');
     expect((await hold(directory, kind)).said).toBe('refused');
-    release?.();
+    await release?.();
     const second = await hold(directory, kind);
-    expect([second.said, locks.tryLock('lint')]).toEqual(['taken', undefined]);
+    expect([second.said, await locks.take('lint')]).toEqual(['taken', undefined]);
     await second.holder.kill();
-    expect(locks.tryLock('lint')).toBeTypeOf('function');
+    expect(await locks.take('lint')).toBeTypeOf('function');
   });
 });
 
 describe('flock', () => {
-  it('leaves its file where it is, and the next holder locks the same one', (ctx) => {
+  it('leaves its file where it is, and the next holder locks the same one', async (ctx) => {
     if (without !== undefined) ctx.skip(without);
     const directory = makeDirectory();
-    const locks = locksOf('flock', directory);
-    locks.tryLock('lint')?.();
+    const locks = await locksOf('flock', directory);
+    const first = await locks.take('lint');
+    await first?.();
     const { ino } = statSync(join(directory, 'lint.lock'));
-    locks.tryLock('lint')?.();
+    const second = await locks.take('lint');
+    await second?.();
     expect(readdirSync(directory)).toEqual(['lint.lock']);
     expect(statSync(join(directory, 'lint.lock')).ino).toBe(ino);
   });
 
-  it('locks the file that is there, if somebody replaced the one that it had opened', (ctx) => {
+  it('locks the file that is there, if somebody replaced the one that it had opened', async (ctx) => {
     if (typeof calls === 'string') return ctx.skip(calls);
     const directory = makeDirectory();
     let replacements = 0;
-    const meddled = createLocks(directory, self, {
+    const meddled = await createLocks(directory, self, {
       tryLock(fd) {
         if (replacements > 0) {
           replacements -= 1;
@@ -159,37 +163,37 @@ describe('flock', () => {
       },
     });
     replacements = 2;
-    const release = meddled.tryLock('lint');
+    const release = await meddled.take('lint');
     expect([replacements, release !== undefined]).toEqual([0, true]);
-    expect(locksOf('flock', directory).tryLock('lint')).toBeUndefined();
-    release?.();
-    expect(locksOf('flock', directory).tryLock('lint')).toBeTypeOf('function');
+    expect(await (await locksOf('flock', directory)).take('lint')).toBeUndefined();
+    await release?.();
+    expect(await (await locksOf('flock', directory)).take('lint')).toBeTypeOf('function');
   });
 
-  it('holds also where nobody can be named', (ctx) => {
+  it('holds also where nobody can be named', async (ctx) => {
     if (without !== undefined) ctx.skip(without);
     const directory = makeDirectory();
-    const locks = locksOf('flock', directory);
-    const release = locks.tryLock('lint');
+    const locks = await locksOf('flock', directory);
+    const release = await locks.take('lint');
     for (const name of recordsIn(directory)) rmSync(join(directory, name));
-    expect([locks.tryLock('lint'), locks.holderOf('lint')]).toEqual([undefined, undefined]);
-    release?.();
-    expect(locks.tryLock('lint')).toBeTypeOf('function');
+    expect([await locks.take('lint'), await locks.holderOf('lint')]).toEqual([undefined, undefined]);
+    await release?.();
+    expect(await locks.take('lint')).toBeTypeOf('function');
   });
 
-  it('is not waited for when its holder is gone, whatever pid he had', (ctx) => {
+  it('is not waited for when its holder is gone, whatever pid he had', async (ctx) => {
     if (without !== undefined) ctx.skip(without);
     const directory = makeDirectory();
     const gone = `lint.${self.bootId}.4026599999.1.7.a.flock`;
     writeFileSync(join(directory, gone), '');
-    expect(locksOf('flock', directory).tryLock('lint')).toBeTypeOf('function');
+    expect(await (await locksOf('flock', directory)).take('lint')).toBeTypeOf('function');
     expect(readdirSync(directory)).not.toContain(gone);
   });
 
   it.each([
     ['is not there', RECORDS],
-    ['says yes to everybody', { tryLock: () => true }],
-    ['says no to everybody', { tryLock: () => false }],
+    ['says yes to everybody', { tryLock: () => Promise.resolve(true) }],
+    ['says no to everybody', { tryLock: () => Promise.resolve(false) }],
     [
       'fails',
       {
@@ -198,29 +202,29 @@ describe('flock', () => {
         },
       },
     ],
-  ])('that %s is not used, and trying it out leaves nothing', (_, bad) => {
+  ])('that %s is not used, and trying it out leaves nothing', async (_, bad) => {
     const directory = makeDirectory();
-    expect(createLocks(directory, self, bad).kind).toBe('record');
+    expect((await createLocks(directory, self, bad)).kind).toBe('record');
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  it('clears away what a killed process has left of trying it out, not what another does just now', (ctx) => {
+  it('clears away what a killed process has left of trying it out, not what another does just now', async (ctx) => {
     if (without !== undefined) ctx.skip(without);
     const directory = makeDirectory();
     const [old, young] = ['.probe-1-old.lock', '.probe-2-young.lock'];
     for (const name of [old, young]) writeFileSync(join(directory, name), '');
     utimesSync(join(directory, old), 1, 1);
-    locksOf('flock', directory);
+    await locksOf('flock', directory);
     expect(readdirSync(directory)).toEqual([young]);
   });
 
-  it('goes on with locks that are there on a disk that has become read-only', (ctx) => {
+  it('goes on with locks that are there on a disk that has become read-only', async (ctx) => {
     if (without !== undefined) ctx.skip(without);
     const refused = {
       tryLock: () => {
         throw Object.assign(new Error('EROFS'), { code: 'EROFS' });
       },
     };
-    expect(createLocks(makeDirectory(), self, refused).kind).toBe('flock');
+    expect((await createLocks(makeDirectory(), self, refused)).kind).toBe('flock');
   });
 });

@@ -45,7 +45,7 @@ function makeChanges(own: Partial<OwnHandlers> = {}) {
     hold: (plugin: string) => {
       if (refusal !== undefined) return Promise.reject(refusal);
       held.push(plugin);
-      return Promise.resolve(() => void held.splice(held.indexOf(plugin), 1));
+      return Promise.resolve(async () => void held.splice(held.indexOf(plugin), 1));
     },
   };
   const worker = new WorkerClient(pool, {

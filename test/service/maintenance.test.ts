@@ -79,7 +79,7 @@ function makeCare(changes: Partial<World> = {}) {
       if (world.unlockable.includes(plugin)) return Promise.reject(new Fault('READ_ONLY', 'By the test'));
       if (world.busy.includes(plugin)) return Promise.resolve(undefined);
       held.add(plugin);
-      return Promise.resolve(() => void held.delete(plugin));
+      return Promise.resolve(async () => void held.delete(plugin));
     },
   };
   const worker = new WorkerClient(pool, { tell: () => undefined, complain: () => undefined });

@@ -19,16 +19,24 @@ class TwoSides implements Locks {
   queries = 0;
   taken = 0;
 
-  tryLock(name: string): Release | undefined {
+  /** The disk answers nothing until this is resolved. */
+  hung: Promise<void> | undefined;
+
+  async take(name: string): Promise<Release | undefined> {
     this.queries += 1;
+    await this.hung;
     if (this.error !== undefined) throw this.error;
     if (this.foreign.has(name) || this.mine.has(name)) return undefined;
     this.taken += 1;
     this.mine.add(name);
-    return () => this.mine.delete(name);
+    return async () => {
+      await this.hung;
+      this.mine.delete(name);
+    };
   }
 
-  holderOf(): string | undefined {
+  async holderOf(): Promise<string | undefined> {
+    await this.hung;
     return this.holder;
   }
 }
@@ -70,20 +78,20 @@ describe('a hold', () => {
     const { locks, pluginLocks } = makeHolds();
     const [a, b] = await Promise.all([pluginLocks.hold('lint'), pluginLocks.hold('lint')]);
     const c = await pluginLocks.hold('lint');
-    a();
-    c();
+    await a();
+    await c();
     expect([locks.taken, locks.mine.has('lint')]).toEqual([1, true]);
-    b();
+    await b();
     expect(locks.mine.has('lint')).toBe(false);
   });
 
   it('is given back once, however often that is said', async () => {
     const { locks, pluginLocks } = makeHolds();
     const [a, b] = [await pluginLocks.hold('lint'), await pluginLocks.hold('lint')];
-    a();
-    a();
+    await a();
+    await a();
     expect(locks.mine.has('lint')).toBe(true);
-    b();
+    await b();
     expect(locks.mine.has('lint')).toBe(false);
   });
 
@@ -91,17 +99,19 @@ describe('a hold', () => {
     const { locks, pluginLocks } = makeHolds();
     const a = await pluginLocks.hold('lint');
     await pluginLocks.hold('other');
-    a();
+    await a();
     expect([...locks.mine]).toEqual(['other']);
   });
 
   // Was a bug: the lock was free only some turns later, and who asked at once waited or found it busy.
   it('is free as soon as it is given back', async () => {
     const { locks, clock, pluginLocks } = makeHolds();
-    (await pluginLocks.hold('lint'))();
+    await (
+      await pluginLocks.hold('lint')
+    )();
     const next = await pluginLocks.tryHold('lint');
     expect(next).toBeTypeOf('function');
-    next?.();
+    await next?.();
     await pluginLocks.hold('lint');
     expect([locks.queries, clock.running]).toEqual([3, 0]);
   });
@@ -113,7 +123,7 @@ describe('a hold', () => {
     expect([await isSettled(first), await isSettled(second), recovered]).toEqual([false, false, ['lint']]);
     expect(locks.mine.has('lint')).toBe(true);
     gate.resolve();
-    for (const release of await Promise.all([first, second, pluginLocks.hold('lint')])) release();
+    for (const release of await Promise.all([first, second, pluginLocks.hold('lint')])) await release();
     expect(recovered).toEqual(['lint']);
     await pluginLocks.hold('lint');
     expect(recovered).toEqual(['lint', 'lint']);
@@ -177,8 +187,8 @@ describe('a try', () => {
     const { locks, pluginLocks, recovered } = makeHolds();
     const release = await pluginLocks.tryHold('lint');
     expect([locks.mine.has('lint'), recovered]).toEqual([true, []]);
-    release?.();
-    release?.();
+    await release?.();
+    await release?.();
     expect(locks.mine.has('lint')).toBe(false);
   });
 
@@ -194,7 +204,7 @@ describe('a try', () => {
     for (const name of ['held', 'slow', 'wanted', 'tried', 'foreign']) {
       expect([name, await pluginLocks.tryHold(name)]).toEqual([name, undefined]);
     }
-    held();
+    await held();
     expect(await pluginLocks.tryHold('held')).toBeTypeOf('function');
     gate.resolve();
     expect(await isSettled(Promise.all(pending))).toBe(false);
@@ -206,11 +216,11 @@ describe('a try', () => {
     const release = await pluginLocks.tryHold('lint');
     const both = [pluginLocks.hold('lint'), pluginLocks.hold('lint')];
     expect([await isSettled(Promise.race(both)), recovered]).toEqual([false, []]);
-    release?.();
+    await release?.();
     const [a, b] = await Promise.all(both);
     expect([locks.taken, recovered, await pluginLocks.tryHold('lint')]).toEqual([2, ['lint'], undefined]);
-    a?.();
-    b?.();
+    await a?.();
+    await b?.();
     expect(locks.mine.size).toBe(0);
   });
 
@@ -223,8 +233,90 @@ describe('a try', () => {
     expect(await isSettled(waiting)).toBe(false);
     await pass(20);
     expect(await waiting).toMatchObject({ code: 'LOCKED', retry: 'later', executed: 'no' });
-    release?.();
+    await release?.();
     expect(await pluginLocks.hold('lint')).toBeTypeOf('function');
+  });
+});
+
+describe('a disk that does not answer', () => {
+  const hang = (locks: TwoSides): (() => Promise<void>) => {
+    const { promise, resolve } = deferred<void>();
+    locks.hung = promise;
+    return async () => {
+      locks.hung = undefined;
+      resolve();
+      await settle();
+    };
+  };
+  const SAID = 'The lock of "lint" was not to be had for more than 30 s';
+
+  it('is waited for as long as another process is; a lock that comes late is given back', async () => {
+    const { locks, clock, pluginLocks, recovered, pass } = makeHolds();
+    const answer = hang(locks);
+    const both = [faultOf(pluginLocks.hold('lint')), faultOf(pluginLocks.hold('lint'))];
+    await pass(29_990);
+    expect(await isSettled(Promise.race(both))).toBe(false);
+    await pass(300);
+    for (const fault of await Promise.all(both)) {
+      expect(fault).toMatchObject({ code: 'LOCKED', retry: 'later', executed: 'no', message: SAID });
+    }
+    const next = faultOf(pluginLocks.hold('lint'));
+    await pass(30_010);
+    expect(await next).toMatchObject({ code: 'LOCKED', message: SAID });
+    expect([locks.queries, clock.running]).toEqual([1, 0]);
+    await answer();
+    expect([locks.taken, locks.mine.size, recovered]).toEqual([1, 0, []]);
+    await pluginLocks.hold('lint');
+    expect([locks.taken, recovered]).toEqual([2, ['lint']]);
+  });
+
+  it('that answers in time has lost nobody his turn', async () => {
+    const { locks, pluginLocks, recovered, pass } = makeHolds();
+    const answer = hang(locks);
+    const both = [pluginLocks.hold('lint'), pluginLocks.hold('lint')];
+    await pass(20_000);
+    await answer();
+    await Promise.all(both);
+    expect([locks.taken, recovered]).toEqual([1, ['lint']]);
+  });
+
+  it('keeps whoever comes later waiting while a lock is given back', async () => {
+    const { locks, pluginLocks, pass } = makeHolds();
+    const release = await pluginLocks.hold('lint');
+    const answer = hang(locks);
+    const given = release();
+    const [held, tried] = [pluginLocks.hold('lint'), pluginLocks.tryHold('lint')];
+    await pass(10_000);
+    expect(await isSettled(Promise.race([given, held, tried]))).toBe(false);
+    expect(locks.queries).toBe(1);
+    await answer();
+    await given;
+    expect(await held).toBeTypeOf('function');
+    expect([await tried, locks.taken]).toEqual([undefined, 2]);
+  });
+
+  it('does not keep a try for ever, nor who comes while it tries', async () => {
+    const { locks, pluginLocks, pass } = makeHolds();
+    const answer = hang(locks);
+    const [tried, held] = [faultOf(pluginLocks.tryHold('lint')), faultOf(pluginLocks.hold('lint'))];
+    await pass(30_500);
+    expect(await tried).toMatchObject({ code: 'LOCKED', message: SAID });
+    expect((await held).code).toBe('LOCKED');
+    await answer();
+    expect(locks.mine.size).toBe(0);
+    expect(await pluginLocks.tryHold('lint')).toBeTypeOf('function');
+  });
+
+  it('in a recovery keeps nobody for longer, and the lock is given back after it', async () => {
+    const gate = deferred<void>();
+    const { locks, pluginLocks, pass } = makeHolds(() => gate.promise);
+    const held = faultOf(pluginLocks.hold('lint'));
+    await pass(30_300);
+    expect(await held).toMatchObject({ code: 'LOCKED', message: SAID });
+    expect(locks.mine.has('lint')).toBe(true);
+    gate.resolve();
+    await settle();
+    expect(locks.mine.size).toBe(0);
   });
 });
 

@@ -64,11 +64,11 @@ function makeLoads(changes: Partial<World> = {}) {
   const locks = new PluginLocks({
     locks: {
       kind: 'record',
-      tryLock: (name) => {
+      take: async (name) => {
         if (world.unlockable.includes(name)) throw Object.assign(new Error('EROFS'), { code: 'EROFS' });
-        return () => undefined;
+        return () => Promise.resolve();
       },
-      holderOf: () => undefined,
+      holderOf: () => Promise.resolve(undefined),
     },
     clock,
     wait: 1000,
@@ -108,11 +108,17 @@ describe('a restart that begins', () => {
     });
     await loads.promised();
     await loads.takeUp();
-    (await locks.hold('other'))();
+    await (
+      await locks.hold('other')
+    )();
     expect([noted, codes()]).toEqual([['z (last try)'], ['NO_SPACE', 'NO_SPACE']]);
     world.failing = [];
-    (await locks.hold('other'))();
-    (await locks.hold('other'))();
+    await (
+      await locks.hold('other')
+    )();
+    await (
+      await locks.hold('other')
+    )();
     expect(noted).toEqual(['z (last try)', 'other']);
   });
 

@@ -7,7 +7,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { deferred } from '../../agent/worker/deferred.ts';
 import { createIgnore } from '../../shared/format/tree.ts';
 import { systemFileEvents } from '../../watch/file-events.ts';
-import { Semaphore } from '../../watch/semaphore.ts';
+import { Semaphore } from '../../shared/semaphore.ts';
 import { pollingFileEvents } from '../../watch/poll.ts';
 import { createWatch } from '../../watch/watch.ts';
 import { scratch } from '../_kit/agent.ts';
