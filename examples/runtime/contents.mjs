@@ -1,8 +1,8 @@
-// What this runtime reads of a plugin: the text of its rules, and each skill's description and text.
+// Reads the rules and skills of a plugin.
 import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 
-/** @param {string} folder @returns {Promise<string[]>} what is in it, at any depth; nothing if it is not there */
+/** @param {string} folder @returns {Promise<string[]>} its entries at any depth; empty if it does not exist */
 const names = (folder) => readdir(folder, { recursive: true }).catch(() => []);
 
 /** @param {string} folder the plugin's */
@@ -22,7 +22,7 @@ export async function readSkills(folder) {
   return Promise.all(skills.map((skill) => readSkill(folder, skill)));
 }
 
-/** @param {string} folder the plugin's @param {string} skill its directory, relative */
+/** @param {string} folder the plugin's @param {string} skill relative path of its directory */
 export async function readSkill(folder, skill) {
   const text = await readFile(path.join(folder, skill, 'SKILL.md'), 'utf8');
   const description = /^description: *(.*)$/m.exec(text)?.[1] ?? '';

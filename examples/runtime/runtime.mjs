@@ -1,9 +1,9 @@
-// A runtime in small: it loads the rules and skills of admitted plugins, loads skills again when they change, and says
-// when only a restart brings a change in. What it runs, it prints: one JSON line for each event.
+// A small runtime: it loads the rules and skills of admitted plugins, loads skills again when they change, and says
+// when a change needs a restart. It prints one JSON line for each event.
 //
 //     node examples/runtime/runtime.mjs /configs/plugins
 //
-// It ends when it is told to (SIGTERM, SIGINT).
+// SIGTERM and SIGINT end it.
 import { createLoader } from 'airlock/loader';
 
 import { readRules, readSkill, readSkills } from './contents.mjs';
@@ -19,10 +19,10 @@ const say = (event, more) => process.stdout.write(`${JSON.stringify({ event, ...
 
 const loader = createLoader({ roots: [root] });
 
-/** What runs: plugin → what was read of it. */
+/** The loaded plugins: name → rules and skills. */
 const running = new Map();
 
-/** Reads a plugin whole, all of it of one version. */
+/** Reads all of a plugin, from one version. */
 async function load({ name }) {
   const loaded = await loader.read(name, async (folder, { generation }) => ({
     generation,
@@ -34,10 +34,10 @@ async function load({ name }) {
   say('loaded', { plugin: name, ...loaded });
 }
 
-/** Plugin → skills that are to be read again: each change is told once, and reading it may fail. */
+/** Plugin → skills to read again. An event comes only once, so a skill stays here until it was read. */
 const due = new Map();
 
-/** Reads only the skills that changed. */
+/** Reads only the skills that have changed. */
 async function reload({ plugin, skills: changed, generation: told, at }) {
   const known = running.get(plugin);
   const skills = [...new Set([...(due.get(plugin) ?? []), ...changed])];
@@ -49,12 +49,12 @@ async function reload({ plugin, skills: changed, generation: told, at }) {
   const untouched = known.skills.filter(({ path }) => !skills.includes(path));
   running.set(plugin, { ...known, generation: loaded.generation, skills: [...untouched, ...loaded.skills] });
   due.delete(plugin);
-  // Of a later version, and after the event, more may have changed than its skills: another event says so.
+  // In a later version more than these skills may have changed. Another event reports that.
   if (loaded.generation === told) await report(plugin, told, at);
   say('reloaded', { plugin, ...loaded });
 }
 
-/** Tells the agent what really runs. Where that may not be written it runs all the same, and the agent has to guess. */
+/** Reports to the agent what is loaded. If the report cannot be written, the plugin runs all the same. */
 async function report(name, generation, at) {
   try {
     await loader.loaded(name, generation, at);
@@ -63,7 +63,7 @@ async function report(name, generation, at) {
   }
 }
 
-/** A plugin that cannot be read has changed again, or was removed: the next event says so, but not what was to be read. */
+/** A plugin that cannot be read has changed again or was removed. The next event reports that. */
 async function attempt(plugin, work) {
   try {
     await work();
@@ -75,7 +75,7 @@ async function attempt(plugin, work) {
 const watch = loader.watch({ notice: (text) => say('notice', { text }) });
 process.once('SIGTERM', () => void watch.close()).once('SIGINT', () => void watch.close());
 
-// First watch, then scan: what changes between the two is told.
+// Watch before the scan: then no change between the two is missed.
 await watch.ready;
 const { admitted, refused, warnings } = await loader.scan();
 for (const text of warnings) say('notice', { text });
