@@ -13,10 +13,13 @@ import { type Behaviour, type FakeAgent, fakeAgent, type Peer } from './fake-age
 export let agent: FakeAgent;
 export let session: Session;
 
-afterEach(async () => {
-  await session.close();
-  await agent.close();
-});
+/** A file calls this once: hooks that a module sets as it is loaded count for the first file of a worker only. */
+export function endsConversations(): void {
+  afterEach(async () => {
+    await session.close();
+    await agent.close();
+  });
+}
 
 export async function start(
   behaviour: Behaviour = {},

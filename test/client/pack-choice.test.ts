@@ -8,7 +8,9 @@ import { describe, expect, it } from 'vitest';
 import { archive } from '../../client/pack/archive.ts';
 import { packDirectory } from '../../client/pack/pack.ts';
 import { treeDigest } from '../../shared/format/tree.ts';
-import { base, extracted, files, listed, packed, plugin, refused } from './packing.ts';
+import { base, extracted, files, listed, packed, plugin, refused, packsInScratch } from './packing.ts';
+
+packsInScratch();
 
 describe('what is left out', () => {
   it('is .git, the marker, litter, what the owner adds and what .airlockignore names', async () => {

@@ -8,7 +8,19 @@ import { describe, expect, it } from 'vitest';
 
 import { packDirectory } from '../../client/pack/pack.ts';
 import { treeDigest } from '../../shared/format/tree.ts';
-import { MANIFEST, base, extracted, files, listed, packed, plugin, refused } from './packing.ts';
+import {
+  MANIFEST,
+  base,
+  extracted,
+  files,
+  listed,
+  packed,
+  plugin,
+  refused,
+  packsInScratch,
+} from './packing.ts';
+
+packsInScratch();
 
 describe('a bundle', () => {
   it('is the same bytes whenever, wherever and under whatever umask it is packed', async () => {

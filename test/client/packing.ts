@@ -16,12 +16,15 @@ export const MANIFEST = 'name: lint\nversion: 1.2.3\n';
 export let base: string;
 export let plugin: string;
 
-beforeEach(async () => {
-  base = await mkdtemp(join(tmpdir(), 'airlock-pack-test-'));
-  plugin = join(base, 'lint');
-  await files({ 'plugin.yaml': MANIFEST });
-});
-afterEach(() => rm(base, { recursive: true, force: true }));
+/** A file calls this once: hooks that a module sets as it is loaded count for the first file of a worker only. */
+export function packsInScratch(): void {
+  beforeEach(async () => {
+    base = await mkdtemp(join(tmpdir(), 'airlock-pack-test-'));
+    plugin = join(base, 'lint');
+    await files({ 'plugin.yaml': MANIFEST });
+  });
+  afterEach(() => rm(base, { recursive: true, force: true }));
+}
 
 export async function files(contents: Record<string, string>, below = plugin): Promise<void> {
   for (const [path, text] of Object.entries(contents)) {

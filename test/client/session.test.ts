@@ -3,7 +3,9 @@ import type { AgentEvent } from '../../client/feed.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { WIRE } from '../../shared/api/rpc.ts';
-import { agent, fault, peer, plugin, session, start } from './conversation.ts';
+import { agent, fault, peer, plugin, session, start, endsConversations } from './conversation.ts';
+
+endsConversations();
 
 describe('requests', () => {
   it('gives each question its own answer, in whatever order they come', async () => {

@@ -5,7 +5,9 @@ import { Fault } from '../../shared/api/fault.ts';
 import { WIRE } from '../../shared/api/rpc.ts';
 import { until } from '../_kit/until.ts';
 import { type Behaviour, type Peer } from './fake-agent.ts';
-import { agent, fault, plugin, session, start } from './conversation.ts';
+import { agent, fault, plugin, session, start, endsConversations } from './conversation.ts';
+
+endsConversations();
 
 describe('streams from the agent', () => {
   /** Sends `bytes` on stream 9 within the credit that the client gives. */
