@@ -73,7 +73,8 @@ export async function startAgent(
     watch: hearers.watching?.status() ?? { mode: 'off', notices: [] },
     restart: hearers.restarter?.status() ?? null,
   });
-  const service = await openService(config, { workerFile, clock: systemClock, about, tell, complain });
+  const service = openService(config, { workerFile, clock: systemClock, about, tell, complain });
+  await service.prepare();
   hearers.restarter = restarterOf(config, service, log);
   let release: Release | undefined;
   let loadedReports: LoadedReports | undefined;
@@ -203,9 +204,10 @@ async function prepare(
   service: Service,
   log: Log,
 ): Promise<void> {
-  const { locks, maintenance } = service;
+  const { maintenance } = service;
   const ability = service.ability();
-  log.info({ ...ability, locks: locks.kind, durability }, 'root');
+  const { kind: locks } = await service.locks();
+  log.info({ ...ability, locks, durability }, 'root');
   if (!ability.exchange) {
     log.warn('no exchange of directories here: a plugin is absent for a moment while it is updated');
   }

@@ -1,19 +1,13 @@
 /** Work on a root by a command, without an agent to ask: the same code, under the same locks, in this process. */
-import { join, resolve } from 'node:path';
-
 import type { Caller } from '../shared/api/caller.ts';
-import { Fault, errorCode } from '../shared/api/fault.ts';
-import { layoutOf } from '../shared/format/layout.ts';
+import { Fault } from '../shared/api/fault.ts';
 import { type MethodName, methods } from '../shared/api/methods.ts';
-import { createIgnore } from '../shared/format/tree.ts';
 import { type Booted, bootInstall } from './service/boot-install.ts';
 import { readWorkConfig } from './config.ts';
-import { nodeDisk } from './disk/node-disk.ts';
-import type { Drifted } from './store/drift.ts';
-import { listedDrift } from './store/inspect.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Streamed } from './service/execute.ts';
 import { openService } from './service/service.ts';
+import { deferred } from './worker/deferred.ts';
 
 /** The service of this process, for a command: it is asked as an agent is. */
 export type Local = Caller & {
@@ -79,12 +73,31 @@ class Streams {
   }
 }
 
-/** @throws Fault INVALID_PARAMS, READ_ONLY, NO_SPACE, INTERNAL if the root cannot be worked on. */
-export async function openLocal({ flags, env, workerFile, complain }: LocalOptions): Promise<Local> {
+/** Gives up waiting once it is aborted. @throws Fault CANCELLED */
+async function unlessAborted<T>(answer: Promise<T>, method: string, signal: AbortSignal): Promise<T> {
+  const aborted = deferred<never>();
+  const abort = (): void => aborted.reject(new Fault('CANCELLED', `"${method}" was cancelled`));
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    if (signal.aborted) {
+      abort();
+    }
+    return await Promise.race([answer, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+/**
+ * Nothing is written before the first change: whoever may only read can ask queries.
+ *
+ * @throws Fault INVALID_PARAMS; later READ_ONLY, NO_SPACE, INTERNAL if the root cannot be worked on.
+ */
+export function openLocal({ flags, env, workerFile, complain }: LocalOptions): Local {
   const config = readWorkConfig(flags, env);
   process.umask(0o022);
   const clock = patientClock();
-  const service = await openService(config, {
+  const service = openService(config, {
     workerFile,
     clock,
     about: () => ({}),
@@ -92,20 +105,33 @@ export async function openLocal({ flags, env, workerFile, complain }: LocalOptio
     complain: (fault) => complain(fault),
   });
   const streams = new Streams();
-  const call = async (method: MethodName, params: unknown): Promise<unknown> => {
+  const call = async (
+    method: MethodName,
+    params: unknown,
+    { signal }: { signal?: AbortSignal | undefined } = {},
+  ): Promise<unknown> => {
     if (method === 'session.start' || method === 'install.begin') {
       throw new Fault('INVALID_PARAMS', `"${method}" takes a connection to an agent`, {
         hint: 'Start an agent on this root, and name its address with --to',
       });
     }
+    const isQuery = methods[method].effect === 'query';
+    if (!isQuery) {
+      await service.prepare();
+    }
     // The caller has chosen the parameters by the method, which the compiler cannot follow through the table.
-    const executed: unknown = await service.execute(method, params as never, BY);
+    const answer: Promise<unknown> = service.execute(method, params as never, BY);
+    // A change that is under way is made: only queries are given up.
+    const executed = await (isQuery && signal ? unlessAborted(answer, method, signal) : answer);
     return methods[method].streams ? streams.open(executed as Streamed<object>) : executed;
   };
   return {
     call: call as Caller['call'],
     receive: (stream) => streams.receive(stream),
-    boot: (directory) => bootInstall(service, config.root, directory),
+    boot: async (directory) => {
+      await service.prepare();
+      return bootInstall(service, config.root, directory);
+    },
     close: async () => {
       await service.drain();
       await service.close();
@@ -113,35 +139,4 @@ export async function openLocal({ flags, env, workerFile, complain }: LocalOptio
       clock.stop();
     },
   };
-}
-
-/** What the system says to whoever may not read something. */
-const DENIED: ReadonlySet<string | undefined> = new Set(['EACCES', 'EPERM']);
-
-/**
- * How many files of a plugin are not those that were installed, as an agent's list says it. For whoever may only read:
- * makes nothing, and does not count what cannot be read.
- *
- * @param place the root, and what more is left out. @param installId the version that is live.
- */
-export function countDrift(
-  { root, ignore }: { root: string; ignore: readonly string[] },
-  plugin: string,
-  installId: string,
-): number {
-  const layout = layoutOf(resolve(root));
-  const sight = { disk: nodeDisk, layout, ignore: createIgnore(ignore) };
-  const isCertain = ({ path, change }: Drifted): boolean => {
-    const file = join(layout.live(plugin), path);
-    try {
-      if (change === 'removed') {
-        return nodeDisk.stat(file) === undefined;
-      }
-      nodeDisk.close(nodeDisk.open(file));
-      return true;
-    } catch (error) {
-      return !DENIED.has(errorCode(error));
-    }
-  };
-  return listedDrift(sight, plugin, installId).filter(isCertain).length;
 }

@@ -102,7 +102,8 @@ export function methodCommand<M extends MethodName>(
 export const rowOf = (method: MethodName, name: string): CommandRow | undefined =>
   methods[method].cli?.find((row) => row.name === name);
 
-function readOptions<M extends MethodName>(
+/** Reads what was typed for a method. @throws Fault INVALID_PARAMS, with the help of that command as hint. */
+export function readOptions<M extends MethodName>(
   method: M,
   wanted: unknown,
   command: string,

@@ -1,5 +1,4 @@
 /** Work on plugins by a command: an agent is asked where one is named, else the service of this process, under the same locks. */
-import { openLocal } from '../agent/main.ts';
 import type { Caller } from '../shared/api/caller.ts';
 import { readSettings, settingsOf } from '../shared/api/setting.ts';
 import { settings } from '../shared/api/settings.ts';
@@ -20,8 +19,10 @@ export async function withCaller<T>(context: Context, use: (caller: Caller) => P
   }
 }
 
-async function openHere({ given, env, self, output }: Context): ReturnType<typeof openLocal> {
+async function openHere({ given, env, self, output }: Context): Promise<Caller & { close(): Promise<void> }> {
   await mustBeThere(readSettings({ root: settings.root }, given.settings, env).root);
+  // Who asks an agent does not wait for the agent's code.
+  const { openLocal } = await import('../agent/main.ts');
   return openLocal({
     flags: given.settings,
     env,

@@ -1,18 +1,24 @@
 /** What an agent has, whole. */
 import { Fault } from '../shared/api/fault.ts';
-import { type PluginInfo, pluginSchema, type Verification } from '../shared/api/methods.ts';
+import { type Params, type PluginInfo, pluginSchema, type Verification } from '../shared/api/methods.ts';
 import type { Caller } from '../shared/api/caller.ts';
 
 /** A line of a list is refused beyond this. */
 const LINE_MAX_BYTES = 256 * 1024;
 const VERIFY_AT_ONCE = 8;
 
-/** Every plugin, also where there are more than an answer holds. @throws Fault as `request`. */
+/**
+ * Every plugin, also where there are more than an answer holds.
+ *
+ * @param gate the gate that is asked; left out: the one of the agent.
+ * @throws Fault as `request`.
+ */
 export async function listPlugins(
   caller: Caller,
   options: { signal?: AbortSignal | undefined } = {},
+  gate: Pick<Params<'plugin.list'>, 'mode' | 'verify'> = {},
 ): Promise<PluginInfo[]> {
-  const { plugins, stream } = await caller.call('plugin.list', { all: true }, options);
+  const { plugins, stream } = await caller.call('plugin.list', { all: true, ...gate }, options);
   if (stream === undefined) {
     if (plugins.items.length < plugins.total) {
       throw new Fault(
@@ -48,8 +54,8 @@ export async function verifyPlugins(
 }
 
 /** Of what is listed as absent there is nothing to verify. */
-const liveNames = async (...asked: Parameters<typeof listPlugins>): Promise<string[]> =>
-  (await listPlugins(...asked)).filter(({ status }) => status !== 'absent').map(({ name }) => name);
+const liveNames = async (caller: Caller, options: { signal?: AbortSignal | undefined }): Promise<string[]> =>
+  (await listPlugins(caller, options)).filter(({ status }) => status !== 'absent').map(({ name }) => name);
 
 function readPlugin(line: string): PluginInfo {
   try {

@@ -2,15 +2,19 @@
 import type { AdmissionDecision } from '../shared/rule/admission.ts';
 import type { Layout } from '../shared/format/layout.ts';
 import { type Receipt, receiptSchema } from '../shared/format/receipt.ts';
-import { type FileEntry, type TreeDifference, compareTrees, treeDigest } from '../shared/format/tree.ts';
+import {
+  type FileEntry,
+  type TreeDifference,
+  compareTrees,
+  differenceText,
+  treeDigest,
+} from '../shared/format/tree.ts';
 import { readSmall } from './probe/file.ts';
 import { type Tree, type TreeFile, TreeUnreadable, hashTree, listTree } from './probe/tree.ts';
 import type { Settings } from './settings.ts';
 
 /** Some 400,000 files; more than any install accepts. */
 const RECEIPT_MAX_BYTES = 64 * 1024 * 1024;
-/** More are counted, not named. */
-const NAMED_MAX = 20;
 
 type Admitted = Extract<AdmissionDecision, { admitted: true }>;
 
@@ -126,14 +130,6 @@ async function verifyDigest(
 }
 
 function verdictOf(difference: TreeDifference, strangers: readonly string[]): Verification {
-  const named = [
-    ...difference.modified.map((path) => `"${path}" is modified`),
-    ...difference.missing.map((path) => `"${path}" is missing`),
-    ...[...difference.unlisted, ...strangers].toSorted().map((path) => `"${path}" was not installed`),
-  ];
-  if (named.length === 0) {
-    return fine();
-  }
-  const more = named.length > NAMED_MAX ? ` and ${named.length - NAMED_MAX} more` : '';
-  return mismatch(`It is not as it was installed: ${named.slice(0, NAMED_MAX).join(', ')}${more}`);
+  const detail = differenceText({ ...difference, unlisted: [...difference.unlisted, ...strangers] });
+  return detail === undefined ? fine() : mismatch(detail);
 }

@@ -19,6 +19,9 @@ const CODES: Record<string, { code?: FaultCode; hint: string }> = {
   },
 };
 
+/** Whether the system says that this user may not do that. */
+export const isDenied = (error: unknown): boolean => /^(?:EACCES|EPERM)$/.test(errorCode(error) ?? '');
+
 /**
  * Any error as a fault. A full or read-only disk is named as such whatever was being done; the rest gets `code`.
  *

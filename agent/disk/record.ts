@@ -3,6 +3,7 @@ import { errorCode } from '../../shared/api/fault.ts';
 import { dirname, join } from 'node:path';
 
 import { type FileReading, MARKER } from '../../shared/format/layout.ts';
+import { isDenied } from './disk-fault.ts';
 import type { Disk } from './port.ts';
 
 /**
@@ -89,6 +90,25 @@ function attempt(run: () => void): void {
     run();
   } catch {
     // A temporary file that stays is recovery's to remove; a descriptor is closed whatever close says.
+  }
+}
+
+/**
+ * The entries of a directory: none where there is no directory, undefined where this user may not list it. Other failures are
+ * thrown.
+ */
+export function listAllowed(disk: Disk, path: string): ReturnType<Disk['list']> | undefined {
+  try {
+    return disk.list(path);
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') {
+      return [];
+    }
+    if (isDenied(error)) {
+      return undefined;
+    }
+    throw error;
   }
 }
 

@@ -24,7 +24,7 @@ type Entry = {
 };
 
 export type PluginLocksOptions = {
-  locks: Locks;
+  locks: Pick<Locks, 'take' | 'holderOf'>;
   clock: Clock;
   /** How long (milliseconds) another process is waited for. */
   wait: number;

@@ -45,7 +45,9 @@ const IDLE_MILLIS = 15_000;
 const AGENT_LOCK = '.agent';
 
 export type Service = {
-  locks: Locks;
+  /** Makes what is missing below the root. Before it the service answers queries, and writes nothing. Throws as {@link prepareRoot}. */
+  prepare(): Promise<void>;
+  locks(): Promise<Locks>;
   /** What the root can do: tried out by who serves it, taken from the system by others. */
   ability(): RootProbe;
   /**
@@ -106,22 +108,19 @@ type ServiceOptions = {
   complain: (fault: Fault, stack: string | undefined) => void;
 };
 
-/**
- * Makes ready to work on a root: prepares and probes it.
- *
- * @throws Fault READ_ONLY, NO_SPACE, INTERNAL if the root cannot be used.
- */
-export async function openService(
+/** Makes a service for a root, which it does not touch before {@link Service.prepare}. */
+export function openService(
   config: WorkConfig,
   { workerFile, clock, about, tell, complain }: ServiceOptions,
-): Promise<Service> {
+): Service {
   const layout = layoutOf(config.root, config.loadedDir);
   const owner = processIdentity();
-  prepareRoot(nodeDisk, layout);
-  let ability: RootProbe = {
-    exchange: nodeDisk.exchange !== undefined,
-    syncAll: nodeDisk.canSyncAll(layout.staging),
-  };
+  let probed: RootProbe | undefined;
+  const ability = (): RootProbe =>
+    probed ?? {
+      exchange: nodeDisk.exchange !== undefined,
+      syncAll: nodeDisk.canSyncAll(layout.staging),
+    };
   const context: StoreContext = {
     disk: nodeDisk,
     layout,
@@ -133,12 +132,22 @@ export async function openService(
     complain: (fault) => complain(fault, fault.stack),
     restartRuns: undefined,
   };
-  const locks = await createLocks(layout.locks, owner);
+  let tried: Promise<Locks> | undefined;
+  /** Tried out when they are first asked for: to look at a root takes none. */
+  const locks = (): Promise<Locks> => (tried ??= createLocks(layout.locks, owner));
+  const lazyLocks = {
+    take: async (name: string) => (await locks()).take(name),
+    holderOf: async (name: string) => (await locks()).holderOf(name),
+  };
   const { root, loadedDir, policy, durability } = config;
-  // A note of another boot stays until who serves the root has compared what that boot has left.
-  if (durability === 'none') {
-    noteUnsynced(context);
-  }
+  const prepare = async (): Promise<void> => {
+    prepareRoot(nodeDisk, layout);
+    // A note of another boot stays until who serves the root has compared what that boot has left.
+    if (durability === 'none') {
+      noteUnsynced(context);
+    }
+    await locks();
+  };
   const restartRuns = policy.restarts === 'command' ? new Int32Array(new SharedArrayBuffer(4)) : undefined;
   const data: EngineData = { kind: ENGINE, root, loadedDir, policy, durability, owner, restartRuns };
   const makePool = (max: number): Pool => new Pool({ file: workerFile, data, max, idleMillis: IDLE_MILLIS });
@@ -160,7 +169,7 @@ export async function openService(
       complain(toFault(error, `Recovering "${plugin}"`), undefined);
     }
   };
-  const pluginLocks = new PluginLocks({ locks, clock, wait: config.timeouts.lock, recover });
+  const pluginLocks = new PluginLocks({ locks: lazyLocks, clock, wait: config.timeouts.lock, recover });
   const lanes = new Lanes();
   const loads = new Loads(worker, pluginLocks, lanes, clock, context.complain, restartRuns);
   const dependencies = {
@@ -180,13 +189,14 @@ export async function openService(
     return swept;
   };
   const status = async (params: Params<'status'>): Promise<Status> => {
-    const syncs = ability.syncAll ? 'syncfs' : 'fsync';
+    const { exchange, syncAll } = ability();
+    const syncs = syncAll ? 'syncfs' : 'fsync';
     return {
       ...about(),
       root,
-      swap: ability.exchange ? 'exchange' : 'rename',
+      swap: exchange ? 'exchange' : 'rename',
       durability: durability === 'none' ? 'none' : syncs,
-      locks: locks.kind,
+      locks: (await locks()).kind,
       operations: truncate([...uploads.running, ...executor.running]),
       ...(await worker.call('root.status', params)),
     };
@@ -206,15 +216,16 @@ export async function openService(
     },
   });
   return {
+    prepare,
     locks,
-    ability: () => ability,
+    ability,
     serve: async () => {
-      const release = await locks.take(AGENT_LOCK);
+      const release = await lazyLocks.take(AGENT_LOCK);
       if (release === undefined) {
         return undefined;
       }
       try {
-        ability = tryOut(context, ability);
+        probed = tryOut(context, ability());
         // Comparing may take long, and most agents need no thread for it.
         const isNoted = await access(layout.unsynced).then(
           () => true,
@@ -228,7 +239,7 @@ export async function openService(
         throw error;
       }
     },
-    server: () => locks.holderOf(AGENT_LOCK),
+    server: () => lazyLocks.holderOf(AGENT_LOCK),
     execute: (method, params, by) => executor.execute(method, params, by),
     begin: (params, by, link) => uploads.begin(params, by, link),
     worker,

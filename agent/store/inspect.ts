@@ -2,18 +2,26 @@
 import { join } from 'node:path';
 
 import { Fault, toFault } from '../../shared/api/fault.ts';
-import type { PluginInfo, Verification } from '../../shared/api/methods.ts';
+import type { Params, PluginInfo, Verification } from '../../shared/api/methods.ts';
 import { truncate } from '../../shared/truncate.ts';
 import { MARKER } from '../../shared/format/layout.ts';
-import { isPluginName } from '../../shared/format/name.ts';
+import { isPluginName, parseSlotName } from '../../shared/format/name.ts';
 import { absenceOf, mayBeLoaded, notesOf, type Pending } from '../../shared/format/state.ts';
-import { compareTrees, counts, treeDigest } from '../../shared/format/tree.ts';
-import { judge, type AdmissionDecision, refuse } from '../../shared/rule/admission.ts';
+import {
+  type TreeDifference,
+  compareTrees,
+  counts,
+  differenceText,
+  treeDigest,
+} from '../../shared/format/tree.ts';
+import { judge, type AdmissionDecision, type Refused, refuse } from '../../shared/rule/admission.ts';
+import { STATE_MAX_BYTES, disablementOf } from '../../shared/rule/disabled.ts';
 import { generationOf } from '../../shared/rule/generation.ts';
 import { classify, isSkill } from '../../shared/rule/classify.ts';
 import type { Admission, Known } from '../../watch/ports.ts';
-import { diskFault } from '../disk/disk-fault.ts';
-import type { StoreContext, ReadContext } from './context.ts';
+import { diskFault, isDenied } from '../disk/disk-fault.ts';
+import { listAllowed, readText } from '../disk/record.ts';
+import type { StoreContext } from './context.ts';
 import { type Drifted, driftOf } from './drift.ts';
 import { liveVersionOf } from './marker.ts';
 import { loadedGeneration, loadedRecord, loadingOf } from './loaded.ts';
@@ -21,50 +29,81 @@ import { readLive } from './read-live.ts';
 import { receiptOf, stateOf } from './records.ts';
 import { hashTree } from './tree.ts';
 
+type Mode = 'enforce' | 'warn';
+type Admitted = AdmissionDecision & { admitted: true };
+
 /** What the gate says of one name; undefined if there is nothing. */
-export function inspect(context: StoreContext, name: string): AdmissionDecision | undefined {
+export function inspect(
+  context: StoreContext,
+  name: string,
+  mode: Mode = 'enforce',
+): AdmissionDecision | undefined {
+  const { disk, layout } = context;
   const { runtime, manifest } = context.policy;
-  const state = stateOf(context, name);
-  const found = readLive(context, name, state?.disabled === true);
+  const disablement = disablementOf(readText(disk, layout.stateOf(name), STATE_MAX_BYTES));
+  const found = readLive(context, name, disablement === 'disabled');
   if (found.entry === 'absent') {
     return undefined;
   }
-  return state === undefined
+  return disablement === 'unknown'
     ? refuse(name, 'unreadable', 'Its state cannot be read, and it may say that the plugin is disabled')
-    : judge(found, { mode: 'enforce', runtime, manifest });
+    : judge(found, { mode, runtime, manifest });
 }
 
 const VERIFY_TRIES = 20;
 /** A list hashes no more files than these of a plugin: where more are younger than its install, somebody copied the root. */
 const LISTED_SUSPECTS = 200;
+/** A listing taken while the root changes may overlook a plugin, so it is taken again, but not forever. */
+const LISTINGS = 3;
 
-function liveIdOf(context: StoreContext, name: string): string | undefined {
-  const judgement = inspect(context, name);
+function liveIdOf(context: StoreContext, name: string, mode?: Mode): string | undefined {
+  const judgement = inspect(context, name, mode);
   return judgement?.admitted === true ? judgement.installId : undefined;
 }
 
-/**
- * The plugins below the root, by name; entries that are no plugin names are not seen.
- *
- * @param drift whether to look for files that were edited in place: it reads each receipt, and looks at each file.
- */
-export function listPlugins(context: StoreContext, drift = true): PluginInfo[] {
+/** How a list looks at plugins. */
+export type ListOptions = Pick<Params<'plugin.list'>, 'mode' | 'verify'> & {
+  /** Whether to look for files that were edited in place: it reads each receipt, and looks at each file. */
+  drift?: boolean;
+};
+
+/** The plugins below the root, by name; entries that are no plugin names are not seen. */
+export function listPlugins(context: StoreContext, options: ListOptions = {}): PluginInfo[] {
   try {
     const { disk, layout } = context;
-    const live = disk.list(layout.root).map(({ name }) => name);
-    const remembered = disk.list(layout.state).map(({ name }) => name.replace(/\.json$/, ''));
-    return [...new Set([...live, ...remembered])]
+    const remembered = (listAllowed(disk, layout.state) ?? []).map(({ name }) => name.replace(/\.json$/, ''));
+    return [...new Set([...liveNames(context), ...remembered])]
       .filter(isPluginName)
       .toSorted()
-      .flatMap((name) => getPlugin(context, name, drift) ?? []);
+      .flatMap((name) => getPlugin(context, name, options) ?? []);
   } catch (error) {
     throw diskFault(error, 'Listing the plugins');
   }
 }
 
-/** One plugin; undefined if there is nothing to say of that name. @param withDrift as in {@link listPlugins}. */
-export function getPlugin(context: StoreContext, name: string, withDrift = true): PluginInfo | undefined {
-  const judgement = inspect(context, name);
+/** What lies in the root, or is about to. */
+function liveNames({ disk, layout }: StoreContext): ReadonlySet<string> {
+  const staged = (listAllowed(disk, layout.staging) ?? []).flatMap(
+    ({ name }) => parseSlotName(name.replace(/\.json$/, ''))?.plugin ?? [],
+  );
+  const names = new Set(staged);
+  for (let i = 0; i < LISTINGS; i += 1) {
+    const before = disk.changedAt(layout.root);
+    disk.list(layout.root).forEach(({ name }) => names.add(name));
+    if (disk.changedAt(layout.root) === before) {
+      break;
+    }
+  }
+  return names;
+}
+
+/** One plugin; undefined if there is nothing to say of that name. */
+export function getPlugin(
+  context: StoreContext,
+  name: string,
+  { mode, verify, drift = true }: ListOptions = {},
+): PluginInfo | undefined {
+  const judgement = askGate(context, name, mode, verify);
   const live = judgement?.admitted === true ? judgement.installId : undefined;
   const notes = notesOf(
     stateOf(context, name),
@@ -75,15 +114,67 @@ export function getPlugin(context: StoreContext, name: string, withDrift = true)
     const absence = absenceOf(notes);
     return absence === undefined ? undefined : { name, ...absence, ...notes };
   }
-  const installId = withDrift && judgement.admitted ? judgement.installId : undefined;
-  const drift = installId === undefined ? 0 : listedDrift(context, name, installId).length;
-  return { ...describe(judgement), ...(drift === 0 ? {} : { drift }), ...notes };
+  const edited = drift && live !== undefined ? listedDrift(context, name, live) : 0;
+  return { ...describe(judgement), ...(edited === 0 ? {} : { drift: edited }), ...notes };
 }
 
-/** Files that are not those that were installed, as far as a list looks; nothing where nobody can say. */
-export function listedDrift(sight: ReadContext, name: string, installId: string): Drifted[] {
-  const receipt = receiptOf(sight, name, installId);
-  return receipt === undefined ? [] : driftOf(sight, sight.layout.live(name), receipt, LISTED_SUSPECTS);
+/** What a gate says that compares so much of it with what was installed. */
+function askGate(
+  context: StoreContext,
+  name: string,
+  mode: Mode | undefined,
+  verify: ListOptions['verify'] = 'marker',
+): AdmissionDecision | undefined {
+  if (verify === 'digest') {
+    const { judgement, found } = compareLive(context, name, mode);
+    return found?.verdict === 'drifted' ? refuse(name, 'digest-mismatch', found.detail) : judgement;
+  }
+  const judgement = inspect(context, name, mode);
+  const live = judgement?.admitted === true ? judgement.installId : undefined;
+  const drifted = verify === 'stat' && live !== undefined ? driftSince(context, name, live, 0) : [];
+  const paths = (wanted: Drifted['change']): string[] =>
+    drifted.filter(({ change }) => change === wanted).map(({ path }) => path);
+  const detail = differenceText({
+    modified: paths('modified'),
+    missing: paths('removed'),
+    unlisted: paths('added'),
+  });
+  return detail === undefined ? judgement : refuse(name, 'digest-mismatch', detail);
+}
+
+/**
+ * How many files are not those that were installed, as far as a list looks. What this user may not read is not counted: whether
+ * it was edited cannot be said.
+ */
+function listedDrift(context: StoreContext, name: string, installId: string): number {
+  const { disk, layout } = context;
+  const isCertain = ({ path, change }: Drifted): boolean => {
+    const file = join(layout.live(name), path);
+    try {
+      if (change === 'removed') {
+        return disk.stat(file) === undefined;
+      }
+      disk.close(disk.open(file));
+      return true;
+    } catch (error) {
+      return !isDenied(error);
+    }
+  };
+  return driftSince(context, name, installId, LISTED_SUSPECTS).filter(isCertain).length;
+}
+
+/** Files that are not as this version had them; nothing where nobody can say, or where it is live no more. */
+function driftSince(
+  context: StoreContext,
+  name: string,
+  installId: string,
+  suspectsMax: number,
+): readonly Drifted[] {
+  const receipt = receiptOf(context, name, installId);
+  const drifted =
+    receipt === undefined ? [] : driftOf(context, context.layout.live(name), receipt, suspectsMax);
+  // The files of a version that has come meanwhile are others, not edited ones.
+  return drifted.length === 0 || liveIdOf(context, name, 'warn') === installId ? drifted : [];
 }
 
 /** A judgement as it travels. */
@@ -120,74 +211,99 @@ function describeMarker(
   };
 }
 
+/** What lies there, and how it compares with what was installed; `unknown`: nobody can say. */
+type Comparison = { tree: string; difference: TreeDifference } & (
+  | { verdict: 'intact' }
+  | { verdict: 'drifted' | 'unknown'; detail: string; hint: string }
+);
+
+const NO_DIFFERENCE: TreeDifference = { modified: [], missing: [], unlisted: [] };
+const DRIFTED = 'Files were changed in place: install again to bring them back; a snapshot keeps the edits';
+
+/** Hashes what is live. Throws what the disk throws. */
+function compare(context: StoreContext, { name, installId, marker }: Admitted): Comparison {
+  const { files, others } = hashTree(context, context.layout.live(name));
+  const tree = treeDigest(files);
+  const receipt = installId === undefined ? undefined : receiptOf(context, name, installId);
+  if (receipt === undefined || (marker !== undefined && receipt.tree !== marker.tree)) {
+    const about = { tree, difference: NO_DIFFERENCE };
+    return marker?.tree === tree && others.length === 0
+      ? { ...about, verdict: 'intact' }
+      : {
+          ...about,
+          verdict: marker === undefined ? 'unknown' : 'drifted',
+          detail: 'There is no receipt to compare its files with',
+          hint: `Install "${name}" again to have one`,
+        };
+  }
+  const compared = compareTrees(receipt.list, files);
+  const difference = { ...compared, unlisted: [...compared.unlisted, ...others] };
+  const detail = differenceText(difference);
+  if (detail !== undefined) {
+    return { tree, difference, verdict: 'drifted', detail, hint: DRIFTED };
+  }
+  return tree === receipt.tree
+    ? { tree, difference, verdict: 'intact' }
+    : {
+        tree,
+        difference,
+        verdict: 'drifted',
+        detail: `Its files have the tree digest "${tree}", its receipt says "${receipt.tree}"`,
+        hint: DRIFTED,
+      };
+}
+
+type Compared =
+  | { judgement: Admitted; found: Comparison }
+  | { judgement: Refused | undefined; found?: undefined };
+
+/** A version that is replaced while it is hashed says nothing of the new one: then it begins again, so often. */
+function compareLive(context: StoreContext, name: string, mode?: Mode): Compared {
+  for (let tries = VERIFY_TRIES; ; tries -= 1) {
+    const judgement = inspect(context, name, mode);
+    if (judgement?.admitted !== true) {
+      return { judgement };
+    }
+    let found: Comparison | undefined;
+    let why = '';
+    try {
+      found = compare(context, judgement);
+    } catch (error) {
+      why = error instanceof Error ? error.message : String(error);
+    }
+    if (tries === 1 || liveIdOf(context, name, mode) === judgement.installId) {
+      return found === undefined
+        ? { judgement: refuse(name, 'unreadable', `It cannot be read: ${why}`) }
+        : { judgement, found };
+    }
+  }
+}
+
 /**
  * Hashes what is live and compares it with the receipt, or, where that is gone, with the marker's digest.
  *
- * A version that is replaced meanwhile says nothing of the new one: then it begins again, so often.
- *
  * @throws Fault NOT_FOUND
  */
-export function verifyPlugin(context: StoreContext, name: string, tries = VERIFY_TRIES): Verification {
-  const judgement = inspect(context, name);
+export function verifyPlugin(context: StoreContext, name: string): Verification {
+  const { judgement, found } = compareLive(context, name);
   if (judgement === undefined) {
     throw new Fault('NOT_FOUND', `There is no plugin "${name}" here`, {
       hint: 'See what there is with "airlock list"',
     });
   }
-  const empty = {
-    modified: truncate<string>([]),
-    missing: truncate<string>([]),
-    unlisted: truncate<string>([]),
-  };
-  if (!judgement.admitted) {
-    return { plugin: name, verdict: 'refused', detail: judgement.detail, hint: judgement.hint, ...empty };
-  }
-  let tree: string;
-  let found: ReturnType<typeof hashTree>;
-  try {
-    found = hashTree(context, context.layout.live(name));
-    tree = treeDigest(found.files);
-  } catch (error) {
-    if (tries > 1 && liveIdOf(context, name) !== judgement.installId) {
-      return verifyPlugin(context, name, tries - 1);
-    }
-    const why = error instanceof Error ? error.message : String(error);
-    const { detail, hint } = refuse(name, 'unreadable', `It cannot be read: ${why}`);
-    return { plugin: name, verdict: 'refused', detail, hint, ...empty };
-  }
-  const { installId, marker } = judgement;
-  if (tries > 1 && liveIdOf(context, name) !== installId) {
-    return verifyPlugin(context, name, tries - 1);
-  }
-  const about = { plugin: name, tree, ...(installId === undefined ? {} : { installId }) };
-  const receipt = installId === undefined ? undefined : receiptOf(context, name, installId);
-  if (receipt === undefined) {
-    if (marker?.tree === tree && found.others.length === 0) {
-      return { ...about, verdict: 'intact', ...empty };
-    }
-    return {
-      ...about,
-      verdict: marker === undefined ? 'unknown' : 'drifted',
-      detail: 'There is no receipt to compare its files with',
-      hint: `Install "${name}" again to have one`,
-      ...empty,
-    };
-  }
-  const { modified, missing, unlisted } = compareTrees(receipt.list, found.files);
-  const strange = [...unlisted, ...found.others];
-  const intact = modified.length + missing.length + strange.length === 0;
-  return {
-    ...about,
-    verdict: intact ? 'intact' : 'drifted',
-    ...(intact
-      ? {}
-      : {
-          hint: 'Files were changed in place: install again to bring them back; a snapshot keeps the edits',
-        }),
+  const { modified, missing, unlisted } = found?.difference ?? NO_DIFFERENCE;
+  const lists = {
     modified: truncate(modified),
     missing: truncate(missing),
-    unlisted: truncate(strange),
+    unlisted: truncate(unlisted),
   };
+  if (found === undefined) {
+    const { detail, hint } = judgement;
+    return { plugin: name, verdict: 'refused', detail, hint, ...lists };
+  }
+  const { installId } = judgement;
+  const { difference: _, ...said } = found;
+  return { plugin: name, ...(installId === undefined ? {} : { installId }), ...said, ...lists };
 }
 
 /** As the loader names it, so that what a runtime reports is recognised. */

@@ -8,7 +8,9 @@ import { INTENT_MAX_BYTES } from '../../shared/format/intent.ts';
 import { MANIFEST_FILES, MANIFEST_MAX_BYTES } from '../../shared/format/manifest.ts';
 import { MARKER_MAX_BYTES } from '../../shared/format/marker.ts';
 import { parseSlotName } from '../../shared/format/name.ts';
-import { readText } from '../disk/record.ts';
+import { isDenied } from '../disk/disk-fault.ts';
+import type { Stat } from '../disk/port.ts';
+import { listAllowed, readText } from '../disk/record.ts';
 import type { StoreContext } from './context.ts';
 import { isUnsyncedElsewhere } from './records.ts';
 
@@ -16,12 +18,15 @@ import { isUnsyncedElsewhere } from './records.ts';
 const PAUSE_MILLIS = 5;
 const TRIES = 100;
 
+/** So often where this user may not see whether a swap is under way. */
+const BLIND_TRIES = 20;
+
 /** Looks until what was read belongs together, or for half a second; the last look counts then. */
 export function readLive(context: StoreContext, name: string, disabled: boolean): Found {
   let found = look(context, name, disabled);
   for (let i = 1; i < TRIES; i += 1) {
     const { before, after, reading } = found;
-    const isBetween = reading.entry === 'absent' && isBeingSwapped(context, name);
+    const isBetween = reading.entry === 'absent' && (isBeingSwapped(context, name) ?? i < BLIND_TRIES);
     if (before === after && !isBetween) {
       break;
     }
@@ -41,9 +46,20 @@ function look(
   return { before, after: identityOf(context, name), reading };
 }
 
-function identityOf({ disk, layout }: StoreContext, name: string): string {
-  const stat = disk.stat(layout.live(name));
-  return stat === undefined ? '' : `${stat.dev} ${stat.ino}`;
+function identityOf(context: StoreContext, name: string): string {
+  const stat = statLive(context, name);
+  return typeof stat === 'object' ? `${stat.dev} ${stat.ino}` : '';
+}
+
+function statLive({ disk, layout }: StoreContext, name: string): Stat | 'denied' | undefined {
+  try {
+    return disk.stat(layout.live(name));
+  } catch (error) {
+    if (isDenied(error)) {
+      return 'denied';
+    }
+    throw error;
+  }
 }
 
 function lookOnce(context: StoreContext, name: string, disabled: boolean): Found {
@@ -51,9 +67,9 @@ function lookOnce(context: StoreContext, name: string, disabled: boolean): Found
   const live = layout.live(name);
   const nothing: FileReading = { kind: 'absent' };
   const found = { name, marker: nothing, manifest: undefined, disabled, unsynced: false };
-  const stat = disk.stat(live);
-  if (stat === undefined) {
-    return { ...found, entry: 'absent' };
+  const stat = statLive(context, name);
+  if (typeof stat !== 'object') {
+    return { ...found, entry: stat === 'denied' ? 'unreadable' : 'absent' };
   }
   if (stat.kind !== 'directory') {
     return { ...found, entry: stat.kind === 'symlink' ? 'symlink' : 'other' };
@@ -70,11 +86,13 @@ function lookOnce(context: StoreContext, name: string, disabled: boolean): Found
   return { ...found, entry: 'directory', marker, unsynced };
 }
 
-/** Something was live when an operation began, and its swap leaves the name empty for a moment. */
-function isBeingSwapped({ disk, layout }: StoreContext, name: string): boolean {
-  return disk
-    .list(layout.staging)
-    .filter((entry) => parseSlotName(entry.name.replace(/\.json$/, ''))?.plugin === name)
+/**
+ * Something was live when an operation began, and its swap leaves the name empty for a moment; undefined where this user may
+ * not see it.
+ */
+function isBeingSwapped({ disk, layout }: StoreContext, name: string): boolean | undefined {
+  return listAllowed(disk, layout.staging)
+    ?.filter((entry) => parseSlotName(entry.name.replace(/\.json$/, ''))?.plugin === name)
     .some((entry) => {
       const reading = readText(disk, join(layout.staging, entry.name), INTENT_MAX_BYTES);
       return reading.kind === 'text' && isSwapInProgress(reading.text, name);

@@ -78,8 +78,8 @@ type MethodHandlers = {
 };
 
 const methodHandlers: MethodHandlers = {
-  'plugin.list': (context, { all }) => {
-    const plugins = listPlugins(context);
+  'plugin.list': (context, { all, ...gate }) => {
+    const plugins = listPlugins(context, gate);
     const first = truncate(plugins);
     return {
       answer: { plugins: first },
@@ -184,7 +184,7 @@ const steps = {
     context: StoreContext,
     { quick }: Params<'status'>,
   ): Pick<Status, 'plugins' | 'troubles'> => {
-    const plugins = listPlugins(context, quick !== true);
+    const plugins = listPlugins(context, { drift: quick !== true });
     return {
       plugins: {
         admitted: plugins.filter(({ status }) => status === 'admitted').length,

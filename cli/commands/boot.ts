@@ -23,7 +23,7 @@ export const command: Command = {
         hint: 'Name it, or set AIRLOCK_BOOT_FROM',
       });
     }
-    const local = await openLocal({
+    const local = openLocal({
       flags: given.settings,
       env,
       workerFile: self,

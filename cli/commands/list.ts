@@ -1,12 +1,14 @@
-/** `airlock list`: what the agent says (`--to`), or what the gate says (`--root`). */
+/** `airlock list`: the plugins as the gate sees them. */
 import { listPlugins } from '../../client/index.ts';
+import { type PluginInfo, methods } from '../../shared/api/methods.ts';
 import { settingsOf } from '../../shared/api/setting.ts';
 import { settings } from '../../shared/api/settings.ts';
-import type { PluginInfo } from '../../shared/api/methods.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
-import { openFor, usesAgent } from '../reach.ts';
+import { readOptions } from '../method-command.ts';
 import { type Paint, bytes, plural, reasonText, safe, table } from '../render.ts';
-import { listRoot } from '../root-list.ts';
+import { withCaller } from '../work.ts';
+
+const { mode, verify } = methods['plugin.list'].params.shape;
 
 export const command: Command = {
   name: 'list',
@@ -15,28 +17,18 @@ export const command: Command = {
   count: { min: 0, max: 0 },
   settings: settingsOf(settings, 'client', 'loader'),
   options: {
-    mode: { type: 'string', value: 'enforce|warn', help: 'with --root: warn also admits what has no marker' },
-    verify: { type: 'string', value: 'marker|stat|digest', help: 'with --root: how much is compared' },
+    mode: { type: 'string', value: 'enforce|warn', help: mode.description ?? '' },
+    verify: { type: 'string', value: 'marker|stat|digest', help: verify.description ?? '' },
   },
   examples: ['airlock list --to ws://127.0.0.1:7423', 'airlock list --root /configs/plugins --json'],
   async run(context) {
-    const { output } = context;
-    const plugins = usesAgent(context, ['mode', 'verify'])
-      ? await fromAgent(context)
-      : await listRoot(context);
+    const { output, given, signal } = context;
+    const gate = readOptions('plugin.list', given.strings, 'list');
+    const plugins = await withCaller(context, (caller) => listPlugins(caller, { signal }, gate));
     output.result(plugins, () => textOf(plugins, context));
     return EXIT.done;
   },
 };
-
-async function fromAgent(context: Context): Promise<PluginInfo[]> {
-  const session = await openFor(context);
-  try {
-    return await listPlugins(session, { signal: context.signal });
-  } finally {
-    await session.close();
-  }
-}
 
 function pendingText({ at, reasons: { items, total } }: NonNullable<PluginInfo['pending']>): string {
   const [first] = items;

@@ -290,6 +290,13 @@ export const methods = {
     params: {
       /** Also send the whole list, as JSON lines on a stream, where it is longer than an answer holds. */
       all: z.boolean().optional(),
+      /** As a gate of this mode admits them; absent: `enforce`, which is the mode of the agent. */
+      mode: z.enum(['enforce', 'warn']).optional().describe('warn also admits what has no marker'),
+      /** As a gate judges them that compares so much with what was installed; absent: `marker`, nothing but the marker. */
+      verify: z
+        .enum(['marker', 'stat', 'digest'])
+        .optional()
+        .describe('how much is compared with what was installed'),
     },
     result: z.object({ plugins: truncatedSchema(pluginSchema), stream: z.number().int().optional() }),
     faults: ['RATE_LIMITED'],

@@ -102,6 +102,23 @@ export function compareTrees(expected: readonly FileEntry[], found: readonly Fil
   return { modified, missing, unlisted: sortFiles([...rest.values()]).map((file) => file.path) };
 }
 
+/** More paths of a difference are counted, not named. */
+const NAMED_MAX = 20;
+
+/** A difference as the gate says it; undefined if there is none. */
+export function differenceText({ modified, missing, unlisted }: TreeDifference): string | undefined {
+  const named = [
+    ...modified.map((path) => `"${path}" is modified`),
+    ...missing.map((path) => `"${path}" is missing`),
+    ...unlisted.toSorted().map((path) => `"${path}" was not installed`),
+  ];
+  if (named.length === 0) {
+    return undefined;
+  }
+  const more = named.length > NAMED_MAX ? ` and ${named.length - NAMED_MAX} more` : '';
+  return `It is not as it was installed: ${named.slice(0, NAMED_MAX).join(', ')}${more}`;
+}
+
 /** One difference, and what it means; the path is empty where it concerns the whole plugin. */
 export const reasonSchema = z.object({
   path: z.string(),

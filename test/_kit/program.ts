@@ -44,6 +44,7 @@ export async function runHere(
   words: readonly string[],
   env: Env,
   terminal = {},
+  signal = new AbortController().signal,
 ): Promise<Ended & { text: string }> {
   const said = { stdout: '', stderr: '', text: '' };
   const into = (stream: 'stdout' | 'stderr') => ({
@@ -59,7 +60,7 @@ export async function runHere(
     error: into('stderr'),
     version: '0',
     self: pathToFileURL(program),
-    signal: new AbortController().signal,
+    signal,
   });
   return { ...said, code };
 }

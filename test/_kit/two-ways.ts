@@ -52,8 +52,8 @@ export async function makeScene(way: Way, installs: (0 | 1)[] = [0, 1]): Promise
 }
 
 /** Runs a command in this process, as on a terminal. */
-export const inProcess = (words: string[], env = {}): ReturnType<typeof runHere> =>
-  runHere(words, { NO_COLOR: '1', ...env }, { isTTY: true, columns: 80 });
+export const inProcess = (words: string[], env = {}, signal?: AbortSignal): ReturnType<typeof runHere> =>
+  runHere(words, { NO_COLOR: '1', ...env }, { isTTY: true, columns: 80 }, signal);
 
 export const settled = ({ program }: Scene): Promise<void> =>
   until(async () => expect(await litterIn(program.root, 'lint', versions)).toEqual([]));

@@ -25,13 +25,14 @@ test('volatile: an agent that writes without syncs compares after a restart of t
   // The machine was restarted, and a file came back empty.
   putRecord(nodeDisk, here.layout.staging, '', here.layout.unsynced, { version: 1, bootId: 'another-boot' });
   writeFileSync(join(here.layout.live('lint'), 'rules/a.md'), '');
-  const service = await openService(readWorkConfig({ root: here.layout.root, durability: 'none' }, {}), {
+  const service = openService(readWorkConfig({ root: here.layout.root, durability: 'none' }, {}), {
     workerFile: new URL(inject('workerFile')),
     clock: systemClock,
     about: () => ({}),
     tell: () => undefined,
     complain: () => undefined,
   });
+  await service.prepare();
   const served = await service.serve();
   await served?.release();
   await service.close();

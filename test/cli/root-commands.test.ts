@@ -20,14 +20,44 @@ describe.each(['list', 'verify', 'watch', 'status', 'restarted'])('airlock %s', 
   });
 });
 
-test.each([
-  ['list', '--mode', 'warn'],
-  ['list', '--verify', 'stat'],
-  ['watch', '--polling'],
-])('airlock %s %s is refused where an agent is asked', async (...words) => {
-  const { code, text } = await inProcess([...words, '--to', 'ws://127.0.0.1:1']);
+test('airlock watch --polling is refused where an agent is asked', async () => {
+  const { code, text } = await inProcess(['watch', '--polling', '--to', 'ws://127.0.0.1:1']);
   expect(code).toBe(2);
-  expect(text).toContain(`why: ${words[1]} is for the disk, and an agent is asked\n`);
+  expect(text).toContain('why: --polling is for the disk, and an agent is asked\n');
+});
+
+describe('airlock list', () => {
+  it('shows what another gate would admit, from the disk and from an agent', async () => {
+    const { port, layout } = await startTestAgent();
+    await writeFiles(layout.live('half'), { 'plugin.yaml': yamlOf('half') });
+    await install(layout, 'lint');
+    await appendFile(join(layout.live('lint'), 'plugin.yaml'), '# more\n');
+    for (const target of [
+      ['--root', layout.root],
+      ['--to', `ws://127.0.0.1:${port}`],
+    ]) {
+      const words = ['list', '--mode', 'warn', '--verify', 'stat', ...target];
+      const { text } = await inProcess(words, { AIRLOCK_TOKEN: TOKEN });
+      expect(text).toMatch(/\nhalf .* unmarked\s*\nlint .* refused: digest-mismatch/);
+      expect(text).toContain('lint: It is not as it was installed: "plugin.yaml" is modified\n');
+    }
+  });
+
+  it('refuses what is no mode, whoever is asked', async () => {
+    const { root } = await makeRoot();
+    for (const target of [
+      ['--root', root],
+      ['--to', 'ws://127.0.0.1:1'],
+    ]) {
+      const { code, text } = await inProcess(['list', '--mode', 'lenient', ...target]);
+      expect([code, text]).toEqual([2, expect.stringContaining('what to do: See "airlock list --help"')]);
+    }
+  });
+
+  it('ends at Ctrl-C', async () => {
+    const { root } = await makeRoot();
+    expect(await inProcess(['list', '--root', root], {}, AbortSignal.abort())).toMatchObject({ code: 130 });
+  });
 });
 
 describe('airlock verify --root', () => {

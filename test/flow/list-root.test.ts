@@ -142,12 +142,15 @@ it('works on a root that is mounted read-only, and makes nothing', async (ctx) =
   const before = await snapshotTree(program.root);
   await mount.remount('ro');
   expect(await listed(program)).toEqual(fromAgent);
+  const { stdout: verified } = await program.run(['verify', 'whole', '--root', program.root, '--json']);
+  expect(JSON.parse(verified)).toMatchObject({ verdict: 'intact', modified: { total: 0 } });
   await mount.remount('rw');
   expect(await snapshotTree(program.root)).toEqual(before);
   const plain = join(program.folder, 'plain');
   await mkdir(join(plain, 'half-copied'), { recursive: true });
   const { stdout } = await program.here(['list', '--root', plain, '--json']);
   expect(JSON.parse(stdout)).toMatchObject([{ name: 'half-copied', reason: 'no-marker' }]);
+  expect((await program.run(['verify', '--root', plain])).code).toBe(1);
   expect(Object.keys(await snapshotTree(plain))).toEqual(['half-copied']);
 });
 
@@ -164,6 +167,7 @@ it('works for a user who may only read, and says nothing of what that one may no
   await asNobody(ctx, program);
   expect(await listed(program)).toEqual(fromAgent);
   const { root } = program;
+  expect((await program.run(['verify', 'whole', '--root', root])).code).toBe(0);
   // Younger than its install, and not to be read: whether it was edited cannot be said.
   const file = join(root, 'whole', 'text.md');
   await writeFile(file, await readFile(file));

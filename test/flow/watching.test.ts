@@ -94,7 +94,7 @@ it('what somebody else swaps in, removes or breaks is told as well', async () =>
   const first = await place.put('1', '1');
   await place.put('1', '2');
   await place.settled();
-  const local = await openLocal({
+  const local = openLocal({
     flags: { root },
     env: {},
     workerFile: new URL(inject('workerFile')),

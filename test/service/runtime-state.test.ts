@@ -63,7 +63,6 @@ function makeLoads(changes: Partial<World> = {}) {
   );
   const locks = new PluginLocks({
     locks: {
-      kind: 'record',
       take: async (name) => {
         if (world.unlockable.includes(name)) throw Object.assign(new Error('EROFS'), { code: 'EROFS' });
         return () => Promise.resolve();
