@@ -88,7 +88,10 @@ export async function startAgent(
     const giveBack = served.release;
     release = giveBack;
     for (const plugin of served.damaged) {
-      log.error({ plugin }, 'not as installed: it was written without syncs, and the machine was restarted');
+      log.error(
+        { plugin },
+        'differs from its receipt: it was written without syncs before the machine was restarted',
+      );
     }
     // Nobody is listened to yet: waiting for a lock alone would let the process end.
     const awake = setInterval(() => undefined, SWEEP_MILLIS);
@@ -194,7 +197,7 @@ async function restartWhatWaits(
       restarter.want();
     }
   } catch (error) {
-    log.error({ err: error }, 'what waits for a restart cannot be made up for');
+    log.error({ err: error }, 'the promised restart cannot be repeated');
   }
 }
 
@@ -209,7 +212,7 @@ async function prepare(
   const { kind: locks } = await service.locks();
   log.info({ ...ability, locks, durability }, 'root');
   if (!ability.exchange) {
-    log.warn('no exchange of directories here: a plugin is absent for a moment while it is updated');
+    log.warn('directories cannot be exchanged here: a plugin is absent for a moment during an update');
   }
   try {
     const { recovered, busy, failed } = await maintenance.recover();
@@ -220,7 +223,7 @@ async function prepare(
       log.error({ plugin, code: error.code }, error.detail);
     }
     if (busy.total > 0) {
-      log.info({ plugins: busy.items }, 'another process works on these: not recovered');
+      log.info({ plugins: busy.items }, 'not recovered: another process works on these plugins');
     }
     log.info(countsOf(await maintenance.sweep()), 'swept');
   } catch (error) {

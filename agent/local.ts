@@ -111,7 +111,7 @@ export function openLocal({ flags, env, workerFile, complain }: LocalOptions): L
     { signal }: { signal?: AbortSignal | undefined } = {},
   ): Promise<unknown> => {
     if (method === 'session.start' || method === 'install.begin') {
-      throw new Fault('INVALID_PARAMS', `"${method}" takes a connection to an agent`, {
+      throw new Fault('INVALID_PARAMS', `"${method}" needs a connection to an agent`, {
         hint: 'Start an agent on this root, and name its address with --to',
       });
     }

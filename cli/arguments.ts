@@ -39,7 +39,7 @@ export function readArguments(
   const { min, max } = command.count;
   if (!help && (positionals.length < min || positionals.length > max)) {
     const found = positionals.length === 0 ? 'nothing' : positionals.map((word) => `"${word}"`).join(' ');
-    throw usage(command, `It takes ${command.positionals || 'no words'}, found ${found}`);
+    throw usage(command, `It takes ${command.positionals || 'no arguments'}, found ${found}`);
   }
   return { positionals, settings, strings, booleans, json: booleans['json'] === true, help };
 }
@@ -64,7 +64,7 @@ function parse(command: Command, words: readonly string[], options: Options): Re
 }
 
 const usage = ({ name }: Command, why: string): Fault =>
-  new Fault('INVALID_PARAMS', `"airlock ${name}" was called wrongly. ${why}`, {
+  new Fault('INVALID_PARAMS', `"airlock ${name}" has wrong arguments. ${why}`, {
     hint: `See "airlock ${name} --help"`,
   });
 

@@ -10,7 +10,7 @@ const row = (left: string, right: string): string =>
 /** The overview of all commands. */
 export function overview(commands: readonly Command[], version: string, paint: Paint): string {
   return [
-    `airlock ${version}: puts plugins into running workspaces, whole or not at all`,
+    `airlock ${version}: installs plugins into running workspaces, as a whole or not at all`,
     '',
     paint('bold', 'Usage'),
     '  airlock <command> [options]',
@@ -20,7 +20,7 @@ export function overview(commands: readonly Command[], version: string, paint: P
     '',
     paint('bold', 'Everywhere'),
     row('--json', 'one JSON document on standard output; also when it is piped'),
-    row('--help, -h', 'what a command takes, with an example'),
+    row('--help, -h', 'the arguments and settings of a command, with an example'),
     row('--version', 'the version'),
     '',
     paint('bold', 'Exit codes'),

@@ -26,7 +26,11 @@ type Spelling = { flag: string; option: Option; read: (given: Given) => unknown 
 const SPELLINGS: Readonly<Record<string, Spelling>> = {
   operationId: {
     flag: 'operation',
-    option: { type: 'string', value: 'id', help: 'the operation id, to ask again safely' },
+    option: {
+      type: 'string',
+      value: 'id',
+      help: 'the operation id; the same command with the same id is safe to repeat',
+    },
     read: ({ strings }) => strings['operation'] ?? newOperationId(),
   },
   expect: {

@@ -27,15 +27,19 @@ export function usesAgent(context: Context, rootOnly: readonly string[] = []): b
   const { settings: flags, strings, booleans } = context.given;
   const { to, root } = flags;
   if (to !== undefined && root !== undefined) {
-    throw new Fault('INVALID_PARAMS', '--to asks an agent, --root reads the disk: both were given', {
-      hint: 'Leave one of them out',
-    });
+    throw new Fault(
+      'INVALID_PARAMS',
+      '--to and --root exclude each other: --to asks an agent, --root works on the disk',
+      {
+        hint: 'Leave one of them out',
+      },
+    );
   }
   const isAsked = to !== undefined || (root === undefined && urlOf(context) !== undefined);
   const idle = rootOnly.find((name) => strings[name] !== undefined || booleans[name] === true);
   if (isAsked && idle !== undefined) {
-    throw new Fault('INVALID_PARAMS', `--${idle} is for the disk, and an agent is asked`, {
-      hint: `Leave --${idle} out, or read the disk with --root`,
+    throw new Fault('INVALID_PARAMS', `--${idle} works only with --root, not with an agent`, {
+      hint: `Leave --${idle} out, or use --root`,
     });
   }
   return isAsked;
@@ -131,8 +135,8 @@ async function tokenOf({ given, env }: Context): Promise<string | undefined> {
 /** @throws Fault INVALID_PARAMS if no plugin can be called so. */
 export function checkName(plugin: string): void {
   if (!isPluginName(plugin)) {
-    throw new Fault('INVALID_PARAMS', `"${plugin}" is no plugin name`, {
-      hint: 'See what there is with "airlock list"',
+    throw new Fault('INVALID_PARAMS', `"${plugin}" is not a plugin name`, {
+      hint: 'List the plugins with "airlock list"',
     });
   }
 }

@@ -25,7 +25,7 @@ const RELOADS = { none: '', hot: '; only skills changed', restart: '; needs a re
 
 /** What a change that was made means for the runtime, to be put behind what was done. */
 export const reloadText = ({ action, restarting }: Pick<Reload, 'action' | 'restarting'>): string =>
-  `${RELOADS[action]}${action === 'restart' && !restarting ? ', which was not wanted' : ''}`;
+  `${RELOADS[action]}${action === 'restart' && !restarting ? ', which was suppressed' : ''}`;
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 

@@ -10,19 +10,19 @@ import { type Paint, plural, reasonText, safe } from './render.ts';
 const NAMED_MAX = 3;
 
 const MEANS: Record<WatchEvent['kind'], { colour: Parameters<Paint>[0]; says: string }> = {
-  identical: { colour: 'green', says: 'what is there is what is loaded' },
+  identical: { colour: 'green', says: 'nothing differs from what is loaded' },
   'skill-content-only': { colour: 'green', says: 'hot' },
   cold: { colour: 'yellow', says: 'needs a restart' },
 };
 
 /** A change without an operation that is known. What is gone nobody has edited. */
 const editText = (reasons: readonly Reason[]): string =>
-  reasons.some(({ path, change }) => path === '' && change === 'removed') ? 'taken away' : 'edited in place';
+  reasons.some(({ path, change }) => path === '' && change === 'removed') ? 'removed' : 'edited in place';
 
 /** Where a change that an agent tells comes from. */
 function causeText(cause: string, reasons: readonly Reason[]): string {
   if (cause === 'edit') return editText(reasons);
-  return cause === 'swap' ? 'swapped in beside the agent' : `operation ${cause}`;
+  return cause === 'swap' ? 'swapped in by another process' : `operation ${cause}`;
 }
 
 /** A change of a plugin, whoever tells of it. */

@@ -27,6 +27,6 @@ async function openHere({ given, env, self, output }: Context): Promise<Caller &
     flags: given.settings,
     env,
     workerFile: self,
-    complain: (fault) => output.note(`beside it: ${safe(fault.message)}`),
+    complain: (fault) => output.note(`warning:  ${safe(fault.message)}`),
   });
 }

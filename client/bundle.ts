@@ -44,7 +44,7 @@ export async function openBundle(file: string, options: { name?: string | undefi
   const plugin = options.name ?? (await manifestInside(file)).name;
   if (!isPluginName(plugin)) {
     const code = options.name === undefined ? 'MANIFEST_INVALID' : 'INVALID_PARAMS';
-    throw new Fault(code, `"${plugin}" is no plugin name`, {
+    throw new Fault(code, `"${plugin}" is not a plugin name`, {
       hint: 'Name it with a-z, 0-9, ".", "_" and "-", beginning with a letter or digit',
     });
   }

@@ -30,8 +30,8 @@ export class IncomingStream {
 
   take({ offset, data, fin }: DataFrame): void {
     const wrong =
-      (this.#ended && 'it goes on after its end') ||
-      (offset !== this.#received && `byte ${this.#received} was due, byte ${offset} came`) ||
+      (this.#ended && 'it continues after its end') ||
+      (offset !== this.#received && `it sends byte ${offset} instead of byte ${this.#received}`) ||
       (offset + data.length > this.#limit && 'it goes beyond its credit');
     if (wrong !== false) {
       this.fail(new Fault('INTERNAL', `Stream ${this.#stream} of the agent is broken: ${wrong}`));

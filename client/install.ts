@@ -84,7 +84,7 @@ async function giveUp(session: Session, { plugin }: Bundle, operationId: string)
   } catch {
     // Without an answer nobody knows, which is what the fault says.
   }
-  return new Fault('CANCELLED', `${what} was cancelled, perhaps too late`, {
+  return new Fault('CANCELLED', `${what} was cancelled, but may have taken effect`, {
     cause: cancelled(what),
     executed: 'maybe',
     hint: 'See what is live with "airlock list"',

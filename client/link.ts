@@ -63,7 +63,7 @@ export class Link {
     });
     this.hello.catch(() => {});
     this.#liveness = new Liveness(options.clock, options.deadMillis, () => {
-      this.#fail(`nothing was heard for ${Math.round(options.deadMillis / 1000)} s`);
+      this.#fail(`the agent was silent for ${Math.round(options.deadMillis / 1000)} s`);
     });
     socket.on('ping', () => this.#liveness.heard());
     socket.on('message', (data: Buffer, isBinary) => {
@@ -90,7 +90,7 @@ export class Link {
       case CLOSE.draining:
         return new Fault('DRAINING', `${who} is shutting down`, { hint: 'Try again in a moment' });
       case CLOSE.tokenGone:
-        return new Fault('UNAUTHENTICATED', `${who} no longer takes this token`);
+        return new Fault('UNAUTHENTICATED', `${who} no longer accepts this token`);
       case CLOSE.tooMany:
         return new Fault('RATE_LIMITED', `${who} has too many connections`, { hint: 'Try again later' });
       case undefined:
@@ -175,7 +175,7 @@ export class Link {
       case 'notification':
         return this.#onNotification(message);
       case 'request': {
-        const fault = new Fault('NOT_FOUND', `A client answers nothing, so neither "${message.method}"`);
+        const fault = new Fault('NOT_FOUND', `A client answers no requests, such as "${message.method}"`);
         return this.#socket.send(writeFailure(message.id, fault, RPC_METHOD_NOT_FOUND));
       }
       default:
@@ -225,7 +225,7 @@ export class Link {
     this.#broken ??= new Fault('UNREACHABLE', `The connection to ${this.#options.label} broke: ${why}`, {
       retry: 'same',
       executed: 'maybe',
-      hint: 'Ask again with the same operation id: what is done already is not done twice',
+      hint: 'Ask again with the same operation id: an operation that is done is not repeated',
     });
     return this.#broken;
   }

@@ -99,7 +99,7 @@ export function readResult<M extends MethodName>(method: M, json: unknown): Resu
     const where = issue === undefined ? '' : ` (${issue.path.join('.')}: ${issue.message})`;
     throw new Fault('INTERNAL', `The answer to "${method}" cannot be understood${where}`, {
       executed: 'maybe',
-      hint: 'Client and agent may be too far apart in version',
+      hint: 'The versions of client and agent may be incompatible',
     });
   }
   // The schema was chosen by the method, which the compiler cannot carry over to the result.

@@ -10,7 +10,7 @@ export type Target = {
   socketPath?: string | undefined;
 };
 
-const HINT = 'Give it as ws://host:port, wss://host:port or ws+unix:/path, and the token apart from it';
+const HINT = 'Give it as ws://host:port, wss://host:port or ws+unix:/path, and pass the token separately';
 
 /**
  * Reads an address; without a path it gets `/v1/connect`.

@@ -26,7 +26,7 @@ const BODY_MAX_BYTES = 16 * 1024;
  */
 export function createSocket(target: Target, token: string | undefined, tls: TlsOptions): WebSocket {
   if (token !== undefined && !/^[\u0021-\u007e]+$/.test(token)) {
-    throw new Fault('INVALID_PARAMS', 'The token holds characters that no token has', {
+    throw new Fault('INVALID_PARAMS', 'The token holds characters that are not allowed in a token', {
       hint: 'Give the token alone, without white space around it',
     });
   }
@@ -73,7 +73,7 @@ export function unreachable(label: string, why: string, cause?: unknown): Fault 
 
 /** Something answers there, and it is no agent that this client could speak to. */
 export function noAgent(label: string, why: string, cause?: unknown): Fault {
-  return new Fault('UNREACHABLE', `What answers at ${label} is not an Airlock agent: ${why}`, {
+  return new Fault('UNREACHABLE', `The server at ${label} is not an Airlock agent: ${why}`, {
     cause,
     retry: 'never',
     hint: 'Check the address: host, port and path',
@@ -104,7 +104,7 @@ const REFUSALS: Readonly<Record<number, readonly [FaultCode, string, string | un
   ],
   403: [
     'FORBIDDEN',
-    'this caller is not allowed in',
+    'it does not admit this caller',
     'Check what a proxy in between adds, such as an Origin header',
   ],
   429: ['RATE_LIMITED', 'there were too many failed attempts or connections', undefined],
@@ -128,7 +128,7 @@ function refusal(label: string, response: IncomingMessage, body: string): Fault 
     return unreachable(label, `HTTP ${status}`);
   }
   if (status >= 300 && status < 400) {
-    return noAgent(label, `it redirects (HTTP ${status}), which is never followed with a token`);
+    return noAgent(label, `it redirects (HTTP ${status}), and a client with a token follows no redirect`);
   }
   return noAgent(label, `it answers HTTP ${status}`);
 }

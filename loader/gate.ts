@@ -81,7 +81,7 @@ async function patiently(
     }
   }
   const verdict = await look();
-  const detail = 'It is absent in the middle of a swap that did not end within 2 s';
+  const detail = 'It is absent, and its swap did not end within 2 s';
   return verdict.kind === 'absent'
     ? { kind: 'refused', refusal: { ...refuse(name, 'in-transition', detail), root: layout.root } }
     : verdict;
@@ -93,7 +93,7 @@ export async function ask(gate: Gate, settings: Settings, name: string): Promise
   const [first] = settings.layouts;
   const nothing = (detail: string): GateAnswer => ({
     ...refuse(name, 'not-a-directory', detail),
-    hint: 'See what there is with "airlock list"',
+    hint: 'List the plugins with "airlock list"',
     root: first.root,
   });
   const parsed = pluginNameSchema.safeParse(name);

@@ -25,14 +25,14 @@ export async function writeLoaded(
   const [layout] = settings.layouts;
   const directory = layout.loaded;
   if (!(Math.abs(asked) <= TIME_MAX)) {
-    throw new Fault('INVALID_PARAMS', `"${name}" cannot have been read at ${asked}`, {
-      hint: 'Say when in milliseconds since the epoch, as Date.now() does',
+    throw new Fault('INVALID_PARAMS', `The time ${asked} for "${name}" is not valid`, {
+      hint: 'Pass milliseconds since the epoch, as Date.now() returns them',
     });
   }
   const at = new Date(asked).toISOString();
   const record = loadedSchema.safeParse({ version: 1, generation, at } satisfies Loaded);
   if (!pluginNameSchema.safeParse(name).success || !record.success) {
-    throw new Fault('INVALID_PARAMS', `"${name}" of the generation "${generation}" cannot have been loaded`, {
+    throw new Fault('INVALID_PARAMS', `The name "${name}" or the generation "${generation}" is not valid`, {
       hint: 'Report the name and the generation of an admitted plugin',
     });
   }

@@ -163,6 +163,6 @@ function refused({ name, reason, detail, hint }: Refusal): Fault {
 function tooFast(name: string, when: string, cause?: unknown): Fault {
   return new Fault('LOCKED', `"${name}" was replaced ${when}`, {
     cause,
-    hint: 'Read it again later; a reader that takes longer than updates are apart must read less at once',
+    hint: 'Read it again later; a reader that is slower than the updates must read less at once',
   });
 }

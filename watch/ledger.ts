@@ -119,7 +119,7 @@ export class Ledger {
     for (const [path, was] of this.#pending) {
       const is = this.#now.get(path);
       if (isOdd(was) || isOdd(is)) {
-        const why = isOdd(is) ? is.odd : 'it was no file that could be read before';
+        const why = isOdd(is) ? is.odd : 'it was not a readable file before';
         odd.push({ path, change: change(was, is), why });
         continue;
       }

@@ -115,9 +115,9 @@ async function lookAtFile(
   try {
     const stats = known ?? (await lstat(join(root, path)));
     if (stats.isSymbolicLink()) {
-      return { path, odd: 'it is no regular file', sign: await readlink(join(root, path)) };
+      return { path, odd: 'it is not a regular file', sign: await readlink(join(root, path)) };
     }
-    if (!stats.isFile()) return { path, odd: 'it is no regular file' };
+    if (!stats.isFile()) return { path, odd: 'it is not a regular file' };
     if (stats.nlink > 1) shared.set(path, `${stats.dev}-${stats.ino}-${stats.nlink}`);
     return (await spare(path, stats)) ?? (await readFile(root, path, signal));
   } catch (error) {
@@ -132,7 +132,7 @@ async function readFile(root: string, path: string, signal: AbortSignal): Promis
     case 'file':
       return { path, size: found.size, mode: found.mode, sha256: found.sha256 };
     case 'other':
-      return { path, odd: 'it is no regular file' };
+      return { path, odd: 'it is not a regular file' };
     case 'too-large':
       return { path, odd: 'it is too large to be compared', sign: `${found.size} ${found.ctimeMs}` };
     default:

@@ -25,7 +25,7 @@ const LIMITS: Readonly<Record<string, string>> = {
   ENOSPC: 'raise fs.inotify.max_user_watches',
   EMFILE: 'raise fs.inotify.max_user_instances, or the limit of open files',
   ENFILE: 'raise the limit of open files',
-  ENOMEM: 'give it more memory',
+  ENOMEM: 'give the process more memory',
   ENOSYS: 'this system has no file events',
 };
 /** NFS, SMB, CIFS, SMB2, 9p, FUSE, vboxsf, Ceph: changes made elsewhere wake nobody here. */
@@ -105,7 +105,7 @@ class Watcher {
         () => 0,
       );
       if (WITHOUT_EVENTS.has(type)) {
-        this.#poll(`"${root}" lies on a file system that does not tell all changes`);
+        this.#poll(`"${root}" is on a file system that does not report all changes`);
       }
     }
     const queue = [...(await this.#settleRoots())].values();
@@ -269,7 +269,7 @@ class Watcher {
 
   #broken(error: unknown): void {
     this.#queue.end(
-      error instanceof Error ? error : new Fault('INTERNAL', 'The watcher broke', { cause: error }),
+      error instanceof Error ? error : new Fault('INTERNAL', 'The watcher failed', { cause: error }),
     );
     void this.close();
   }

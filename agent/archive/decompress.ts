@@ -248,14 +248,14 @@ function ruleOf({ message }: Error, complete: boolean): number {
 
 function unreadable(compression: string): string {
   const here = readable().join(' and ');
-  return `it is compressed with ${compression}, which this agent does not read: it reads ${here}, so pack it with gzip`;
+  return `it is compressed with ${compression}, which this agent cannot read (it reads ${here}): pack it with gzip`;
 }
 
 /** ARCHIVE_CORRUPT with the number of the rule and one sentence of why. */
 function corrupt(rule: number, why: string, cause?: unknown): Fault {
   return new Fault('ARCHIVE_CORRUPT', `The archive cannot be read: ${why}`, {
     cause,
-    hint: 'Pack it again and see that "tar -tzf" reads it to the end',
+    hint: 'Pack it again, and check that "tar -tzf" reads it to the end',
     violations: [{ path: '', rule, code: 'ARCHIVE_CORRUPT', what: why }],
   });
 }

@@ -12,11 +12,11 @@ const ATTRIBUTES =
   /^(?:SCHILY\.xattr|SCHILY\.acl|LIBARCHIVE\.xattr|LIBARCHIVE\.creationtime$|RHT\.security|SUN\.holesdata)/;
 
 const WARNINGS: Record<number, string> = {
-  56: 'nobody may read it, which does not count',
-  57: 'it belongs to somebody else, which does not count',
-  60: 'its time is far from now, which does not count',
-  61: 'anybody may write it, which does not count',
-  62: 'it has extended attributes or ACLs, which are left out',
+  56: 'nobody may read it; its mode is ignored',
+  57: 'it belongs to another user; its owner is ignored',
+  60: 'its time is far from now; it is ignored',
+  61: 'anybody may write it; its mode is ignored',
+  62: 'it has extended attributes or ACLs; they are left out',
 };
 
 /** The rules that an entry breaks by what it says of itself. */
@@ -28,13 +28,13 @@ export function checkMetadata(entry: TarEntry): (BrokenRule & { code: FaultCode 
   }
   const ids = [idOf(entry.uid, records.get('uid')), idOf(entry.gid, records.get('gid'))];
   if (ids.some((id) => id < 0 || id >= IDS)) {
-    breaks.push({ rule: 58, what: 'its owner has a number that no user has' });
+    breaks.push({ rule: 58, what: 'the number of its owner is not valid' });
   }
   if (['mtime', 'atime', 'ctime'].some((key) => !SECONDS.test(records.get(key) ?? '0'))) {
-    breaks.push({ rule: 59, what: 'its time is no number' });
+    breaks.push({ rule: 59, what: 'its time is not a number' });
   }
   if ([mode, entry.uid, entry.gid, entry.mtime].some(Number.isNaN)) {
-    breaks.push({ rule: 75, what: 'a field of its header is no octal number' });
+    breaks.push({ rule: 75, what: 'a field of its header is not an octal number' });
   }
   if (hasSparse(records)) {
     breaks.push({ rule: 49, what: 'it is a sparse file: pack it without "--sparse"' });

@@ -74,7 +74,7 @@ const RULES: Rule[] = [
   {
     rule: 3,
     breaks: ({ segments }) => segments.includes('..') && !climbs(segments),
-    what: 'it holds "..": write the path plainly',
+    what: 'it holds "..": write the path without it',
   },
   {
     rule: 13,
@@ -107,12 +107,12 @@ const RULES: Rule[] = [
   {
     rule: 22,
     breaks: ({ segments, maxDepth }) => segments.length > maxDepth,
-    what: 'it lies deeper than this agent accepts',
+    what: 'it is nested deeper than this agent accepts',
   },
   {
     rule: 23,
     breaks: ({ segments }) => RESERVED.has((segments[0] ?? '').toLowerCase()),
-    what: 'its first name belongs to Airlock',
+    what: 'its first name is reserved for Airlock',
   },
 ];
 
@@ -172,9 +172,7 @@ export class Claims {
     if (above !== '' && !this.#directories.has(above)) {
       const trouble = this.claim(above, 'directory');
       if (trouble !== undefined) {
-        return trouble.rule === 30
-          ? { rule: 29, what: `it lies below "${above}", which is a file` }
-          : trouble;
+        return trouble.rule === 30 ? { rule: 29, what: `it is below "${above}", which is a file` } : trouble;
       }
     }
     const key = keyOf(path);
@@ -189,7 +187,7 @@ export class Claims {
     }
     const trouble = collision({ path, kind, raw }, other);
     return trouble?.rule === 30 && this.#filled.has(path)
-      ? { rule: 31, what: 'it is a file in one entry, and a directory that holds something in others' }
+      ? { rule: 31, what: 'it is a file in one entry, and a directory with content in others' }
       : trouble;
   }
 }
@@ -206,7 +204,7 @@ function collision({ path, kind, raw }: Claim, other: Claim): BrokenRule | undef
   if (kind === other.kind) {
     return raw === other.raw
       ? { rule: 25, what: 'two entries have this path' }
-      : { rule: 26, what: `"${other.raw}" is the same path, spelled otherwise` };
+      : { rule: 26, what: `"${other.raw}" is another spelling of the same path` };
   }
   return { rule: 30, what: 'it is a file in one entry and a directory in another' };
 }

@@ -40,7 +40,7 @@ function readRecord(body: Buffer, at: number): { key: string; value: string; end
     return 'a record of its pax header does not begin with its length';
   }
   if (end > body.length || end <= i + 1 || body[end - 1] !== 0x0a) {
-    return 'a record of its pax header has another length than it says';
+    return 'the length of a record in its pax header is wrong';
   }
   const equals = body.subarray(i + 1, end - 1).indexOf('=');
   if (equals < 1) {

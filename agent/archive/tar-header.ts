@@ -146,13 +146,13 @@ export function kindOf(type: string, path: string): Kind {
 /** The size that all headers agree on, or the rule that is broken. */
 export function sizeOf(said: number, record: string | undefined): number | [rule: number, what: string] {
   if (Number.isNaN(said)) {
-    return [75, 'its size is no octal number'];
+    return [75, 'its size is not an octal number'];
   }
   if (said < 0) {
     return [67, 'its size is negative'];
   }
   if (record !== undefined && !/^\d+$/.test(record)) {
-    return [66, 'the size in its pax header is negative or no number'];
+    return [66, 'the size in its pax header is negative or not a number'];
   }
   if (!Number.isSafeInteger(said) || (record !== undefined && !Number.isSafeInteger(Number(record)))) {
     return [68, 'its size is beyond what can be counted'];

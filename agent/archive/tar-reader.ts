@@ -91,15 +91,17 @@ export class TarReader {
     if (this.#state !== 'blocks') {
       this.#lose(this.#path, 78, 'the archive is cut off inside it');
     } else if (this.ended && this.#filled > 0) {
-      this.#lose('', 81, 'the archive goes on after its end, with a part of a block');
+      this.#lose('', 81, 'part of a block follows the end of the archive');
     } else if (this.#headers === 0 && (this.ended || this.#filled === 0)) {
       this.#lose('', 84, 'the archive is empty');
     } else if (this.#filled > 0) {
       const [rule, what] =
-        this.#headers === 0 ? [85, 'it is no tar: it is too short'] : [80, 'it is cut off inside a header'];
+        this.#headers === 0
+          ? [85, 'it is not a tar: it is too short']
+          : [80, 'it is cut off inside a header'];
       this.#lose('', rule, what);
     } else if (!this.ended) {
-      this.#lose('', 79, 'it stops without an end-of-archive mark');
+      this.#lose('', 79, 'it has no end-of-archive mark');
     } else if (this.#entries === 0) {
       this.#lose('', 84, 'the archive is empty');
     }
@@ -129,7 +131,7 @@ export class TarReader {
     if (isZeroBlock(block)) {
       this.#zeros += 1;
       if (this.#isPending) {
-        this.#lose('', 79, 'it ends after a pax header or long name that belongs to nothing');
+        this.#lose('', 79, 'it ends after a pax header or long name without an entry');
       }
       return;
     }
@@ -137,10 +139,10 @@ export class TarReader {
     if (this.ended) {
       const [rule, what] = whole
         ? [82, 'an entry comes after the end of the archive']
-        : [81, 'the archive goes on after its end'];
+        : [81, 'data follows the end of the archive'];
       this.#lose(whole ? readHeader(block).name : '', rule, what);
     } else if (this.#zeros === 1) {
-      this.#lose('', 83, 'a lone block of zeros stands in the middle of the archive');
+      this.#lose('', 83, 'a single block of zeros is in the middle of the archive');
     } else if (!whole) {
       this.#lose('', ...this.#whyNot(block));
     } else {
@@ -154,7 +156,7 @@ export class TarReader {
     }
     return hasMagic(block)
       ? [69, 'the checksum of the first header is wrong']
-      : [85, 'it is no tar: pack it with "airlock pack"'];
+      : [85, 'it is not a tar: pack it with "airlock pack"'];
   }
 
   get #isPending(): boolean {
@@ -164,7 +166,7 @@ export class TarReader {
   #headerDone(header: Header): void {
     this.#headers += 1;
     if (header.dialect === 'unknown') {
-      this.#lose(header.name, 85, 'its header has a magic that no tar has');
+      this.#lose(header.name, 85, 'its header has an unknown magic');
     } else if ('xgLK'.includes(header.type)) {
       this.#beginMeta(header);
     } else if (header.type === 'X') {
@@ -182,11 +184,11 @@ export class TarReader {
     }
     const again = { x: this.#records, L: this.#longName, K: this.#longLink, g: undefined }[type];
     if (again !== undefined) {
-      this.#events.finding(name, 96, 'several headers of one kind stand before one entry');
+      this.#events.finding(name, 96, 'one entry has several headers of one kind');
     }
     const others = pax ? (this.#longName ?? this.#longLink) : this.#records;
     if (type !== 'g' && others !== undefined) {
-      this.#events.finding(name, 64, 'a pax header and a long name of GNU stand before one entry');
+      this.#events.finding(name, 64, 'one entry has a pax header and a long name of GNU');
     }
     this.#meta = { type, body: Buffer.allocUnsafe(size), filled: 0 };
     this.#begin('meta', name, size);
@@ -245,7 +247,7 @@ export class TarReader {
       this.#lose(
         this.#path,
         77,
-        `a header for all entries says more than a comment: ${others[0]?.slice(0, 100)}`,
+        `a header for all entries holds more than a comment: ${others[0]?.slice(0, 100)}`,
       );
     }
   }
@@ -270,7 +272,7 @@ export class TarReader {
     this.#isFile = kind === 'file';
     this.#events.entry({ kind, type, path, prefix, target, size, mode, uid, gid, mtime, records });
     if (kind !== 'symlink' && kind !== 'hardlink' && target !== '') {
-      this.#events.finding(path, 65, 'it is no link and has the target of one');
+      this.#events.finding(path, 65, 'it is not a link, but has the target of one');
     }
     const trouble = framing(kind, type, size);
     if (trouble !== undefined) {

@@ -84,8 +84,8 @@ export function adoptTouched(
 }
 
 const changing = (plugin: string): Fault =>
-  new Fault('CONFLICT', `"${plugin}" changes while it is looked at, so it is not adopted`, {
-    hint: 'Find out who writes there; it is tried again at the next sweep',
+  new Fault('CONFLICT', `"${plugin}" changes while it is read, so it is not adopted`, {
+    hint: 'Find the process that writes there; the next sweep tries again',
   });
 
 function lookTwice(context: StoreContext, plugin: string): AdoptPlan {
@@ -99,7 +99,7 @@ function lookTwice(context: StoreContext, plugin: string): AdoptPlan {
   }
   const [strange] = after.others;
   if (strange !== undefined) {
-    throw new Fault('CONFLICT', `"${plugin}" holds "${strange}", which is no file, so it is not adopted`, {
+    throw new Fault('CONFLICT', `"${plugin}" holds "${strange}", which is not a file, so it is not adopted`, {
       hint: 'Remove it, or install the plugin from a bundle',
     });
   }

@@ -192,7 +192,7 @@ export class Install {
     const { barrier } = this.#current();
     const validated = this.#validated;
     if (validated === undefined) {
-      throw new Fault('INTERNAL', `"${plugin}" was to be installed before it was validated`);
+      throw new Fault('INTERNAL', `"${plugin}" cannot be installed before it is validated`);
     }
     const { tree, files, manifest } = validated;
     refuseUnwanted(context, { ...this.#params, tree });

@@ -28,13 +28,13 @@ export function refuseUnwanted(
       'INTERNAL',
       `The state of "${plugin}" cannot be read: it may say that the plugin is held`,
       {
-        hint: `Look at ${context.layout.stateOf(plugin)} and correct or remove it, or do it with force`,
+        hint: `Correct or remove ${context.layout.stateOf(plugin)}, or force the change`,
       },
     );
   }
   if (state?.held !== undefined && force !== true) {
     throw new Fault('HELD', `"${plugin}" is held: ${state.held}`, {
-      hint: 'Release it, or do it with force',
+      hint: 'Release it, or force the change',
     });
   }
   const refused = state?.refused;
@@ -54,7 +54,7 @@ export function refuseUnwanted(
   if (!isExpected) {
     const found = live === null ? 'nothing' : (live.installId ?? 'a version that has no id');
     throw new Fault('CONFLICT', `Expected ${expect.installId ?? 'nothing'} to be live, found ${found}`, {
-      hint: 'Look at what is live now and decide again',
+      hint: 'Compare with what is live now, then try again',
     });
   }
 }
@@ -112,13 +112,17 @@ export function askForRoom({ disk, layout, policy }: StoreContext, { bundle }: B
 /** @throws Fault DIGEST_MISMATCH if the bytes are not those that were declared. */
 export function checkBundle({ bundle }: BeginParams, received: number, sha256: string): void {
   if (received !== bundle.size) {
-    throw new Fault('DIGEST_MISMATCH', `${received} bytes came in, declared were ${bundle.size}`, {
-      hint: 'Send the bundle whole, and declare what you send',
+    throw new Fault('DIGEST_MISMATCH', `${received} bytes came in, but ${bundle.size} were declared`, {
+      hint: 'Send the whole bundle, and declare its real size',
     });
   }
   if (sha256 !== bundle.sha256) {
-    throw new Fault('DIGEST_MISMATCH', `The bundle has the sha256 ${sha256}, declared was ${bundle.sha256}`, {
-      hint: 'The bytes were altered on the way or the declaration is wrong: send it again',
-    });
+    throw new Fault(
+      'DIGEST_MISMATCH',
+      `The bundle has the sha256 ${sha256}, but ${bundle.sha256} was declared`,
+      {
+        hint: 'The bytes were altered on the way or the declaration is wrong: send it again',
+      },
+    );
   }
 }

@@ -67,19 +67,19 @@ function chooseSource(context: StoreContext, { plugin, to, force }: RollbackPara
     throw new Fault(
       'NOT_FOUND',
       to === undefined
-        ? `No version of "${plugin}" is kept that could come back`
-        : `The version ${to} of "${plugin}" is not kept here`,
+        ? `There is no snapshot of "${plugin}" to roll back to`
+        : `There is no snapshot of the version ${to} of "${plugin}"`,
       {
         hint:
           there.length === 0
             ? 'Install the version that you want'
-            : `Kept are ${there.join(', ')}; or install the version that you want`,
+            : `Choose one of ${there.join(', ')}, or install the version that you want`,
       },
     );
   }
   if (versionAt(source) === undefined && force !== true) {
-    throw new Fault('CONFLICT', `The version of "${plugin}" that would come back has no marker`, {
-      hint: 'Nobody can say that it is whole: look at it, then roll back with force, or install a version',
+    throw new Fault('CONFLICT', `The snapshot of "${plugin}" to roll back to has no marker`, {
+      hint: 'It may be incomplete: check it, then roll back with force, or install the version that you want',
     });
   }
   return source;
@@ -128,7 +128,7 @@ function refuseUnadmitted(context: StoreContext, plugin: string): void {
   const judged = inspect(context, plugin);
   if (judged?.admitted !== true && judged?.reason !== 'disabled') {
     const why = judged === undefined ? 'it is not there' : `${judged.reason}: ${judged.detail}`;
-    throw new Fault('SWAP_FAILED', `The version of "${plugin}" that came back is refused, ${why}`, {
+    throw new Fault('SWAP_FAILED', `The gate refuses "${plugin}" after the rollback: ${why}`, {
       hint: 'Install the version that you want',
     });
   }
@@ -139,9 +139,9 @@ function refuseStrange(plugin: string, { others: [strange] }: HashedTree): void 
   if (strange !== undefined) {
     throw new Fault(
       'CONFLICT',
-      `The version of "${plugin}" that would come back holds "${strange}", which is no file`,
+      `The snapshot of "${plugin}" to roll back to holds "${strange}", which is not a file`,
       {
-        hint: 'Somebody made it in place: remove it from the snapshot, or install the version that you want',
+        hint: 'It was added in place: remove it from the snapshot, or install the version that you want',
       },
     );
   }
@@ -156,7 +156,7 @@ function warningsOf(
 ): string[] {
   const receipt = old === undefined ? undefined : receiptOf(context, plugin, old.installId);
   if (receipt === undefined) {
-    return ['nobody can say whether its files are as they were installed: there is no receipt'];
+    return ['there is no receipt, so its files cannot be compared with what was installed'];
   }
   const { modified, missing, unlisted } = compareTrees(receipt.list, found.files);
   return [

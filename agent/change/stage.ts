@@ -185,7 +185,7 @@ export class Stager {
     // Patterns for files do not apply to directories, which hashing a tree walks into: the slash says what it is.
     if (this.#context.ignore(kind === 'directory' ? `${path}/` : path)) {
       this.#staged.skipped.push(path);
-      this.#warn(`${path} is left out: it is no part of a plugin`);
+      this.#warn(`${path} is left out: it is not part of a plugin`);
       return undefined;
     }
     const clash = this.#claims.claim(path, kind, kind === 'directory' ? path : entry.path);
@@ -225,7 +225,7 @@ export class Stager {
     const stat = this.#context.disk.stat(this.#slot);
     if (stat?.kind !== 'directory' || stat.ino !== this.#ino) {
       throw new Fault('INTERNAL', `The staging directory ${this.#slot} was replaced meanwhile`, {
-        hint: "See who else writes below .staging: it is the agent's alone",
+        hint: 'Find the process that writes below .staging: only the agent may write there',
       });
     }
   }
@@ -255,7 +255,7 @@ export class Stager {
     }
     if (path !== undefined) {
       this.#staged.skipped.push(path);
-      this.#warn(`${path} is left out: it is a link, and the agent makes none`);
+      this.#warn(`${path} is left out: it is a link, and the agent creates no links`);
     }
   }
 
@@ -300,7 +300,7 @@ const TYPES: Record<string, [rule: number, what: string]> = {
   '6': [46, 'it is a FIFO'],
   '7': [47, 'it is a contiguous file'],
   S: [48, 'it is a sparse file: pack it without "--sparse"'],
-  M: [50, 'it goes on from another volume: pack one volume'],
+  M: [50, 'it continues from another volume: pack one volume'],
   V: [51, 'it is the label of a volume: pack it without "--label"'],
   D: [52, 'it is the directory of an incremental backup: pack it without "--listed-incremental"'],
 };

@@ -140,10 +140,10 @@ function swapError(error: unknown): unknown {
   }
   return new Fault(
     'SWAP_FAILED',
-    'The live version cannot be renamed: it lies on another file system or behind another mount',
+    'The live version cannot be renamed: it is on another file system or behind another mount',
     {
       cause: error,
-      hint: 'Let the whole root lie on one file system: mount nothing at or below the directory of a plugin',
+      hint: 'Put the whole root on one file system, and mount nothing at or below the directory of a plugin',
     },
   );
 }
@@ -167,7 +167,7 @@ export function takeBackSwap(context: StoreContext, { intent, moves }: Journal, 
     takeBackMoves(moves, because);
   } catch (error) {
     const { plugin, stamp, operationId } = intent;
-    const fault = toFault(error, 'Taking the swap back');
+    const fault = toFault(error, 'Undoing the swap');
     const todo = moveOne(context, plugin, stamp);
     noteTrouble(context, plugin, { operationId, what: fault.message, todo, hold: undefined });
     throw fault;
@@ -187,13 +187,13 @@ function takeBackMoves(moves: Move[], because: Fault): void {
     try {
       undo();
     } catch (error) {
-      throw failedTwice(because, `taking back the move of ${what} failed as well`, error);
+      throw failedTwice(because, `undoing the move of ${what} failed as well`, error);
     }
     moves.pop();
     try {
       durable();
     } catch (error) {
-      unsettled ??= failedTwice(because, `the move of ${what} is taken back, but that is not durable`, error);
+      unsettled ??= failedTwice(because, `the move of ${what} is undone, but not durably`, error);
     }
   }
   if (unsettled !== undefined) {

@@ -207,7 +207,7 @@ export class Transaction<A extends object> {
       try {
         undo?.(because);
       } catch (error) {
-        return toFault(error, 'Taking the change back');
+        return toFault(error, 'Undoing the change');
       }
     }
     return because;
@@ -295,7 +295,7 @@ export class Transaction<A extends object> {
 function finish(context: StoreContext, journal: Journal): void {
   const { op, plugin, stamp } = journal.intent;
   clearTrouble(context, plugin);
-  attempt(context, `Keeping house after a change of "${plugin}"`, () => {
+  attempt(context, `Maintenance after a change of "${plugin}"`, () => {
     // What the intent tells recovery of must be in its place before the intent goes.
     if (op === 'remove') {
       // The slot only reserved the stamp.

@@ -57,7 +57,7 @@ export function validate(
   if (params.tree !== undefined && params.tree !== tree) {
     throw new Fault(
       'DIGEST_MISMATCH',
-      `The files have the tree digest ${tree}, declared was ${params.tree}`,
+      `The files have the tree digest ${tree}, but ${params.tree} was declared`,
       {
         hint: 'Declare the digest of the tree that is in the bundle, or none',
       },
@@ -124,7 +124,7 @@ function checkReserved(paths: string[]): void {
   for (const name of new Set(paths.map((path) => path.split('/')[0] ?? ''))) {
     // A marker in other letters, or a directory of its name: the agent's own marker goes there.
     if (RESERVED.has(name.toLowerCase()) || name.toLowerCase() === MARKER) {
-      findings.note(name, 23, 'ARCHIVE_PATH', 'its first name belongs to Airlock');
+      findings.note(name, 23, 'ARCHIVE_PATH', 'its first name is reserved for Airlock');
     }
   }
   if (!findings.none) {
@@ -156,14 +156,14 @@ function checkManifest(
   }
   const read = readManifest(file, textOf(context, slot, file));
   if (!read.ok) {
-    throw new Fault('MANIFEST_INVALID', `${file} cannot be understood: ${read.why}`, {
+    throw new Fault('MANIFEST_INVALID', `${file} is not valid: ${read.why}`, {
       hint: 'Correct the manifest and pack the plugin again',
     });
   }
   if (read.manifest.name !== plugin) {
     throw new Fault(
       'MANIFEST_MISMATCH',
-      `${file} names the plugin "${read.manifest.name}", asked for was "${plugin}"`,
+      `${file} names the plugin "${read.manifest.name}", but the request names "${plugin}"`,
       {
         hint: `Install it as "${read.manifest.name}", or correct the name in the manifest`,
         violations: [
@@ -177,7 +177,7 @@ function checkManifest(
     const here = runtimeName(context.policy.runtime ?? '');
     throw new Fault(
       'RUNTIME_UNSUPPORTED',
-      `The plugin "${plugin}" runs on ${runs}, this workspace on ${here}`,
+      `The plugin "${plugin}" runs on ${runs}, but this workspace runs on ${here}`,
       {
         hint: 'Install a version of the plugin that lists this runtime',
       },

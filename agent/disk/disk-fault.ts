@@ -2,7 +2,7 @@
 import { Fault, type FaultCode, errorCode } from '../../shared/api/fault.ts';
 
 const ACCESS =
-  'Let the user of the agent read and write the root and all that is below it: look at owners, modes and security modules';
+  'Give the user of the agent read and write access to the root and everything below it: check owners, modes and security modules';
 
 /** Without a code, what was being done has its own. */
 const CODES: Record<string, { code?: FaultCode; hint: string }> = {

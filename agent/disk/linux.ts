@@ -32,7 +32,7 @@ export function linuxCalls(): LinuxCalls | string {
 
 function load(): LinuxCalls | string {
   if (process.platform !== 'linux') {
-    return `${process.platform} does not have them`;
+    return `${process.platform} does not have these calls`;
   }
   try {
     return bind();

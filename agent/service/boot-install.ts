@@ -49,7 +49,7 @@ export async function bootInstall(service: BootService, root: string, directory:
       bundle = await openBundle(file);
       const before = seen.get(bundle.plugin);
       if (before !== undefined) {
-        throw new Fault('CONFLICT', `"${basename(before)}" holds "${bundle.plugin}" too`, {
+        throw new Fault('CONFLICT', `"${basename(before)}" also holds "${bundle.plugin}"`, {
           hint: 'Leave one bundle of each plugin in the directory',
         });
       }
@@ -107,9 +107,9 @@ async function bootOne(service: BootService, layout: Layout, bundle: Bundle): Pr
       // Taken for none, it would bring back what was uninstalled.
       throw new Fault(
         'INTERNAL',
-        `The record "${layout.bootOf(plugin)}" of what was installed last cannot be read`,
+        `The record "${layout.bootOf(plugin)}" of the last boot-install cannot be read`,
         {
-          hint: `"${plugin}" stays away: remove the record to have "${basename(file)}" installed at the next start, or push the plugin`,
+          hint: `Remove the record, and the next start installs "${basename(file)}"; or push the plugin`,
         },
       );
     }

@@ -42,6 +42,6 @@ async function namesIn(directory: string): Promise<string[]> {
   try {
     return await readdir(directory);
   } catch (error) {
-    throw diskFault(error, 'Looking through the root');
+    throw diskFault(error, 'Listing the root');
   }
 }

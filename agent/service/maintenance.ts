@@ -1,5 +1,5 @@
 /**
- * House-keeping over all plugins: each on its own, and what is changed under its lock; one that is being worked on is left
+ * House-keeping over all plugins: each on its own, and what is changed under its lock; one that is being changed is left
  * alone.
  */
 import { truncate } from '../../shared/truncate.ts';
@@ -111,7 +111,7 @@ export class Maintenance {
           busy.push(name);
         }
       } catch (error) {
-        const fault = toFault(error, `Keeping house for "${name}"`);
+        const fault = toFault(error, `Maintenance of "${name}"`);
         if (fault.code === 'DRAINING') {
           // The agent ends: no other plugin has its turn, and who asks is to ask again.
           throw fault;

@@ -51,7 +51,7 @@ export class ReceiveWindow {
       });
     }
     if (offset !== this.#received) {
-      const detail = `Bytes of the bundle came from ${offset} on, expected were those from ${this.#received}`;
+      const detail = `Bytes of the bundle came from offset ${offset}, expected from offset ${this.#received}`;
       return new Fault('INVALID_PARAMS', detail, { hint: 'Send each byte once, in order' });
     }
     if (end > this.#size) {

@@ -53,7 +53,7 @@ export class Uploads {
     const answer = await this.#worker.call('operations.installed', { operationId });
     if (answer === undefined) {
       throw new Fault('NOT_FOUND', `There is no operation "${operationId}" here`, {
-        hint: 'Begin it again: an agent that was restarted has forgotten what had not ended',
+        hint: 'Begin it again: a restarted agent forgets the operations that had not ended',
         retry: 'same',
       });
     }

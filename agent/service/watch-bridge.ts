@@ -118,7 +118,7 @@ export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
       tell({ type: 'snapshot', data: { plugins } });
     } catch (error) {
       if (closed) return;
-      log.error({ err: error }, 'what changed while the watcher was broken cannot be told');
+      log.error({ err: error }, 'the snapshot after the failure of the watcher cannot be sent');
     }
   };
   let cancelTellAll = (): void => {};
@@ -136,7 +136,7 @@ export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
       const seen = own.seen(event.plugin);
       // Not waited for: another plugin may be busy for long.
       turn(event.plugin, () => take(event, seen)).catch((error: unknown) => {
-        log.error({ err: error }, 'a change cannot be told');
+        log.error({ err: error }, 'a change cannot be reported');
       });
     }
   };
@@ -147,7 +147,7 @@ export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
       }
       mode = 'failed';
       broke = true;
-      note(`The watcher broke (${toFault(error, 'Watching').message}) and is started again`);
+      note(`The watcher failed (${toFault(error, 'Watching').message}) and is started again`);
       if (since !== undefined && clock.now() - since > AGAIN_MILLIS.most) {
         failures = 0;
       }
@@ -155,7 +155,7 @@ export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
       failures += 1;
       const againMillis = pauseAfter(failures, AGAIN_MILLIS);
       const fields = { err: error, againMillis };
-      log.error(fields, 'the watcher broke: edits by hand are not told until it runs again');
+      log.error(fields, 'the watcher failed: edits by hand are not reported until it runs again');
       cancel = clock.after(againMillis, start);
     });
   };
@@ -173,7 +173,7 @@ export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
       cancelTellAll();
       await watch
         ?.close()
-        .catch((error: unknown) => log.error({ err: error }, 'the watcher does not end well'));
+        .catch((error: unknown) => log.error({ err: error }, 'the watcher cannot be closed'));
     },
   };
 }

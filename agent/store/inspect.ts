@@ -288,7 +288,7 @@ export function verifyPlugin(context: StoreContext, name: string): Verification 
   const { judgement, found } = compareLive(context, name);
   if (judgement === undefined) {
     throw new Fault('NOT_FOUND', `There is no plugin "${name}" here`, {
-      hint: 'See what there is with "airlock list"',
+      hint: 'List the plugins with "airlock list"',
     });
   }
   const { modified, missing, unlisted } = found?.difference ?? NO_DIFFERENCE;

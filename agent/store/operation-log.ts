@@ -50,7 +50,7 @@ export function recall<T>(
       cause: answer.error,
       executed: 'yes',
       retry: 'never',
-      hint: 'Another version of the agent has written it: look at what is live now; a new operation has a fresh id',
+      hint: 'Another version of the agent wrote it: check what is live now, and use a fresh id for a new operation',
     });
   }
   return answer.data;

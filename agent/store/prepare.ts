@@ -25,7 +25,7 @@ export function prepareRoot(disk: Disk, layout: Layout): void {
     const fault = diskFault(error, `Preparing the root "${layout.root}"`);
     throw new Fault(fault.code, fault.message, {
       cause: error,
-      hint: fault.hint ?? 'Set AIRLOCK_ROOT to a directory that the agent may write',
+      hint: fault.hint ?? 'Set AIRLOCK_ROOT to a directory that the agent can write to',
     });
   }
 }
@@ -35,7 +35,7 @@ function make(disk: Disk, path: string, mode: number): boolean {
   const stat = disk.stat(path);
   if (stat !== undefined && stat.kind !== 'directory') {
     throw new Fault('INTERNAL', `"${path}" is not a directory`, {
-      hint: 'Move it away: the name belongs to Airlock',
+      hint: 'Move it away: the name is reserved for Airlock',
     });
   }
   if (stat === undefined) {

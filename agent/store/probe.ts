@@ -35,7 +35,7 @@ export function probeRoot(disk: Disk, layout: Layout): RootProbe {
     mustKeepModes(disk, join(one, 'file'));
     disk.rename(one, two);
     if (disk.stat(join(two, 'file')) === undefined || disk.stat(one) !== undefined) {
-      throw unusable('renaming a directory does not move what is in it');
+      throw unusable('renaming a directory does not move its content');
     }
     makeTree(disk, one);
     return { exchange: canExchange(disk, one, two), syncAll: disk.canSyncAll(layout.staging) };
@@ -85,7 +85,7 @@ function canExchange(disk: Disk, a: string, b: string): boolean {
 }
 
 const unusable = (why: string): Fault =>
-  new Fault('INTERNAL', `The root cannot be worked with: ${why} on its file system`, {
+  new Fault('INTERNAL', `The root is not suitable: ${why} on its file system`, {
     hint: 'Put the root on a local file system of Linux or macOS, such as ext4, xfs, btrfs, tmpfs or APFS',
   });
 

@@ -27,7 +27,7 @@ export function unmarkLost(context: StoreContext, plugin: string): boolean {
   }
   noteTrouble(context, plugin, {
     operationId: 'volatile',
-    what: `"${plugin}" is not as it was installed: it was written without syncs, and the machine was restarted`,
+    what: `"${plugin}" differs from its receipt: it was written without syncs before the machine was restarted`,
     todo: `Install "${plugin}" again`,
     hold: undefined,
   });

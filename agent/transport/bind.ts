@@ -115,7 +115,7 @@ async function refuseTaken(path: string): Promise<void> {
   if (found === undefined) {
     return;
   }
-  const why = found.isSocket() ? await answerOf(path) : 'it is no socket';
+  const why = found.isSocket() ? await answerOf(path) : 'it is not a socket';
   if (why !== 'ECONNREFUSED') {
     throw new Fault('CONFLICT', `"${path}" is taken: ${why}`, {
       hint: 'End the agent that listens there, or name another path in AIRLOCK_LISTEN',
@@ -132,7 +132,7 @@ const answerOf = (path: string): Promise<string> =>
     const socket = connect(path);
     socket.once('connect', () => {
       socket.destroy();
-      resolve('somebody listens there');
+      resolve('a process listens there');
     });
     socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
   });

@@ -39,7 +39,7 @@ export async function openIngress(config: AgentConfig, log: Log): Promise<Door> 
     },
     watch: (server) => {
       if (server.place === 'network' && certificates === undefined) {
-        log.warn({ host: server.host }, 'tokens and plugins pass this network in the clear: there is no TLS');
+        log.warn({ host: server.host }, 'there is no TLS: tokens and plugins cross this network unencrypted');
       }
       let complaint = '';
       const lookAtTokens = async (): Promise<void> => {

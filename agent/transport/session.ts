@@ -112,7 +112,7 @@ export class Session {
     } else if (message.kind === 'notification' && message.method === 'cancel') {
       this.#cancel(message.params);
     } else {
-      this.#close(CLOSE.malformed, 'a client sends requests, windows and cancels only');
+      this.#close(CLOSE.malformed, 'a client sends only requests, window and cancel');
     }
   }
 
@@ -181,13 +181,17 @@ export class Session {
   async #run(method: MethodName, params: unknown): Promise<unknown> {
     if (!this.#started && method !== 'session.start') {
       throw new Fault('INVALID_PARAMS', `"${method}" came before session.start`, {
-        hint: 'Answer the hello first',
+        hint: 'Send session.start first',
       });
     }
     if (!isRead(method) && this.#caller.scope !== 'write') {
-      throw new Fault('FORBIDDEN', `The token "${this.#caller.label}" may read, "${method}" writes`, {
-        hint: 'Use a token of scope write',
-      });
+      throw new Fault(
+        'FORBIDDEN',
+        `The token "${this.#caller.label}" may only read, and "${method}" makes changes`,
+        {
+          hint: 'Use a token of scope write',
+        },
+      );
     }
     if (method === 'session.start') {
       return this.#start(readParams(method, params));
@@ -325,7 +329,7 @@ export class Session {
 
   #canSend(): boolean {
     if (!this.#closed && this.#socket.buffered > BUFFERED_MAX) {
-      this.#close(CLOSE.policy, 'you read too slowly');
+      this.#close(CLOSE.policy, 'the client reads too slowly');
     }
     return !this.#closed;
   }

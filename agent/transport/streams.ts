@@ -64,13 +64,9 @@ export class StreamMemory {
   take(bytes: number): void {
     // One alone is always let through, however long its list is.
     if (this.#kept > 0 && this.#kept + bytes > this.#max) {
-      throw new Fault(
-        'RATE_LIMITED',
-        'Other streams of this agent hold all the memory that there is for them',
-        {
-          hint: 'Read or cancel the streams that are open, or ask again in a moment',
-        },
-      );
+      throw new Fault('RATE_LIMITED', 'Other streams use all the memory that this agent has for streams', {
+        hint: 'Read or cancel the streams that are open, or ask again in a moment',
+      });
     }
     this.#kept += bytes;
   }
@@ -144,8 +140,8 @@ export class OutgoingStreams {
   #stall(number: number): () => void {
     return this.#options.clock.after(STALL_MILLIS, () => {
       this.end(number);
-      const why = `Nothing of the stream was asked for in ${STALL_MILLIS / 1000} s`;
-      const hint = 'Ask again, and give credit while you read; cancel a stream that is not wanted';
+      const why = `The reader of the stream gave no credit for ${STALL_MILLIS / 1000} s`;
+      const hint = 'Ask again, and give credit while you read; cancel a stream that you do not need';
       this.#options.reset(number, new Fault('DEADLINE', why, { hint }));
     });
   }

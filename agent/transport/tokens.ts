@@ -31,7 +31,7 @@ export class Tokens {
     const tokens = new Tokens(variable, file, complain);
     await tokens.#read();
     if (required && tokens.#all.length === 0) {
-      throw new Fault('INVALID_PARAMS', 'No token is configured, and the agent serves nobody without one', {
+      throw new Fault('INVALID_PARAMS', 'No token is configured, and the agent needs one', {
         hint:
           'Make one with "airlock token" and set AIRLOCK_TOKEN or AIRLOCK_TOKEN_FILE; ' +
           'only a Unix socket (AIRLOCK_LISTEN=unix:/path) needs none',

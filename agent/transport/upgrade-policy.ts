@@ -66,14 +66,14 @@ export function judge(
   const origin = header('origin');
   if (origin !== undefined && !allowOrigin.includes(origin.toLowerCase())) {
     return refused(
-      new Fault('FORBIDDEN', 'Browsers are not served: the request has an Origin', {
+      new Fault('FORBIDDEN', 'The request has an Origin, and browsers are not served', {
         hint: 'Send none, or name it in AIRLOCK_ALLOW_ORIGIN of the agent',
       }),
     );
   }
   if (!isHostAllowed(header('host'), from.place, allowHost)) {
     return refused(
-      new Fault('FORBIDDEN', 'The agent is not served under the name in the Host header', {
+      new Fault('FORBIDDEN', 'The agent does not serve the name in the Host header', {
         hint: 'Use the address on which it listens, or name the host in AIRLOCK_ALLOW_HOST of the agent',
       }),
     );

@@ -68,7 +68,7 @@ export class FairPool implements ThreadLeases {
       .filter(({ holder, moved }) => holder.awaitsClient && moved < BYTES_MIN)
       .toSorted((a, b) => a.moved - b.moved)
       .slice(0, this.#waiting);
-    const why = `Others waited for a place, and too few bytes came in for ${LOOK_MILLIS / 1000} s`;
+    const why = `Other uploads waited for a thread, and too few bytes came in for ${LOOK_MILLIS / 1000} s`;
     const hint = 'Begin again with the same operation id, and send without a break';
     for (const { holder } of idle) {
       holder.abort(new Fault('DEADLINE', `${why}: the upload is given up`, { hint }));

@@ -90,7 +90,7 @@ const methodHandlers: MethodHandlers = {
     const found = getPlugin(context, plugin);
     if (found === undefined) {
       throw new Fault('NOT_FOUND', `There is no plugin "${plugin}" here`, {
-        hint: 'See what there is with plugin.list',
+        hint: 'List the plugins with plugin.list',
       });
     }
     return found;
@@ -118,13 +118,13 @@ const methodHandlers: MethodHandlers = {
     if (release === true && why !== undefined) {
       throw new Fault(
         'INVALID_PARAMS',
-        `"${plugin}" is either held, for a reason, or released: both were asked`,
+        `The request gives a reason to hold "${plugin}" and also releases it`,
         {
-          hint: 'Leave out the reason to release it, or the release to hold it',
+          hint: 'Leave out the reason, or leave out the release',
         },
       );
     }
-    const held = release === true ? undefined : (why ?? 'its owner holds it');
+    const held = release === true ? undefined : (why ?? 'no reason was given');
     const { held: now = null } = changeState(context, plugin, (state) => ({ ...state, held }));
     return { plugin, held: now };
   },

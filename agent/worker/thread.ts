@@ -19,7 +19,7 @@ export function runThread(): void {
   const port = parentPort;
   const data: unknown = workerData;
   if (port === null || !isEngine(data)) {
-    throw new Fault('INTERNAL', 'This file was started as a thread by somebody who is not an agent');
+    throw new Fault('INTERNAL', 'This file runs only as a thread of an agent');
   }
   const engine = new Engine(data, (envelope) => port.postMessage(envelope));
   // Messages are worked off one after the other: a later one waits until the earlier one's promise has settled.
@@ -137,7 +137,7 @@ class Engine {
 
   #current(): Install {
     if (this.#install === undefined) {
-      throw new Fault('CONFLICT', 'There is no install under way in this thread');
+      throw new Fault('CONFLICT', 'No install is in progress in this thread');
     }
     return this.#install;
   }

@@ -8,7 +8,8 @@ import { plural, safe } from '../render.ts';
 
 export const command: Command = {
   name: 'boot',
-  summary: 'install the bundles of a directory, each once: what was updated or removed since stays so',
+  summary:
+    'install the bundles of a directory, each of them once; a plugin that was updated or removed since stays as it is',
   positionals: '[dir]',
   count: { min: 0, max: 1 },
   settings: settingsOf(settings, 'work', 'boot'),
@@ -27,7 +28,7 @@ export const command: Command = {
       flags: given.settings,
       env,
       workerFile: self,
-      complain: (fault) => output.note(`beside it: ${safe(fault.message)}`),
+      complain: (fault) => output.note(`warning:  ${safe(fault.message)}`),
     });
     try {
       const booted = await local.boot(directory);

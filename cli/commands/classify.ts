@@ -11,12 +11,12 @@ const SHOWN_MAX = 20;
 
 export const command: Command = {
   name: 'classify',
-  summary: 'say whether pushing a directory would need a restart, and why; nothing is sent',
+  summary: 'say whether pushing a directory would need a restart, and why; nothing is installed',
   positionals: '<dir>',
   count: { min: 1, max: 1 },
   settings: CHANGE_SETTINGS,
   options: {
-    name: { type: 'string', value: 'name', help: 'the plugin, if not the one that the manifest names' },
+    name: { type: 'string', value: 'name', help: 'the name of the plugin, if the manifest does not say it' },
   },
   examples: [
     'airlock classify ./my-plugin --to ws://127.0.0.1:7423',

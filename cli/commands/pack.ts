@@ -14,8 +14,12 @@ export const command: Command = {
   count: { min: 1, max: 1 },
   settings: settingsOf(settings, 'pack'),
   options: {
-    out: { type: 'string', value: 'file', help: 'where it goes; else <name>-<version>.tgz here' },
-    force: { type: 'boolean', help: 'replace a file that is there' },
+    out: {
+      type: 'string',
+      value: 'file',
+      help: 'the file to write; default: <name>-<version>.tgz in this directory',
+    },
+    force: { type: 'boolean', help: 'replace an existing file' },
     'allow-secrets': { type: 'boolean', help: 'pack also .env, *.pem and id_*' },
   },
   examples: ['airlock pack ./my-plugin --out my-plugin.tgz'],

@@ -24,14 +24,18 @@ export const command: Command = {
   count: { min: 1, max: 1 },
   settings: settingsOf(settings, 'client', 'pack'),
   options: {
-    name: { type: 'string', value: 'name', help: 'the plugin, if not the one that the manifest names' },
-    source: { type: 'string', value: 'text', help: 'where it comes from, kept in the marker' },
+    name: { type: 'string', value: 'name', help: 'the name of the plugin, if the manifest does not say it' },
+    source: { type: 'string', value: 'text', help: 'the origin of the plugin, which the marker records' },
     expect: { type: 'string', value: 'id|none', help: 'refuse unless this install, or nothing, is live' },
     pin: { type: 'string', value: 'sha256:…', help: 'the digest that the manifest file must have' },
     links: { type: 'string', value: 'skip|refuse', help: 'leave links of a .tgz out (skip), or refuse it' },
-    operation: { type: 'string', value: 'id', help: 'the operation id, to ask again safely' },
-    force: { type: 'boolean', help: 'install also what is there already, or held' },
-    'no-restart': { type: 'boolean', help: 'ask for no restart, whatever changed' },
+    operation: {
+      type: 'string',
+      value: 'id',
+      help: 'the operation id; the same command with the same id is safe to repeat',
+    },
+    force: { type: 'boolean', help: 'install even if this version is live already or the plugin is held' },
+    'no-restart': { type: 'boolean', help: 'suppress the restart' },
     'allow-secrets': { type: 'boolean', help: 'pack also .env, *.pem and id_*' },
   },
   examples: [

@@ -19,12 +19,12 @@ function textOf({ recovered, busy, failed }: RecoveryResult, { output: { paint }
   );
   return [
     ...lines,
-    ...busy.items.map((plugin) => `${paint('yellow', 'busy')}       ${safe(plugin)} is being worked on`),
+    ...busy.items.map((plugin) => `${paint('yellow', 'busy')}       ${safe(plugin)} is being changed`),
     ...failed.items.map(
       ({ plugin, error }) => `${paint('red', 'failed')}     ${safe(plugin)}: ${safe(error.detail)}`,
     ),
     recovered.total === 0
-      ? 'Nothing was left half-way'
+      ? 'There was nothing to recover'
       : `${plural(recovered.total, 'operation')} looked at, ${failed.total} failed, ${busy.total} busy`,
   ].join('\n');
 }

@@ -21,7 +21,7 @@ const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\
 function momentOf(text: string): string {
   const millis = MOMENT.test(text) ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(millis)) {
-    throw new Fault('INVALID_PARAMS', `--at is "${text}" but must be a moment such as 2026-05-08T14:15:30Z`, {
+    throw new Fault('INVALID_PARAMS', `--at is "${text}" but must be a time such as 2026-05-08T14:15:30Z`, {
       hint: 'Give date, time and zone, as "date -Is" writes them',
     });
   }
@@ -34,7 +34,7 @@ function textOf({ loaded, pending }: Restarted, { output: { paint } }: Context):
   const live = loaded.items.filter(({ generation }) => generation !== null).length;
   const waits =
     pending.total === 0
-      ? 'nothing waits for another restart'
+      ? 'no change waits for another restart'
       : `${pending.total} still waiting for a restart`;
   return [
     ...loaded.items.map(({ plugin, generation }) =>

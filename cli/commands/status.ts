@@ -13,16 +13,16 @@ const SWAPS = { exchange: 'by exchange, never absent', rename: 'by renames, abse
 const DURABILITY = {
   syncfs: 'synced at once',
   fsync: 'synced file by file',
-  none: 'NOT synced: a power cut may take what was acknowledged',
+  none: 'NOT synced: a power cut may destroy acknowledged installs',
 };
-const LOCKS = { flock: 'flock', record: 'records of who holds what' };
+const LOCKS = { flock: 'flock', record: 'lock records' };
 
 const WATCHES = {
-  off: 'edits by hand are not told (AIRLOCK_WATCH)',
-  starting: 'begins to',
-  on: 'edits by hand are told',
-  polling: 'edits by hand are told, by looking again and again (AIRLOCK_WATCH)',
-  failed: 'NOT watched: it broke, and is tried again',
+  off: 'edits by hand are not reported (AIRLOCK_WATCH)',
+  starting: 'starting',
+  on: 'edits by hand are reported',
+  polling: 'edits by hand are reported, by polling (AIRLOCK_WATCH)',
+  failed: 'NOT watched: the watcher failed and is started again',
 };
 
 const watchLines = (watch: Status['watch']): string[] =>
@@ -37,7 +37,7 @@ const watchLines = (watch: Status['watch']): string[] =>
 const isRestartLeft = ({ restart, plugins }: Status): boolean =>
   restart?.state === 'idle' && restart.last?.ok === false && plugins.promised > 0;
 
-const RESTARTS = { idle: '', due: '; it begins in a moment', running: '; it runs just now' };
+const RESTARTS = { idle: '', due: '; it is about to run', running: '; it is running' };
 
 const restartLines = ({ restart }: Status): string[] =>
   restart === undefined || restart === null
@@ -79,7 +79,7 @@ function textOf(status: Status, { output: { paint } }: Context): string {
     ]),
     ...(isRestartLeft(status)
       ? [
-          paint('red', 'The restart command failed, and what it was to bring in still waits'),
+          paint('red', 'The restart command failed, and the changes still wait for a restart'),
           '  what to do: see the log of the agent; restart the runtime, then say so with "airlock restarted"',
         ]
       : []),
@@ -89,6 +89,6 @@ function textOf(status: Status, { output: { paint } }: Context): string {
 
 function lastLine(status: Status, paint: Paint): string[] {
   const { total } = status.troubles;
-  if (total > 0) return [paint('red', `${plural(total, 'plugin')} left to you`)];
-  return isRestartLeft(status) ? [] : [paint('green', 'Nothing is left to you')];
+  if (total > 0) return [paint('red', `An operator is needed for ${plural(total, 'plugin')}`)];
+  return isRestartLeft(status) ? [] : [paint('green', 'No operator is needed')];
 }

@@ -19,7 +19,7 @@ function textOf(swept: Swept, { output: { paint } }: Context): string {
   return [
     ...recovered.items.map(({ plugin, stamp }) => `recovered  ${safe(plugin)} (${stamp})`),
     ...adopted.items.map((plugin) => `adopted    ${safe(plugin)}: its empty marker is a full one now`),
-    ...busy.items.map((plugin) => `${paint('yellow', 'busy')}       ${safe(plugin)} is being worked on`),
+    ...busy.items.map((plugin) => `${paint('yellow', 'busy')}       ${safe(plugin)} is being changed`),
     ...failed.items.map(
       ({ plugin, error }) => `${paint('red', 'failed')}     ${safe(plugin)}: ${safe(error.detail)}`,
     ),

@@ -15,10 +15,14 @@ export const command: Command = {
     file: {
       type: 'string',
       value: 'file',
-      help: 'also add it to this token file, which is made 0600 if need be',
+      help: 'also append it to this token file; a new file gets the mode 0600',
     },
-    scope: { type: 'string', value: 'read|write', help: 'what it may do, in the file; else write' },
-    label: { type: 'string', value: 'text', help: 'who bears it: the "by" of markers and logs' },
+    scope: { type: 'string', value: 'read|write', help: 'its scope in the file; default: write' },
+    label: {
+      type: 'string',
+      value: 'text',
+      help: 'the name of its holder, which markers and logs show as "by"',
+    },
   },
   examples: [
     'export AIRLOCK_TOKEN=$(airlock token)',

@@ -10,14 +10,14 @@ import { changeLine, eventLine } from '../watch-lines.ts';
 
 export const command: Command = {
   name: 'watch',
-  summary: 'show what happens until Ctrl-C: events of an agent, or changes in a root and what they mean',
+  summary: 'show events until Ctrl-C: those of an agent, or changes in a root and what they mean',
   positionals: '',
   count: { min: 0, max: 0 },
   settings: settingsOf(settings, 'client', 'loader'),
   options: {
     polling: {
       type: 'boolean',
-      help: 'with --root: look again and again, for file systems that tell nothing',
+      help: 'with --root: poll, for file systems that report no changes',
     },
   },
   examples: ['airlock watch --to ws://127.0.0.1:7423', 'airlock watch --root /configs/plugins --json'],
@@ -62,4 +62,4 @@ async function watchAgent(context: Context): Promise<void> {
 const backText = ({ resumed, hello }: Session): string =>
   resumed
     ? 'Connected again; nothing was missed'
-    : `Connected again, to the agent ${safe(hello.agent)}; what happened meanwhile cannot be told any more: the snapshot says what is there now`;
+    : `Connected again, to the agent ${safe(hello.agent)}; the events in between are lost, and the snapshot lists what is installed now`;

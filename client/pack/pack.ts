@@ -167,9 +167,13 @@ function refuseSecrets(secrets: readonly string[]): void {
   if (secrets.length === 0) return;
   const shown = secrets.slice(0, SECRETS_SHOWN).map((path) => `"${path}"`);
   const more = secrets.length > shown.length ? ` and ${secrets.length - shown.length} more` : '';
-  throw new Fault('INVALID_PARAMS', `The plugin holds what looks like secrets: ${shown.join(', ')}${more}`, {
-    hint: `Name them in ${IGNORE_FILE}, or allow them (--allow-secrets) if they are none`,
-  });
+  throw new Fault(
+    'INVALID_PARAMS',
+    `The plugin holds files that look like secrets: ${shown.join(', ')}${more}`,
+    {
+      hint: `Name them in ${IGNORE_FILE}, or allow them (--allow-secrets) if they are none`,
+    },
+  );
 }
 
 type Target = {

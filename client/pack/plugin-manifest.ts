@@ -40,12 +40,12 @@ export function pluginName(
   isRequired: boolean,
 ): string {
   if (manifest === undefined && isRequired) {
-    throw new Fault('MANIFEST_MISSING', `There is none of ${MANIFEST_FILES.join(', ')}`, {
+    throw new Fault('MANIFEST_MISSING', `The directory holds none of ${MANIFEST_FILES.join(', ')}`, {
       hint: 'Add a plugin.yaml with name and version at the root of the plugin',
     });
   }
   if (manifest !== undefined && !isPluginName(manifest.name)) {
-    throw invalid(`${manifest.file} names the plugin "${manifest.name}", which is no plugin name`);
+    throw invalid(`${manifest.file} names the plugin "${manifest.name}", which is not a plugin name`);
   }
   if (manifest !== undefined && given !== undefined && manifest.name !== given) {
     const why = `${manifest.file} names the plugin "${manifest.name}", not "${given}"`;
@@ -55,7 +55,7 @@ export function pluginName(
   if (name === undefined || !isPluginName(name)) {
     throw new Fault(
       'INVALID_PARAMS',
-      name === undefined ? 'Nothing names the plugin' : `"${name}" is no plugin name`,
+      name === undefined ? 'The plugin has no name' : `"${name}" is not a plugin name`,
       {
         hint: 'Name it with a-z, 0-9, ".", "_" and "-", beginning with a letter or digit',
       },

@@ -105,7 +105,7 @@ class Walker {
   async #take(path: string, real: string, found: Stats, above: readonly string[]): Promise<void> {
     if (this.entries.length >= MAX_ENTRIES) {
       throw new Fault('LIMIT_ENTRIES', `The plugin has more than ${MAX_ENTRIES} files and directories`, {
-        hint: 'Look for links that lead to and fro, or leave something out with an .airlockignore',
+        hint: 'Look for links that lead in a circle, or leave files out with an .airlockignore',
       });
     }
     if (found.isDirectory()) {

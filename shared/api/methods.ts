@@ -218,8 +218,8 @@ const expect = z
   .strictObject({ installId: stampSchema.nullable() })
   .optional()
   .describe('refuse unless this install is live');
-const restart = z.boolean().optional().describe('ask for no restart');
-const force = z.boolean().optional().describe('also where the plugin is held');
+const restart = z.boolean().optional().describe('suppress the restart');
+const force = z.boolean().optional().describe('even if the plugin is held');
 
 /** Every method of this agent, a row each. All that depends on a method reads it from here. */
 export const methods = {
@@ -239,7 +239,7 @@ export const methods = {
     faults: ['CONFLICT'],
   }),
   'install.begin': method({
-    summary: 'Begin an install, or go on with one whose connection broke',
+    summary: 'Begin an install, or continue one whose connection broke',
     effect: 'upload',
     params: {
       plugin: pluginNameSchema,
@@ -277,7 +277,7 @@ export const methods = {
     ],
   }),
   'install.abort': method({
-    summary: 'Give an install up that has not been swapped in yet',
+    summary: 'Abort an install that has not been swapped in yet',
     effect: 'upload',
     params: {},
     result: z.object({ aborted: z.boolean() }),
@@ -316,15 +316,15 @@ export const methods = {
     faults: ['NOT_FOUND'],
   }),
   'plugin.rollback': method({
-    summary: 'Bring the version before back, or one that is named, and remember what had to go',
+    summary: 'Bring back the previous version or the named one, and remember the version that it replaces',
     effect: 'changes-plugin',
     params: {
       ...one,
       /** Which version is to come back, by its installId; absent: the one that was live before. */
-      to: stampSchema.optional().describe('the install that is to come back'),
+      to: stampSchema.optional().describe('the installId of the version to bring back'),
       expect,
       restart,
-      force: force.describe('also where the plugin is held, and to a version without a marker'),
+      force: force.describe('even if the plugin is held or the version has no marker'),
     },
     result: installedSchema,
     faults: ['NOT_FOUND', 'CONFLICT', 'HELD', 'LOCKED', 'SWAP_FAILED', 'ROLLBACK_FAILED', 'DRAINING'],
@@ -337,7 +337,7 @@ export const methods = {
       ...one,
       expect,
       /** Also remove what the plugin has written for itself. */
-      purge: z.boolean().optional().describe('also remove what the plugin has written for itself'),
+      purge: z.boolean().optional().describe('also remove the data of the plugin'),
       restart,
       force,
     },
@@ -346,20 +346,20 @@ export const methods = {
     cli: [{ name: 'uninstall', arguments: ['plugin'] }],
   }),
   'plugin.hold': method({
-    summary: 'Refuse installs, rollbacks and removals of a plugin that are not forced, or release it',
+    summary: 'Refuse installs, rollbacks and removals of a plugin unless they are forced; or release it',
     effect: 'changes-plugin',
     params: {
       ...one,
-      why: z.string().min(1).max(500).optional().describe('why, for everybody whose change is refused'),
+      why: z.string().min(1).max(500).optional().describe('the reason, which a refused change shows'),
       /** Take the hold away, whoever has put it there. */
-      release: z.boolean().optional().describe('release it: changes are taken again'),
+      release: z.boolean().optional().describe('release the plugin: changes are accepted again'),
     },
     result: z.object({ plugin: z.string(), held: z.string().nullable() }),
     faults: ['LOCKED', 'DRAINING', 'NO_SPACE'],
     cli: [{ name: 'hold', arguments: ['plugin'] }],
   }),
   'plugin.disable': method({
-    summary: 'Have the gate refuse a plugin, or admit it again',
+    summary: 'Make the gate refuse a plugin, or admit it again',
     effect: 'changes-plugin',
     params: { ...one, disabled: z.boolean() },
     result: z.object({ plugin: z.string(), disabled: z.boolean() }),
@@ -369,13 +369,13 @@ export const methods = {
         name: 'disable',
         arguments: ['plugin'],
         sets: { disabled: true },
-        summary: 'Have the gate refuse a plugin from the next scan on; its files stay',
+        summary: 'Make the gate refuse a plugin from the next scan on; its files stay',
       },
       {
         name: 'enable',
         arguments: ['plugin'],
         sets: { disabled: false },
-        summary: 'Have the gate admit a plugin again that was disabled',
+        summary: 'Make the gate admit a disabled plugin again',
       },
     ],
   }),
@@ -387,7 +387,7 @@ export const methods = {
     faults: [],
   }),
   'plugin.files': method({
-    summary: 'Send the files that are taken to be loaded of a plugin',
+    summary: 'Send the files of the version of a plugin that counts as loaded',
     effect: 'query',
     streams: true,
     params: one,
@@ -395,21 +395,21 @@ export const methods = {
     faults: ['RATE_LIMITED'],
   }),
   'runtime.restarted': method({
-    summary: 'Say that the runtime was restarted: what was live then counts as loaded',
+    summary: 'Report a restart of the runtime: the versions that were live then count as loaded',
     effect: 'changes-root',
     params: {
       /** When the restart began, by the agent's clock; absent: now. */
       at: z.iso
         .datetime()
         .optional()
-        .describe('when the restart began, such as 2026-05-08T14:15:30Z; else now'),
+        .describe('when the restart began, such as 2026-05-08T14:15:30Z; default: now'),
     },
     result: restartedSchema,
     faults: ['LOCKED', 'READ_ONLY', 'NO_SPACE'],
     cli: [{ name: 'restarted', arguments: [] }],
   }),
   recover: method({
-    summary: 'Finish or undo what a crash has left half-way; what is being worked on is left alone',
+    summary: 'Finish or undo what a crash has left; skip plugins that are being changed',
     effect: 'changes-root',
     params: {
       /** Absent: every plugin that an operation has left half-way. */
@@ -428,11 +428,14 @@ export const methods = {
     cli: [{ name: 'sweep', arguments: [] }],
   }),
   status: method({
-    summary: 'Say how a root is worked on, what is under way, and what only an operator can put right',
+    summary: 'Show how the root is used, which operations are running, and what an operator has to repair',
     effect: 'query-root',
     params: {
       /** Leave out how many plugins have drifted: that alone looks at every file of every plugin. */
-      quick: z.boolean().optional().describe('do not count edits in place, which takes a look at every file'),
+      quick: z
+        .boolean()
+        .optional()
+        .describe('do not count edits in place; counting them looks at every file'),
     },
     result: statusSchema,
     faults: [],
@@ -473,7 +476,7 @@ export function readParams<M extends MethodName>(name: M, params: unknown): Para
       'INVALID_PARAMS',
       `The parameters of "${name}" are not valid: ${schemaErrorOf(parsed.error)}`,
       {
-        hint: 'Correct what is named; a field that is not known may be one of a newer agent: the hello says how old this is',
+        hint: 'Correct the named fields; an unknown field may need a newer agent than this one, whose version is in the hello',
       },
     );
   }

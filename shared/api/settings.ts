@@ -183,7 +183,7 @@ export const settings = {
     of: ['agent', 'work', 'loader', 'pack'],
     ...list('name'),
     fallback: '',
-    help: 'more names that are no part of a plugin; one * may stand at the beginning or the end of a name',
+    help: 'more names that are not part of a plugin; one * may stand at the beginning or the end of a name',
     part: 'policy',
   }),
   owner: setting({

@@ -88,7 +88,7 @@ export function hintFor(reason: RefusalReason, name: string): string {
     case 'runtime-unsupported':
       return 'Use a version of the plugin that lists this runtime, or leave the plugin out';
     case 'digest-mismatch':
-      return `See the files with "airlock verify ${name}", then install it again or keep the edits knowingly`;
+      return `See the files with "airlock verify ${name}", then install it again, or keep the edits`;
     case 'disabled':
       return `It was disabled on purpose: "airlock enable ${name}" admits it again`;
     case 'in-transition':
@@ -135,7 +135,7 @@ export function judge(found: Found, policy: Policy): AdmissionDecision {
   if (manifest !== undefined && !supportsRuntime(manifest, policy.runtime)) {
     const needs = manifest.runtimes.join(', ');
     const here = runtimeName(policy.runtime ?? '');
-    return no('runtime-unsupported', `It runs on ${needs}, this runtime is ${here}`);
+    return no('runtime-unsupported', `It runs on ${needs}, but this runtime is ${here}`);
   }
   return { admitted: true, name, ...marking, manifest };
 }
@@ -186,7 +186,7 @@ const refuseVolatile = (name: string): Refused => ({
   ...refuse(
     name,
     'marker-invalid',
-    'Its .complete is empty, and nobody can say who emptied it: the root was written without syncs, and the machine was restarted since',
+    'Its .complete is empty, perhaps because its content was lost: the root was written without syncs before the machine was restarted',
   ),
   hint: `Start the agent, which finds out what was lost; then install "${name}" again, or, if you know that it is whole: touch ${name}/.complete`,
 });

@@ -49,7 +49,7 @@ export function classify(
     return cold('removed', 'the plugin is removed');
   }
   if (before === undefined) {
-    return cold('added', 'no version is known to have been live');
+    return cold('added', 'no earlier version is known');
   }
   return verdictOf(differences(before, after, ignore), hotReload);
 }
@@ -86,7 +86,7 @@ export function classifyLoaded(
     .map((path): Difference => ({
       path,
       change: 'modified',
-      why: 'it was edited in place or came with a version between, and may be loaded so',
+      why: 'it was edited in place or came with a version in between, and the runtime may have loaded that',
       hot: isSkill(path),
     }));
   return verdictOf([...found, ...edits], options.hotReload);
@@ -140,7 +140,7 @@ function difference(
   }
   return isSkill(path)
     ? { path, change: 'modified', why: 'a skill, which can be read again', hot: true }
-    : { path, change: 'modified', why: 'its content changed, and it is no SKILL.md', hot: false };
+    : { path, change: 'modified', why: 'its content changed, and it is not a SKILL.md', hot: false };
 }
 
 function verdictOf(found: readonly Difference[], hotReload: boolean | undefined): Verdict {

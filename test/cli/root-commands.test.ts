@@ -23,7 +23,7 @@ describe.each(['list', 'verify', 'watch', 'status', 'restarted'])('airlock %s', 
 test('airlock watch --polling is refused where an agent is asked', async () => {
   const { code, text } = await inProcess(['watch', '--polling', '--to', 'ws://127.0.0.1:1']);
   expect(code).toBe(2);
-  expect(text).toContain('why: --polling is for the disk, and an agent is asked\n');
+  expect(text).toContain('why: --polling works only with --root, not with an agent\n');
 });
 
 describe('airlock list', () => {
@@ -101,7 +101,7 @@ test.each(['--root', '--to'])('airlock verify of what is no name is a mistake, w
   const { code, text } = await inProcess(['verify', 'No_Name', where, target]);
   expect([code, text]).toEqual([
     2,
-    expect.stringContaining('why: "No_Name" is no plugin name\n  what to do: '),
+    expect.stringContaining('why: "No_Name" is not a plugin name\n  what to do: '),
   ]);
 });
 

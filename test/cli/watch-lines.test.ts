@@ -40,14 +40,14 @@ describe('a change that an agent tells', () => {
       / {2}edited in place: a: it changed$/,
     );
     expect(line('plugin.changed', { ...change, cause: 'swap' })).toMatch(
-      / {2}swapped in beside the agent: a/,
+      / {2}swapped in by another process: a/,
     );
   });
 
   it('does not call edited what is gone', () => {
     const reasons = { items: [{ ...reason('', 'the plugin is removed'), change: 'removed' }], total: 1 };
     expect(line('plugin.changed', { ...change, cause: 'edit', reasons })).toMatch(
-      / {2}taken away: the plugin is removed$/,
+      / {2}removed: the plugin is removed$/,
     );
     expect(line('plugin.changed', { ...change, reasons })).toMatch(
       / {2}operation operation-1: the plugin is removed$/,
@@ -62,7 +62,7 @@ describe('a change that an agent tells', () => {
     );
     const none = { ...change, kind: 'identical', action: 'none', reasons: { items: [], total: 0 } };
     expect(line('plugin.changed', none)).toBe(
-      `${AT}  plugin.changed  lint  what is there is what is loaded  operation operation-1`,
+      `${AT}  plugin.changed  lint  nothing differs from what is loaded  operation operation-1`,
     );
   });
 });
@@ -101,7 +101,7 @@ it('a change in a root is told in the same words', () => {
   );
   const removed: Reason = { path: '', change: 'removed', why: 'the plugin is removed' };
   expect(changeLine({ ...event, status: 'absent', detail: undefined, reasons: [removed] }, plain)).toBe(
-    'lint  needs a restart (absent)  taken away: the plugin is removed',
+    'lint  needs a restart (absent)  removed: the plugin is removed',
   );
   const hot: WatchEvent = {
     ...event,

@@ -148,7 +148,7 @@ describe('liveness', () => {
     now = 44_000 + 45_000;
     look?.();
     expect(await asked).toMatchObject({ code: 'UNREACHABLE', retry: 'same' });
-    expect((await asked).message).toContain('nothing was heard for 45 s');
+    expect((await asked).message).toContain('the agent was silent for 45 s');
   });
 });
 

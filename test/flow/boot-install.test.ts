@@ -137,7 +137,7 @@ describe('boot-install', () => {
     ];
     const first = await again();
     expect(first).toMatchObject({ code: 1, booted });
-    expect(JSON.stringify(first)).toContain('\\"b-lint.tgz\\" holds \\"lint\\" too');
+    expect(JSON.stringify(first)).toContain('\\"b-lint.tgz\\" also holds \\"lint\\"');
     expect(await live(program, 'lint')).toEqual({ kind: 'version', number: 1 });
     await writeFile(join(directory, 'a-bad.tgz'), two.bundle.bytes.subarray(0, -4));
     expect(await again()).toMatchObject({

@@ -116,6 +116,6 @@ it('says to people what counts as loaded and what still waits', async () => {
     `loaded    lint (${first})\nwaits     lint: its last change is not loaded yet\n1 plugin loaded; 1 still waiting for a restart\n`,
   );
   expect(await shown()).toBe(
-    `loaded    lint (${installId})\n1 plugin loaded; nothing waits for another restart\n`,
+    `loaded    lint (${installId})\n1 plugin loaded; no change waits for another restart\n`,
   );
 });

@@ -174,14 +174,14 @@ describe('on a terminal', () => {
       /^0 rolled back {2}lint 1\.0\.1 is live again \(6 files, .*restart\)\n$/,
     );
     expect(await shown('uninstall', 'lint', '--no-restart')).toMatch(
-      /^0 removed {2}lint is gone \(it was .*; needs a restart, which was not wanted\)\n$/,
+      /^0 removed {2}lint is gone \(it was .*; needs a restart, which was suppressed\)\n$/,
     );
     expect(await shown('rollback', 'lint')).toMatch(/^0 rolled back {2}lint .*; needs a restart\)\n$/);
     expect(await shown('uninstall', 'lint')).toMatch(/^0 removed {2}lint .*; needs a restart\)\n$/);
     expect(await shown('uninstall', 'lint')).toBe('0 absent  There is no lint here\n');
-    expect(await shown('recover')).toBe('0 Nothing was left half-way\n');
+    expect(await shown('recover')).toBe('0 There was nothing to recover\n');
     expect(await shown('sweep')).toMatch(/\nswept {6}removed |^0 swept {6}removed /);
-    expect(await shown('status')).toMatch(/Nothing is left to you\n$/);
+    expect(await shown('status')).toMatch(/No operator is needed\n$/);
     const trouble = {
       at: '2026-05-08T14:15:30.123Z',
       operationId: 'operation-0',
@@ -190,7 +190,7 @@ describe('on a terminal', () => {
     };
     await writeFile(join(root, '.state', 'lint.json'), JSON.stringify({ version: 1, trouble }));
     const troubled = await shown('status');
-    expect(troubled).toMatch(/^1 .*\n {2}what to do: Mend it\n1 plugin left to you\n$/s);
+    expect(troubled).toMatch(/^1 .*\n {2}what to do: Mend it\nAn operator is needed for 1 plugin\n$/s);
     expect(troubled).not.toContain('\u001B');
     await mkdir(join(scene.program.folder, 'image'));
     await writeFile(join(scene.program.folder, 'image', 'bad.tgz'), 'bad');

@@ -237,7 +237,7 @@ describe('usage', () => {
     [['push'], 'It takes <dir|tgz>'],
     [['push', 'x', '--forc'], '--forc'],
     [['list', '--to', 'http://x'], 'must begin with ws://'],
-    [['list', '--to', 'ws://127.0.0.1:1', '--root', '/tmp'], 'both were given'],
+    [['list', '--to', 'ws://127.0.0.1:1', '--root', '/tmp'], 'exclude each other'],
     [['agent', '--max-packed', 'lots'], '--max-packed'],
   ])('%j ends with exit code 2 and says why', async (words, why) => {
     const { code, stderr } = await program.here(words);

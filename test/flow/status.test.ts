@@ -16,22 +16,22 @@ it('a restart command that fails is left to you while something waits for it, an
     const { code, text } = await inProcess(['status', '--to', program.url], { AIRLOCK_TOKEN: program.token });
     return `${code} ${text}`;
   };
-  expect(await shown()).toMatch(/^0 .*by AIRLOCK_RESTART_COMMAND\n.*Nothing is left to you\n$/s);
+  expect(await shown()).toMatch(/^0 .*by AIRLOCK_RESTART_COMMAND\n.*No operator is needed\n$/s);
   await program.json(['push', examplePlugin]);
   await until(async () => expect(await shown()).toMatch(/^1 /), 100);
   const left = await shown();
   expect(left).toMatch(/the last one FAILED at 2\S+Z \(exit code 7\)\n/);
   expect(left).toMatch(/ {2}pending {5}1 plugin, until the runtime is restarted\n/);
   expect(left).toMatch(
-    /still waits\n {2}what to do: see the log of the agent; restart the runtime, .*"airlock restarted"\n$/,
+    /still wait for a restart\n {2}what to do: see the log of the agent; restart the runtime, .*"airlock restarted"\n$/,
   );
   expect(left).not.toContain('everybody');
   await program.json(['restarted']);
   await appendFile(join(program.root, 'house-rules/AGENTS.md'), 'by hand\n');
   const mended = await shown();
-  expect(mended).toMatch(/^0 .*Nothing is left to you\n$/s);
+  expect(mended).toMatch(/^0 .*No operator is needed\n$/s);
   expect(mended).toMatch(/ {2}drifted {5}1 plugin with files edited in place; see "airlock verify"\n/);
   expect(mended).not.toContain('pending');
   await program.json(['push', examplePlugin, '--force', '--no-restart']);
-  expect(await shown()).toMatch(/^0 .* {2}pending {5}1 plugin, .*Nothing is left to you\n$/s);
+  expect(await shown()).toMatch(/^0 .* {2}pending {5}1 plugin, .*No operator is needed\n$/s);
 });

@@ -13,7 +13,7 @@ beforeEach(async () => {
 afterEach(() => program.close());
 
 const said = (): unknown[] => program.log.map(({ msg }) => msg);
-const CLEAR = 'tokens and plugins pass this network in the clear: there is no TLS';
+const CLEAR = 'there is no TLS: tokens and plugins cross this network unencrypted';
 
 it('a push over mutual TLS is installed; without the certificate it is unreachable', async (context) => {
   if (!canCertify()) context.skip('openssl is not installed');

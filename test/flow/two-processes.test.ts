@@ -88,7 +88,7 @@ describe.each<Kind>(['flock', 'record'])('an agent and a boot-install on one roo
     await halfAnUpload(program, one);
     const child = boot(program, await makeImage(program, { 'a-other': other, 'b-lint': two }));
     const ended = endOf(child);
-    // It takes them by name, so it comes to the one that is being worked on when the other is there.
+    // It takes them by name, so it comes to the one that is being changed when the other is there.
     await there(program, 'other');
     expect([await live(program, 'lint'), child.exitCode]).toEqual([{ kind: 'absent' }, null]);
     await program.kill();
@@ -107,7 +107,10 @@ describe.each<Kind>(['flock', 'record'])('an agent and a boot-install on one roo
     const child = await bootStopped(program);
     await program.serve();
     expect(program.log).toContainEqual(
-      expect.objectContaining({ msg: 'another process works on these: not recovered', plugins: ['lint'] }),
+      expect.objectContaining({
+        msg: 'not recovered: another process works on these plugins',
+        plugins: ['lint'],
+      }),
     );
     const bundle = join(program.folder, 'two.tgz');
     await writeFile(bundle, two.bundle.bytes);

@@ -111,7 +111,7 @@ describe('links are left out and named otherwise', () => {
     const { warnings, live } = await fortress.accepted(build());
     const links = rules.map((text) => text.replace(/ \d+$/, ''));
     expect(warnings.items).toEqual(
-      links.map((link) => `${link} is left out: it is a link, and the agent makes none`),
+      links.map((link) => `${link} is left out: it is a link, and the agent creates no links`),
     );
     expect(live).toEqual(['plugin.yaml']);
     await fortress.quiet();

@@ -144,7 +144,11 @@ test('a row of the table of methods is a method of the OpenRPC document, with it
         ],
         result: { name: 'result', schema: { type: 'object', properties: { held: { type: 'boolean' } } } },
         errors: [
-          { code: -32_000, message: 'Somebody else is working on the plugin', data: { code: 'LOCKED' } },
+          {
+            code: -32_000,
+            message: 'Another process or operation works on the plugin',
+            data: { code: 'LOCKED' },
+          },
         ],
         'x-scope': 'write',
         'x-effect': 'changes-plugin',

@@ -115,7 +115,7 @@ describe('recovery', () => {
     expect(done).toEqual(['recover b (held)']);
   });
 
-  it('leaves alone what is being worked on, and says so', async () => {
+  it('leaves alone what is being changed, and says so', async () => {
     const { maintenance, done } = makeCare({ unfinished: ['a', 'b'], busy: ['a'] });
     expect(await maintenance.recover()).toMatchObject({ busy: items('a'), recovered: { total: 1 } });
     expect(await maintenance.recover('a')).toMatchObject({ busy: items('a'), recovered: items() });
@@ -147,7 +147,7 @@ describe('recovery', () => {
 
   it('fails where nobody can say what is left', async () => {
     const { maintenance } = makeCare({ unreadable: true });
-    const message: unknown = expect.stringMatching(/^Looking through the root failed: ENOENT/);
+    const message: unknown = expect.stringMatching(/^Listing the root failed: ENOENT/);
     const said = { code: 'INTERNAL', message };
     expect(await faultOf(maintenance.recover())).toMatchObject(said);
     expect(await faultOf(maintenance.sweep())).toMatchObject(said);

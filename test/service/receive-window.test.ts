@@ -40,7 +40,7 @@ describe('the credit of an upload', () => {
       bytes.accept(0, 10, false);
       const fault = bytes.accept(offset, 1, false);
       expect(fault?.code).toBe('INVALID_PARAMS');
-      expect(fault?.message).toContain('from 10');
+      expect(fault?.message).toContain('from offset 10');
     }
   });
 

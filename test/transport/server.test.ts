@@ -247,7 +247,7 @@ describe('who is let in', () => {
     await other.request('plugin.list');
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(128 * 1024 * 1024);
     slow.socket.resume();
-    expect(await slow.closed).toEqual({ code: 1008, reason: 'you read too slowly' });
+    expect(await slow.closed).toEqual({ code: 1008, reason: 'the client reads too slowly' });
   });
 });
 

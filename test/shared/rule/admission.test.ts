@@ -85,7 +85,7 @@ describe('every refusal', () => {
 
   test('speaks of runtimes in one spelling', () => {
     const judgement = judge(GOOD, { ...POLICY, runtime: 'Deep-Agents' });
-    expect(judgement).toMatchObject({ detail: 'It runs on claude_code, this runtime is deep_agents' });
+    expect(judgement).toMatchObject({ detail: 'It runs on claude_code, but this runtime is deep_agents' });
   });
 });
 
