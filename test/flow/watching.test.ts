@@ -2,7 +2,7 @@ import { chmod, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { expect, inject, it } from 'vitest';
+import { expect, inject, it, onTestFinished } from 'vitest';
 
 import { openLocal } from '../../agent/local.ts';
 import { createLoader } from '../../loader/index.ts';
@@ -197,7 +197,15 @@ it('polls where it is told to, and watches nothing where that is switched off', 
   const bundle = await version('1', '1');
   await push(wire, beginOf('lint', bundle), bundle);
   expect(await wire.request<Status>('status', {})).toMatchObject({ watch: { mode: 'off', notices: [] } });
+  // A watcher of somebody else tells when an agent that watches would have told.
+  const witness = createLoader({ roots: [off.layout.root] }).watch();
+  onTestFinished(() => witness.close());
+  await witness.ready;
   await writeFile(join(off.layout.live('lint'), SKILL), 'another text');
-  await pause(1000);
+  for await (const { kind } of witness) {
+    expect(kind).toBe('skill-content-only');
+    break;
+  }
+  await wire.request('status', {});
   expect(wire.events.filter(({ type }) => type === 'plugin.changed')).toHaveLength(1);
 });

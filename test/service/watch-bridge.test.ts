@@ -1,7 +1,7 @@
 /** The agent's watcher among what goes wrong around it: what it asks fails, and operations go on beside it. */
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 
 import { expect, it, onTestFinished } from 'vitest';
 
@@ -35,6 +35,8 @@ async function begin(admission: (path: string) => Promise<Admission>) {
   const shelf: { list: () => Promise<PluginInfo[]> } = { list: async () => [] };
   /** What the agent itself is doing. */
   let doing = Promise.resolve();
+  /** What the watcher does in turn with the agent. */
+  const turns = { waiting: 0, over: 0 };
   const log = () => undefined;
   const error = (fields: object): void => {
     errors.push(fields);
@@ -56,8 +58,11 @@ async function begin(admission: (path: string) => Promise<Admission>) {
     polling: false,
     worker: { call: call as WorkerClient['call'] },
     turn: async (_plugin, task) => {
+      turns.waiting += 1;
       await doing;
+      turns.waiting -= 1;
       await task();
+      turns.over += 1;
     },
     tell: (event) => told.push(event),
     clock,
@@ -74,7 +79,7 @@ async function begin(admission: (path: string) => Promise<Admission>) {
   const during = (work: Promise<void>): void => {
     doing = work;
   };
-  return { root, live, clock, told, errors, shelf, watching, pauses, until, isOn, during };
+  return { root, live, clock, told, errors, shelf, watching, pauses, turns, until, isOn, during };
 }
 
 const admitted = (path: string, installId = STAMP): Admission => ({
@@ -101,8 +106,8 @@ it('a watcher that cannot begin is started again after growing pauses, and tells
     await patiently(() => expect(pauses).toEqual(growing.slice(0, i + 1)));
     expect(watching.status().mode).toBe('failed');
     clock.advance(millis - 1);
-    await pause(5);
-    expect(pauses).toHaveLength(i + 1);
+    // The timer still runs, so nothing was started.
+    expect([clock.running, pauses.length]).toEqual([1, i + 1]);
     works = i === growing.length - 1;
     clock.advance(1);
   }
@@ -183,7 +188,7 @@ it('a snapshot that is not there at the end is nothing that went wrong', async (
   const before = errors.length;
   await watching.close();
   lists[0]?.reject(new Error('the threads have ended'));
-  await pause(20);
+  for (let i = 0; i < 10; i += 1) await turn();
   expect([errors.length, told]).toEqual([before, []]);
 });
 
@@ -196,14 +201,15 @@ it('it ends, and is not started again, while it waits to be started', async () =
   await patiently(() => expect(watching.status().mode).toBe('failed'));
   await watching.close();
   const before = asked;
+  expect(clock.running).toBe(0);
   clock.advance(1_000_000);
-  await pause(50);
+  for (let i = 0; i < 10; i += 1) await turn();
   expect(asked).toBe(before);
 });
 
 it('what is half-way there in the middle of an operation is not told as an edit', async () => {
   let now: (path: string) => Admission = (path) => admitted(path);
-  const { root, live, told, watching, until, isOn, during } = await begin(async (path) => now(path));
+  const { root, live, told, watching, turns, until, isOn, during } = await begin(async (path) => now(path));
   await patiently(isOn);
   let end = (): void => undefined;
   during(new Promise((resolve) => (end = resolve)));
@@ -218,14 +224,21 @@ it('what is half-way there in the middle of an operation is not told as an edit'
   await rename(live, join(root, '.away'));
   await mkdir(join(live, 'skills/a'), { recursive: true });
   await writeFile(join(live, SKILL), 'two');
-  now = (path) => admitted(path, LATER);
+  let looks = 0;
+  now = (path) => {
+    looks += 1;
+    return admitted(path, LATER);
+  };
   watching.heard(swapped(LATER));
+  await until(() => expect(turns.waiting).toBe(1));
   end();
-  let waits = 0;
+  // The first turn is that of the half-way state; the second one comes when it has looked at the new directory.
   await until(() => {
-    waits += 1;
-    expect(waits).toBeGreaterThan(20);
+    expect(looks).toBeGreaterThan(0);
+    expect(turns.over).toBeGreaterThan(1);
+    expect(turns.waiting).toBe(0);
   });
+  expect(told).toEqual([]);
   await writeFile(join(live, 'hook'), 'an edit afterwards');
   await until(() => expect(told).toHaveLength(1));
   expect(told).toMatchObject([{ data: { cause: 'edit', reasons: { items: [{ path: 'hook' }] } } }]);
@@ -233,22 +246,18 @@ it('what is half-way there in the middle of an operation is not told as an edit'
 
 it('a hot edit is not told behind an operation that came after it', async () => {
   let installId = STAMP;
-  const { live, told, watching, until, isOn, during } = await begin(async (path) =>
+  const { live, told, watching, turns, until, isOn, during } = await begin(async (path) =>
     admitted(path, installId),
   );
   await patiently(isOn);
   let end = (): void => undefined;
-  let waits = 0;
   during(new Promise((resolve) => (end = resolve)));
   await writeFile(join(live, SKILL), 'edited');
-  await until(() => {
-    waits += 1;
-    expect(waits).toBeGreaterThan(20);
-  });
+  await until(() => expect(turns.waiting).toBe(1));
   // Cold, say, and nobody restarts for it: whoever then heard that skills can be read again would be misled.
   installId = LATER;
   watching.heard(swapped(LATER));
   end();
-  await pause(100);
+  await until(() => expect(turns).toEqual({ waiting: 0, over: 1 }));
   expect(told).toEqual([]);
 });
