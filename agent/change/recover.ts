@@ -6,6 +6,7 @@ import type { Recovered } from '../../shared/api/maintenance.ts';
 import { installedSchema, uninstalledSchema } from '../../shared/api/methods.ts';
 import { INTENT_MAX_BYTES, type Intent, intentSchema } from '../../shared/format/intent.ts';
 import { treeDigest } from '../../shared/format/tree.ts';
+import { reduce } from '../../shared/rule/runtime-state.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { readText, removeTree, syncDirectory } from '../disk/record.ts';
 import { clearLive, discardTree, exchangeDurably, renameDurably, trash } from '../store/durable-rename.ts';
@@ -15,8 +16,9 @@ import { installIdAt, markerAt, liveVersionOf } from '../store/marker.ts';
 import { remember } from '../store/operation-log.ts';
 import { isUnsyncedElsewhere, stateOf } from '../store/records.ts';
 import { snapshotsOf } from '../store/snapshots.ts';
+import { generationOfLive, isLoaded, putRuntime } from '../store/runtime-state.ts';
 import { removeLitter, stampsOf, unfinishedPlugins } from '../store/staging.ts';
-import { forgetRefused, moveOne, noteRefused, noteTrouble, putPending } from '../store/state.ts';
+import { forgetRefused, moveOne, noteRefused, noteTrouble } from '../store/state.ts';
 import { hashTree } from '../store/tree.ts';
 import { unmarkLost } from '../store/unsynced.ts';
 import { type Action, ATTEMPTS_MAX, decide, type Facts, type TreeKind } from './recovery-table.ts';
@@ -299,13 +301,14 @@ export function rememberStanding(context: StoreContext, intent: Intent): void {
  * The change was not made: nobody waits for a restart into it. Where something else than what is live is taken to be loaded,
  * that is still waited for. Never throws.
  */
-export function forgetPending(context: StoreContext, { plugin, operationId }: Intent): void {
+export function forgetPending(context: StoreContext, { op, plugin, stamp, operationId }: Intent): void {
   attempt(context, 'Taking back what was pending', () => {
-    const pending = stateOf(context, plugin)?.pending;
-    const live = liveVersionOf(context, plugin);
-    const isLoaded = pending?.against === (live === null ? null : (live.installId ?? undefined));
-    if (pending?.operationId === operationId && isLoaded) {
-      putPending(context, plugin, undefined);
+    const stored = stateOf(context, plugin)?.runtime;
+    if (stored?.waiting?.operationId !== operationId) {
+      return;
     }
+    const live = generationOfLive(liveVersionOf(context, plugin));
+    const before = reduce(stored, { type: 'live-unchanged', to: op === 'remove' ? null : stamp });
+    putRuntime(context, plugin, isLoaded(before, live) ? undefined : { ...before, waiting: stored.waiting });
   });
 }

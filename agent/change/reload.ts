@@ -1,18 +1,26 @@
 /**
- * What a change of a live plugin means for the runtime, against what that has loaded. A cold change that nobody is known
- * to restart for is written down before the swap, so that no crash makes a later one look hot.
+ * What a change of a live plugin means for the runtime. It is compared with all that the runtime may have loaded. What a change
+ * adds to that is written down before the swap, so that no crash makes a later change look hot.
  */
 import { type Reload, classifyLoaded, reloadOf } from '../../shared/rule/classify.ts';
+import { reduce } from '../../shared/rule/runtime-state.ts';
 import { toFault } from '../../shared/api/fault.ts';
 import type { Intent } from '../../shared/format/intent.ts';
 import { MANIFEST_MAX_BYTES, readManifest } from '../../shared/format/manifest.ts';
-import { type Pending, isPromised, mayBeLoaded } from '../../shared/format/state.ts';
+import type { StoredRuntime } from '../../shared/format/state.ts';
 import type { FileEntry } from '../../shared/format/tree.ts';
 import { readText } from '../disk/record.ts';
 import type { Drifted } from '../store/drift.ts';
 import type { StoreContext } from '../store/context.ts';
-import { type Loading, basisOf, editsBefore, liveDrift, loadingOf } from '../store/loaded.ts';
-import { notedEdits, notedReasons, putPending, unreadable } from '../store/state.ts';
+import {
+  type Runtime,
+  basisFor,
+  liveDrift,
+  putRuntime,
+  runtimeOf,
+  withDrift,
+} from '../store/runtime-state.ts';
+import { unreadable } from '../store/state.ts';
 
 /** A change that is about to be made. */
 export type PlannedChange = {
@@ -36,67 +44,73 @@ export type PlannedReload = {
   takeBack: () => void;
 };
 
-/** A promise outlives the change that it was made for: its restart may take the next one, or begin before it. */
-function earlierOf(before: Pending | undefined): Pick<Pending, 'earlier'> {
-  const earlier = before !== undefined && isPromised(before) ? 'promised' : before?.earlier;
-  return earlier === undefined ? {} : { earlier };
-}
-
 /**
- * Whether a cold change is to be noted: nobody else is known to see to its restart, or somebody tells of its end. A runtime
- * that reports by itself tells of what it has loaded, and so never that a plugin is gone. While the state cannot be read every
- * change is cold without a note, so that only one that nobody else restarts for needs it.
+ * Who restarts for a cold change. `promised`: somebody does, and its end is told. `assumed`: the caller does it at once, and nobody
+ * tells. While the state cannot be read each change is cold, so nothing needs to be written down for one that the caller
+ * restarts for.
  */
-function isNoted(context: StoreContext, { restart, next }: PlannedChange, loading: Loading): boolean {
-  const { known, pending, reported } = loading;
-  const isTold = known && (next !== undefined || reported !== 'runtime');
-  const isLeft = !restart || context.policy.restarts === 'command';
-  return isLeft || (isTold && (pending !== undefined || reported !== undefined));
+function restartFor(
+  { policy }: StoreContext,
+  { restart }: PlannedChange,
+  { known, waiting, reported }: Runtime,
+): 'assumed' | 'promised' | 'none' {
+  if (!restart) {
+    return 'none';
+  }
+  const isTold = known && (waiting !== undefined || reported !== undefined);
+  return policy.restarts === 'command' || isTold ? 'promised' : 'assumed';
 }
 
 /** Judges a change before it is made. Throws what the disk throws, if it has to be written down and cannot be. */
-export function foresee(context: StoreContext, subject: PlannedChange): PlannedReload {
-  const { plugin, operationId, restart, from, next } = subject;
-  const loading = loadingOf(context, plugin, from);
-  const { pending: before, generation: against } = loading;
+export function foresee(context: StoreContext, change: PlannedChange): PlannedReload {
+  const { plugin, operationId, restart, from, next } = change;
+  const runtime = runtimeOf(context, plugin, from);
   const hotReload = next === undefined ? undefined : hotReloadOf(context, next.directory);
-  const options = { hotReload, ignore: context.ignore };
   const drift = liveDrift(context, plugin, from);
-  const verdict = classifyLoaded(basisOf(context, plugin, from, drift, loading), next?.files, options);
-  const reload = reloadOf(verdict, restart);
-  const pending: Pending | undefined =
-    reload.action === 'restart' && isNoted(context, subject, loading)
-      ? {
-          at: new Date(context.now()).toISOString(),
-          operationId,
-          installId: next?.installId ?? null,
-          against,
-          restarting: reload.restarting,
-          ...earlierOf(before),
-          ...notedEdits(editsBefore(context, plugin, from, drift, loading)),
-          reasons: notedReasons(verdict.reasons),
-        }
-      : undefined;
-  const note = (doing: string, to: Pending | undefined): void => {
+  const before = withDrift(context, plugin, from, drift, runtime.state);
+  const basis = basisFor(context, plugin, from, { ...runtime, state: before });
+  const found = classifyLoaded(basis, next?.files, { hotReload, ignore: context.ignore });
+  const reload = reloadOf(found, restart);
+  const isCold = found.kind === 'cold';
+  const who = restartFor(context, change, runtime);
+  // A runtime reports what it has loaded, and never that a plugin is gone: nobody could tell when that waits no more.
+  const isUntold =
+    next === undefined && restart && runtime.reported === 'runtime' && context.policy.restarts === 'caller';
+  const cold = { at: new Date(context.now()).toISOString(), operationId, restarting: reload.restarting };
+  const waiting = isUntold ? undefined : isCold ? cold : runtime.waiting;
+  const isStored = isCold ? who !== 'assumed' : before.restart !== 'none';
+  const after = (runs: boolean): StoredRuntime => ({
+    ...reduce(before, {
+      type: 'live-changed',
+      to: next?.installId ?? null,
+      kind: found.kind,
+      restart: who,
+      runs: runs && isCold,
+    }),
+    ...(waiting === undefined ? {} : { waiting }),
+  });
+  const note = (doing: string, to: StoredRuntime | undefined): void => {
     try {
-      putPending(context, plugin, to);
+      putRuntime(context, plugin, to);
     } catch (error) {
       context.complain(toFault(error, doing));
     }
   };
-  if (pending !== undefined) {
-    if (!loading.known) {
+  const takeBack = (): void => note('Taking back what was pending', runtime.stored);
+  if (isStored) {
+    if (!runtime.known) {
       throw unreadable(context, plugin);
     }
     try {
-      putPending(context, plugin, pending);
-      // One that runs just now may take whatever comes. It has seen what was noted before it began, and nothing later.
-      if (context.restartRuns?.() === true && !mayBeLoaded(pending)) {
-        putPending(context, plugin, { ...pending, earlier: 'begun' });
+      const runs = context.restartRuns?.() === true;
+      putRuntime(context, plugin, after(runs));
+      // A restart that began meanwhile has seen what was written down before it, and nothing later.
+      if (!runs && context.restartRuns?.() === true) {
+        putRuntime(context, plugin, after(true));
       }
     } catch (error) {
-      // It may have got its name all the same.
-      note('Taking back what was pending', before);
+      // The record may have got its name all the same.
+      takeBack();
       throw error;
     }
   }
@@ -104,14 +118,14 @@ export function foresee(context: StoreContext, subject: PlannedChange): PlannedR
     reload,
     warnings: drift.map(edited),
     settle: () => {
-      if (pending === undefined && loading.known) {
+      if (!isStored && runtime.known) {
         note('Clearing what was pending', undefined);
       }
       context.tell({ type: 'plugin.changed', data: { plugin, ...reload, cause: operationId } });
     },
     takeBack: () => {
-      if (pending !== undefined) {
-        note('Taking back what was pending', before);
+      if (isStored) {
+        takeBack();
       }
     },
   };
@@ -126,8 +140,8 @@ export function standing(
 ): Reload {
   const live = { installId, kind: 'marked' as const };
   const hotReload = hotReloadOf(context, context.layout.live(plugin));
-  const options = { hotReload, ignore: context.ignore };
-  return reloadOf(classifyLoaded(basisOf(context, plugin, live, []), files, options), false);
+  const basis = basisFor(context, plugin, live, runtimeOf(context, plugin, live));
+  return reloadOf(classifyLoaded(basis, files, { hotReload, ignore: context.ignore }), false);
 }
 
 /** What the manifest of a tree says of `hot_reload`; one that cannot be read is taken to forbid it. */

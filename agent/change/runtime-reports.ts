@@ -2,16 +2,26 @@
 import { errorCode, toFault } from '../../shared/api/fault.ts';
 import { dirname, join } from 'node:path';
 
-import { type Basis, classifyLoaded } from '../../shared/rule/classify.ts';
+import { classifyLoaded } from '../../shared/rule/classify.ts';
+import { UNKNOWN, reduce } from '../../shared/rule/runtime-state.ts';
 import { loadedDraft } from '../../shared/format/loaded.ts';
 import { isPluginName } from '../../shared/format/name.ts';
-import { type Pending, isPromised, mayBeLoaded } from '../../shared/format/state.ts';
-import type { FileEntry } from '../../shared/format/tree.ts';
+import type { RuntimeState, StoredRuntime } from '../../shared/format/state.ts';
+import type { Intent } from '../../shared/format/intent.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { removeTree, syncDirectory, writeDurably } from '../disk/record.ts';
 import type { StoreContext } from '../store/context.ts';
-import { loadedRecord, pendingOf, readSince } from '../store/loaded.ts';
-import { notedEdits, notedReasons, putPending } from '../store/state.ts';
+import {
+  type Runtime,
+  basisFor,
+  generationOfLive,
+  isLoaded,
+  listIn,
+  loadedRecord,
+  pendingOf,
+  putRuntime,
+  runtimeOf,
+} from '../store/runtime-state.ts';
 import { receiptOf, stateOf } from '../store/records.ts';
 import { liveVersionOf } from '../store/marker.ts';
 
@@ -56,7 +66,7 @@ function attempt<T>(context: StoreContext, plugin: string, otherwise: T, look: (
 }
 
 const isConcerned = (context: StoreContext, plugin: string): boolean =>
-  loadedRecord(context, plugin) !== undefined || stateOf(context, plugin)?.pending !== undefined;
+  loadedRecord(context, plugin) !== undefined || stateOf(context, plugin)?.runtime !== undefined;
 
 /** Undefined if nobody can say. */
 function liveAt(
@@ -67,9 +77,8 @@ function liveAt(
 ): string | null | undefined {
   const live = liveVersionOf(context, plugin);
   if (live === null) {
-    const pending = stateOf(context, plugin)?.pending;
-    const isLater = pending?.installId === null && Date.parse(pending.at) > at;
-    return isLater ? undefined : null;
+    const removed = stateOf(context, plugin)?.runtime?.waiting;
+    return removed !== undefined && Date.parse(removed.at) > at ? undefined : null;
   }
   const seen = new Set<string>();
   let next = live.installId;
@@ -93,7 +102,7 @@ function liveAt(
 
 /**
  * Takes a version for loaded since a restart that began at `began` (milliseconds since the epoch); null: the plugin is not
- * loaded. What the runtime has said itself since then counts more. What waited for that version waits no longer.
+ * loaded. What the runtime has reported itself since then counts more. A change that waited for that version waits no longer.
  *
  * @param cause what is told with it: an operation, or the agent's own restart.
  * @throws Fault READ_ONLY, NO_SPACE, INTERNAL if it cannot be written down.
@@ -106,21 +115,38 @@ export function noteLoaded(
 ): void {
   const said = loadedRecord(context, plugin);
   const isSaidSince = said?.at !== undefined && Date.parse(said.at) >= began;
-  // Of a removed plugin of which nothing was ever said, what waits to be unloaded knows what was loaded.
+  const live = liveVersionOf(context, plugin);
+  const runtime = runtimeOf(context, plugin, live);
+  // Of a removed plugin of which nothing was ever said, the stored state knows what was loaded.
   const before =
-    said?.generation ?? (generation === null ? pendingOf(context, plugin)?.against : null) ?? null;
+    said?.generation ?? (generation === null ? (runtime.state.candidates[0]?.generation ?? null) : null);
   const loaded = isSaidSince ? said.generation : generation;
-  const waits = stateOf(context, plugin)?.pending !== undefined;
+  const at = new Date(isSaidSince ? Date.parse(said.at ?? '') : began).toISOString();
+  // Of a restart that somebody reports only the moment is known at which the runtime has read; of the agent's own its whole time.
+  const state =
+    context.restartRuns?.() === true
+      ? reduce(runtime.state, {
+          type: 'restart-ended',
+          live: versionsSince(context, plugin, live, loaded),
+          at,
+        })
+      : reduce(runtime.state, { type: 'reported', generation: loaded, at });
+  const settled = settle(context, plugin, live, { ...runtime, state }, cause);
+  const note = (): void => {
+    if (runtime.known) {
+      putRuntime(context, plugin, settled);
+    }
+  };
   try {
-    // What waits stays noted for a loaded version before it; what is yet to be noted waits for nothing until that is told.
-    if (!waits) {
-      settlePending(context, plugin, loaded, cause);
+    // With a stored state, the report alone leads to the same. Without one, the state must say first what waits.
+    if (runtime.stored === undefined) {
+      note();
     }
     if (!isSaidSince) {
       writeLoaded(context, plugin, generation, began);
     }
-    if (waits) {
-      settlePending(context, plugin, loaded, cause);
+    if (runtime.stored !== undefined) {
+      note();
     }
   } catch (error) {
     throw diskFault(error, `Noting what the runtime has loaded of "${plugin}"`);
@@ -130,25 +156,88 @@ export function noteLoaded(
   }
 }
 
+/** What is to be written down after a report; undefined: the report says it all. */
+function settle(
+  context: StoreContext,
+  plugin: string,
+  live: Intent['from'],
+  runtime: Runtime,
+  cause: string,
+): StoredRuntime | undefined {
+  const { state } = runtime;
+  const generation = generationOfLive(live);
+  if (isLoaded(state, generation)) {
+    return undefined;
+  }
+  const waiting = runtime.waiting ?? {
+    at: new Date(context.now()).toISOString(),
+    operationId: cause,
+    restarting: false,
+  };
+  if (runtime.waiting === undefined && generation !== null) {
+    // Nobody was told of skills that came with a version which waits. Of others the runtime was told.
+    const files = listIn(context, plugin)(generation);
+    const basis = basisFor(context, plugin, live, runtime);
+    const { kind } = classifyLoaded(basis, files, { ignore: context.ignore });
+    if (kind !== 'cold') {
+      return undefined;
+    }
+  }
+  return {
+    ...state,
+    waiting: { ...waiting, restarting: waiting.restarting && state.restart === 'promised' },
+  };
+}
+
+/** All versions that were live since one was, that one first. The chain may be broken: then an unknown one stands in it. */
+function versionsSince(
+  context: StoreContext,
+  plugin: string,
+  live: Intent['from'],
+  since: string | null,
+): (string | null)[] {
+  const last = generationOfLive(live);
+  const versions: (string | null)[] = [];
+  let next = last;
+  while (next !== since) {
+    const receipt = next === null || versions.includes(next) ? undefined : receiptOf(context, plugin, next);
+    if (receipt === undefined) {
+      return [...new Set([since, UNKNOWN, last])];
+    }
+    versions.unshift(next);
+    next = receipt.replaced;
+  }
+  return [since, ...versions];
+}
+
 /** The plugins of which a cold change still waits for a restart; in doubt it does. */
-export const pendingPlugins = (context: StoreContext): string[] => waiting(context).map(([plugin]) => plugin);
+export const pendingPlugins = (context: StoreContext): string[] =>
+  waiting(context).map(({ plugin }) => plugin);
 
 /** The plugins of which a restart was promised that never ended well. */
 export const promisedPlugins = (context: StoreContext): string[] =>
-  waiting(context).flatMap(([plugin, pending]) => (isPromised(pending) ? plugin : []));
+  waiting(context).flatMap(({ plugin, restart }) => (restart === 'promised' ? plugin : []));
 
-/** What waits, by plugin. Of one that cannot be looked at, what is noted. */
-const waiting = (context: StoreContext): [plugin: string, pending: Pending][] =>
+/** What waits, by plugin. Of one that cannot be looked at, what is written down. */
+const waiting = (context: StoreContext): { plugin: string; restart: RuntimeState['restart'] }[] =>
   context.disk
     .list(context.layout.state)
     .map(({ name }) => name.replace(/\.json$/, ''))
     .filter(isPluginName)
     .toSorted()
     .flatMap((plugin) => {
-      const noted = stateOf(context, plugin)?.pending;
-      const pending = noted && attempt(context, plugin, noted, () => pendingOf(context, plugin));
-      return pending === undefined ? [] : [[plugin, pending]];
+      const stored = stateOf(context, plugin)?.runtime;
+      if (stored?.waiting === undefined) {
+        return [];
+      }
+      return attempt(context, plugin, [{ plugin, restart: stored.restart }], () =>
+        pendingOf(context, plugin) === undefined ? [] : [{ plugin, restart: restartOf(context, plugin) }],
+      );
     });
+
+/** Whether a restart is promised for a plugin, or runs. */
+export const restartOf = (context: StoreContext, plugin: string): RuntimeState['restart'] =>
+  runtimeOf(context, plugin, liveVersionOf(context, plugin)).state.restart;
 
 /**
  * A restart begins: also what no restart was wanted for may be loaded by now, however it ends. For what was promised before a
@@ -156,14 +245,17 @@ const waiting = (context: StoreContext): [plugin: string, pending: Pending][] =>
  * disk throws.
  */
 export function noteBegun(context: StoreContext, plugin: string, before: number): void {
-  const pending = pendingOf(context, plugin);
-  if (pending === undefined) {
+  const live = liveVersionOf(context, plugin);
+  const { state, waiting: change } = runtimeOf(context, plugin, live);
+  if (change === undefined || pendingOf(context, plugin) === undefined) {
     return;
   }
-  const isLastTry = isPromised(pending) && Date.parse(pending.at) < before;
-  if (isLastTry || !mayBeLoaded(pending)) {
-    putPending(context, plugin, { ...pending, restarting: false, earlier: 'begun' });
-  }
+  const promised = state.restart === 'promised' && Date.parse(change.at) >= before;
+  const begun = reduce(state, { type: 'restart-began', live: generationOfLive(live), promised });
+  putRuntime(context, plugin, {
+    ...begun,
+    waiting: { ...change, restarting: change.restarting && promised },
+  });
 }
 
 /** @param generation null: nothing is loaded. */
@@ -195,59 +287,4 @@ function putLoaded({ disk, layout }: StoreContext, plugin: string, generation: s
   writeDurably(disk, temporary, `${JSON.stringify(record)}\n`, 0o644);
   disk.rename(temporary, path);
   syncDirectory(disk, layout.loaded);
-}
-
-/**
- * What is live may be newer than what was loaded: then it waits on, for its own reasons, and where a restart was promised for
- * it, until that one has ended. The agent's own, which ends just now, may have read it all the same, or a version between: so
- * what came back meanwhile waits from now on. So does what came back before a restart was reported that had loaded something
- * else.
- */
-function settlePending(
-  context: StoreContext,
-  plugin: string,
-  generation: string | null,
-  cause: string,
-): void {
-  const state = stateOf(context, plugin);
-  if (state === undefined) {
-    return;
-  }
-  const { pending } = state;
-  const live = liveVersionOf(context, plugin);
-  if ((live?.installId ?? null) === generation) {
-    return putPending(context, plugin, undefined);
-  }
-  const listOf = (installId: string | null | undefined): readonly FileEntry[] | undefined =>
-    typeof installId === 'string' ? receiptOf(context, plugin, installId)?.list : undefined;
-  const before = listOf(generation);
-  // Of a restart that somebody reports only the moment is known at which the runtime has read.
-  const since = context.restartRuns?.() === true ? readSince(context, plugin, generation) : [];
-  const edited = [...(pending?.edited ?? []), ...since];
-  const basis: Basis =
-    before === undefined
-      ? { kind: 'unknown', why: 'nobody can say what the files of the loaded version were' }
-      : { kind: 'tree', list: before, edited };
-  const { kind, reasons } = classifyLoaded(basis, listOf(live?.installId), { ignore: context.ignore });
-  const { earlier, ...waits }: Pending = pending ?? {
-    at: new Date(context.now()).toISOString(),
-    operationId: cause,
-    installId: live?.installId ?? null,
-    against: generation,
-    restarting: false,
-    earlier: 'begun',
-    reasons: notedReasons(reasons),
-  };
-  // What somebody else was to restart for may have been promised after the restart that is reported began.
-  const mayCome = earlier !== undefined && context.policy.restarts === 'caller';
-  // Of skills that came with what waits nobody was told that they can be read again.
-  const waitsOn =
-    pending === undefined ? kind === 'cold' : pending.restarting || mayCome || kind !== 'identical';
-  const noted: Pending = {
-    ...waits,
-    ...(mayCome ? { earlier } : {}),
-    against: generation,
-    ...notedEdits(edited),
-  };
-  putPending(context, plugin, waitsOn ? noted : undefined);
 }

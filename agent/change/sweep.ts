@@ -7,7 +7,7 @@ import { unsyncedNote } from '../../shared/format/unsynced.ts';
 import { putRecord, removeTree, syncDirectory } from '../disk/record.ts';
 import { type CollectPlan, collectPlanned, planCollect, snapshotsOf } from '../store/snapshots.ts';
 import type { Durability, StoreContext } from '../store/context.ts';
-import { keptGeneration } from '../store/loaded.ts';
+import { keptGenerations } from '../store/runtime-state.ts';
 import { installIdAt, liveVersionOf, versionOfTree } from '../store/marker.ts';
 import { unfinishedPlugins } from '../store/staging.ts';
 import { syncTree } from '../store/tree.ts';
@@ -127,7 +127,7 @@ function orphanedReceipts(context: StoreContext, plugin: string): string[] {
     .filter((slot) => slot.plugin === plugin);
   const named = new Set<string | null | undefined>([
     liveVersionOf(context, plugin)?.installId,
-    keptGeneration(context, plugin),
+    ...keptGenerations(context, plugin),
     ...snapshotsOf(context, plugin).map(
       (stamp) => versionOfTree(context, layout.snapshot(plugin, stamp))?.installId,
     ),

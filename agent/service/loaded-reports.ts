@@ -9,7 +9,7 @@ import { type Loaded, readLoaded } from '../../shared/format/loaded.ts';
 import { isPluginName } from '../../shared/format/name.ts';
 import { Lanes } from '../../shared/lanes.ts';
 import { OPEN_CAUTIOUSLY } from '../../watch/files.ts';
-import { LOADED_MAX_BYTES } from '../store/loaded.ts';
+import { LOADED_MAX_BYTES } from '../store/runtime-state.ts';
 
 /** Who stands in the events as the cause. */
 const CAUSE = 'runtime';

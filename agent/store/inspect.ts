@@ -6,7 +6,7 @@ import type { Params, PluginInfo, Verification } from '../../shared/api/methods.
 import { truncate } from '../../shared/truncate.ts';
 import { MARKER } from '../../shared/format/layout.ts';
 import { isPluginName, parseSlotName } from '../../shared/format/name.ts';
-import { absenceOf, mayBeLoaded, notesOf, type Pending } from '../../shared/format/state.ts';
+import { absenceOf, notesOf } from '../../shared/format/state.ts';
 import {
   type TreeDifference,
   compareTrees,
@@ -17,14 +17,14 @@ import {
 import { judge, type AdmissionDecision, type Refused, refuse } from '../../shared/rule/admission.ts';
 import { STATE_MAX_BYTES, disablementOf } from '../../shared/rule/disabled.ts';
 import { generationOf } from '../../shared/rule/generation.ts';
-import { classify, isSkill } from '../../shared/rule/classify.ts';
+import { type Basis, classify, isSkill } from '../../shared/rule/classify.ts';
 import type { Admission, Known } from '../../watch/ports.ts';
 import { diskFault, isDenied } from '../disk/disk-fault.ts';
 import { listAllowed, readText } from '../disk/record.ts';
 import type { StoreContext } from './context.ts';
 import { type Drifted, driftOf } from './drift.ts';
 import { liveVersionOf } from './marker.ts';
-import { loadedGeneration, loadedRecord, loadingOf } from './loaded.ts';
+import { basisFor, loadedGeneration, loadedRecord, pendingOf, runtimeOf } from './runtime-state.ts';
 import { readLive } from './read-live.ts';
 import { receiptOf, stateOf } from './records.ts';
 import { hashTree } from './tree.ts';
@@ -97,6 +97,15 @@ function liveNames({ disk, layout }: StoreContext): ReadonlySet<string> {
   return names;
 }
 
+/** What waits for a restart. A plugin that the disk does not let be looked at is listed all the same. */
+function listedPending(context: StoreContext, name: string): PluginInfo['pending'] {
+  try {
+    return pendingOf(context, name);
+  } catch {
+    return undefined;
+  }
+}
+
 /** One plugin; undefined if there is nothing to say of that name. */
 export function getPlugin(
   context: StoreContext,
@@ -108,7 +117,7 @@ export function getPlugin(
   const notes = notesOf(
     stateOf(context, name),
     loadedGeneration(context, name),
-    judgement === undefined ? null : live,
+    listedPending(context, name),
   );
   if (judgement === undefined) {
     const absence = absenceOf(notes);
@@ -348,8 +357,10 @@ export function knownOf(
 ): Known | undefined {
   const live = liveVersionOf(context, name);
   const said = loadedRecord(context, name);
-  const { known, pending, generation: taken } = loadingOf(context, name, live);
-  const stamp = JSON.stringify([generation, known, taken, pending?.operationId, said?.generation, said?.at]);
+  const runtime = runtimeOf(context, name, live);
+  const { known, state } = runtime;
+  const taken = state.candidates[0]?.generation ?? null;
+  const stamp = JSON.stringify([generation, known, state, said?.at]);
   if (stamp === before) {
     return undefined;
   }
@@ -357,7 +368,11 @@ export function knownOf(
     return { stamp, loaded: 'unknown' };
   }
   const isLive = taken !== null && (taken === generation || live?.installId === null);
-  if (!isLive && pending && isDoubted(pending) && !isCold(context, name, taken, generation)) {
+  if (
+    !isLive &&
+    isDoubted(basisFor(context, name, live, runtime)) &&
+    !isCold(context, name, taken, generation)
+  ) {
     // A version between may be loaded by now, and nothing that lies there tells it from the one that was.
     return { stamp, loaded: 'unknown' };
   }
@@ -376,8 +391,8 @@ export function knownOf(
 }
 
 /** Whether something else than skills may be loaded otherwise than what is taken to be. */
-const isDoubted = (pending: Pending): boolean =>
-  mayBeLoaded(pending) || (pending.edited ?? []).some((path) => !isSkill(path));
+const isDoubted = (basis: Basis): boolean =>
+  basis.kind === 'tree' && basis.edited.some((path) => !isSkill(path));
 
 /** Whether nobody needs to be told that a restart is due: what differs between two versions says it. */
 function isCold(context: StoreContext, name: string, from: string | null, to: string): boolean {

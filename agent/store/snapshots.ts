@@ -7,7 +7,7 @@ import { renameDurably, trash } from './durable-rename.ts';
 import type { StoreContext } from './context.ts';
 import { driftOf } from './drift.ts';
 import type { Journal } from './journal.ts';
-import { keptGeneration } from './loaded.ts';
+import { keptGenerations } from './runtime-state.ts';
 import { installIdAt } from './marker.ts';
 import { receiptOf } from './records.ts';
 import { fingerprintOf, hashTree } from './tree.ts';
@@ -56,7 +56,7 @@ function expiredOf(context: StoreContext, plugin: string): string[] {
 
 /** Whether the runtime is taken to have loaded a snapshot, or a process has it open. */
 const isInUse = (context: StoreContext, plugin: string, snapshot: string): boolean =>
-  keptGeneration(context, plugin) === installIdAt(context, snapshot) || context.disk.isHeldOpen(snapshot);
+  keptGenerations(context, plugin)[0] === installIdAt(context, snapshot) || context.disk.isHeldOpen(snapshot);
 
 /** Whether sizes, modes and times say that something was edited in place. Reads only what is younger than its install. */
 function isEdited(context: StoreContext, plugin: string, snapshot: string): boolean {
@@ -123,7 +123,8 @@ export function collectPlanned(context: StoreContext, plugin: string, plan: Coll
 function removeSnapshot(context: StoreContext, plugin: string, snapshot: string): void {
   const installId = installIdAt(context, snapshot);
   trash(context, snapshot);
-  if (installId !== undefined) {
+  // What the runtime may have loaded is compared with what comes next.
+  if (installId !== undefined && !keptGenerations(context, plugin).includes(installId)) {
     removeTree(context.disk, context.layout.receipt(plugin, installId));
   }
 }

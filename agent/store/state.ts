@@ -1,13 +1,11 @@
 /** What is written into a plugin's state: what only an operator can put right, and what was rolled back. */
 import { Fault, toFault } from '../../shared/api/fault.ts';
 import type { Status } from '../../shared/api/maintenance.ts';
-import { firstOf } from '../../shared/truncate.ts';
 import type { Intent } from '../../shared/format/intent.ts';
 import type { Marker } from '../../shared/format/marker.ts';
 import { isPluginName } from '../../shared/format/name.ts';
-import { NO_STATE, type Pending, type PluginState } from '../../shared/format/state.ts';
-import type { Reason } from '../../shared/format/tree.ts';
-import { putRecord, removeTree, syncDirectory } from '../disk/record.ts';
+import { NO_STATE, type PluginState } from '../../shared/format/state.ts';
+import { putRecord } from '../disk/record.ts';
 import type { StoreContext } from './context.ts';
 import { receiptOf, stateOf } from './records.ts';
 
@@ -85,49 +83,6 @@ export const unreadable = ({ layout }: StoreContext, plugin: string): Fault =>
   new Fault('INTERNAL', `The state of "${plugin}" cannot be read, so that nothing can be added to it`, {
     hint: `Look at ${layout.stateOf(plugin)} and correct or remove it`,
   });
-
-/** Reasons that are written down; more are counted. */
-const REASONS_MAX = 20;
-
-/** Why something waits, as it is written down. */
-export const notedReasons = (reasons: readonly Reason[]): Pending['reasons'] => ({
-  items: firstOf(reasons.slice(0, REASONS_MAX)),
-  total: reasons.length,
-});
-
-/** Edits that are written down; of more, or longer ones, only that the plugin as a whole may be loaded otherwise. */
-const EDITS_MAX = 20;
-
-/** What may be loaded otherwise, as it is written down. */
-export function notedEdits(paths: readonly string[]): Pick<Pending, 'edited'> {
-  const edited = [...new Set(paths)];
-  const noted = firstOf(edited).slice(0, EDITS_MAX);
-  return edited.length === 0 ? {} : { edited: noted.length < edited.length ? [''] : edited };
-}
-
-/**
- * Writes down what waits to be loaded; undefined: nothing does.
- *
- * @throws Fault INTERNAL if the state cannot be read; what the disk throws.
- */
-export function putPending(context: StoreContext, plugin: string, pending: Pending | undefined): void {
-  const { layout, disk } = context;
-  const state = stateOf(context, plugin);
-  if (state === undefined) {
-    throw unreadable(context, plugin);
-  }
-  if (state.pending === undefined && pending === undefined) {
-    return;
-  }
-  const { pending: _, ...rest } = state;
-  if (pending !== undefined || Object.keys(rest).length > 1) {
-    const changed = pending === undefined ? rest : { ...rest, pending };
-    putRecord(disk, layout.staging, plugin, layout.stateOf(plugin), changed);
-  } else {
-    removeTree(disk, layout.stateOf(plugin));
-    syncDirectory(disk, layout.state);
-  }
-}
 
 /**
  * Changes the state of a plugin. When it returns, that is durable.

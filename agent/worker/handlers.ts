@@ -16,8 +16,7 @@ import {
 } from '../../shared/api/methods.ts';
 import type { Recovered, Status } from '../../shared/api/maintenance.ts';
 import { Fault, toFault } from '../../shared/api/fault.ts';
-import { mayBeLoaded } from '../../shared/format/state.ts';
-import { type Basis, classifyLoaded, reloadOf } from '../../shared/rule/classify.ts';
+import { classifyLoaded, reloadOf } from '../../shared/rule/classify.ts';
 import { truncate } from '../../shared/truncate.ts';
 import type { Admission, Installed as Files, Known } from '../../watch/ports.ts';
 import { adoptTouched } from '../change/adopt.ts';
@@ -31,6 +30,7 @@ import {
   noteLoaded,
   pendingPlugins,
   promisedPlugins,
+  restartOf,
 } from '../change/runtime-reports.ts';
 import {
   type SweepPlan,
@@ -49,7 +49,7 @@ import type { Durability, StoreContext } from '../store/context.ts';
 import { admissionOf, getPlugin, knownOf, listPlugins, verifyPlugin } from '../store/inspect.ts';
 import { liveVersionOf } from '../store/marker.ts';
 import { discardSlot } from '../store/journal.ts';
-import { basisOf, liveDrift, takenGeneration } from '../store/loaded.ts';
+import { basisFor, liveDrift, runtimeOf, takenGeneration, withDrift } from '../store/runtime-state.ts';
 import { forgetOperations, questionOf, recall, remember } from '../store/operation-log.ts';
 import { receiptOf } from '../store/records.ts';
 import { changeState, listTroubles } from '../store/state.ts';
@@ -134,9 +134,12 @@ const methodHandlers: MethodHandlers = {
   },
 };
 
-function loadedBasis(context: StoreContext, plugin: string): Basis {
+function loadedBasis(context: StoreContext, plugin: string): ReturnType<typeof basisFor> {
   const live = liveVersionOf(context, plugin);
-  return basisOf(context, plugin, live, liveDrift(context, plugin, live));
+  const runtime = runtimeOf(context, plugin, live);
+  const drift = liveDrift(context, plugin, live);
+  const state = withDrift(context, plugin, live, drift, runtime.state);
+  return basisFor(context, plugin, live, { ...runtime, state });
 }
 
 type Asked = { operationId: string };
@@ -185,12 +188,13 @@ const steps = {
     { quick }: Params<'status'>,
   ): Pick<Status, 'plugins' | 'troubles'> => {
     const plugins = listPlugins(context, { drift: quick !== true });
+    const pending = plugins.filter((plugin) => plugin.pending !== undefined);
     return {
       plugins: {
         admitted: plugins.filter(({ status }) => status === 'admitted').length,
         refused: plugins.filter(({ status }) => status === 'refused').length,
-        pending: plugins.filter(({ pending }) => pending !== undefined).length,
-        promised: plugins.filter(({ pending }) => pending !== undefined && mayBeLoaded(pending)).length,
+        pending: pending.length,
+        promised: pending.filter(({ name }) => restartOf(context, name) !== 'none').length,
         ...(quick === true ? {} : { drifted: plugins.filter((plugin) => plugin.drift !== undefined).length }),
       },
       troubles: truncate(listTroubles(context)),

@@ -2,55 +2,86 @@
 import * as z from 'zod';
 
 import { reasonSchema } from './tree.ts';
-import { digestSchema, operationIdSchema, stampSchema } from './name.ts';
+import { digestSchema, operationIdSchema } from './name.ts';
 import { truncatedSchema } from '../truncate.ts';
 
-/** A cold change that is live and that the runtime, as far as is known, has not loaded yet. */
+/** A cold change that is live and that the runtime, as far as is known, has not loaded yet. Computed, never stored. */
 export const pendingSchema = z.object({
   at: z.iso.datetime(),
   operationId: operationIdSchema,
   /** The version that waits to be loaded; null: the plugin is removed, and waits to be unloaded. */
-  installId: stampSchema.nullable(),
+  installId: z.string().nullable(),
   /** The generation that is taken to be loaded meanwhile; null: none. */
   against: z.string().nullable(),
-  /** Whether a restart was promised. */
+  /** Whether a restart was promised for it. */
   restarting: z.boolean(),
-  /**
-   * A restart that was promised before did not end well, as far as is known: it is still to be made up for, or has begun and
-   * may have loaded what was live then.
-   */
-  earlier: z.enum(['promised', 'begun']).optional(),
-  /**
-   * Paths of which something else may be loaded than `against` has of them: edited in place before, or of a version that a
-   * restart may have read which has ended. Empty for the plugin as a whole.
-   */
-  edited: z.array(z.string()).optional(),
   reasons: truncatedSchema(reasonSchema),
 });
 export type Pending = z.infer<typeof pendingSchema>;
 
+/** The last change that needs a restart. */
+export const waitingSchema = z.object({
+  at: z.iso.datetime(),
+  operationId: operationIdSchema,
+  /** Whether a restart was promised for it. */
+  restarting: z.boolean(),
+});
+export type Waiting = z.infer<typeof waitingSchema>;
+
 /**
- * Whether a change still waits to be loaded. That what waits is loaded ends it; that a version before it is does not, as long
- * as it is live.
+ * The trees that the runtime may be running, and whether a restart may add to them.
  *
- * @param loaded the generation that the runtime says it has loaded.
- * @param live the version that is live; null for none, undefined for one without a name.
+ * The tree that it really runs is always among the candidates. So a change is called hot only if it is hot for each of them.
  */
-export const isPending = (
-  pending: Pending | undefined,
-  loaded: string | undefined,
-  live: string | null | undefined,
-): pending is Pending =>
-  pending !== undefined &&
-  (loaded === undefined ||
-    loaded === pending.against ||
-    (loaded !== pending.installId && live === pending.installId));
+const runtimeStateSchema = z.object({
+  /** In the order in which they became live. The first one is what is taken to be loaded. */
+  candidates: z
+    .array(
+      z.object({
+        /** Null: no version of the plugin. */
+        generation: z.string().nullable(),
+        /** Paths that may differ from the files of this generation. An empty path stands for the whole plugin. */
+        edited: z.array(z.string()),
+      }),
+    )
+    .min(1),
+  /**
+   * `promised`: somebody is to restart the runtime, and nobody has told yet that this has ended well. `running`: a restart has
+   * begun, and nobody makes up for it if it fails. In both cases each version that becomes live may be loaded.
+   */
+  restart: z.enum(['none', 'promised', 'running']),
+  /** When the report was made that names the first candidate. Absent: no report names it. */
+  reportedAt: z.iso.datetime().optional(),
+});
+export type RuntimeState = z.infer<typeof runtimeStateSchema>;
 
-/** Whether a restart was promised that is still to be made. */
-export const isPromised = ({ restarting, earlier }: Pending): boolean => restarting || earlier === 'promised';
+export const storedRuntimeSchema = runtimeStateSchema.extend({ waiting: waitingSchema.optional() });
+/** What the runtime may have loaded, and the change that waits for a restart. */
+export type StoredRuntime = z.infer<typeof storedRuntimeSchema>;
 
-/** Whether what is live, or a version between, may be loaded by now. */
-export const mayBeLoaded = ({ restarting, earlier }: Pending): boolean => restarting || earlier !== undefined;
+/** How versions before 0.10 wrote down what the runtime may have loaded. */
+const formerPendingSchema = z.object({
+  ...waitingSchema.shape,
+  installId: z.string().nullable(),
+  against: z.string().nullable(),
+  earlier: z.enum(['promised', 'begun']).optional(),
+  edited: z.array(z.string()).default([]),
+  reasons: z.object({ items: z.array(z.object({ path: z.string() })) }),
+});
+
+/** They did not tell what a restart may have read from what was loaded before: all of it may differ. */
+function fromFormer(former: z.infer<typeof formerPendingSchema>): StoredRuntime {
+  const { at, operationId, restarting, against, installId, earlier, edited, reasons } = former;
+  const mayBeLoaded = restarting || earlier !== undefined;
+  const paths = mayBeLoaded ? [...edited, ...reasons.items.map(({ path }) => path)] : edited;
+  const isPromised = restarting || earlier === 'promised';
+  const others = mayBeLoaded && installId !== against ? [{ generation: installId, edited: [] }] : [];
+  return {
+    candidates: [{ generation: against, edited: [...new Set(paths)] }, ...others],
+    restart: isPromised ? 'promised' : earlier === 'begun' ? 'running' : 'none',
+    waiting: { at, operationId, restarting },
+  };
+}
 
 export const stateSchema = z.looseObject({
   version: z.literal(1),
@@ -66,7 +97,8 @@ export const stateSchema = z.looseObject({
   trouble: z
     .object({ at: z.iso.datetime(), operationId: operationIdSchema, what: z.string(), todo: z.string() })
     .optional(),
-  pending: pendingSchema.optional(),
+  /** What the runtime may have loaded. Absent: what it has reported and what is live. */
+  runtime: storedRuntimeSchema.optional(),
 });
 export type PluginState = z.infer<typeof stateSchema>;
 
@@ -76,7 +108,11 @@ export const NO_STATE: PluginState = { version: 1 };
 /** Reads the text of a state file; undefined if it is none. */
 export function readState(text: string): PluginState | undefined {
   try {
-    return stateSchema.parse(JSON.parse(text));
+    const state = stateSchema.parse(JSON.parse(text));
+    const { pending, ...rest } = state;
+    return pending === undefined || state.runtime !== undefined
+      ? state
+      : { ...rest, runtime: fromFormer(formerPendingSchema.parse(pending)) };
   } catch {
     return undefined;
   }
@@ -91,21 +127,18 @@ export type Notes = {
   pending?: Pending;
 };
 
-/**
- * @param state undefined: it cannot be read. @param loaded the generation that the runtime says it has loaded.
- * @param live the version that is live; null for none, undefined for one without a name.
- */
+/** @param state undefined: it cannot be read. @param loaded the generation that the runtime says it has loaded. */
 export function notesOf(
   state: PluginState | undefined,
   loaded: string | undefined,
-  live: string | null | undefined,
+  pending: Pending | undefined,
 ): Notes {
-  const { trouble, held, pending } = state ?? NO_STATE;
+  const { trouble, held } = state ?? NO_STATE;
   return {
     ...(trouble === undefined ? {} : { trouble: { what: trouble.what, todo: trouble.todo } }),
     ...(held === undefined ? {} : { held }),
     ...(loaded === undefined ? {} : { loaded }),
-    ...(isPending(pending, loaded, live) ? { pending } : {}),
+    ...(pending === undefined ? {} : { pending }),
   };
 }
 

@@ -2,7 +2,7 @@
  * A runtime of which the set of what it may be running is known, beside the agent's own notes: pushes, restarts, reports,
  * edits and removals by chance, each answer compared with that set.
  */
-import { loadedRecord, pendingOf } from '../../agent/store/loaded.ts';
+import { loadedRecord, pendingOf } from '../../agent/store/runtime-state.ts';
 import {
   liveVersions,
   noteBegun,

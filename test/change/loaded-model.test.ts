@@ -109,7 +109,12 @@ function realHand(room: Room, chance: () => number): Hand {
     }
     return (await deliver(room, version(to.hook, to.skill), { restart, force: true })).reload;
   };
-  return { room, change, edit: (to) => editIn(room, to), report: reporter(room) };
+  const edit = (to: NonNullable<Content>): void => {
+    // A rollback brings back what was edited.
+    before.splice(-1, 1, to);
+    editIn(room, to);
+  };
+  return { room, change, edit, report: reporter(room) };
 }
 
 function makePlay(way: Way, seed: string, isReal: boolean): Play {

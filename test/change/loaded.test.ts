@@ -65,7 +65,7 @@ describe('a restart that is reported', () => {
     report(room, installId);
     expect(restarted(room, at, began)).toEqual([]);
     expect(getPlugin(room.context, 'lint')).toMatchObject({ loaded: installId });
-    expect(stateOf(room.context, 'lint')?.pending).toBeUndefined();
+    expect(stateOf(room.context, 'lint')?.runtime).toBeUndefined();
   });
 
   it('of the agent itself leaves nothing unsaid that a version which came back meanwhile needs', async () => {

@@ -11,6 +11,7 @@ import {
   pendingPlugins,
   promisedPlugins,
 } from '../../agent/change/runtime-reports.ts';
+import { stateOf } from '../../agent/store/records.ts';
 import { MARKER } from '../../shared/format/layout.ts';
 import { SKILL, pendingOf, put, report, version } from '../_kit/hot-and-cold.ts';
 import { type Room, bundleOf, deliver, makeRoom, through } from '../_kit/install-room.ts';
@@ -74,7 +75,7 @@ describe('a restart that was promised', () => {
     const room = await roomWith(version('1', '1'));
     await put(room, version('2', '1'));
     await put(room, version('3', '1'), false);
-    expect(pendingOf(room)).toMatchObject({ restarting: false, earlier: 'promised' });
+    expect(pendingOf(room)).toMatchObject({ restarting: false });
     expect(promisedPlugins(room.context)).toEqual(['lint']);
     begin(room)();
     expect(promisedPlugins(room.context)).toEqual([]);
@@ -83,6 +84,8 @@ describe('a restart that was promised', () => {
     await put(room, version('5', '1'), false);
     ended();
     expect(pendingOf(room)).toMatchObject({ restarting: false });
+    expect(promisedPlugins(room.context)).toEqual(['lint']);
+    begin(room)();
     expect(promisedPlugins(room.context)).toEqual([]);
   });
 
@@ -99,7 +102,7 @@ describe('a restart that was promised', () => {
     expect((await put(room, version('1', '1'))).reload.kind).toBe('identical');
     await put(room, version('2', '1'), false);
     noteBegun(room.context, 'lint', 0);
-    expect(pendingOf(room)).toMatchObject({ restarting: false, earlier: 'begun' });
+    expect(stateOf(room.context, 'lint')?.runtime?.restart).toBe('running');
     expect(promisedPlugins(room.context)).toEqual([]);
     expect((await put(room, version('1', '1'))).reload.kind).toBe('cold');
   });

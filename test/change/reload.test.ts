@@ -78,7 +78,7 @@ describe('a cold change whose restart was suppressed', () => {
     expect(pendingOf(room)).toBeUndefined();
     const fifth = await put(room, version('2', '4'));
     expect(fifth.reload).toMatchObject({ kind: 'skill-content-only', action: 'hot' });
-    expect(stateOf(room.context, 'lint')?.pending).toBeUndefined();
+    expect(stateOf(room.context, 'lint')?.runtime).toBeUndefined();
   });
 
   it('is over when what is loaded comes back', async () => {

@@ -178,10 +178,10 @@ test.each([
   }
   here.clock.now += 1000;
   await deliver(through(here, killedAtTheSeal().disk), v(2)).catch(() => undefined);
-  expect(stateOf(here.context, 'lint')?.pending).toMatchObject({ restarting: true });
+  expect(stateOf(here.context, 'lint')?.runtime).toMatchObject({ restart: 'promised' });
   recover(here.context, 'lint');
   expect(namesIn(here, here.layout.staging)).toEqual([]);
-  expect(stateOf(here.context, 'lint')?.pending).toBeUndefined();
+  expect(stateOf(here.context, 'lint')?.runtime).toBeUndefined();
 });
 
 test('a cold change that waited before goes on waiting after an update that is killed before its swap', async () => {
