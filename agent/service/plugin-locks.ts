@@ -57,8 +57,8 @@ export class PluginLocks {
     const until = clock.now() + wait;
     let entry = this.#entries.get(plugin);
     while (entry !== undefined && entry.kind !== 'shared') {
-      const why = entry.kind === 'alone' ? busyHere(plugin, wait) : silent(plugin, wait);
-      await this.#within(entry.over.promise, until, why);
+      const why = entry.kind === 'alone' ? busyHere : silent;
+      await this.#within(entry.over.promise, until, () => why(plugin, wait));
       entry = this.#entries.get(plugin);
     }
     entry ??= this.#enter(plugin, 'shared', (made) => this.#wait(plugin, made, until));
@@ -74,7 +74,7 @@ export class PluginLocks {
     const until = clock.now() + wait;
     let before = this.#entries.get(plugin);
     while (before?.kind === 'ending') {
-      await this.#within(before.over.promise, until, silent(plugin, wait));
+      await this.#within(before.over.promise, until, () => silent(plugin, wait));
       before = this.#entries.get(plugin);
     }
     if (before !== undefined) {
@@ -115,7 +115,7 @@ export class PluginLocks {
       }
     };
     try {
-      await this.#within(entry.ready, until + DISK_MILLIS, silent(plugin, this.#options.wait));
+      await this.#within(entry.ready, until + DISK_MILLIS, () => silent(plugin, this.#options.wait));
       return release;
     } catch (error) {
       // Not waited for: a lock that the disk has not given yet is given back when it comes.
@@ -125,10 +125,10 @@ export class PluginLocks {
   }
 
   /** @throws Fault when the moment has come. */
-  async #within(work: Promise<void>, until: number, tooLong: Fault): Promise<void> {
+  async #within(work: Promise<void>, until: number, tooLong: () => Fault): Promise<void> {
     const { clock } = this.#options;
     const patience = deferred<void>();
-    const cancel = clock.after(Math.max(0, until - clock.now()), () => patience.reject(tooLong));
+    const cancel = clock.after(Math.max(0, until - clock.now()), () => patience.reject(tooLong()));
     try {
       await Promise.race([work, patience.promise]);
     } finally {
