@@ -35,7 +35,7 @@ export type PluginLocksOptions = {
 /** Between two looks at a lock that somebody else has; it grows up to the last. */
 const LOOK_MILLIS = { first: 10, most: 250 };
 /** So much longer (milliseconds) than another process a disk is waited for, so that it can say who that is. */
-const DISK_MILLIS = 250;
+const DISK_MILLIS = 2000;
 
 export class PluginLocks {
   readonly #options: PluginLocksOptions;

@@ -211,7 +211,8 @@ describe.each<Kind>(['flock', 'record'])('an agent and a boot-install on one roo
     expect(await live(program, 'lint')).toEqual({ kind: 'version', number: 1 });
     await holder.kill();
     expect(await program.json(['push', bundle])).toMatchObject({ status: 'installed' });
-    expect(await litter(program)).toEqual([]);
+    // The answer comes before the house-keeping.
+    await until(async () => expect(await litter(program)).toEqual([]));
   });
 
   it('may begin at once on a root that is not there yet', async (ctx) => {

@@ -256,7 +256,7 @@ describe('a disk that does not answer', () => {
     const both = [faultOf(pluginLocks.hold('lint')), faultOf(pluginLocks.hold('lint'))];
     await pass(29_990);
     expect(await isSettled(Promise.race(both))).toBe(false);
-    await pass(300);
+    await pass(2020);
     for (const fault of await Promise.all(both)) {
       expect(fault).toMatchObject({ code: 'LOCKED', retry: 'later', executed: 'no', message: SAID });
     }
@@ -299,7 +299,7 @@ describe('a disk that does not answer', () => {
     const { locks, pluginLocks, pass } = makeHolds();
     const answer = hang(locks);
     const [tried, held] = [faultOf(pluginLocks.tryHold('lint')), faultOf(pluginLocks.hold('lint'))];
-    await pass(30_500);
+    await pass(32_010);
     expect(await tried).toMatchObject({ code: 'LOCKED', message: SAID });
     expect((await held).code).toBe('LOCKED');
     await answer();
@@ -311,7 +311,7 @@ describe('a disk that does not answer', () => {
     const gate = deferred<void>();
     const { locks, pluginLocks, pass } = makeHolds(() => gate.promise);
     const held = faultOf(pluginLocks.hold('lint'));
-    await pass(30_300);
+    await pass(32_010);
     expect(await held).toMatchObject({ code: 'LOCKED', message: SAID });
     expect(locks.mine.has('lint')).toBe(true);
     gate.resolve();
