@@ -18,6 +18,8 @@ export type AgentOptions = {
   /** Another agent's root, to go on with it. */
   root?: string;
   env?: Record<string, string>;
+  /** Another token than {@link TOKEN}. */
+  token?: string;
   timeouts?: Partial<Timeouts>;
   /** Who ends it; without it, the test does. */
   whenDone?: (end: () => Promise<void>) => void;
@@ -35,7 +37,12 @@ export async function scratch(): Promise<string> {
 /** Starts an agent that ends with the test, if the test does not close it itself. */
 export async function startTestAgent(options: AgentOptions = {}): Promise<TestAgent> {
   const root = options.root ?? join(await scratch(), 'plugins');
-  const env = { AIRLOCK_ROOT: root, AIRLOCK_LISTEN: '127.0.0.1:0', AIRLOCK_TOKEN: TOKEN, ...options.env };
+  const env = {
+    AIRLOCK_ROOT: root,
+    AIRLOCK_LISTEN: '127.0.0.1:0',
+    AIRLOCK_TOKEN: options.token ?? TOKEN,
+    ...options.env,
+  };
   const config = readAgentConfig({}, env);
   const timeouts = { ...config.timeouts, ...options.timeouts };
   const workerFile = new URL(inject('workerFile'));
