@@ -4,9 +4,9 @@ import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { Ignore } from '../shared/format/tree.ts';
-import { troubleOf } from './probe/trouble.ts';
+import { systemErrorOf } from './disk/system-error.ts';
 
-/** Markdown that is for people; `README.zh-CN.md` is one of them. */
+/** Markdown for people, also translated such as `README.zh-CN.md`. */
 const FOR_PEOPLE = /^(?:readme|changelog|license|contributing)\./i;
 
 export type Contents = {
@@ -15,11 +15,11 @@ export type Contents = {
   skillsDir: string | undefined;
   settingsFragment: string | undefined;
   warnings: string[];
-  /** Of the directory of rules, before it was listed; undefined where there is none. */
+  /** The stats of the directory of rules, taken before it was listed; undefined if there is none. */
   rulesStats: BigIntStats | undefined;
 };
 
-/** @param listing what lies directly in the plugin's directory, by name. */
+/** @param listing the entries of the plugin's directory, by name. */
 export async function readContents(
   path: string,
   listing: ReadonlyMap<string, Dirent>,
@@ -45,13 +45,13 @@ export async function readContents(
       const entries = await readdir(rules, { withFileTypes: true });
       contents.rules = markdown(entries, (name) => ignore(`rules/${name}`)).map((name) => join(rules, name));
     } catch (error) {
-      contents.warnings.push(`Its rules cannot be listed: ${troubleOf(error).why}`);
+      contents.warnings.push(`Its rules cannot be listed: ${systemErrorOf(error).why}`);
     }
   }
   return contents;
 }
 
-/** The names of markdown files, as `*.md` in a shell: none that begins with a dot. */
+/** The names of markdown files, as `*.md` in a shell matches them: without those that begin with a dot. */
 function markdown(entries: readonly Dirent[], ignore: Ignore): string[] {
   return entries
     .filter((entry) => entry.isFile() && entry.name.endsWith('.md') && !entry.name.startsWith('.'))

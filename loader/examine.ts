@@ -1,4 +1,4 @@
-/** What one root says about one name: read, judged, verified, and all of it from the same directory. */
+/** Judges one name in one root: reads, judges and verifies it, all from the same directory. */
 import type { BigIntStats } from 'node:fs';
 import { join } from 'node:path';
 
@@ -14,23 +14,23 @@ import { type Layout, MARKER } from '../shared/format/layout.ts';
 import { type Contents, readContents } from './contents.ts';
 import type { Memory, Sources } from './memory.ts';
 import type { Plugin, Verdict } from './plugin.ts';
-import { type Facts, isSame, lookAt, readFacts } from './probe/facts.ts';
+import { type Facts, isSame, statEntry, readFacts } from './disk/facts.ts';
 import type { Settings } from './settings.ts';
 import { verify } from './verify.ts';
 import { isUnsyncedElsewhere } from './unsynced.ts';
 
 /**
- * An update that swaps the directory while it is read means reading again. A busy machine may lose that race often; but so
- * many times, and for so long (milliseconds), are no update.
+ * If an update swaps the directory while it is read, it is read again. On a busy machine that may happen often. After so
+ * many attempts and so long (milliseconds) the plugin is refused.
  */
 const ATTEMPTS = { least: 20, most: 1000, millis: 2000 };
 
-type Subject = { settings: Settings; layout: Layout; name: string; disabled: boolean };
+type Candidate = { settings: Settings; layout: Layout; name: string; disabled: boolean };
 type Admitted = Extract<AdmissionDecision, { admitted: true }>;
 
 /** @throws the signal's reason. */
-export async function examine(subject: Subject, memory: Memory): Promise<Verdict> {
-  const { settings, layout, name, disabled } = subject;
+export async function examine(candidate: Candidate, memory: Memory): Promise<Verdict> {
+  const { settings, layout, name, disabled } = candidate;
   const live = layout.live(name);
   const begun = settings.clock.now();
   settings.signal?.throwIfAborted();
@@ -43,15 +43,15 @@ export async function examine(subject: Subject, memory: Memory): Promise<Verdict
     if (attempt >= ATTEMPTS.least && settings.clock.now() - begun > ATTEMPTS.millis) {
       break;
     }
-    const entry = await lookAt(live);
+    const entry = await statEntry(live);
     switch (entry.kind) {
       case 'absent':
         return { kind: 'absent' };
       case 'unreadable':
-        return refused(subject, 'unreadable', `It cannot be looked at: ${entry.why}`);
+        return refused(candidate, 'unreadable', `It cannot be looked at: ${entry.why}`);
       case 'symlink':
       case 'other':
-        return judgeNothing(subject, entry.kind);
+        return judgeNothing(candidate, entry.kind);
       case 'directory':
         break;
       default:
@@ -61,11 +61,11 @@ export async function examine(subject: Subject, memory: Memory): Promise<Verdict
     const { verdict, sources } =
       typeof facts === 'string'
         ? {
-            verdict: refused(subject, 'unreadable', `Its directory cannot be listed: ${facts}`),
+            verdict: refused(candidate, 'unreadable', `Its directory cannot be listed: ${facts}`),
             sources: undefined,
           }
-        : await judgeDirectory(subject, entry.stats, facts);
-    const after = await lookAt(live);
+        : await judgeDirectory(candidate, entry.stats, facts);
+    const after = await statEntry(live);
     if (after.kind === 'directory' && isSame(entry.stats, after.stats)) {
       if (verdict.kind === 'admitted' && sources !== undefined) {
         memory.remember(verdict.plugin, sources, begun);
@@ -73,29 +73,29 @@ export async function examine(subject: Subject, memory: Memory): Promise<Verdict
       return verdict;
     }
   }
-  return refused(subject, 'in-transition', 'It changed again and again while it was read');
+  return refused(candidate, 'in-transition', 'It changed again and again while it was read');
 }
 
-function refused({ layout, name }: Subject, reason: RefusalReason, detail: string): Verdict {
+function refused({ layout, name }: Candidate, reason: RefusalReason, detail: string): Verdict {
   return { kind: 'refused', refusal: { ...refuse(name, reason, detail), root: layout.root } };
 }
 
-function judgeNothing(subject: Subject, entry: 'symlink' | 'other'): Verdict {
-  const { name, disabled, settings, layout } = subject;
+function judgeNothing(candidate: Candidate, entry: 'symlink' | 'other'): Verdict {
+  const { name, disabled, settings, layout } = candidate;
   const judgement = judge(
     { name, entry, disabled, marker: { kind: 'absent' }, manifest: undefined, unsynced: false },
     settings.policy,
   );
   return judgement.admitted
-    ? refused(subject, 'not-a-directory', 'It is not a directory')
+    ? refused(candidate, 'not-a-directory', 'It is not a directory')
     : { kind: 'refused', refusal: { ...judgement, root: layout.root } };
 }
 
 type Judged = { verdict: Verdict; sources: Sources | undefined };
 
-/** The verdict holds only if the directory is still the same afterwards. */
-async function judgeDirectory(subject: Subject, stats: BigIntStats, facts: Facts): Promise<Judged> {
-  const { settings, layout, name, disabled } = subject;
+/** The verdict is valid only if the directory is still the same afterwards. */
+async function judgeDirectory(candidate: Candidate, stats: BigIntStats, facts: Facts): Promise<Judged> {
+  const { settings, layout, name, disabled } = candidate;
   const { reading } = facts.marker;
   const isEmpty = reading.kind === 'text' && reading.text === '';
   const found: Found = {
@@ -112,22 +112,22 @@ async function judgeDirectory(subject: Subject, stats: BigIntStats, facts: Facts
   }
   const verification = await verify(settings, layout, judgement);
   if (!verification.ok) {
-    return { verdict: refused(subject, verification.reason, verification.detail), sources: undefined };
+    return { verdict: refused(candidate, verification.reason, verification.detail), sources: undefined };
   }
   const live = layout.live(name);
   const contents = await readContents(live, facts.listing, settings.ignore);
   const generation = generationOf(judgement.installId, stats, facts.marker.stats?.ctimeNs);
   const warnings = [...judgement.warnings, ...verification.warnings, ...contents.warnings];
-  const plugin = freeze(describe(subject, judgement, contents, generation, warnings));
+  const plugin = freeze(describe(candidate, judgement, contents, generation, warnings));
   return {
     verdict: { kind: 'admitted', plugin },
-    // Whether an empty marker counts depends on more than these.
+    // Whether an empty marker is valid depends on other files too.
     sources: settings.verify === 'marker' && !isEmpty ? sourcesOf(live, stats, facts, contents) : undefined,
   };
 }
 
 function describe(
-  { settings, layout, name }: Subject,
+  { settings, layout, name }: Candidate,
   { level, manifest, marker }: Admitted,
   { rules, promptFragments, skillsDir, settingsFragment }: Contents,
   generation: string,
@@ -150,13 +150,13 @@ function describe(
   };
 }
 
-/** All that a plugin was read from; undefined where a change could pass unseen by the times of these alone. */
+/** All files that a plugin was read from; undefined if a change could leave their times as they are. */
 function sourcesOf(live: string, stats: BigIntStats, facts: Facts, contents: Contents): Sources | undefined {
   const { marker, manifest, listing } = facts;
   if (marker.stats === undefined || manifest?.found.stats === undefined || contents.warnings.length > 0) {
     return undefined;
   }
-  // A plugin.json that is added below an existing directory would go before this SKILL.md.
+  // A plugin.json that is added below an existing directory would take precedence over this SKILL.md.
   if (manifest.file === 'SKILL.md' && listing.has('.claude-plugin')) {
     return undefined;
   }
@@ -168,7 +168,7 @@ function sourcesOf(live: string, stats: BigIntStats, facts: Facts, contents: Con
   return contents.rulesStats === undefined ? sources : sources.set(join(live, 'rules'), contents.rulesStats);
 }
 
-/** Nobody may change what others are handed, too. */
+/** Several callers get the same object, so none of them may change it. */
 function freeze<T extends object>(value: T): T {
   for (const part of Object.values(value)) {
     if (typeof part === 'object' && part !== null) {

@@ -1,4 +1,4 @@
-/** The gate: one name, judged over all roots; the first that admits it wins. */
+/** The gate: judges one name over all roots. The first root that admits it wins. */
 import { refuse } from '../shared/rule/admission.ts';
 import type { Layout } from '../shared/format/layout.ts';
 import { pluginNameSchema } from '../shared/format/name.ts';
@@ -7,9 +7,9 @@ import type { Memory } from './memory.ts';
 import type { GateAnswer, Plugin, Refusal, Verdict } from './plugin.ts';
 import type { Settings } from './settings.ts';
 import { type IsDisabled, isDisabled } from './state.ts';
-import { BLIND_PAUSES, PAUSES, UNAWAITED_LOOKS, readSwaps } from './transition.ts';
+import { BLIND_PAUSES, PAUSES, ABSENT_CHECKS, readSwaps } from './transition.ts';
 
-/** What all roots say about a name. */
+/** The answers of all roots about a name. */
 export type RootAnswers = {
   name: string;
   plugin: Plugin | undefined;
@@ -18,7 +18,7 @@ export type RootAnswers = {
 };
 
 type Approach = {
-  /** Whether it is worth waiting for the name to come back in that root, where an intent says that it is away. */
+  /** Whether to wait for the name to come back in that root, if an intent says that it is being swapped. */
   expected: (name: string, layout: Layout) => boolean;
   isDisabled: IsDisabled;
 };
@@ -30,13 +30,13 @@ export function createGate(settings: Settings, memory: Memory): Gate {
     const refusals: Refusal[] = [];
     let disabled = false;
     for (const layout of settings.layouts) {
-      // Who disables a plugin in the workspace does not want the shared one instead.
+      // A plugin that is disabled in the workspace's root is not replaced by a shared one.
       disabled ||= await approach.isDisabled(name, layout);
-      const subject = { settings, layout, name, disabled };
-      const look = (): Promise<Verdict> => examine(subject, memory);
+      const candidate = { settings, layout, name, disabled };
+      const examineOnce = (): Promise<Verdict> => examine(candidate, memory);
       const verdict = await (approach.expected(name, layout)
-        ? patiently(settings, layout, name, look)
-        : look());
+        ? waitForSwap(settings, layout, name, examineOnce)
+        : examineOnce());
       if (verdict.kind === 'admitted') {
         return { name, plugin: verdict.plugin, refusals };
       }
@@ -48,46 +48,46 @@ export function createGate(settings: Settings, memory: Memory): Gate {
   };
 }
 
-/** Looks again, for a bounded time, where a plugin is absent but may be in the middle of a swap. */
-async function patiently(
+/** Examines again, for a bounded time, a plugin that is absent but may be in the middle of a swap. */
+async function waitForSwap(
   { pause, signal }: Settings,
   layout: Layout,
   name: string,
-  look: () => Promise<Verdict>,
+  examineOnce: () => Promise<Verdict>,
 ): Promise<Verdict> {
-  let blind = 0;
-  let unawaited = 0;
+  let unknownChecks = 0;
+  let absentChecks = 0;
   let paused = 0;
   for (let millis = PAUSES[0]; millis !== undefined; millis = PAUSES[paused]) {
-    const verdict = await look();
+    const verdict = await examineOnce();
     if (verdict.kind !== 'absent') {
       return verdict;
     }
     const swaps = await readSwaps(layout, name);
-    blind += swaps.kind === 'unknown' ? 1 : 0;
-    const awaited = swaps.kind === 'unknown' ? blind <= BLIND_PAUSES : swaps.names.has(name);
-    if (awaited) {
-      unawaited = 0;
+    unknownChecks += swaps.kind === 'unknown' ? 1 : 0;
+    const isExpected = swaps.kind === 'unknown' ? unknownChecks <= BLIND_PAUSES : swaps.names.has(name);
+    if (isExpected) {
+      absentChecks = 0;
       paused += 1;
       await pause(millis, signal);
       signal?.throwIfAborted();
       continue;
     }
-    // The swap may have ended between the two looks: the directory comes first, its intent goes last. The next swap may
-    // have begun by then.
-    unawaited += 1;
-    if (unawaited === UNAWAITED_LOOKS) {
-      return look();
+    // The swap may have ended between the two reads: first the directory appears, then its intent is removed. By then the
+    // next swap may have begun.
+    absentChecks += 1;
+    if (absentChecks === ABSENT_CHECKS) {
+      return examineOnce();
     }
   }
-  const verdict = await look();
+  const verdict = await examineOnce();
   const detail = 'It is absent, and its swap did not end within 2 s';
   return verdict.kind === 'absent'
     ? { kind: 'refused', refusal: { ...refuse(name, 'in-transition', detail), root: layout.root } }
     : verdict;
 }
 
-/** The gate's answer to a name that anybody may have made up. */
+/** The gate's answer to any text as a name. */
 export async function ask(gate: Gate, settings: Settings, name: string): Promise<GateAnswer> {
   settings.signal?.throwIfAborted();
   const [first] = settings.layouts;

@@ -1,13 +1,16 @@
-/** Which version lies in a directory. */
+/** Reads which version a directory holds. */
 import type { BigIntStats } from 'node:fs';
 import { join } from 'node:path';
 
 import { MARKER } from '../shared/format/layout.ts';
 import { MARKER_MAX_BYTES, readMarker } from '../shared/format/marker.ts';
 import { generationOf } from '../shared/rule/generation.ts';
-import { readSmall } from './probe/file.ts';
+import { readSmall } from './disk/file.ts';
 
-/** The generation of a directory, as the gate would name it. Of one that is no plugin, one that the gate never names. */
+/**
+ * The generation of a directory, as the gate names it. For a directory that is not a plugin, a value that the gate never
+ * gives.
+ */
 export async function readGeneration(path: string, directory: BigIntStats): Promise<string> {
   const { reading, stats } = await readSmall(join(path, MARKER), MARKER_MAX_BYTES);
   if (reading.kind === 'unreadable') {

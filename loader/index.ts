@@ -1,6 +1,6 @@
 /**
- * The public door of the loader: what a runtime imports to learn which plugins it may load. It reads the disk and
- * nothing else: no network, no archive code; it writes nothing but what the runtime reports as loaded.
+ * The public API of the loader, which tells a runtime which plugins it may load. The loader only reads the disk. It has no
+ * network and no archive code, and writes only the reports of what the runtime has loaded.
  */
 import type { Watch } from '../watch/ports.ts';
 import { ask, createGate } from './gate.ts';
@@ -22,13 +22,14 @@ export type { Reader } from './read.ts';
 export type { LoaderOptions } from './settings.ts';
 export type { WatchOptions } from './watch.ts';
 
-/** Answers which plugins may be loaded. Keep one for the life of the process: it remembers what has not changed. */
+/** Decides which plugins may be loaded. Keep one for the life of the process: it remembers plugins that have not changed. */
 export type Loader = {
   /**
-   * Judges one plugin. What is admitted is one complete version: its marker, manifest and lists were read from the
+   * Judges one plugin. An admitted plugin is one complete version: its marker, manifest and lists were read from the
    * same directory, also while an update swaps it. Waits at most two seconds, and only for a swap without exchange.
    *
-   * Whatever the disk holds is an answer, never an exception; a name that is none is refused without a look at it.
+   * Whatever the disk holds, the result is an answer and never an exception. A name that is not valid is refused without
+   * reading the disk.
    *
    * @throws (rejects with) the reason of the loader's signal, once that is aborted.
    * @example
@@ -38,47 +39,48 @@ export type Loader = {
    */
   gate(name: string): Promise<GateAnswer>;
   /**
-   * Judges all that lies in the roots. Entries that are no plugin names (`lost+found`, what begins with a dot) are
-   * not seen. A plugin that lies there during the whole scan is in the answer, also where a listing overlooks it
-   * during an update; one that this loader has seen before is looked for by name before it counts as gone.
+   * Judges all plugins in the roots. Entries that no plugin can be called (`lost+found`, names with a leading dot) are
+   * ignored. A plugin that is there during the whole scan is in the answer, also if a listing overlooks it during an
+   * update. A plugin that this loader has seen before is checked by name before it counts as gone.
    *
    * @throws (rejects with) the reason of the loader's signal, once that is aborted.
    */
   scan(): Promise<Scan>;
   /**
-   * Runs a reader on the version that the gate admits now: all files that it reads below its `root` are of the one
-   * `generation` that it is told, also while an update swaps. That may be a newer one than the plugin's; a name may be
-   * given instead. Where the version is removed meanwhile the reader is run again on the one that is live by then, at
-   * most three times in all. What it returns or throws is passed on unchanged, unless its version was gone by then.
+   * Calls a reader for the version that the gate admits now, also if that is newer than the given plugin. All files that
+   * the reader reads below `root` are of the `generation` that it gets, also while an update swaps the plugin. If that
+   * version is removed meanwhile, the reader is called again for the version that is live then, at most three times in
+   * all. Its value or error is passed on unchanged, unless its version was gone by then.
    *
-   * `root` is good until the reader's promise settles, in this process, for `node:fs`. `import()` and `require()`
-   * resolve it to the real path, which is not held.
+   * `root` is valid until the reader's promise settles, in this process, for `node:fs`. `import()` and `require()`
+   * resolve it to the real path, where the version may change.
    *
-   * @throws (rejects with) Fault NOT_FOUND where there is no such plugin, CONFLICT where it is refused, LOCKED where it
-   *   is replaced faster than it is read; the reader's own error; the reason of the loader's signal.
+   * @throws (rejects with) Fault NOT_FOUND if there is no such plugin, CONFLICT if the gate refuses it, LOCKED if it is
+   *   replaced faster than it is read or a swap takes too long; the reader's own error; the reason of the loader's signal.
    * @example
    * const skill = await loader.read('lint', (root) => readFile(join(root, 'skills/lint/SKILL.md'), 'utf8'));
    */
   read<T>(plugin: string | Pick<Plugin, 'name'>, reader: Reader<T>): Promise<T>;
   /**
-   * Reports what the runtime really runs: call it once a plugin is loaded, and again after its skills were read anew. The
-   * agent judges every later change against it, and takes for loaded what lay there at that moment; by default when `gate`,
-   * `scan` or `read` was last called and found that generation. When it resolves, the report survives a power cut.
+   * Reports what the runtime has loaded. Call it when a plugin is loaded, and again after its skills were read again. The
+   * agent judges every later change against the report. Files that were edited after `at` do not count as loaded. When the
+   * promise resolves, the report survives a power cut.
    *
-   * @param generation of the plugin that was loaded, as the gate or `read` told it.
-   * @param at when it was begun to read it (milliseconds since the epoch): what was edited later is not loaded. An event's `at`
-   *   if only the skills that it names were read: what else was edited since then was not.
-   * @throws (rejects with) Fault INVALID_PARAMS for a name or generation that is none; INTERNAL where it cannot be written.
+   * @param generation the generation that was loaded, from the gate or from `read`.
+   * @param at when the reading began (milliseconds since the epoch). Default: when `gate`, `scan` or `read` was last called
+   *   and found this generation. If only the skills of an event were read, the event's `at`.
+   * @throws (rejects with) Fault INVALID_PARAMS for a name, generation or time that is not valid; INTERNAL if the report
+   *   cannot be written.
    * @example await loader.loaded(plugin, plugin.generation);
    */
   loaded(plugin: string | Pick<Plugin, 'name'>, generation: string, at?: number): Promise<void>;
   /**
-   * Tells what changes in admitted plugins, edits made by hand as well as an agent's swaps: one event for each burst of
-   * changes (250 ms without one), with what it means for a runtime that has loaded what was there before. Await `ready`
-   * before the scan whose plugins are loaded; then no change between the two is missed.
+   * Reports changes of admitted plugins: edits by hand and swaps by an agent. There is one event for each burst of changes
+   * (which ends after 250 ms without a change). It says what the change means for a runtime that has loaded what was there
+   * before. Await `ready` before you scan; then no change between the two is missed.
    *
-   * A cold verdict stays: as long as the runtime has not loaded the change (a new process, or `watch.loaded(name)`),
-   * every later verdict on that plugin counts it in.
+   * A cold verdict stays: every later verdict on the plugin includes it until the runtime has loaded the change (in a new
+   * process, or reported with `watch.loaded(name)`).
    *
    * @example
    * const watch = loader.watch({ notice: console.warn });
@@ -103,7 +105,7 @@ export function createLoader(options: LoaderOptions): Loader {
   const watches = new Set<ReturnType<typeof createLoaderWatch>>();
   const scan = createScan(settings, gate);
   const read = createRead(settings, gate);
-  /** Since when what was admitted may have been read. */
+  /** When each admitted plugin was read, at the earliest. */
   const asked = new Map<string, { generation: string; at: number }>();
   const note = (name: string, generation: string, at: number): void =>
     void asked.set(name, { generation, at });

@@ -1,18 +1,18 @@
-/** The names that lie in a root, and whether that can be believed. */
+/** Lists the names in a root, and checks whether the list is reliable. */
 import { readdir, stat } from 'node:fs/promises';
 
 import { isPluginName } from '../shared/format/name.ts';
-import { isAbsence, troubleOf } from './probe/trouble.ts';
+import { isMissing, systemErrorOf } from './disk/system-error.ts';
 
-/** The times of a file system are as coarse as the kernel's tick: a change this young may hide another one. */
+/** The times of a file system are as coarse as the kernel's tick: a change this recent may hide another one. */
 const RECENT_MILLIS = 20;
 
 export type Listing = {
-  /** Only names of plugins: what begins with a dot and `lost+found` are none. */
+  /** Only plugin names: neither names with a leading dot nor `lost+found`. */
   names: readonly string[];
   /** Why the root could not be listed. */
   warning: string | undefined;
-  /** Whether the root was not written to since shortly before it was listed. */
+  /** Whether the root has not changed since shortly before it was listed. */
   isSettled: () => Promise<boolean>;
 };
 
@@ -30,10 +30,10 @@ export async function listRoot(root: string, now: number): Promise<Listing> {
       },
     };
   } catch (error) {
-    const trouble = troubleOf(error);
-    const warning = isAbsence(trouble)
+    const problem = systemErrorOf(error);
+    const warning = isMissing(problem)
       ? `There is no directory "${root}"`
-      : `The root "${root}" cannot be listed: ${trouble.why}`;
+      : `The root "${root}" cannot be listed: ${problem.why}`;
     return { names: [], warning, isSettled: () => Promise.resolve(true) };
   }
 }

@@ -1,4 +1,4 @@
-/** What the runtime reports: which version of a plugin it really runs. The only thing that the loader writes. */
+/** Writes the report of the runtime: which version of a plugin it has loaded. The loader writes nothing else. */
 import { randomUUID } from 'node:crypto';
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,13 +8,14 @@ import { type Loaded, loadedDraft, loadedSchema } from '../shared/format/loaded.
 import { pluginNameSchema } from '../shared/format/name.ts';
 import type { Settings } from './settings.ts';
 
-/** The last moment that a Date can tell. */
+/** The last time that a Date can represent. */
 const TIME_MAX = 8.64e15;
 
 /**
- * Writes `.loaded/<name>.json`: a reader finds the old one or the new one, whole, also after a power cut.
+ * Writes `.loaded/<name>.json`. A reader finds the old report or the new one, complete, also after a power cut.
  *
- * @param asked since when it may have been read (milliseconds since the epoch): a later edit may not be loaded.
+ * @param asked when the plugin was read, at the earliest (milliseconds since the epoch): later edits do not count as
+ *   loaded.
  */
 export async function writeLoaded(
   settings: Settings,

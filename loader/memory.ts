@@ -1,20 +1,20 @@
 /**
- * What has been admitted before, as long as nothing was written since: a few looks instead of reading and parsing
- * again. Every change of a file or a directory's listing changes its ctime, which nobody can set.
+ * Remembers admitted plugins while their files do not change: a few stats replace reading and parsing. Every change of a
+ * file or of a directory's entries changes its ctime, which nobody can set.
  */
 import type { BigIntStats } from 'node:fs';
 import { lstat } from 'node:fs/promises';
 
 import type { Plugin } from './plugin.ts';
 
-/** A time stamp is as coarse as the kernel's tick (at most 10 ms): a younger one may hide a second change. */
+/** A time stamp is as coarse as the kernel's tick (at most 10 ms): a more recent one may hide a second change. */
 const SETTLED_MILLIS = 100;
 
-/** What a plugin was read from: path → its stats, taken before it was read. */
+/** The files that a plugin was read from: path → its stats, taken before it was read. */
 export type Sources = ReadonlyMap<string, BigIntStats>;
 
 export type Memory = {
-  /** The plugin in that directory, if everything that it was read from is untouched. */
+  /** The plugin in that directory, if none of its files has changed. */
   recall(path: string): Promise<Plugin | undefined>;
   /** @param begun when the reading began, in milliseconds since the epoch. */
   remember(plugin: Plugin, sources: Sources, begun: number): void;
@@ -57,7 +57,7 @@ async function isUntouched(path: string, before: BigIntStats): Promise<boolean> 
   }
 }
 
-/** Old enough, and of a file system that counts in less than seconds. */
+/** Whether the time is old enough, and the file system counts in less than seconds. */
 function isSettled({ ctimeNs }: BigIntStats, begun: number): boolean {
   return ctimeNs % 1_000_000_000n !== 0n && Number(ctimeNs / 1_000_000n) < begun - SETTLED_MILLIS;
 }

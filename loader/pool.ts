@@ -1,8 +1,8 @@
-/** Many things at once, but never too many: descriptors are few, and the thread pool is shared with the runtime. */
+/** Bounded concurrency: descriptors are few, and the runtime uses the same thread pool. */
 
 /**
- * Runs `work` for each item, at most `limit` at a time; the results keep the order of the items.
- * @throws (rejects with) the first failure; nothing is begun after it.
+ * Runs `work` for each item, at most `limit` at a time. The results keep the order of the items.
+ * @throws (rejects with) the first failure; no work begins after it.
  */
 export async function mapBounded<T, R>(
   items: Iterable<T>,

@@ -1,4 +1,4 @@
-/** Reading the files of a plugin so that all of them are of one generation, also while an update swaps it. */
+/** Reads the files of a plugin so that all of them are of one generation, also while an update swaps it. */
 import { constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 
@@ -6,59 +6,61 @@ import { Fault, type FaultCode } from '../shared/api/fault.ts';
 import { type Gate, ask } from './gate.ts';
 import { readGeneration } from './generation.ts';
 import type { Plugin, Refusal } from './plugin.ts';
-import { isSame, lookAt } from './probe/facts.ts';
-import { troubleOf } from './probe/trouble.ts';
+import { isSame, statEntry } from './disk/facts.ts';
+import { systemErrorOf } from './disk/system-error.ts';
 import type { Settings } from './settings.ts';
 
-/** So often a reader is run: what is replaced that often while it is read is replaced too fast for this reader. */
+/** How often a reader is called. A plugin that is replaced during every call is replaced too fast for this reader. */
 const RUNS = 3;
-/** An update between the gate's answer and the open directory means asking again; so many in a row are no update. */
-const HOLDS = 20;
+/** If an update comes between the gate's answer and the opening of the directory, the gate is asked again, at most so often. */
+const OPEN_ATTEMPTS = 20;
 
-/**
- * Reads files below `root`, which is only good until it returns or its promise settles. It may be run more than once.
- */
+/** Reads files below `root`, which is valid until it returns or its promise settles. It may be called more than once. */
 export type Reader<T> = (root: string, version: { readonly generation: string }) => T | Promise<T>;
 
 export type Read = <T>(plugin: string | Pick<Plugin, 'name'>, reader: Reader<T>) => Promise<T>;
 
-/** A version that stands still, or of which can be said afterwards that it did. */
-type Hold = {
+/** A version that does not change, or for which a check afterwards shows that it did not. */
+type OpenVersion = {
   root: string;
-  /** Whether everything that was read below the root since is of this version, and nothing of it was missing. */
-  stood: () => Promise<boolean>;
+  /** Whether all that was read below the root is of this version, and nothing of it was missing. */
+  isUnchanged: () => Promise<boolean>;
   release: () => Promise<void>;
 };
 
-/** Undefined: another version lies there by now, or nothing. */
-type Take = (plugin: Plugin) => Promise<Hold | undefined>;
+/** Undefined: another version is live by now, or none. */
+type Open = (plugin: Plugin) => Promise<OpenVersion | undefined>;
 
-/** @param canPin whether open directories can be read through /proc; tests say no where they can. */
-export function createRead(settings: Settings, gate: Gate, canPin: () => Promise<boolean> = probeProc): Read {
-  let pins: Promise<boolean> | undefined;
-  const hold = async (name: string): Promise<Hold & Pick<Plugin, 'generation'>> => {
-    const take: Take = (await (pins ??= canPin())) ? pin : watch;
-    for (let i = 0; i < HOLDS; i++) {
+/** @param canPin whether open directories can be read through /proc; tests replace it. */
+export function createRead(
+  settings: Settings,
+  gate: Gate,
+  canPin: () => Promise<boolean> = canReadThroughProc,
+): Read {
+  let pinning: Promise<boolean> | undefined;
+  const openCurrent = async (name: string): Promise<OpenVersion & Pick<Plugin, 'generation'>> => {
+    const openVersion: Open = (await (pinning ??= canPin())) ? openByDescriptor : openByPath;
+    for (let i = 0; i < OPEN_ATTEMPTS; i++) {
       const answer = await ask(gate, settings, name);
       if (!answer.admitted) {
         throw refused(answer);
       }
-      const held = await take(answer.plugin);
-      if (held !== undefined) {
-        return { ...held, generation: answer.plugin.generation };
+      const opened = await openVersion(answer.plugin);
+      if (opened !== undefined) {
+        return { ...opened, generation: answer.plugin.generation };
       }
     }
-    throw tooFast(name, `${HOLDS} times in a row before it could be read`);
+    throw tooFast(name, `${OPEN_ATTEMPTS} times in a row before it could be read`);
   };
   return async (plugin, reader) => {
     const name = typeof plugin === 'string' ? plugin : plugin.name;
     let cause: unknown;
     for (let i = 0; i < RUNS; i++) {
-      const { root, generation, stood, release } = await hold(name);
+      const { root, generation, isUnchanged, release } = await openCurrent(name);
       try {
         const end = await run(() => reader(root, { generation }));
-        // What a reader throws in a tree that vanishes says nothing of the plugin.
-        if (await stood()) {
+        // An error of a reader in a tree that vanishes says nothing about the plugin.
+        if (await isUnchanged()) {
           return end();
         }
         cause = await thrownBy(end);
@@ -70,7 +72,7 @@ export function createRead(settings: Settings, gate: Gate, canPin: () => Promise
   };
 }
 
-/** Runs to the end, whichever; what is returned gives the value or throws the error. */
+/** Runs the work. The returned function gives its value or throws its error. */
 async function run<T>(work: () => T | Promise<T>): Promise<() => T> {
   try {
     const value = await work();
@@ -91,53 +93,56 @@ async function thrownBy(end: () => unknown): Promise<unknown> {
   }
 }
 
-/** What opening says where the plugin is away, or something else lies in its place: the gate will say what. */
+/**
+ * The errors of opening a directory that is absent or has been replaced by something else. The gate then says what is
+ * there.
+ */
 const GONE: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'EMLINK']);
 
 /**
- * Opens the directory: whatever is then moved where, below `/proc/self/fd/N` lies the version that was opened. It is
- * whole as long as it has its marker, for that goes first when an old version is removed (rule 21).
+ * Opens the directory. `/proc/self/fd/N` stays this version wherever the directory is moved. It is complete as long as it
+ * has its marker, because the removal of an old version begins with the marker (rule 21).
  */
-const pin: Take = async ({ path, generation }) => {
+const openByDescriptor: Open = async ({ path, generation }) => {
   let directory: FileHandle;
   try {
     directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   } catch (error) {
-    if (GONE.has(troubleOf(error).code)) {
+    if (GONE.has(systemErrorOf(error).code)) {
       return undefined;
     }
     throw error;
   }
   const root = `/proc/self/fd/${directory.fd}`;
-  const stood = async (): Promise<boolean> =>
+  const isUnchanged = async (): Promise<boolean> =>
     (await readGeneration(root, await directory.stat({ bigint: true }))) === generation;
   const release = (): Promise<void> => directory.close();
-  let isIt = false;
+  let isCurrent = false;
   try {
-    isIt = await stood();
+    isCurrent = await isUnchanged();
   } finally {
-    if (!isIt) {
+    if (!isCurrent) {
       await release();
     }
   }
-  return isIt ? { root, stood, release } : undefined;
+  return isCurrent ? { root, isUnchanged, release } : undefined;
 };
 
-/** Without /proc: reads at the live path, and looks afterwards whether the same directory lay there all the time. */
-const watch: Take = async ({ path, generation }) => {
-  const before = await lookAt(path);
+/** Without /proc: reads at the live path and checks afterwards whether the same directory was there all the time. */
+const openByPath: Open = async ({ path, generation }) => {
+  const before = await statEntry(path);
   if (before.kind !== 'directory' || (await readGeneration(path, before.stats)) !== generation) {
     return undefined;
   }
-  const stood = async (): Promise<boolean> => {
-    const after = await lookAt(path);
+  const isUnchanged = async (): Promise<boolean> => {
+    const after = await statEntry(path);
     return after.kind === 'directory' && isSame(before.stats, after.stats);
   };
-  return { root: path, stood, release: () => Promise.resolve() };
+  return { root: path, isUnchanged, release: () => Promise.resolve() };
 };
 
-/** Whether an open directory can be read through /proc here; a container may come without. */
-async function probeProc(): Promise<boolean> {
+/** Whether an open directory can be read through /proc here; a container may lack it. */
+async function canReadThroughProc(): Promise<boolean> {
   if (process.platform !== 'linux') {
     return false;
   }

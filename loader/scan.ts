@@ -1,4 +1,4 @@
-/** The scan: every name that lies in a root, each through the gate. */
+/** The scan: sends every name in the roots through the gate. */
 import type { Layout } from '../shared/format/layout.ts';
 import type { Gate, RootAnswers } from './gate.ts';
 import { listRoot } from './listing.ts';
@@ -10,12 +10,12 @@ import { readSwaps } from './transition.ts';
 
 /** Plugins that are judged at the same time. */
 const AT_ONCE = 16;
-/** A listing taken while the root changes may overlook a plugin (rule 20), so it is taken again, but not forever. */
+/** A listing that is taken while the root changes may overlook a plugin (rule 20), so it is repeated, at most so often. */
 const LISTINGS = 3;
 
 type Names = ReadonlyMap<Layout, Set<string>>;
 
-/** Makes a scan that remembers, from one call to the next, what was there. */
+/** Makes a scan that remembers the plugins of the call before. */
 export function createScan(settings: Settings, gate: Gate): () => Promise<Scan> {
   const { layouts, signal, clock } = settings;
   let known: Names = new Map();
@@ -58,7 +58,7 @@ export function createScan(settings: Settings, gate: Gate): () => Promise<Scan> 
   };
 }
 
-/** What must be looked for by name, whatever a listing says: what was there before, and what is being swapped. */
+/** The names to check whatever a listing says: those of the call before, and those that are being swapped. */
 async function expectedNames(layouts: readonly Layout[], known: Names): Promise<Names> {
   const each = layouts.map(async (layout) => {
     const swaps = await readSwaps(layout);
@@ -71,7 +71,7 @@ async function expectedNames(layouts: readonly Layout[], known: Names): Promise<
 const isThere = (passage: RootAnswers | undefined): passage is RootAnswers =>
   passage !== undefined && (passage.plugin !== undefined || passage.refusals.length > 0);
 
-/** The roots behind the one that admits a name in which something of that name lies. */
+/** The later roots that also list a name which an earlier root admits. */
 function shadowsOf({ name, plugin }: RootAnswers, layouts: readonly Layout[], listed: Names): Shadowed[] {
   if (plugin === undefined) {
     return [];

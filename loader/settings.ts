@@ -1,4 +1,4 @@
-/** What a loader is told once, checked once. */
+/** The options of a loader, checked once. */
 import { resolve } from 'node:path';
 
 import * as z from 'zod';
@@ -11,26 +11,26 @@ import { type Clock, type Pause, pause, systemClock } from '../shared/clock.ts';
 import { type Layout, layoutOf } from '../shared/format/layout.ts';
 import { type Ignore, createIgnore } from '../shared/format/tree.ts';
 
-/** What {@link createLoader} takes. Only `roots` is required. */
+/** The options of {@link createLoader}. Only `roots` is required. */
 export type LoaderOptions = {
-  /** Where plugins lie: the workspace's own root first, then shared fallback roots. */
+  /** The directories that hold plugins: the workspace's own root first, then shared ones. */
   readonly roots: readonly string[];
-  /** The runtime that asks; plugins that do not support it are refused. Default: every runtime is supported. */
+  /** The runtime that loads the plugins; plugins that do not support it are refused. Default: every runtime is supported. */
   readonly runtime?: string | undefined;
   /** `warn` admits plugins without a marker, with a warning. Default: `enforce`. */
   readonly mode?: 'enforce' | 'warn' | undefined;
   /**
-   * How much is compared with what was installed. `marker` (the default): nothing but the marker; `stat`: also paths,
-   * sizes and modes; `digest`: also every byte.
+   * How much is compared with what was installed. `marker` (the default): only the marker. `stat`: also paths, sizes and
+   * modes. `digest`: also every byte.
    */
   readonly verify?: 'marker' | 'stat' | 'digest' | undefined;
   /** Whether a plugin must have a manifest. Default: `required`. */
   readonly manifest?: 'required' | 'optional' | undefined;
-  /** Names that are no part of a plugin, beside `*.pyc` and the like; one `*` may lead or trail. */
+  /** Names that are not part of a plugin, beside `*.pyc` and the like. One `*` may be at the beginning or the end. */
   readonly ignore?: readonly string[] | undefined;
   /** Where {@link Loader.loaded} writes: the agent's `AIRLOCK_LOADED_DIR`. Default: `.loaded` below the first root. */
   readonly loadedDir?: string | undefined;
-  /** Once it is aborted, what is under way and what is asked later rejects with its reason. */
+  /** When it is aborted, running and later calls reject with its reason. */
   readonly signal?: AbortSignal | undefined;
 };
 
@@ -44,7 +44,7 @@ export type Settings = {
   signal: AbortSignal | undefined;
   clock: Pick<Clock, 'now'>;
   pause: Pause;
-  /** Where plugins keep their data: beside the first root. */
+  /** The directory for a plugin's own data: beside the first root. */
   data(name: string): string;
 };
 
@@ -64,7 +64,7 @@ const optionsSchema = z.strictObject({
 });
 
 /**
- * @param time for tests to replace.
+ * @param time tests replace it.
  * @throws Fault INVALID_PARAMS that names every option that is wrong.
  */
 export function readOptions(

@@ -1,6 +1,6 @@
 /**
- * Swaps without exchange: live is renamed away and the new tree renamed in, and between the two there is nothing. An
- * intent says so. Where there is an exchange this never happens, and nobody waits.
+ * Swaps without exchange: the live tree is renamed away and the new tree is renamed in, and in between there is none. The
+ * intent says so. With an exchange this never happens, and nobody waits.
  */
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -9,28 +9,31 @@ import { INTENT_MAX_BYTES } from '../shared/format/intent.ts';
 import type { Layout } from '../shared/format/layout.ts';
 import { parseSlotName } from '../shared/format/name.ts';
 import { isSwapInProgress } from '../shared/rule/swap-in-progress.ts';
-import { readSmall } from './probe/file.ts';
-import { isAbsence, troubleOf } from './probe/trouble.ts';
+import { readSmall } from './disk/file.ts';
+import { isMissing, systemErrorOf } from './disk/system-error.ts';
 
-/** How long to wait before looking again, each time; 2 s in all. */
+/** The pauses (milliseconds) between checks; 2 s in all. */
 export const PAUSES: readonly number[] = [5, 10, 15, 20, 25, 30, 35, 40, 45, ...Array<number>(35).fill(50)];
 
-/** As many of them, 105 ms, are waited where `.staging` (0700) hides whether there is an intent. */
+/**
+ * The number of pauses (105 ms in all) if the user cannot read `.staging` (0700), so that it is not known whether there
+ * is an intent.
+ */
 export const BLIND_PAUSES = 6;
 
-/** So often in a row an absent plugin is not awaited by anybody before it is taken to be gone. */
-export const UNAWAITED_LOOKS = 3;
+/** An absent plugin without an intent counts as gone after so many checks in a row. */
+export const ABSENT_CHECKS = 3;
 
-/** `unknown`: the intents cannot be read by this user. */
+/** `unknown`: this user cannot read the intents. */
 export type Swaps = { kind: 'known'; names: ReadonlySet<string> } | { kind: 'unknown' };
 
-/** Plugins whose live directory may be away for a moment; `only` looks for one of them. */
+/** The plugins whose live directory may be absent for a moment. @param only checks only this plugin. */
 export async function readSwaps(layout: Layout, only?: string): Promise<Swaps> {
   let entries: string[];
   try {
     entries = await readdir(layout.staging);
   } catch (error) {
-    return isAbsence(troubleOf(error)) ? { kind: 'known', names: new Set() } : { kind: 'unknown' };
+    return isMissing(systemErrorOf(error)) ? { kind: 'known', names: new Set() } : { kind: 'unknown' };
   }
   const names = new Set<string>();
   for (const entry of entries) {

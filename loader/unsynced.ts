@@ -1,12 +1,12 @@
 /** Whether a root was written without syncs before the machine was restarted. */
 import type { Layout } from '../shared/format/layout.ts';
 import { UNSYNCED_MAX_BYTES, readUnsynced } from '../shared/format/unsynced.ts';
-import { readSmall } from './probe/file.ts';
+import { readSmall } from './disk/file.ts';
 
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 const BOOT_ID_MAX_BYTES = 256;
 
-/** In doubt it was: where the note cannot be read, or the system does not say which boot this is. */
+/** Also true if the note cannot be read, or if the system does not say which boot this is. */
 export async function isUnsyncedElsewhere(layout: Layout): Promise<boolean> {
   const note = await readSmall(layout.unsynced, UNSYNCED_MAX_BYTES);
   if (note.reading.kind === 'absent') {

@@ -9,11 +9,11 @@ import {
   differenceText,
   treeDigest,
 } from '../shared/format/tree.ts';
-import { readSmall } from './probe/file.ts';
-import { type Tree, type TreeFile, TreeUnreadable, hashTree, listTree } from './probe/tree.ts';
+import { readSmall } from './disk/file.ts';
+import { type Tree, type TreeFile, TreeUnreadable, hashTree, listTree } from './disk/tree.ts';
 import type { Settings } from './settings.ts';
 
-/** Some 400,000 files; more than any install accepts. */
+/** About 400,000 files; more than any install accepts. */
 const RECEIPT_MAX_BYTES = 64 * 1024 * 1024;
 
 type Admitted = Extract<AdmissionDecision, { admitted: true }>;
@@ -25,7 +25,7 @@ export type Verification =
 const fine = (...warnings: string[]): Verification => ({ ok: true, warnings });
 const mismatch = (detail: string): Verification => ({ ok: false, reason: 'digest-mismatch', detail });
 
-/** Verifies an admitted plugin as far as the settings ask for it. */
+/** Verifies an admitted plugin as deep as the settings say. */
 export async function verify(settings: Settings, layout: Layout, admitted: Admitted): Promise<Verification> {
   if (settings.verify === 'marker') {
     return fine();
@@ -47,7 +47,7 @@ export async function verify(settings: Settings, layout: Layout, admitted: Admit
   }
 }
 
-/** A string says why there is none to compare with. */
+/** Reads the receipt. A string says why there is none to compare with. */
 export async function readReceipt(
   layout: Layout,
   { name, marker }: Pick<Admitted, 'name' | 'marker'>,
@@ -92,10 +92,10 @@ async function verifyStat(
     return fine(`${receipt}: only the marker was checked`);
   }
   const tree = await listTree(live, settings.ignore, settings.signal);
-  return verdictOf(compareTrees(receipt.list, borrowDigests(tree.files, receipt.list)), tree.strangers);
+  return verdictOf(compareTrees(receipt.list, borrowDigests(tree.files, receipt.list)), tree.foreign);
 }
 
-/** What `stat` does not read is taken to be as it was installed. */
+/** `stat` reads no content, so the digests count as those of the receipt. */
 function borrowDigests(files: readonly TreeFile[], from: readonly FileEntry[]): FileEntry[] {
   const digests = new Map(from.map(({ path, sha256 }) => [path, sha256]));
   return files.map((file) => ({ ...file, sha256: digests.get(file.path) ?? '' }));
@@ -113,12 +113,12 @@ async function verifyDigest(
   const listed: Tree<TreeFile> = await listTree(live, settings.ignore, settings.signal);
   const tree = await hashTree(live, listed, settings.signal);
   if (typeof receipt !== 'string') {
-    const verdict = verdictOf(compareTrees(receipt.list, tree.files), tree.strangers);
+    const verdict = verdictOf(compareTrees(receipt.list, tree.files), tree.foreign);
     if (!verdict.ok) {
       return verdict;
     }
-  } else if (tree.strangers.length > 0) {
-    return verdictOf({ modified: [], missing: [], unlisted: [] }, tree.strangers);
+  } else if (tree.foreign.length > 0) {
+    return verdictOf({ modified: [], missing: [], unlisted: [] }, tree.foreign);
   }
   const digest = treeDigest(tree.files);
   if (expected !== undefined && digest !== expected) {
@@ -129,7 +129,7 @@ async function verifyDigest(
     : fine();
 }
 
-function verdictOf(difference: TreeDifference, strangers: readonly string[]): Verification {
-  const detail = differenceText({ ...difference, unlisted: [...difference.unlisted, ...strangers] });
+function verdictOf(difference: TreeDifference, foreign: readonly string[]): Verification {
+  const detail = differenceText({ ...difference, unlisted: [...difference.unlisted, ...foreign] });
   return detail === undefined ? fine() : mismatch(detail);
 }

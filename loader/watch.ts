@@ -1,4 +1,4 @@
-/** The watcher over the loader's roots: what it watches is what the gate admits. */
+/** The watcher over the loader's roots. It watches the plugins that the gate admits. */
 import { basename } from 'node:path';
 
 import { type Clock, awakeClock } from '../shared/clock.ts';
@@ -11,15 +11,15 @@ import type { Gate } from './gate.ts';
 import type { Settings } from './settings.ts';
 import { readReceipt } from './verify.ts';
 
-/** How {@link Loader.watch} watches. */
+/** The options of {@link Loader.watch}. */
 export type WatchOptions = {
-  /** Look again and again instead of being woken up: for file systems that tell nothing. Default: only where needed. */
+  /** Poll, for file systems that report no changes. Default: only where polling is needed. */
   readonly polling?: boolean | undefined;
-  /** Is told when watching falls back to polling, and why. Default: nobody is. */
+  /** Receives the reason when watching falls back to polling. Default: nothing. */
   readonly notice?: ((text: string) => void) | undefined;
 };
 
-/** @param parts for tests to replace. */
+/** @param parts tests replace them. */
 export function createLoaderWatch(
   settings: Settings,
   gate: Gate,

@@ -1,11 +1,15 @@
-/** Events that nobody has read yet, as at most one of each kind for each plugin: who reads slowly is told less often, not less. Pure. */
+/**
+ * Merges the events that nobody has read yet. At most one event of each kind waits for each plugin, so a slow reader gets
+ * fewer events but misses no change. Pure.
+ */
 import type { WatchEvent } from './ports.ts';
 
 const isHot = ({ kind }: WatchEvent): boolean => kind === 'skill-content-only';
 
 /**
- * What waits of a plugin and what comes to it. Only a hot verdict counts as loaded once it is told, so that no later one
- * says it again: hot ones are told as one. Of the others each says by itself all that differs: the last is told.
+ * Adds new events of a plugin to those that wait. Only a hot verdict counts as loaded once it is read, so no later
+ * verdict repeats it: hot events are merged into one. Every other verdict names all differences: only the last one is
+ * kept.
  */
 export function coalesceAll(
   before: readonly WatchEvent[],
@@ -18,7 +22,7 @@ export function coalesceAll(
   return [...(told === undefined ? [] : [hot.reduceRight(merge, told)]), ...waiting, ...rest];
 }
 
-/** Two hot events as one. */
+/** Merges two hot events. */
 function merge(after: WatchEvent, before: WatchEvent): WatchEvent {
   const named = new Set(after.reasons.map(({ path }) => path));
   const reasons = [...after.reasons, ...before.reasons.filter(({ path }) => !named.has(path))];

@@ -1,12 +1,12 @@
-/** The eyes on `<root>/<name>`: opened again whenever another directory lies there. */
+/** The watch on `<root>/<name>`. It is opened again when another directory is at that path. */
 import type { Stats } from 'node:fs';
 import { join } from 'node:path';
 
 import type { Ignore } from '../shared/format/tree.ts';
-import { statOf } from './look.ts';
+import { statOf } from './read-path.ts';
 import type { FileEvents, Watched } from './ports.ts';
 
-/** More changed paths than this, and the whole tree is looked at. */
+/** With more changed paths than this, the whole tree is read. */
 const PATHS_MAX = 1000;
 
 export type FileEventsFor = { current(): FileEvents; polling: FileEvents; failed(error: unknown): boolean };
@@ -16,7 +16,7 @@ export class DirectoryWatch {
   #watched: Watched | undefined;
   #identity: string | undefined;
   #stale = false;
-  /** The system cannot watch this directory, though others: it is polled. */
+  /** The system cannot watch this directory (though it can watch others), so it is polled. */
   #polls = false;
   #paths = new Set<string>();
   #all = true;
@@ -26,11 +26,11 @@ export class DirectoryWatch {
   }
 
   /**
-   * Sees to it that what lies there is watched.
+   * Makes sure that the directory at the path is watched.
    *
-   * @param eyes `failed` says whether to try once more: it has changed the current ones.
+   * @param fileEvents `failed` says whether another source of events is current now, so that another try makes sense.
    */
-  async settle(fileEvents: FileEventsFor, ignore: Ignore, stir: () => void): Promise<void> {
+  async settle(fileEvents: FileEventsFor, ignore: Ignore, onChange: () => void): Promise<void> {
     const identity = await identityOf(this.directory);
     if (identity === this.#identity && !this.#stale) return;
     await this.close();
@@ -40,16 +40,16 @@ export class DirectoryWatch {
     this.#paths.clear();
     if (identity === undefined) return;
     const open = async (which: FileEvents): Promise<void> => {
-      const tell = (path: string | undefined): void => {
-        // The slash asks about a directory: one may have a name by which files are ignored, and what lies in it counts.
+      const onPath = (path: string | undefined): void => {
+        // The slash marks a directory. A directory may have a name by which files are ignored; its content still counts.
         if (path !== undefined && ignore(`${path}/`)) return;
         this.note(path);
-        stir();
+        onChange();
       };
-      const watched = which.open(this.directory, true, tell, (error) => {
+      const watched = which.open(this.directory, true, onPath, (error) => {
         this.#polls = !fileEvents.failed(error);
         this.reopen();
-        stir();
+        onChange();
       });
       this.#watched = watched;
       await watched.ready;
@@ -59,29 +59,32 @@ export class DirectoryWatch {
     } catch (error) {
       await this.close();
       this.#identity = identity;
-      // It has vanished again: whoever removed it has woken the eyes on the root.
+      // It has vanished again. Its removal is a change of the root, whose watch reports it.
       if ((await identityOf(this.directory)) === undefined) return;
       this.#polls = !fileEvents.failed(error);
       await open(this.#polls ? fileEvents.polling : fileEvents.current());
     }
   }
 
-  /** Watch anew at the next settling: a directory came, and nobody can say since when it is watched. */
+  /** Watches anew at the next settling: a new directory may have changed before it was watched. */
   reopen(): void {
     this.#stale = true;
   }
 
-  /** Which directory was there when it was last looked at; undefined for none. */
+  /** Which directory was found at the last check; undefined for none. */
   get identity(): string | undefined {
     return this.#identity;
   }
 
-  /** Since when (milliseconds since the epoch) what has changed was perhaps not told; endless where it is told at once. */
+  /**
+   * Changes after this time (milliseconds since the epoch) may not have been reported yet; infinite if changes are
+   * reported at once.
+   */
   get seen(): number {
     return this.#watched?.seen?.() ?? Infinity;
   }
 
-  /** It is looked at again and again, and nothing is told at once. */
+  /** The directory is polled, so changes are not reported at once. */
   get isPolled(): boolean {
     return this.#watched?.seen !== undefined;
   }
@@ -91,8 +94,8 @@ export class DirectoryWatch {
   }
 
   /**
-   * Takes what has changed since it was last asked; undefined: whatever may have. Then what changed since it is watched
-   * stays to be looked at: among that may be directories, which are watched anew.
+   * Returns the paths that have changed since the last call; undefined if any path may have changed. After undefined, the
+   * paths that changed since the watch began stay to be read: some of them may be directories, which need a new watch.
    */
   take(): ReadonlySet<string> | undefined {
     const isAll = this.#all;
@@ -103,16 +106,16 @@ export class DirectoryWatch {
     return paths;
   }
 
-  /** Something has changed since it was last asked. */
-  get isStirred(): boolean {
+  /** Whether something has changed since the last {@link take}. */
+  get hasChanges(): boolean {
     return this.#all || this.#paths.size > 0;
   }
 
-  doubt(): void {
+  invalidate(): void {
     this.note(undefined);
   }
 
-  /** Whether the directory that is watched still lies there. */
+  /** Whether the path still holds the directory that is watched. */
   async isSame(): Promise<boolean> {
     return (await identityOf(this.directory)) === this.#identity;
   }
@@ -124,19 +127,19 @@ export class DirectoryWatch {
     await watched?.close();
   }
 
-  /** Is to be looked at the next time; undefined: nobody can say what. */
+  /** Marks a path to be read the next time; undefined marks all paths. */
   note(path: string | undefined): void {
     if (path !== undefined && this.#paths.size < PATHS_MAX) {
       this.#paths.add(path);
       return;
     }
     this.#all = true;
-    // The directory may be another one by now, and so may those in it.
+    // The directory, or directories in it, may have been replaced.
     this.reopen();
   }
 }
 
-/** Undefined where there is no directory that can be looked at. */
+/** Identifies the directory at a path; undefined if there is none that can be read. */
 export async function identityOf(path: string): Promise<string | undefined> {
   let stats: Stats | undefined;
   try {

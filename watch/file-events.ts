@@ -1,4 +1,4 @@
-/** Eyes that the system wakes up: one watch for each directory, none for files. */
+/** File events of the system: one watch for each directory, none for files. */
 import { readdir, realpath } from 'node:fs/promises';
 import { basename, join, relative, sep } from 'node:path';
 
@@ -7,19 +7,19 @@ import type { FSWatcher } from 'chokidar';
 import type { FileEvents } from './ports.ts';
 
 /**
- * Loads chokidar when something is first watched, so that who watches nothing needs it not.
+ * Loads chokidar when the first directory is watched, so a process that watches nothing does not need it.
  *
- * Only chokidar's raw events are used: that is what a directory's watch says of the entries in it, so that a plugin of
- * 10,000 files in 50 directories costs 50 watches. `persistent: false` because otherwise two watchers in one process
- * share a handle by path, and after a swap the one that looks again is handed the directory that is gone.
+ * Only chokidar's raw events are used. They report changes of the entries of a directory, so a plugin of 10,000 files in
+ * 50 directories costs 50 watches. `persistent` is false because otherwise two watchers in one process share a handle by
+ * path: after a swap a new watcher would get the handle of the removed directory.
  */
 export const systemFileEvents: FileEvents = {
-  open(directory, deep, tell, fail) {
+  open(directory, deep, onPath, onError) {
     let watcher: FSWatcher | undefined;
     let closed = false;
     const begin = async (): Promise<void> => {
       const { watch } = await import('chokidar');
-      // A link is followed once, here: below it none is.
+      // A link is followed only here. Below it no link is followed.
       const top = await realpath(directory);
       if (closed) return;
       const opened = watch(top, {
@@ -27,17 +27,17 @@ export const systemFileEvents: FileEvents = {
         ignoreInitial: true,
         followSymlinks: false,
         usePolling: false,
-        // Otherwise directories are left out whose names look like those of an editor's temporary files.
+        // Otherwise chokidar leaves out directories whose names look like temporary files of editors.
         atomic: false,
         ignored: (path, stats) => (deep ? stats?.isDirectory() === false : path !== top),
       });
       watcher = opened;
       opened.on('raw', (_event: string, name: string | null, details: unknown) => {
         const at = (details as { watchedPath?: string }).watchedPath;
-        // What happens to a directory itself, its end above all, the system tells under the directory's own name.
+        // The system reports changes of the directory itself, such as its removal, under the directory's own name.
         const isOwn = at === top && name === basename(top);
         const path = name === null || at === undefined || isOwn ? undefined : relative(top, join(at, name));
-        if (path !== '..' && path?.startsWith(`..${sep}`) !== true) tell(path?.replaceAll(sep, '/'));
+        if (path !== '..' && path?.startsWith(`..${sep}`) !== true) onPath(path?.replaceAll(sep, '/'));
       });
       await new Promise<void>((resolve, reject) => {
         let isReady = false;
@@ -47,15 +47,15 @@ export const systemFileEvents: FileEvents = {
         });
         opened.on('error', (cause) => {
           const error = cause instanceof Error ? cause : new Error(String(cause));
-          if (isReady) fail(error);
+          if (isReady) onError(error);
           else reject(error);
         });
       });
       if (!deep) return;
-      // Each directory is listed before it is watched: what came into it between the two, nobody watches.
+      // chokidar lists each directory before it watches it. A directory that appears in between is not watched.
       const seen = new Set(Object.keys(opened.getWatched()));
       for await (const path of directoriesIn(top)) {
-        if (!seen.has(path)) tell(relative(top, path).replaceAll(sep, '/'));
+        if (!seen.has(path)) onPath(relative(top, path).replaceAll(sep, '/'));
       }
     };
     const ready = begin();
@@ -69,7 +69,7 @@ export const systemFileEvents: FileEvents = {
   },
 };
 
-/** All directories below one. */
+/** All directories below one directory. */
 async function* directoriesIn(top: string): AsyncGenerator<string, void, undefined> {
   const work = [top];
   for (let above = work.pop(); above !== undefined; above = work.pop()) {

@@ -1,4 +1,4 @@
-/** Reads a live tree that others may change meanwhile: its entries, and the digests of its files. Links are not followed. */
+/** Reads a live tree while other processes may change it: its entries, and the digests of its files. Links are not followed. */
 import { createHash } from 'node:crypto';
 import { type Dirent, constants } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
@@ -6,22 +6,22 @@ import { join } from 'node:path';
 
 import { type FileEntry, type Ignore, counts, modeOf } from '../shared/format/tree.ts';
 
-/** Opening does not follow a link, and does not wait for a writer of a fifo. */
+/** The open call does not follow a link and does not wait for the writer of a fifo. */
 export const OPEN_CAUTIOUSLY = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
-/** Entries that are read at the same time: descriptors are few, and the thread pool is shared with the runtime. */
+/** Entries that are read at the same time. Descriptors are few, and the runtime uses the same thread pool. */
 const AT_ONCE = 16;
 const CHUNK_BYTES = 128 * 1024;
 
 /**
- * Whether a listed name may stand for one that is not UTF-8. The listing has a replacement character then, and nothing can be
- * opened by that name.
+ * Whether a listed name may stand for a name that is not UTF-8. Such a name is listed with a replacement character, and
+ * nothing can be opened under it.
  */
 export const isMangled = (path: string): boolean => path.includes('\u{FFFD}');
 
-/** What is told of a tree while it is walked. A call that throws ends the walk. */
+/** The callbacks of a walk. A callback that throws ends the walk. */
 type Visitor = {
-  /** An entry that counts and is no directory. */
+  /** An entry that counts and is not a directory. */
   entry(path: string): Promise<void>;
   /** A directory that is not ignored; it is listed next. */
   directory?(path: string): void;
@@ -30,10 +30,10 @@ type Visitor = {
 };
 
 /**
- * Walks the tree below `top` ('' for the whole tree), without the marker and what is ignored. Directories and files share one
- * bounded queue.
+ * Walks the tree below `top` ('' for the whole tree), without the marker and ignored names. Directories and files share
+ * one bounded queue.
  *
- * @throws (rejects with) what the visitor throws; the signal's reason.
+ * @throws (rejects with) the error of a callback; the signal's reason.
  */
 export async function walkTree(
   root: string,
@@ -53,7 +53,7 @@ export async function walkTree(
     for (const entry of entries) {
       const path = directory === '' ? entry.name : `${directory}/${entry.name}`;
       const isDirectory = entry.isDirectory();
-      // The slash asks about the directory itself: patterns for files do not apply to what lies in it.
+      // The slash marks a directory: patterns for files do not apply to it.
       if (isDirectory ? ignore(`${path}/`) : !counts(path, ignore)) continue;
       if (isDirectory) visitor.directory?.(path);
       queue.push({ path, isDirectory });
@@ -89,17 +89,17 @@ export async function walkTree(
   });
 }
 
-/** A file as it was read, or why it was not. */
+/** A file that was read, or why it was not read. */
 export type HashedFile =
   | ({ kind: 'file' } & Omit<FileEntry, 'path'>)
   | { kind: 'other' }
   | { kind: 'too-large'; size: number; ctimeMs: number };
 
 /**
- * Reads and hashes a file, with the size and mode that it has by then.
+ * Reads and hashes a file. Size and mode are those at the time of reading.
  *
  * @param maxBytes a larger file is not read.
- * @throws (rejects with) what the system says; the signal's reason.
+ * @throws (rejects with) the error of the system; the signal's reason.
  */
 export async function hashFile(
   path: string,
@@ -112,7 +112,7 @@ export async function hashFile(
     if (!stats.isFile()) return { kind: 'other' };
     if (stats.size > maxBytes) return { kind: 'too-large', size: stats.size, ctimeMs: stats.ctimeMs };
     const hash = createHash('sha256');
-    // One byte more than expected: a read that does not fill the buffer has met the end of the file.
+    // One byte more than expected: a read that does not fill the buffer has reached the end of the file.
     const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, stats.size + 1));
     for (let size = 0; ;) {
       signal?.throwIfAborted();

@@ -1,31 +1,31 @@
-/** So many events that the system may have dropped some: nothing of what it says is believed then. */
+/** Notices floods: so many events that the system may have dropped some. Then everything is read again. */
 import type { Clock } from '../shared/clock.ts';
 
-/** The system drops events from 16,384 in its queue on: long before that many in a second everything is doubted. */
+/** The system drops events when 16,384 are queued. A flood is far fewer events than that in a second. */
 const EVENTS = 4096;
 const WITHIN_MILLIS = 1000;
-/** Looking at everything is dear: it is done when a flood begins, this often while it lasts, and once it is over. */
+/** Reading everything is expensive: it is done when a flood begins, this often while it lasts, and once when it is over. */
 const REST_MILLIS = 30_000;
 const OVER_MILLIS = 3000;
 
 export class Flood {
   readonly #clock: Clock;
-  readonly #doubt: () => void;
+  readonly #rescan: () => void;
   #since = 0;
   #count = 0;
   #rests = false;
-  /** More of it came while it rested. */
+  /** More events came during the rest. */
   #due = false;
   #cancelRest = (): void => {};
   #cancelOver = (): void => {};
 
-  /** @param doubt is to have everything looked at. */
-  constructor(clock: Clock, doubt: () => void) {
+  /** @param rescan reads everything again. */
+  constructor(clock: Clock, rescan: () => void) {
     this.#clock = clock;
-    this.#doubt = doubt;
+    this.#rescan = rescan;
   }
 
-  /** An event came, whatever it is about. */
+  /** Counts an event of any kind. */
   hear(): void {
     const now = this.#clock.now();
     if (now - this.#since >= WITHIN_MILLIS) {
@@ -35,12 +35,12 @@ export class Flood {
     this.#count += 1;
     if (this.#count % EVENTS !== 0) return;
     if (!this.#rests) {
-      this.#look();
+      this.#check();
       return;
     }
     this.#due = true;
     this.#cancelOver();
-    this.#cancelOver = this.#clock.after(OVER_MILLIS, () => this.#look());
+    this.#cancelOver = this.#clock.after(OVER_MILLIS, () => this.#check());
   }
 
   close(): void {
@@ -48,14 +48,14 @@ export class Flood {
     this.#cancelOver();
   }
 
-  #look(): void {
+  #check(): void {
     this.close();
     this.#rests = true;
     this.#due = false;
     this.#cancelRest = this.#clock.after(REST_MILLIS, () => {
       this.#rests = false;
-      if (this.#due) this.#look();
+      if (this.#due) this.#check();
     });
-    this.#doubt();
+    this.#rescan();
   }
 }

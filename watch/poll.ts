@@ -1,4 +1,4 @@
-/** Eyes that look again and again: for file systems that tell nothing, and where the system's watches are used up. */
+/** File events by polling: for file systems that report no changes, and when the system has no watches left. */
 import type { BigIntStats } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -7,17 +7,20 @@ import type { Clock } from '../shared/clock.ts';
 import type { FileEvents } from './ports.ts';
 
 export const POLL_MILLIS = 1000;
-/** Where a look takes long, the time between two is so many times as long: looking stays a small part of what the machine does. */
+/**
+ * The pause between two polls is at least this many times as long as a poll takes, so polling takes a small part of the
+ * machine.
+ */
 const REST = 20;
-/** Times are as coarse as the kernel's tick: what is younger than this may change again unseen. */
+/** Times are as coarse as the kernel's tick: a file younger than this may change again without a new time. */
 const RECENT_MILLIS = 100;
 
 type Stamps = Map<string, string>;
 
-/** @param time in milliseconds, by which it is measured how long a look takes. */
+/** @param time a clock in milliseconds, which measures how long a poll takes. */
 export function pollingFileEvents(clock: Clock, time = (): number => performance.now()): FileEvents {
   return {
-    open(directory, deep, tell) {
+    open(directory, deep, onPath) {
       let closed = false;
       let cancel = (): void => {};
       let stamps: Stamps = new Map();
@@ -29,10 +32,10 @@ export function pollingFileEvents(clock: Clock, time = (): number => performance
         if (closed) return;
         seen = now;
         for (const [path, stamp] of stamps) {
-          if (stamp === RECENT || before.get(path) !== stamp) tell(path);
+          if (stamp === RECENT || before.get(path) !== stamp) onPath(path);
         }
         for (const path of before.keys()) {
-          if (!stamps.has(path)) tell(path);
+          if (!stamps.has(path)) onPath(path);
         }
       };
       const again = (millis = POLL_MILLIS): void => {
@@ -62,18 +65,21 @@ export function pollingFileEvents(clock: Clock, time = (): number => performance
 
 const RECENT = 'recent';
 
-/** What is renamed while it is looked at is seen under neither name: then it is looked at again, so often. */
-const LOOKS = 3;
+/** A file that is renamed during a poll may be found under neither name. Then the poll is repeated, at most so often. */
+const ATTEMPTS = 3;
 
 async function stampsOf(top: string, deep: boolean): Promise<Stamps> {
   for (let i = 1; ; i += 1) {
-    const { stamps, vanished } = await lookOnce(top, deep);
-    if (!vanished || i === LOOKS) return stamps;
+    const { stamps, vanished } = await statOnce(top, deep);
+    if (!vanished || i === ATTEMPTS) return stamps;
   }
 }
 
-/** Of every entry; what cannot be looked at has none. Of a directory only which one it is: its entries speak for it. */
-async function lookOnce(top: string, deep: boolean): Promise<{ stamps: Stamps; vanished: boolean }> {
+/**
+ * The stamp of each entry that can be read. The stamp of a directory only identifies it, because its entries have stamps
+ * of their own.
+ */
+async function statOnce(top: string, deep: boolean): Promise<{ stamps: Stamps; vanished: boolean }> {
   const stamps: Stamps = new Map();
   let vanished = false;
   const young = BigInt(Date.now() - RECENT_MILLIS);
@@ -86,7 +92,7 @@ async function lookOnce(top: string, deep: boolean): Promise<{ stamps: Stamps; v
         const path = here === '' ? name : `${here}/${name}`;
         const stats = await lstat(join(top, path), { bigint: true }).catch((error: unknown) => {
           if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) return;
-          // What is not UTF-8 is not found under the name that it is listed with.
+          // A name that is not UTF-8 cannot be found under the name in the listing.
           if (name.includes('\u{FFFD}')) stamps.set(path, 'listed');
           else vanished = true;
         });

@@ -1,115 +1,122 @@
-/** What the watcher needs from whoever uses it, and what it tells. */
+/** What the watcher needs from its user, and the events that it gives. */
 import type { Clock } from '../shared/clock.ts';
 import type { FileEntry, Ignore, Reason } from '../shared/format/tree.ts';
 
-/** What the gate says of a name at one moment. */
+/** The decision of the gate on a name at one moment. */
 export type Admission =
   | {
       status: 'admitted';
       /** The live directory. */
       path: string;
-      /** Another one for each version that is put in place. */
+      /** Changes with each version that is put in place. */
       generation: string;
       /** Undefined for a version without a full marker. */
       installId: string | undefined;
-      /** `false`: no change of it is ever hot. */
+      /** `false`: no change of this version is ever hot. */
       hotReload: boolean | undefined;
     }
   | { status: 'refused'; why: string }
   | { status: 'absent' };
 
-/** The files of a version, and when (milliseconds) all of them had been written. */
+/** The files of a version as installed, and the time (milliseconds) at which all of them were written. */
 export type Installed = { files: readonly FileEntry[]; at: number };
 
-/** What is known elsewhere of what the runtime has loaded. */
+/** What is known elsewhere about the loaded version. */
 export type Known = {
-  /** Another one whenever something else is known. */
+  /** Changes whenever the knowledge changes. */
   stamp: string;
-  /** What lies there now; nobody knows what; or these files, and what lay there unchanged since `at` (milliseconds). */
+  /**
+   * `live`: the live files are loaded. `unknown`: nobody knows. Otherwise these files are loaded, and live files that
+   * have not changed since `at` (milliseconds).
+   */
   loaded: 'live' | 'unknown' | { files: readonly FileEntry[]; at: number | undefined };
 };
 
-/** Something that is looked at until it is closed. */
+/** A watch on a directory until it is closed. */
 export type Watched = {
-  /** Resolves when no change from now on is missed; rejects where that cannot be had (`ENOSPC`, `EMFILE`, …). */
+  /** Resolves when no later change is missed. Rejects if the directory cannot be watched (`ENOSPC`, `EMFILE`, …). */
   ready: Promise<void>;
-  /** Since when (milliseconds since the epoch) what has changed was perhaps not told. Without it all is told at once. */
+  /**
+   * Changes after this time (milliseconds since the epoch) may not have been reported yet. Without this method changes
+   * are reported at once.
+   */
   seen?(): number;
   close(): Promise<void>;
 };
 
-/** Sees that something changed, not what. */
+/** A source of file events. An event says that something has changed, not what. */
 export type FileEvents = {
   /**
-   * Watches a directory: with `deep` everything below it, else its own entries.
+   * Watches a directory: with `deep` everything below it, otherwise only its own entries.
    *
-   * @param tell is told a relative path with `/`, or undefined where nobody can say which.
-   * @param fail is told once what went wrong after it was ready.
+   * @param onPath gets a relative path with `/`, or undefined if the path is not known.
+   * @param onError gets the error of a watch that fails after it was ready; called once.
    */
   open(
     directory: string,
     deep: boolean,
-    tell: (path: string | undefined) => void,
-    fail: (error: unknown) => void,
+    onPath: (path: string | undefined) => void,
+    onError: (error: unknown) => void,
   ): Watched;
 };
 
 export type Ports = {
   roots: readonly string[];
-  /** Judges a name, over all roots. May wait for a swap to end. */
+  /** Judges a name over all roots. May wait for a swap to end. */
   admit(name: string): Promise<Admission>;
-  /** A version as it was installed, by its live directory; undefined where nobody knows. */
+  /** A version as it was installed, by its live directory; undefined if that is not known. */
   installed(path: string, installId: string): Promise<Installed | undefined>;
   /**
-   * What is known of the loading of a plugin whose version of that generation lies there. Without it the runtime has loaded
-   * what lay there when the watch began, and what it was told of or said since.
+   * What is known elsewhere about the loaded version of a plugin whose live version has this generation. Without this
+   * method the runtime counts as having loaded what was live when the watch began, and since then what it was told or has
+   * reported.
    *
-   * @param stamp of what was known before. @returns undefined if that is still all.
+   * @param stamp the stamp of the last answer. @returns undefined if nothing has changed since that answer.
    */
   loaded?(name: string, generation: string, stamp: string | undefined): Promise<Known | undefined>;
   ignore: Ignore;
   clock: Clock;
-  /** Those that the system wakes up. */
+  /** File events of the system. */
   fileEvents: FileEvents;
-  /** Those that look again and again, where the others cannot be had. */
+  /** Polling, for directories that the system cannot watch. */
   polling: FileEvents;
-  /** What people should know: the change to polling, and why. */
+  /** Receives a text for people, such as the reason for polling. */
   notice(text: string): void;
 };
 
-/** What a change means for a runtime that has loaded what was there before. One for each burst of changes. */
+/** What a change means for a runtime that has loaded what was there before. One event for each burst of changes. */
 export type WatchEvent = {
   readonly plugin: string;
   /**
-   * `skill-content-only`: load the named skills again; `cold`: only a restart brings it in; `identical`: what is there
-   * is what is loaded (after a swap to the same files, or when a pending cold change was taken back).
+   * `skill-content-only`: load the named skills again. `cold`: only a restart loads the change. `identical`: the live
+   * files are the loaded ones (after a swap to the same files, or when a pending cold change was undone).
    */
   readonly kind: 'identical' | 'skill-content-only' | 'cold';
-  /** Every path that differs from what is loaded: what needs a restart first, then by path. */
+  /** Every path that differs from what is loaded. Paths that need a restart come first, then by path. */
   readonly reasons: readonly Reason[];
-  /** The directories with a SKILL.md in which something differs, relative, sorted; '' for the plugin's own. */
+  /** The directories with a SKILL.md in which something differs, relative and sorted; '' for the plugin itself. */
   readonly skills: readonly string[];
-  /** Since when (milliseconds since the epoch): what has changed later was perhaps not seen. */
+  /** All changes up to this time (milliseconds since the epoch) are in the event. Later ones may be missing. */
   readonly at: number;
   readonly cause: { readonly by: 'edit' } | { readonly by: 'swap'; readonly installId: string };
-  /** What the gate says of it now. */
+  /** The decision of the gate now. */
   readonly status: 'admitted' | 'refused' | 'absent';
-  /** Why it is refused. */
+  /** Why the plugin is refused. */
   readonly detail: string | undefined;
-  /** Which version lies there now; undefined unless it is admitted. */
+  /** The version that is live now; undefined unless it is admitted. */
   readonly generation: string | undefined;
 };
 
 export type Watch = AsyncIterable<WatchEvent> & {
-  /** Resolves when no later change is missed: what is loaded after that is what later events are compared with. */
+  /** Resolves when no later change is missed. Later events compare with what the runtime loads after that. */
   readonly ready: Promise<void>;
   /**
-   * The runtime has loaded what lies there now, also what was cold, or, where what is loaded is known elsewhere: that has
-   * changed.
+   * Call this when the runtime has loaded the live version, also a cold change. If the loaded version is known elsewhere:
+   * when that knowledge has changed.
    *
-   * A hot verdict counts as loaded as soon as it is told.
+   * A hot verdict counts as loaded as soon as it is read.
    */
   loaded(plugin: string): void;
-  /** Ends the iteration and lets go of everything. May be called twice. */
+  /** Ends the iteration and closes all watches. May be called twice. */
   close(): Promise<void>;
 };

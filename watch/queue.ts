@@ -1,11 +1,11 @@
-/** Values that are put in at one end and iterated at the other; of each key there waits at most one. */
+/** A queue with at most one waiting value for each key. */
 export class Queue<T> {
   readonly #merge: (before: T, after: T) => T;
   readonly #values = new Map<string, T>();
   readonly #waiting = new Set<() => void>();
   #end: { error: Error | undefined } | undefined;
 
-  /** @param merge makes one of a value that waits and one that is put in with the same key. */
+  /** @param merge merges a waiting value and a new one with the same key. */
   constructor(merge: (before: T, after: T) => T) {
     this.#merge = merge;
   }
@@ -17,13 +17,13 @@ export class Queue<T> {
     this.#wake();
   }
 
-  /** What was put in before is still handed out; then the iteration ends, or throws the error. */
+  /** Ends the iteration after the waiting values, with the error if there is one. */
   end(error?: Error): void {
     this.#end ??= { error };
     this.#wake();
   }
 
-  /** Several iterations share the values: each is handed out once. */
+  /** Iterates the values. Several iterations share them: each value goes to one of them. */
   async *values(): AsyncGenerator<T, void, undefined> {
     for (;;) {
       const [first] = this.#values;

@@ -1,4 +1,4 @@
-/** The eyes on a root: which plugins come, go and are swapped. What begins with a dot is not seen. */
+/** The watch on a root: which plugins appear, disappear and are swapped. Names with a leading dot are ignored. */
 import { readdir } from 'node:fs/promises';
 
 import type { Clock } from '../shared/clock.ts';
@@ -7,19 +7,19 @@ import { type FileEventsFor, identityOf } from './directory-watch.ts';
 import type { FileEvents, Watched } from './ports.ts';
 
 /**
- * It is looked this often whether another root lies there, or one at last: a link to it, a directory above it and a mount
- * change without anybody being told.
+ * How often the root is checked: whether another directory is at its path. No event reports a change of a link to it, of
+ * a directory above it, or of a mount.
  */
-const LOOK_MILLIS = 1000;
+const CHECK_MILLIS = 1000;
 
-/** Nobody is called so: it makes the root be looked at. */
+/** No plugin has this name. A change of it makes the root be checked. */
 const NOBODY = '-';
 
 export class RootWatch {
   readonly #root: string;
   readonly #fileEvents: FileEventsFor;
   readonly #clock: Clock;
-  readonly #stir: (name: string | undefined) => void;
+  readonly #onChange: (name: string | undefined) => void;
   #watched: Watched | undefined;
   #identity: string | undefined;
   #stale = false;
@@ -30,26 +30,26 @@ export class RootWatch {
     root: string,
     fileEvents: FileEventsFor,
     clock: Clock,
-    stir: (name: string | undefined) => void,
+    onChange: (name: string | undefined) => void,
   ) {
     this.#root = root;
     this.#fileEvents = fileEvents;
     this.#clock = clock;
-    this.#stir = stir;
+    this.#onChange = onChange;
   }
 
   reopen(): void {
     this.#stale = true;
   }
 
-  /** Sees to it that the root is watched; returns the names in it if that is new, else nothing. */
+  /** Makes sure that the root is watched. @returns the names in it if it is new, otherwise nothing. */
   async settle(): Promise<string[]> {
     // A link to a root is a root.
     const identity = await identityOf(`${this.#root}/.`);
     this.#await();
     if (identity === this.#identity && identity !== undefined && !this.#stale) return [];
-    // What lay in the one before may be gone with it.
-    if (this.#identity !== undefined && identity !== this.#identity) this.#stir(undefined);
+    // The plugins in the previous root may be gone.
+    if (this.#identity !== undefined && identity !== this.#identity) this.#onChange(undefined);
     await this.#release();
     if (identity === undefined) return [];
     this.#identity = identity;
@@ -67,29 +67,29 @@ export class RootWatch {
   }
 
   async #open(fileEvents: FileEvents): Promise<void> {
-    const tell = (name: string | undefined): void => {
+    const onPath = (name: string | undefined): void => {
       if (name === undefined) {
         this.#stale = true;
-        this.#stir(NOBODY);
+        this.#onChange(NOBODY);
       }
-      if (name?.startsWith('.') !== true) this.#stir(name);
+      if (name?.startsWith('.') !== true) this.#onChange(name);
     };
-    const fail = (error: unknown): void => {
+    const onError = (error: unknown): void => {
       this.#fileEvents.failed(error);
       this.#stale = true;
-      this.#stir(undefined);
+      this.#onChange(undefined);
     };
-    this.#watched = fileEvents.open(this.#root, false, tell, fail);
+    this.#watched = fileEvents.open(this.#root, false, onPath, onError);
     await this.#watched.ready;
   }
 
   #await(): void {
     this.#cancel();
     if (this.#closed) return;
-    this.#cancel = this.#clock.after(LOOK_MILLIS, () => {
+    this.#cancel = this.#clock.after(CHECK_MILLIS, () => {
       void identityOf(`${this.#root}/.`).then((identity) => {
         if (identity === this.#identity) this.#await();
-        else this.#stir(NOBODY);
+        else this.#onChange(NOBODY);
       });
     });
   }

@@ -1,8 +1,8 @@
 /**
- * The watcher: what people change by hand in live plugins, and what an agent swaps, as one verdict for each burst.
+ * The watcher: reports edits by hand in live plugins and swaps by an agent, with one verdict for each burst.
  *
- * Events of the file system only say where to look. What lies there is then read, so that it does not matter how an
- * editor saves, and that many events cost no more than one.
+ * File events only say which paths to read. So it does not matter how an editor saves a file, and many events cost no
+ * more than one.
  */
 import { statfs } from 'node:fs/promises';
 
@@ -17,10 +17,10 @@ import { coalesceAll } from './coalesce.ts';
 import { RootWatch } from './root-watch.ts';
 import { SETTLE_MAX_MILLIS, SETTLE_MILLIS, WatchedPlugin } from './watched-plugin.ts';
 
-/** Plugins that are looked at at once: descriptors are few, and no plugin is to keep all others waiting. */
+/** Plugins that are read at the same time. Descriptors are few, and no plugin should keep all others waiting. */
 const AT_ONCE = 8;
 
-/** The system has no more watches, or none at all. */
+/** The system has no watches left, or none at all. */
 const LIMITS: Readonly<Record<string, string>> = {
   ENOSPC: 'raise fs.inotify.max_user_watches',
   EMFILE: 'raise fs.inotify.max_user_instances, or the limit of open files',
@@ -28,23 +28,23 @@ const LIMITS: Readonly<Record<string, string>> = {
   ENOMEM: 'give the process more memory',
   ENOSYS: 'this system has no file events',
 };
-/** NFS, SMB, CIFS, SMB2, 9p, FUSE, vboxsf, Ceph: changes made elsewhere wake nobody here. */
+/** NFS, SMB, CIFS, SMB2, 9p, FUSE, vboxsf, Ceph: a change that is made elsewhere causes no event here. */
 const WITHOUT_EVENTS: ReadonlySet<number> = new Set([
   0x69_69, 0x51_7b, 0xff_53_4d_42, 0xfe_53_4d_42, 0x01_02_19_97, 0x65_73_55_46, 0x78_6f_4b_4a, 0x00_c3_6a_40,
 ]);
 
-/** What a watch over a loader's roots is told by the loader. */
+/** The part of a watch that the loader calls and users do not. */
 export type Reported = {
-  /** The runtime has loaded that version, as it was at a moment (milliseconds since the epoch). Never rejects. */
+  /** The runtime has loaded this version, as it was at a time (milliseconds since the epoch). Never rejects. */
   reported(plugin: string, generation: string, at: number): Promise<void>;
-  /** Is aborted when the watch is closed. */
+  /** Aborted when the watch is closed. */
   closing: AbortSignal;
 };
 
-/** The lane of the roots: no plugin is called so. */
+/** The lane of the roots. No plugin has this name. */
 const ROOTS = '/';
 
-type Burst = { subject: WatchedPlugin; since: number; cancel: () => void };
+type Burst = { watched: WatchedPlugin; since: number; cancel: () => void };
 
 export function createWatch(ports: Ports): Watch & Reported {
   const watcher = new Watcher(ports);
@@ -61,22 +61,22 @@ export function createWatch(ports: Ports): Watch & Reported {
 class Watcher {
   readonly ready: Promise<void>;
   readonly #ports: Ports;
-  readonly #subjects = new Map<string, WatchedPlugin>();
+  readonly #plugins = new Map<string, WatchedPlugin>();
   readonly #bursts = new Map<string, Burst>();
   readonly #queue = new Queue<readonly WatchEvent[]>(coalesceAll);
   readonly #roots: readonly RootWatch[];
   readonly #fileEvents: FileEventsFor;
   #polls = false;
-  /** One thing after another for each plugin; the roots have a lane of their own. */
+  /** One task after another for each plugin. The roots have a lane of their own. */
   readonly #lanes = new Lanes();
   readonly #semaphore = new Semaphore(AT_ONCE);
-  /** What is under way. */
+  /** The running tasks. */
   readonly #work = new Set<Promise<void>>();
   #closing: Promise<void> | undefined;
-  /** What is being read need not be read to its end when nobody is told of it any more. */
+  /** Ends the reading of files when the watch is closed. */
   readonly #abort = new AbortController();
   readonly #flood: Flood;
-  /** The eyes alone do not keep the process alive. */
+  /** The file watches alone do not keep the process alive. */
   readonly #alive = setInterval(() => {}, 2 ** 30);
 
   get closing(): AbortSignal {
@@ -85,14 +85,14 @@ class Watcher {
 
   constructor(ports: Ports) {
     this.#ports = ports;
-    this.#flood = new Flood(ports.clock, () => this.#stir(undefined));
+    this.#flood = new Flood(ports.clock, () => this.#onChange(undefined));
     this.#fileEvents = {
       current: () => (this.#polls ? ports.polling : this.#counted),
       polling: ports.polling,
       failed: (error) => this.#failed(error),
     };
     this.#roots = ports.roots.map(
-      (root) => new RootWatch(root, this.#fileEvents, ports.clock, (name) => this.#stir(name)),
+      (root) => new RootWatch(root, this.#fileEvents, ports.clock, (name) => this.#onChange(name)),
     );
     this.ready = this.#begin();
     this.ready.catch((error: unknown) => this.#broken(error));
@@ -113,12 +113,12 @@ class Watcher {
     const worker = async (): Promise<void> => {
       for (const name of queue) {
         if (this.#closing !== undefined || faults.length > 0) return;
-        await this.#subject(name).begin(this.#fileEvents, () => this.#stir(name));
+        await this.#pluginOf(name).begin(this.#fileEvents, () => this.#onChange(name));
       }
     };
-    const fail = (error: unknown): void => void faults.push(error);
-    // All of them end before it does: what one of them still opened afterwards would never be closed.
-    await Promise.all(Array.from({ length: AT_ONCE }, () => worker().catch(fail)));
+    const onError = (error: unknown): void => void faults.push(error);
+    // Waits for all workers: a watch that one of them opened later would never be closed.
+    await Promise.all(Array.from({ length: AT_ONCE }, () => worker().catch(onError)));
     if (faults.length > 0 && this.#closing === undefined) throw faults[0];
   }
 
@@ -133,21 +133,22 @@ class Watcher {
       }
     })();
     const leave = events.return.bind(events);
-    // Who leaves while it waits for an event, or before it has asked for one, is not heard by the generator itself.
+    // A generator does not notice a return while it waits for an event or before its first one, so the return closes the
+    // watch itself.
     return Object.assign(events, { return: () => close().then(() => leave()) });
   }
 
   loaded(plugin: string): void {
-    const subject = this.#subjects.get(plugin);
+    const watched = this.#plugins.get(plugin);
     if (this.#ports.loaded === undefined) {
-      subject?.load();
+      watched?.load();
       return;
     }
-    void this.#inLane(plugin, async () => void (await subject?.learn()));
+    void this.#inLane(plugin, async () => void (await watched?.learn()));
   }
 
   reported(plugin: string, generation: string, at: number): Promise<void> {
-    return this.#inLane(plugin, async () => this.#subjects.get(plugin)?.report(generation, at));
+    return this.#inLane(plugin, async () => this.#plugins.get(plugin)?.report(generation, at));
   }
 
   close(): Promise<void> {
@@ -161,40 +162,43 @@ class Watcher {
       await this.ready.catch(() => undefined);
       await Promise.all(this.#work);
       for (const root of this.#roots) await root.close();
-      for (const subject of this.#subjects.values()) await subject.close();
+      for (const watched of this.#plugins.values()) await watched.close();
     })();
     return this.#closing;
   }
 
-  #subject(name: string): WatchedPlugin {
-    const known = this.#subjects.get(name) ?? new WatchedPlugin(name, this.#ports, this.#abort.signal);
-    this.#subjects.set(name, known);
+  #pluginOf(name: string): WatchedPlugin {
+    const known = this.#plugins.get(name) ?? new WatchedPlugin(name, this.#ports, this.#abort.signal);
+    this.#plugins.set(name, known);
     return known;
   }
 
-  /** Something changed in a plugin, or (undefined) nobody knows in which. */
-  #stir(name: string | undefined): void {
+  /** Something has changed in a plugin, or in any of them (undefined). */
+  #onChange(name: string | undefined): void {
     if (name !== undefined) {
       this.#wait(name);
       return;
     }
-    for (const [each, { nests }] of this.#subjects) {
-      for (const directoryWatch of nests) directoryWatch.doubt();
+    for (const [each, { directoryWatches }] of this.#plugins) {
+      for (const directoryWatch of directoryWatches) directoryWatch.invalidate();
       this.#wait(each);
     }
   }
 
-  /** The eyes that the system wakes up. All that it says counts, also of what is ignored: that, too, drives out the rest. */
+  /**
+   * File events of the system, counted for floods. Events of ignored files count too, because they also fill the queue of
+   * the system.
+   */
   readonly #counted: FileEvents = {
-    open: (directory, deep, tell, fail) =>
+    open: (directory, deep, onPath, onError) =>
       this.#ports.fileEvents.open(
         directory,
         deep,
         (path) => {
-          tell(path);
+          onPath(path);
           this.#flood.hear();
         },
-        fail,
+        onError,
       ),
   };
 
@@ -211,10 +215,10 @@ class Watcher {
       this.#bursts.delete(name);
       void this.#inLane(name, () => this.#settle(name, rest < SETTLE_MILLIS));
     });
-    this.#bursts.set(name, { subject: this.#subject(name), since, cancel });
+    this.#bursts.set(name, { watched: this.#pluginOf(name), since, cancel });
   }
 
-  /** Does something when all that was asked before for the plugin is done. Never rejects. */
+  /** Runs a task after the earlier tasks of the plugin. Never rejects. */
   #inLane(name: string, work: () => Promise<void>): Promise<void> {
     const done = this.ready
       .then(() => this.#lanes.run(name, () => this.#semaphore.run(work)))
@@ -224,25 +228,25 @@ class Watcher {
     return done;
   }
 
-  /** Returns the names in the roots that are new. */
+  /** @returns the names in the roots that are new. */
   async #settleRoots(): Promise<Set<string>> {
     const names = new Set<string>();
     for (const root of this.#roots) for (const name of await root.settle()) names.add(name);
     return names;
   }
 
-  async #settle(name: string, amid: boolean): Promise<void> {
+  async #settle(name: string, isOngoing: boolean): Promise<void> {
     if (this.#closing !== undefined) return;
     for (const other of await this.#lanes.run(ROOTS, () => this.#settleRoots())) {
       if (other !== name) this.#wait(other);
     }
-    const subject = this.#subject(name);
-    const events = await subject.settle(this.#fileEvents, () => this.#stir(name), amid);
+    const watched = this.#pluginOf(name);
+    const events = await watched.settle(this.#fileEvents, () => this.#onChange(name), isOngoing);
     if (events.length > 0) this.#queue.put(name, events);
-    if (subject.isBlank) this.#subjects.delete(name);
+    if (watched.isBlank) this.#plugins.delete(name);
   }
 
-  /** Whether the current eyes are others now. */
+  /** Handles an error of file events. @returns whether the current source of events is another one now. */
   #failed(error: unknown): boolean {
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
     const why = error instanceof Error ? error.message : String(error);
@@ -255,14 +259,14 @@ class Watcher {
     return true;
   }
 
-  /** Looks again and again from now on, everywhere. */
+  /** Polls everything from now on. */
   #poll(why: string): void {
     if (this.#polls) return;
     this.#polls = true;
     this.#ports.notice(`Watching falls back to polling: ${why}`);
     for (const root of this.#roots) root.reopen();
-    for (const [name, { nests }] of this.#subjects) {
-      for (const directoryWatch of nests) directoryWatch.reopen();
+    for (const [name, { directoryWatches }] of this.#plugins) {
+      for (const directoryWatch of directoryWatches) directoryWatch.reopen();
       this.#wait(name);
     }
   }

@@ -1,53 +1,59 @@
-/** One plugin under watch: what is known of it, and the verdict when its changes have settled. */
+/** One watched plugin: what is known about it, and the verdict when a burst of changes is over. */
 import { join } from 'node:path';
 
 import { MARKER } from '../shared/format/layout.ts';
 import { isPluginName } from '../shared/format/name.ts';
 import { type FileEntry, counts } from '../shared/format/tree.ts';
-import { Ledger } from './ledger.ts';
-import { type HardLinks, lookAt, statOf } from './look.ts';
+import { LoadedDiff } from './loaded-diff.ts';
+import { type HardLinks, readPath, statOf } from './read-path.ts';
 import { type FileEventsFor, DirectoryWatch } from './directory-watch.ts';
 import type { Admission, Known, Ports, WatchEvent } from './ports.ts';
-import { fileOf, isBefore, isSince, spareOf } from './trust.ts';
+import { findIn, isUnchangedSince, isPathUnchangedSince, knownDigests } from './unchanged.ts';
 
 type Admitted = Extract<Admission, { status: 'admitted' }>;
 
-/** Changes of one plugin that are no further apart are one burst. */
+/** Changes of one plugin with shorter pauses than this are one burst. */
 export const SETTLE_MILLIS = 250;
-/** A plugin that never stands still is judged all the same, this often. */
+/** A plugin that changes without a pause is judged this often. */
 export const SETTLE_MAX_MILLIS = 5000;
-/** A plugin that is swapped while it is looked at is looked at again; after so many times whatever was seen is told. */
-const LOOKS = 10;
-/** What an editor leaves for a moment while it saves makes a verdict cold: one amid changes is held back so many times in a row. */
+/** If the plugin is swapped while it is read, it is read again, at most so often. Then the last result counts. */
+const ATTEMPTS = 10;
+/**
+ * Temporary files of an editor make a verdict cold for a moment. A cold verdict during ongoing changes is held back so
+ * many times in a row.
+ */
 const HOLDS = 2;
 
 export class WatchedPlugin {
   readonly name: string;
-  /** In the order of the roots. */
-  readonly nests: readonly DirectoryWatch[];
+  /** One watch for each root, in the order of the roots. */
+  readonly directoryWatches: readonly DirectoryWatch[];
   readonly #ports: Ports;
   readonly #signal: AbortSignal;
-  readonly #ledger = new Ledger();
-  /** What the gate has admitted at last. */
+  readonly #diff = new LoadedDiff();
+  /** The last admission by the gate. */
   #admitted: Admitted | undefined;
-  /** The generation whose files the ledger has. */
+  /** The generation of the files in the diff. */
   #generation: string | undefined;
   #installId: string | undefined;
-  /** Which directory it lay in. */
+  /** The identity of the live directory. */
   #identity: string | undefined;
-  /** Of a generation that is looked at for the first time: its files as they were installed. */
+  /** The files as installed, while a generation is read for the first time. */
   #installed: readonly FileEntry[] | undefined;
-  /** As of the last look at everything. */
+  /** The files with several names, as of the last reading of everything. */
   #shared: HardLinks = new Map();
-  /** When the marker was written, as of the last look at everything. */
+  /** The time of the marker, as of the last reading of everything. */
   #sealed: number | undefined;
-  /** What was last known elsewhere of what is loaded. */
+  /** The stamp of the last knowledge about the loaded version. */
   #stamp: string | undefined;
-  /** How many verdicts in a row were held back: what they were about is still to be told. */
+  /** How many verdicts in a row were held back. Their changes are still to be reported. */
   #held = 0;
-  /** Since when, by the clock, they were; undefined: none is. */
+  /** When the first of them was held back, by the clock; undefined: none is. */
   #heldSince: number | undefined;
-  /** Since when what has changed was perhaps not seen: by the clock of the file system, whose times it is compared with. */
+  /**
+   * Changes after this time may not have been seen. It is a time of the file system's clock, because it is compared with
+   * times of files.
+   */
   #at = 0;
 
   /** @param signal ends the reading of files. */
@@ -55,51 +61,54 @@ export class WatchedPlugin {
     this.name = name;
     this.#ports = ports;
     this.#signal = signal;
-    this.nests = isPluginName(name) ? ports.roots.map((root) => new DirectoryWatch(root, name)) : [];
+    this.directoryWatches = isPluginName(name)
+      ? ports.roots.map((root) => new DirectoryWatch(root, name))
+      : [];
   }
 
-  /** Nothing lies there, and nothing ever did that could be loaded. */
+  /** There is no such plugin, and there never was one that could be loaded. */
   get isBlank(): boolean {
     return (
       this.#generation === undefined &&
-      this.nests.every((directoryWatch) => directoryWatch.identity === undefined)
+      this.directoryWatches.every((directoryWatch) => directoryWatch.identity === undefined)
     );
   }
 
-  /** What lies there now is what the runtime has loaded. */
+  /** The live version is what the runtime has loaded. */
   load(): void {
-    this.#ledger.load();
+    this.#diff.load();
   }
 
-  /** The runtime has loaded a version as it was at a moment: no other one, and nothing that was edited since. */
+  /** The runtime has loaded a version as it was at a time: this version only, without later edits. */
   async report(generation: string, at: number): Promise<void> {
     if (this.#admitted === undefined || generation !== this.#generation) return;
     const { path: root, installId } = this.#admitted;
     const installed = installId === undefined ? undefined : await this.#ports.installed(root, installId);
     const loaded = await this.#unchanged(root, at);
-    for (const path of this.#ledger.among(installed?.files)) {
-      // As it was installed it was read, unless it was made so since; what comes and goes beside it says nothing.
+    for (const path of this.#diff.among(installed?.files)) {
+      // An installed file that has not changed since was read as installed. An entry beside the installed ones proves
+      // nothing.
       const stats = await statOf(join(root, path)).catch(() => undefined);
-      if (stats === undefined || isBefore(stats, at)) loaded.push(path);
+      if (stats === undefined || isUnchangedSince(stats, at)) loaded.push(path);
     }
-    // What lies there by now may be of another version, and older.
-    const directoryWatch = this.nests.find(({ directory }) => directory === root);
-    if (await directoryWatch?.isSame()) this.#ledger.accept(loaded);
+    // Meanwhile another, older version may be live.
+    const directoryWatch = this.directoryWatches.find(({ directory }) => directory === root);
+    if (await directoryWatch?.isSame()) this.#diff.accept(loaded);
   }
 
-  /** Of the paths that differ from what is loaded those that do so since a moment (milliseconds since the epoch). */
+  /** Those of the differing paths that have not changed since a time (milliseconds since the epoch). */
   async #unchanged(root: string, at: number): Promise<string[]> {
     const paths: string[] = [];
-    for (const path of this.#ledger.differing()) {
-      if (await isSince(root, path, at)) paths.push(path);
+    for (const path of this.#diff.differing()) {
+      if (await isPathUnchangedSince(root, path, at)) paths.push(path);
     }
     return paths;
   }
 
   /**
-   * Takes over what is known elsewhere of what is loaded, and returns it if that is news.
+   * Takes over what is known elsewhere about the loaded version. @returns it, if it has changed.
    *
-   * @param edited what lies there was edited just now: it is not loaded for nobody saying anything.
+   * @param edited the live files were edited just now, so they do not count as loaded by default.
    */
   async learn(edited = false): Promise<Known['loaded'] | undefined> {
     if (this.#admitted === undefined) return undefined;
@@ -109,157 +118,159 @@ export class WatchedPlugin {
     const { stamp, loaded } = known;
     this.#stamp = stamp;
     if (loaded === 'unknown') {
-      this.#ledger.unload();
+      this.#diff.unload();
     } else if (loaded === 'live') {
-      if (!edited) this.#ledger.load();
+      if (!edited) this.#diff.load();
     } else {
-      this.#ledger.load(loaded.files);
-      if (loaded.at !== undefined) this.#ledger.accept(await this.#unchanged(root, loaded.at));
+      this.#diff.load(loaded.files);
+      if (loaded.at !== undefined) this.#diff.accept(await this.#unchanged(root, loaded.at));
     }
     return loaded;
   }
 
-  /** Looks for the first time: what lies there is told to nobody. */
-  async begin(fileEvents: FileEventsFor, stir: () => void): Promise<void> {
-    await this.settle(fileEvents, stir);
+  /** Reads the plugin for the first time, without an event. */
+  async begin(fileEvents: FileEventsFor, onChange: () => void): Promise<void> {
+    await this.settle(fileEvents, onChange);
     this.#held = 0;
     if (this.#ports.loaded === undefined) this.load();
     else await this.learn();
   }
 
   /**
-   * Looks at what has changed and judges it; nothing where there is nothing to tell.
+   * Reads what has changed and judges it. @returns no events if there is nothing to report.
    *
-   * @param stir asks for another time.
-   * @param amid the changes go on, and have for as long as anybody waits for their end.
+   * @param onChange asks for another call.
+   * @param isOngoing the changes have gone on for as long as a burst may last.
    */
-  async settle(fileEvents: FileEventsFor, stir: () => void, amid = false): Promise<WatchEvent[]> {
-    let news = this.#held > 0;
-    let stirred = false;
+  async settle(fileEvents: FileEventsFor, onChange: () => void, isOngoing = false): Promise<WatchEvent[]> {
+    let isChanged = this.#held > 0;
+    let hasChanged = false;
     let polled: DirectoryWatch | undefined;
     let admission: Admission = { status: 'absent' };
-    for (let i = 0; i < LOOKS; i++) {
+    for (let i = 0; i < ATTEMPTS; i++) {
       this.#at = Date.now();
-      for (const directoryWatch of this.nests) {
-        await directoryWatch.settle(fileEvents, this.#ports.ignore, stir);
+      for (const directoryWatch of this.directoryWatches) {
+        await directoryWatch.settle(fileEvents, this.#ports.ignore, onChange);
       }
-      admission = this.nests.length === 0 ? admission : await this.#ports.admit(this.name);
+      admission = this.directoryWatches.length === 0 ? admission : await this.#ports.admit(this.name);
       if (admission.status !== 'admitted') break;
       const { path } = admission;
-      const directoryWatch = this.nests.find(({ directory }) => directory === path);
+      const directoryWatch = this.directoryWatches.find(({ directory }) => directory === path);
       if (directoryWatch === undefined) break;
       this.#at = Math.min(this.#at, directoryWatch.seen);
-      const looked = await this.#look(admission, directoryWatch);
-      news = looked.news || news;
-      stirred = directoryWatch.isStirred;
+      const result = await this.#check(admission, directoryWatch);
+      isChanged = result.isChanged || isChanged;
+      hasChanged = directoryWatch.hasChanges;
       polled = directoryWatch.isPolled ? directoryWatch : undefined;
-      if (!looked.again && (await directoryWatch.isSame())) break;
+      if (!result.again && (await directoryWatch.isSame())) break;
     }
-    const events = await this.#judge(admission, news);
+    const events = await this.#judge(admission, isChanged);
     this.#installed = undefined;
     const isEdit = events.every(({ cause, status }) => cause.by === 'edit' && status === 'admitted');
-    if (events.length > 0 && isEdit && (await this.#isHeldBack(events, amid, stirred, polled))) {
+    if (events.length > 0 && isEdit && (await this.#isHeldBack(events, isOngoing, hasChanged, polled))) {
       this.#held += 1;
       this.#heldSince ??= this.#ports.clock.now();
-      stir();
+      onChange();
       return [];
     }
     this.#held = 0;
     this.#heldSince = undefined;
-    // Once it is told.
+    // A hot verdict counts as loaded once it is reported.
     const last = events.at(-1);
-    if (last?.cause.by === 'edit' && last.kind !== 'cold') this.#ledger.load();
+    if (last?.cause.by === 'edit' && last.kind !== 'cold') this.#diff.load();
     return events;
   }
 
   /**
-   * Whether a verdict waits: its burst goes on, so that the next look sees more of it.
+   * Whether a verdict waits because its burst goes on, so that the next reading sees more of it.
    *
-   * @param stirred something has changed since it was looked at. @param polled what sees to it by polling.
+   * @param hasChanged something has changed since it was read. @param polled the watch, if it polls.
    */
   async #isHeldBack(
     events: readonly WatchEvent[],
-    amid: boolean,
-    stirred: boolean,
+    isOngoing: boolean,
+    hasChanged: boolean,
     polled: DirectoryWatch | undefined,
   ): Promise<boolean> {
     const isCold = events.some(({ kind }) => kind === 'cold');
-    if (isCold && (amid || stirred) && this.#held < HOLDS) return true;
+    if (isCold && (isOngoing || hasChanged) && this.#held < HOLDS) return true;
     const now = this.#ports.clock.now();
-    if (amid || now - (this.#heldSince ?? now) >= SETTLE_MAX_MILLIS) return false;
-    // Of a burst polling tells only that there is one: whether it goes on, the times of what has changed say.
-    const young = polled === undefined ? [] : await this.#youngIn(polled.directory);
-    for (const path of young) polled?.note(path);
-    return stirred || young.length > 0;
+    if (isOngoing || now - (this.#heldSince ?? now) >= SETTLE_MAX_MILLIS) return false;
+    // Polling does not report the end of a burst, so the times of the changed files decide.
+    const recent = polled === undefined ? [] : await this.#recentIn(polled.directory);
+    for (const path of recent) polled?.note(path);
+    return hasChanged || recent.length > 0;
   }
 
-  /** The paths that differ from what is loaded and changed too lately for the end of a burst. */
-  async #youngIn(root: string): Promise<string[]> {
+  /** The differing paths that have changed too recently for the end of a burst. */
+  async #recentIn(root: string): Promise<string[]> {
     const at = Date.now() - SETTLE_MILLIS;
-    const young: string[] = [];
-    for (const path of this.#ledger.differing()) {
-      if (!(await isSince(root, path, at))) young.push(path);
+    const recent: string[] = [];
+    for (const path of this.#diff.differing()) {
+      if (!(await isPathUnchangedSince(root, path, at))) recent.push(path);
     }
-    return young;
+    return recent;
   }
 
-  async #look(
+  async #check(
     admission: Admitted,
     directoryWatch: DirectoryWatch,
-  ): Promise<{ news: boolean; again: boolean }> {
+  ): Promise<{ isChanged: boolean; again: boolean }> {
     const { path: root, generation, installId } = admission;
     const { ignore } = this.#ports;
     const paths = directoryWatch.take();
     if (paths !== undefined && generation === this.#generation) {
-      let news = false;
+      let isChanged = false;
       let again = false;
       const work = new Set(paths);
       for (const path of work) {
         for (const name of this.#namesOf(path)) work.add(name);
-        const sight = await lookAt(root, path, ignore, this.#signal);
+        const sight = await readPath(root, path, ignore, this.#signal);
         if (sight.kind === 'directory') {
-          // It may have come before it was watched: watch anew, then look at everything.
+          // It may have appeared before it was watched: watch again, then read everything.
           directoryWatch.reopen();
-          news = this.#ledger.replace(path, sight.seen) || news;
+          isChanged = this.#diff.replace(path, sight.seen) || isChanged;
           continue;
         }
         const seen = sight.kind === 'file' ? sight.seen : undefined;
-        // Under which names else, only a look at everything says.
+        // Only a reading of everything finds the other names of a file.
         const file = sight.kind === 'file' ? sight.shared.get(path) : undefined;
         if (file !== undefined && file !== this.#shared.get(path)) {
-          directoryWatch.doubt();
+          directoryWatch.invalidate();
           again = true;
         }
-        // What was no file may have been a directory: what lay below it is gone, too.
-        news =
-          (this.#ledger.get(path) === undefined
-            ? this.#ledger.replace(path, seen === undefined ? [] : [seen])
-            : this.#ledger.set(path, seen)) || news;
+        // The path may have been a directory: the entries below it are gone too.
+        isChanged =
+          (this.#diff.get(path) === undefined
+            ? this.#diff.replace(path, seen === undefined ? [] : [seen])
+            : this.#diff.set(path, seen)) || isChanged;
       }
-      return { news, again: again || directoryWatch.isStale };
+      return { isChanged, again: again || directoryWatch.isStale };
     }
-    // Among them may be directories, which are to be watched anew.
+    // Some of the paths may be directories, which need a new watch.
     if (paths !== undefined && paths.size > 0) directoryWatch.reopen();
     const isNew = generation !== this.#generation;
     const installed =
       isNew && installId !== undefined ? await this.#ports.installed(root, installId) : undefined;
     if (isNew) this.#installed = installed?.files.filter((file) => counts(file.path, ignore));
     const sealed = (await statOf(join(root, MARKER)).catch(() => undefined))?.ctimeMs ?? 0;
-    // A marker that was touched since says nothing of what changed before that.
+    // A marker that was touched since then proves nothing about earlier changes.
     const isKnown = isNew || sealed === this.#sealed;
-    const known = isNew ? fileOf(this.#installed) : this.#seenFile;
-    // Nor does one that was touched or copied since the install.
-    const spare = isKnown ? spareOf(root, Math.min(sealed, installed?.at ?? sealed), known) : undefined;
-    const sight = await lookAt(root, '', ignore, this.#signal, spare);
-    const news = this.#ledger.replace('', sight.kind === 'directory' ? sight.seen : []);
-    if (isNew) this.#ledger.renew();
+    const known = isNew ? findIn(this.#installed) : this.#seenFile;
+    // Neither does a marker that was touched or copied after the install.
+    const knownDigest = isKnown
+      ? knownDigests(root, Math.min(sealed, installed?.at ?? sealed), known)
+      : undefined;
+    const sight = await readPath(root, '', ignore, this.#signal, knownDigest);
+    const isChanged = this.#diff.replace('', sight.kind === 'directory' ? sight.seen : []);
+    if (isNew) this.#diff.renew();
     this.#generation = generation;
     this.#sealed = sealed;
     this.#shared = sight.kind === 'directory' ? sight.shared : new Map();
-    return { news, again: directoryWatch.isStale };
+    return { isChanged, again: directoryWatch.isStale };
   }
 
-  /** All names that a file had when everything was looked at; none where it had but this one. */
+  /** All names that a file had when everything was read; empty if it had only this one. */
   #namesOf(path: string): string[] {
     const file = this.#shared.get(path);
     if (file === undefined) return [];
@@ -267,41 +278,44 @@ export class WatchedPlugin {
   }
 
   readonly #seenFile = (path: string): FileEntry | undefined => {
-    const seen = this.#ledger.get(path);
-    return seen === undefined || 'odd' in seen ? undefined : seen;
+    const seen = this.#diff.get(path);
+    return seen === undefined || 'irregular' in seen ? undefined : seen;
   };
 
-  async #judge(admission: Admission, news: boolean): Promise<WatchEvent[]> {
+  async #judge(admission: Admission, isChanged: boolean): Promise<WatchEvent[]> {
     const isThere = admission.status === 'admitted';
-    const turned = isThere !== (this.#admitted !== undefined);
+    const isAdmissionChanged = isThere !== (this.#admitted !== undefined);
     this.#admitted = isThere ? admission : undefined;
     const installId = isThere ? admission.installId : undefined;
-    const identity = this.nests.find(({ directory }) => isThere && directory === admission.path)?.identity;
-    // An empty marker was made a full one: the version is what it was.
-    const isAdopted = !news && !turned && this.#installId === undefined && identity === this.#identity;
+    const identity = this.directoryWatches.find(
+      ({ directory }) => isThere && directory === admission.path,
+    )?.identity;
+    // An empty marker became a full one: the version is the same.
+    const isAdopted =
+      !isChanged && !isAdmissionChanged && this.#installId === undefined && identity === this.#identity;
     this.#identity = identity;
     const swapped = installId !== undefined && installId !== this.#installId;
     if (isThere || admission.status === 'absent') this.#installId = installId;
-    if (!turned && !(isThere && (news || (swapped && !isAdopted)))) return [];
+    if (!isAdmissionChanged && !(isThere && (isChanged || (swapped && !isAdopted)))) return [];
     if (!swapped) {
       await this.learn(true);
-      return [this.#tell(admission, { by: 'edit' })];
+      return [this.#event(admission, { by: 'edit' })];
     }
-    // What a swap means is judged by what was loaded when it was made.
-    const swap = this.#tell(admission, { by: 'swap', installId });
-    if (swap.kind !== 'cold') this.#ledger.load();
-    const learnt = await this.learn();
+    // The swap is judged against what was loaded when it was made.
+    const swap = this.#event(admission, { by: 'swap', installId });
+    if (swap.kind !== 'cold') this.#diff.load();
+    const learned = await this.learn();
     const installed = this.#installed;
-    if (learnt === undefined || installed === undefined || this.#ledger.holds(installed)) return [swap];
-    // Edited at once: whoever told of the swap knows nothing of that.
-    if (learnt === 'live') this.#ledger.load(installed);
-    return [swap, this.#tell(admission, { by: 'edit' })];
+    if (learned === undefined || installed === undefined || this.#diff.holds(installed)) return [swap];
+    // The plugin was edited right after the swap, which the knowledge from elsewhere does not include.
+    if (learned === 'live') this.#diff.load(installed);
+    return [swap, this.#event(admission, { by: 'edit' })];
   }
 
-  #tell(admission: Admission, cause: WatchEvent['cause']): WatchEvent {
+  #event(admission: Admission, cause: WatchEvent['cause']): WatchEvent {
     const isThere = admission.status === 'admitted';
-    const { kind, reasons } = this.#ledger.judge(isThere, isThere ? admission.hotReload : undefined);
-    const skills = this.#ledger.skills();
+    const { kind, reasons } = this.#diff.judge(isThere, isThere ? admission.hotReload : undefined);
+    const skills = this.#diff.skills();
     return {
       plugin: this.name,
       kind,
@@ -316,6 +330,6 @@ export class WatchedPlugin {
   }
 
   async close(): Promise<void> {
-    for (const directoryWatch of this.nests) await directoryWatch.close();
+    for (const directoryWatch of this.directoryWatches) await directoryWatch.close();
   }
 }

@@ -9,11 +9,11 @@ const ROOMS = ['agent', 'shared', 'loader', 'watch', 'client'];
 const PLAIN = new Set(
   `
     action address answer api ask backoff batch begin body bound broken budget change check claim clock close code command
-    config connect connection content data decision deferred dependency difference directory disk effect end executable execute
+    config connect connection content data decision deferred dependency difference directory disk effect end error executable execute
     executor fact failure file follow for format found from group handler hard hash head header holder incoming inventory info is
     kind known lease left level limit link list listen listener local log memory message move name of open option out outgoing own param part path
     pause place plan port position progress push queue read record release reply report request reset response result row run scan
-    seen send serve skip small socket source stat status step stream table tar pax target text thread timeout timer tls to type
+    seen send serve skip small socket source stat status step stream system table tar pax target text thread timeout timer tls to type
     unpack unreadable value version wait walk warning work
   `
     .split(/\s+/)

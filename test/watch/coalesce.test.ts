@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 
 import { coalesceAll } from '../../watch/coalesce.ts';
-import { Ledger } from '../../watch/ledger.ts';
+import { LoadedDiff } from '../../watch/loaded-diff.ts';
 import type { WatchEvent } from '../../watch/ports.ts';
 import { Queue } from '../../watch/queue.ts';
 
@@ -41,28 +41,28 @@ const nothing = (): Belief => ({ stale: new Set(), mustRestart: false, skills: n
 
 /** The events of bursts, as a plugin under watch gives them. */
 function eventsOf(bursts: readonly Burst[]): (WatchEvent | undefined)[] {
-  const ledger = new Ledger();
+  const diff = new LoadedDiff();
   const entry = (path: string, text: number) => ({
     path,
     size: 1,
     mode: '644' as const,
     sha256: `${text}`.repeat(64),
   });
-  for (const path of PATHS) ledger.set(path, entry(path, 0));
-  ledger.load();
+  for (const path of PATHS) diff.set(path, entry(path, 0));
+  diff.load();
   let wasThere = true;
   return bursts.map(({ writes, isThere, isLoaded }) => {
     let news = false;
     for (const { path, text } of writes) {
       const name = PATHS[path] ?? '';
-      news = ledger.set(name, entry(name, text)) || news;
+      news = diff.set(name, entry(name, text)) || news;
     }
     const turned = isThere !== wasThere;
     wasThere = isThere;
     if (!turned && !(isThere && news)) return undefined;
-    const { kind, reasons } = ledger.judge(isThere, undefined);
-    const skills = ledger.skills();
-    if (kind !== 'cold' || (isLoaded && isThere)) ledger.load();
+    const { kind, reasons } = diff.judge(isThere, undefined);
+    const skills = diff.skills();
+    if (kind !== 'cold' || (isLoaded && isThere)) diff.load();
     return {
       plugin: 'lint',
       kind,

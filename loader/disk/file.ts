@@ -1,27 +1,27 @@
-/** Reading one small file that a stranger may have put there. */
+/** Reads one small file of unknown origin. */
 import type { BigIntStats } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 
 import type { FileReading } from '../../shared/format/layout.ts';
 import { OPEN_CAUTIOUSLY } from '../../watch/files.ts';
-import { isAbsence, troubleOf } from './trouble.ts';
+import { isMissing, systemErrorOf } from './system-error.ts';
 
 export type SmallFile = {
   reading: FileReading;
-  /** Of the very file that was read; undefined unless it was. */
+  /** The stats of the file that was read; undefined if none was. */
   stats: BigIntStats | undefined;
 };
 
-/** Reads a regular file of at most `maxBytes`; everything else is `unreadable` and says why. */
+/** Reads a regular file of at most `maxBytes`. Anything else is `unreadable`, with the reason. */
 export async function readSmall(path: string, maxBytes: number): Promise<SmallFile> {
   let file: FileHandle;
   try {
     file = await open(path, OPEN_CAUTIOUSLY);
   } catch (error) {
-    const trouble = troubleOf(error);
-    return isAbsence(trouble)
+    const problem = systemErrorOf(error);
+    return isMissing(problem)
       ? { reading: { kind: 'absent' }, stats: undefined }
-      : unreadable(openingSaid(trouble));
+      : unreadable(openingSaid(problem));
   }
   try {
     const stats = await file.stat({ bigint: true });
@@ -36,7 +36,7 @@ export async function readSmall(path: string, maxBytes: number): Promise<SmallFi
       ? unreadable(`it grew beyond ${maxBytes} bytes while it was read`)
       : { reading: { kind: 'text', text: bytes.toString('utf8') }, stats };
   } catch (error) {
-    return unreadable(troubleOf(error).why);
+    return unreadable(systemErrorOf(error).why);
   } finally {
     await file.close();
   }
@@ -44,7 +44,7 @@ export async function readSmall(path: string, maxBytes: number): Promise<SmallFi
 
 const unreadable = (why: string): SmallFile => ({ reading: { kind: 'unreadable', why }, stats: undefined });
 
-/** O_NOFOLLOW answers a link with ELOOP, FreeBSD's with EMLINK; a socket cannot be opened at all. */
+/** With O_NOFOLLOW a link fails with ELOOP (EMLINK on FreeBSD). A socket cannot be opened. */
 function openingSaid({ code, why }: { code: string; why: string }): string {
   switch (code) {
     case 'ELOOP':
@@ -57,9 +57,9 @@ function openingSaid({ code, why }: { code: string; why: string }): string {
   }
 }
 
-/** To the end of the file, wherever that is by now; undefined if that is beyond `maxBytes`. */
+/** Reads to the current end of the file; undefined if that is beyond `maxBytes`. */
 async function readAll(file: FileHandle, expected: number, maxBytes: number): Promise<Buffer | undefined> {
-  // One byte more than expected: a read that does not fill the buffer has met the end of the file.
+  // One byte more than expected: a read that does not fill the buffer has reached the end of the file.
   let buffer = Buffer.allocUnsafe(expected + 1);
   let filled = 0;
   for (;;) {

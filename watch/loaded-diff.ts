@@ -1,34 +1,35 @@
-/** What lies in one plugin now, and how that differs from what the runtime has loaded. Pure. */
+/** The files of one live plugin, and how they differ from what the runtime has loaded. Pure. */
 import { basename, dirname } from 'node:path';
 
 import type { FileEntry, Reason } from '../shared/format/tree.ts';
 import { type Verdict, classify } from '../shared/rule/classify.ts';
-import type { Seen } from './look.ts';
+import type { LiveEntry } from './read-path.ts';
 
-const isOdd = (seen: Seen | undefined): seen is Extract<Seen, { odd: string }> =>
-  seen !== undefined && 'odd' in seen;
+const isIrregular = (seen: LiveEntry | undefined): seen is Extract<LiveEntry, { irregular: string }> =>
+  seen !== undefined && 'irregular' in seen;
 
-function isSame(a: Seen | undefined, b: Seen | undefined): boolean {
+function isSame(a: LiveEntry | undefined, b: LiveEntry | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
-  if (isOdd(a) || isOdd(b)) return isOdd(a) && isOdd(b) && a.odd === b.odd && a.sign === b.sign;
+  if (isIrregular(a) && isIrregular(b)) return a.irregular === b.irregular && a.fingerprint === b.fingerprint;
+  if (isIrregular(a) || isIrregular(b)) return false;
   return a.sha256 === b.sha256 && a.mode === b.mode && a.size === b.size;
 }
 
-/** Only the differences are compared, so that one file of ten thousand costs as much as one of ten. */
-export class Ledger {
-  readonly #now = new Map<string, Seen>();
-  /** Of each path that differs: what is loaded; undefined for nothing. */
-  readonly #pending = new Map<string, Seen | undefined>();
-  /** Of the paths that differ: those at which something of this version lay, until it was removed by hand. */
+/** Only differences are compared, so one change among ten thousand files costs as much as one among ten. */
+export class LoadedDiff {
+  readonly #now = new Map<string, LiveEntry>();
+  /** For each path that differs: the loaded entry; undefined for none. */
+  readonly #pending = new Map<string, LiveEntry | undefined>();
+  /** The differing paths whose entry in this version was removed by hand. */
   readonly #removed = new Set<string>();
   #hasLoaded = false;
 
-  get(path: string): Seen | undefined {
+  get(path: string): LiveEntry | undefined {
     return this.#now.get(path);
   }
 
-  /** Notes what lies at a path now; says whether that is news. */
-  set(path: string, seen: Seen | undefined): boolean {
+  /** Sets the entry that is at a path now. @returns whether it has changed. */
+  set(path: string, seen: LiveEntry | undefined): boolean {
     const before = this.#now.get(path);
     if (isSame(before, seen)) return false;
     if (!this.#pending.has(path)) this.#pending.set(path, before);
@@ -40,29 +41,32 @@ export class Ledger {
     return true;
   }
 
-  /** Another version lies there: what is not in it nobody has removed by hand. */
+  /** Another version is live: no path of it was removed by hand yet. */
   renew(): void {
     this.#removed.clear();
   }
 
-  /** Notes all that lies below a directory ('' for the whole tree): what is not among it is gone. */
-  replace(directory: string, seen: readonly Seen[]): boolean {
+  /**
+   * Sets all entries below a directory ('' for the whole tree) and removes the others. @returns whether anything has
+   * changed.
+   */
+  replace(directory: string, seen: readonly LiveEntry[]): boolean {
     const prefix = directory === '' ? '' : `${directory}/`;
     const found = new Set(seen.map(({ path }) => path));
-    let news = !found.has(directory) && this.set(directory, undefined);
+    let isChanged = !found.has(directory) && this.set(directory, undefined);
     for (const path of this.#now.keys()) {
-      if (path.startsWith(prefix) && !found.has(path)) news = this.set(path, undefined) || news;
+      if (path.startsWith(prefix) && !found.has(path)) isChanged = this.set(path, undefined) || isChanged;
     }
-    for (const one of seen) news = this.set(one.path, one) || news;
-    return news;
+    for (const one of seen) isChanged = this.set(one.path, one) || isChanged;
+    return isChanged;
   }
 
-  /** Whether just these files lie there now. */
+  /** Whether the live files are exactly these. */
   holds(files: readonly FileEntry[]): boolean {
     return files.length === this.#now.size && files.every((file) => isSame(this.#now.get(file.path), file));
   }
 
-  /** What is loaded: these files, or what lies there now. */
+  /** Sets what is loaded: these files, or the live ones. */
   load(files?: readonly FileEntry[]): void {
     this.#pending.clear();
     this.#removed.clear();
@@ -78,19 +82,19 @@ export class Ledger {
     }
   }
 
-  /** Nobody knows what is loaded. */
+  /** What is loaded is not known. */
   unload(): void {
     this.#pending.clear();
     this.#removed.clear();
     this.#hasLoaded = false;
   }
 
-  /** The paths at which something else lies than what is loaded. */
+  /** The paths whose live entry differs from the loaded one. */
   differing(): string[] {
     return [...this.#pending.keys()];
   }
 
-  /** Those of the differing paths at which these files lie, or, as in their list, none. */
+  /** Those of the differing paths at which the live entry is as in this list (or absent as in the list). */
   among(files: readonly FileEntry[] | undefined): string[] {
     if (files === undefined) return [];
     const listed = new Map(files.map((file) => [file.path, file]));
@@ -99,7 +103,7 @@ export class Ledger {
     );
   }
 
-  /** What lies at these paths now is loaded, and nothing else that differs. */
+  /** The live entries at these paths are loaded. The other differences stay. */
   accept(paths: readonly string[]): void {
     this.#hasLoaded = true;
     for (const path of paths) {
@@ -108,30 +112,30 @@ export class Ledger {
     }
   }
 
-  /** The verdict on what lies there now; `isThere` false: nothing that may be loaded does. */
+  /** The verdict on the live files. @param isThere false if there is no live plugin that may be loaded. */
   judge(isThere: boolean, hotReload: boolean | undefined): Verdict {
     if (!isThere || !this.#hasLoaded) {
       return classify(this.#hasLoaded ? [] : undefined, isThere ? [] : undefined);
     }
     const before: FileEntry[] = [];
     const after: FileEntry[] = [];
-    const odd: Reason[] = [];
+    const irregular: Reason[] = [];
     for (const [path, was] of this.#pending) {
       const is = this.#now.get(path);
-      if (isOdd(was) || isOdd(is)) {
-        const why = isOdd(is) ? is.odd : 'it was not a readable file before';
-        odd.push({ path, change: change(was, is), why });
+      if (isIrregular(was) || isIrregular(is)) {
+        const why = isIrregular(is) ? is.irregular : 'it was not a readable file before';
+        irregular.push({ path, change: change(was, is), why });
         continue;
       }
       if (was !== undefined) before.push(was);
       if (is !== undefined) after.push(is);
     }
     const { kind, reasons } = classify(before, after, hotReload === undefined ? {} : { hotReload });
-    const strange = odd.toSorted((a, b) => (a.path < b.path ? -1 : 1));
-    return { kind: odd.length > 0 ? 'cold' : kind, reasons: [...strange, ...reasons] };
+    const strange = irregular.toSorted((a, b) => (a.path < b.path ? -1 : 1));
+    return { kind: irregular.length > 0 ? 'cold' : kind, reasons: [...strange, ...reasons] };
   }
 
-  /** The directories of the skills in which something differs. */
+  /** The directories of the skills that differ. */
   skills(): string[] {
     const found = new Set<string>();
     for (const path of this.#pending.keys()) {
@@ -153,7 +157,7 @@ export class Ledger {
   }
 }
 
-function change(was: Seen | undefined, is: Seen | undefined): Reason['change'] {
+function change(was: LiveEntry | undefined, is: LiveEntry | undefined): Reason['change'] {
   if (was === undefined) return 'added';
   return is === undefined ? 'removed' : 'modified';
 }

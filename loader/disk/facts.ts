@@ -1,4 +1,4 @@
-/** What lies under a plugin's name: the directory itself, its marker, its manifest, its listing. */
+/** Reads the facts about a plugin: the directory itself, its marker, its manifest, its entries. */
 import type { BigIntStats, Dirent } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -7,15 +7,15 @@ import { type FileReading, MARKER } from '../../shared/format/layout.ts';
 import { MANIFEST_FILES, MANIFEST_MAX_BYTES, type ManifestFile } from '../../shared/format/manifest.ts';
 import { MARKER_MAX_BYTES } from '../../shared/format/marker.ts';
 import { type SmallFile, readSmall } from './file.ts';
-import { isAbsence, troubleOf } from './trouble.ts';
+import { isMissing, systemErrorOf } from './system-error.ts';
 
 export type Entry =
   | { kind: 'directory'; stats: BigIntStats }
   | { kind: 'symlink' | 'other' | 'absent' }
   | { kind: 'unreadable'; why: string };
 
-/** Looks at a path without following a link. A path that leads through a file is `unreadable`, not `absent`. */
-export async function lookAt(path: string): Promise<Entry> {
+/** Stats a path without following a link. A path through a file is `unreadable`, not `absent`. */
+export async function statEntry(path: string): Promise<Entry> {
   try {
     const stats = await lstat(path, { bigint: true });
     if (stats.isDirectory()) {
@@ -23,32 +23,32 @@ export async function lookAt(path: string): Promise<Entry> {
     }
     return { kind: stats.isSymbolicLink() ? 'symlink' : 'other' };
   } catch (error) {
-    const trouble = troubleOf(error);
-    return isAbsence(trouble) ? { kind: 'absent' } : { kind: 'unreadable', why: trouble.why };
+    const problem = systemErrorOf(error);
+    return isMissing(problem) ? { kind: 'absent' } : { kind: 'unreadable', why: problem.why };
   }
 }
 
 /**
- * The same directory, never away in between: being renamed changes its ctime, so that a swap and its undoing are seen
- * though the same directory lies there again. A file that comes or goes in it does so, too, and costs one more reading.
+ * Whether the directory is the same and was not moved in between. A rename changes the ctime of a directory, so a swap
+ * and its undoing are noticed. A file that appears or disappears in it changes the ctime too, and costs another reading.
  */
 export const isSame = (a: BigIntStats, b: BigIntStats): boolean =>
   a.dev === b.dev && a.ino === b.ino && a.ctimeNs === b.ctimeNs;
 
-/** What was found in a plugin's directory; of one version only if {@link isSame} says so afterwards. */
+/** The content of a plugin's directory. It is of one version only if {@link isSame} says so afterwards. */
 export type Facts = {
   listing: Map<string, Dirent>;
   marker: SmallFile;
   manifest: { file: ManifestFile; found: SmallFile } | undefined;
 };
 
-/** Reads what the gate judges by; a string says why the directory itself cannot be read. */
+/** Reads what the gate needs. A string says why the directory cannot be read. */
 export async function readFacts(path: string): Promise<Facts | string> {
   let entries: Dirent[];
   try {
     entries = await readdir(path, { withFileTypes: true });
   } catch (error) {
-    return troubleOf(error).why;
+    return systemErrorOf(error).why;
   }
   const listing = new Map(entries.map((entry) => [entry.name, entry]));
   const marker = await readSmall(join(path, MARKER), MARKER_MAX_BYTES);

@@ -1,11 +1,11 @@
-/** A plugin's tree as it lies there: every file with its size, mode and, if asked for, its digest. */
+/** Reads a plugin's tree: every file with its size and mode, and its digest if requested. */
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { type FileEntry, type Ignore, modeOf } from '../../shared/format/tree.ts';
 import { hashFile, isMangled, walkTree } from '../../watch/files.ts';
 import { mapBounded } from '../pool.ts';
-import { isAbsence, troubleOf } from './trouble.ts';
+import { isMissing, systemErrorOf } from './system-error.ts';
 
 /** Files that are hashed at the same time. */
 const AT_ONCE = 16;
@@ -14,11 +14,11 @@ export type TreeFile = Omit<FileEntry, 'sha256'>;
 
 export type Tree<F> = {
   files: F[];
-  /** What no install leaves in a tree: links, fifos, sockets, devices, and names that are not UTF-8. */
-  strangers: string[];
+  /** Entries that no install creates: links, fifos, sockets, devices, and names that are not UTF-8. */
+  foreign: string[];
 };
 
-/** Something in the tree cannot be read: the gate says so instead of guessing. */
+/** A part of the tree cannot be read, so the gate refuses the plugin. */
 export class TreeUnreadable extends Error {
   constructor(path: string, why: string) {
     super(`"${path}" cannot be read: ${why}`);
@@ -26,7 +26,7 @@ export class TreeUnreadable extends Error {
 }
 
 /**
- * Lists a tree without its marker and what is ignored. What vanishes meanwhile is left out; links are not followed.
+ * Lists a tree without its marker and ignored names. Files that vanish meanwhile are left out. Links are not followed.
  * @throws TreeUnreadable; the signal's reason.
  */
 export async function listTree(
@@ -34,10 +34,10 @@ export async function listTree(
   ignore: Ignore,
   signal: AbortSignal | undefined,
 ): Promise<Tree<TreeFile>> {
-  const tree: Tree<TreeFile> = { files: [], strangers: [] };
+  const tree: Tree<TreeFile> = { files: [], foreign: [] };
   const gone = (path: string, error: unknown): void => {
     assertVanished(error, path);
-    if (isMangled(path)) tree.strangers.push(path);
+    if (isMangled(path)) tree.foreign.push(path);
   };
   await walkTree(
     root,
@@ -48,7 +48,7 @@ export async function listTree(
         try {
           const stats = await lstat(join(root, path));
           if (stats.isFile()) tree.files.push({ path, size: stats.size, mode: modeOf(stats.mode) });
-          else tree.strangers.push(path);
+          else tree.foreign.push(path);
         } catch (error) {
           gone(path, error);
         }
@@ -59,24 +59,24 @@ export async function listTree(
   return tree;
 }
 
-/** @throws TreeUnreadable unless the error says that there is nothing of that name any more. */
+/** @throws TreeUnreadable unless the error says that the path no longer exists. */
 function assertVanished(error: unknown, path: string): void {
-  const trouble = troubleOf(error);
-  if (!isAbsence(trouble)) {
-    throw new TreeUnreadable(path, trouble.why);
+  const problem = systemErrorOf(error);
+  if (!isMissing(problem)) {
+    throw new TreeUnreadable(path, problem.why);
   }
 }
 
 /**
- * Hashes the files of a list, with the size and mode that they have by then. One that has vanished is left out.
+ * Hashes the files of a list, with their size and mode at that time. A file that has vanished is left out.
  * @throws TreeUnreadable; the signal's reason.
  */
 export async function hashTree(
   root: string,
-  { files, strangers }: Tree<TreeFile>,
+  { files, foreign }: Tree<TreeFile>,
   signal: AbortSignal | undefined,
 ): Promise<Tree<FileEntry>> {
-  const tree: Tree<FileEntry> = { files: [], strangers: [...strangers] };
+  const tree: Tree<FileEntry> = { files: [], foreign: [...foreign] };
   await mapBounded(files, AT_ONCE, async ({ path }) => {
     signal?.throwIfAborted();
     try {
@@ -85,7 +85,7 @@ export async function hashTree(
         const { size, mode, sha256 } = found;
         tree.files.push({ path, size, mode, sha256 });
       } else {
-        tree.strangers.push(path);
+        tree.foreign.push(path);
       }
     } catch (error) {
       signal?.throwIfAborted();
