@@ -1,4 +1,4 @@
-/** From the words on the command line to what a command is given; every mistake is named. */
+/** Reads the words of the command line for a command, and names every mistake. */
 import { parseArgs } from 'node:util';
 
 import { Fault } from '../shared/api/fault.ts';
@@ -6,7 +6,7 @@ import type { Command, Given } from './command.ts';
 
 const ALWAYS = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const;
 
-/** @throws Fault INVALID_PARAMS for an option or a number of words that the command does not take. */
+/** @throws Fault INVALID_PARAMS for an option or a number of words that the command does not accept. */
 export function readArguments(
   command: Command,
   words: readonly string[],
@@ -68,7 +68,7 @@ const usage = ({ name }: Command, why: string): Fault =>
     hint: `See "airlock ${name} --help"`,
   });
 
-/** The name that was probably meant, if one is close enough. */
+/** The closest name, if one is close enough to be meant. */
 export function nearest(word: string, names: readonly string[]): string | undefined {
   const ranked = names
     .map((name) => ({ name, distance: distance(word, name) }))
@@ -79,7 +79,7 @@ export function nearest(word: string, names: readonly string[]): string | undefi
     : undefined;
 }
 
-/** Levenshtein's: insertions, deletions and replacements that make one of the other. */
+/** The Levenshtein distance: insertions, deletions and replacements that turn one word into the other. */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (const [i, letter] of a.split('').entries()) {

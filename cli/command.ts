@@ -1,4 +1,4 @@
-/** What a command is, and the exit codes that all of them share. */
+/** The type of a command, and the exit codes of all commands. */
 import type { SettingTable, Texts } from '../shared/api/setting.ts';
 import type { Output } from './output.ts';
 
@@ -12,7 +12,7 @@ export const EXIT = {
   interrupted: 130,
 } as const;
 
-/** An option of one command alone; the rows of the table of settings that it reads stand in `settings`. */
+/** An option of one command. Settings are in `settings`. */
 export type Option = { type: 'boolean' | 'string'; value?: string; help: string };
 
 export type Given = {
@@ -41,9 +41,9 @@ export type Command = {
   name: string;
   /** One line for the overview. */
   summary: string;
-  /** What stands behind the name, such as `<dir|tgz>`. */
+  /** The words after the name, such as `<dir|tgz>`. */
   positionals: string;
-  /** How many of them there may be. */
+  /** The number of these words. */
   count: { min: number; max: number };
   /** The rows of the table of settings that it reads. */
   settings: SettingTable;

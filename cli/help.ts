@@ -1,4 +1,4 @@
-/** What `--help` prints, made from the tables, so that it cannot say what is not so. */
+/** The output of `--help`. It is generated from the tables, so it is always right. */
 import { type Setting, defaultText } from '../shared/api/setting.ts';
 import type { Command } from './command.ts';
 import type { Paint } from './render.ts';

@@ -1,4 +1,4 @@
-/** The program: a command line, or, started as a thread by its own agent, an engine. */
+/** The program: the command line, or an engine if an agent starts it as a thread. */
 import { isMainThread, workerData } from 'node:worker_threads';
 
 import manifest from '../package.json' with { type: 'json' };
@@ -9,7 +9,7 @@ if (isMainThread) {
   const { run } = await import('./run.ts');
   const interrupted = new AbortController();
   const words = process.argv.slice(2);
-  // An agent has its own way to end. A second Ctrl-C ends whatever does not listen to the first.
+  // The agent handles signals itself. In other commands a second Ctrl-C ends what does not react to the first.
   if (words[0] !== 'agent') {
     process.once('SIGINT', () => interrupted.abort());
   }
@@ -18,10 +18,10 @@ if (isMainThread) {
       process.stderr.write(`The result could not be written: ${error.message}\n`);
       process.exit(1);
     }
-    // A reader that has seen enough (`| head`) is no failure, and makes none a success; but what has no end ends with it.
+    // A reader that stops early (`| head`) does not change the exit code. A command without an end ends then.
     if (words[0] === 'watch') process.exit(0);
   });
-  // What went wrong says the exit code, too.
+  // The exit code reports failures too.
   process.stderr.on('error', () => undefined);
   process.exitCode = await run({
     words,

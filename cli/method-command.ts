@@ -1,4 +1,4 @@
-/** Commands that ask for a method: words, options and help come from its row, the same with an agent and without. */
+/** Commands that call a method. Words, options and help come from its row, and are the same with and without an agent. */
 import * as z from 'zod';
 
 import { newOperationId } from '../client/index.ts';
@@ -9,18 +9,18 @@ import { checkName } from './reach.ts';
 import { safe } from './render.ts';
 import { CHANGE_SETTINGS, withCaller } from './work.ts';
 
-/** What a terminal shows of an answer. Left out: its fields, a line each, and exit code 0. */
+/** How a terminal shows an answer. Default: its fields, one a line, and exit code 0. */
 export type Rendering<M extends MethodName> = {
   examples?: readonly string[];
-  /** Brings what was typed into the shape that the method takes. @throws Fault INVALID_PARAMS */
+  /** Converts the typed values to the parameters of the method. @throws Fault INVALID_PARAMS */
   params?: (wanted: Readonly<Record<string, unknown>>) => Record<string, unknown>;
-  /** Beside the result, such as warnings. */
+  /** Remarks beside the result, such as warnings. */
   notes?: (result: Result<M>) => readonly string[];
   text?: (result: Result<M>, context: Context) => string;
   exit?: (result: Result<M>) => number;
 };
 
-/** How a parameter is typed, where it is not by its own name. */
+/** The option for a parameter whose option has another name. */
 type Spelling = { flag: string; option: Option; read: (given: Given) => unknown };
 
 const SPELLINGS: Readonly<Record<string, Spelling>> = {
@@ -43,7 +43,7 @@ const SPELLINGS: Readonly<Record<string, Spelling>> = {
     option: { type: 'boolean', help: '' },
     read: ({ booleans }) => (booleans['no-restart'] === true ? false : undefined),
   },
-  // `--to` is the agent's address everywhere.
+  // `--to` is the address of the agent in all commands.
   to: {
     flag: 'version',
     option: { type: 'string', value: 'id', help: '' },
@@ -71,7 +71,7 @@ export function methodCommand<M extends MethodName>(
   const spellings = Object.entries(shape)
     .filter(([name]) => !words.includes(name) && set[name] === undefined)
     .map(([name, schema]) => ({ name, ...spellingOf(name, schema) }))
-    // It comes last in the help: few type it.
+    // It is last in the help, because few people use it.
     .toSorted((a, b) => Number(a.name === 'operationId') - Number(b.name === 'operationId'));
   const needed = words.filter((name) => shape[name]?.safeParse(undefined).success === false).length;
   return {
@@ -106,7 +106,7 @@ export function methodCommand<M extends MethodName>(
 export const rowOf = (method: MethodName, name: string): CommandRow | undefined =>
   methods[method].cli?.find((row) => row.name === name);
 
-/** Reads what was typed for a method. @throws Fault INVALID_PARAMS, with the help of that command as hint. */
+/** Reads the typed options of a method. @throws Fault INVALID_PARAMS, with the help of that command as hint. */
 export function readOptions<M extends MethodName>(
   method: M,
   wanted: unknown,

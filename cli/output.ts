@@ -1,4 +1,4 @@
-/** Where a command's words go: results to standard output, the rest to standard error; one JSON document if asked. */
+/** The output of a command: results on standard output, the rest on standard error; one JSON document with `--json`. */
 import type { Fault } from '../shared/api/fault.ts';
 import { type Paint, bar, faultLines, painter } from './render.ts';
 
@@ -12,7 +12,7 @@ export type Sink = {
 export class Output {
   readonly #out: Sink;
   readonly #error: Sink;
-  /** The result is for a program: `--json`, or standard output is no terminal. */
+  /** The result is for a program: `--json`, or standard output is not a terminal. */
   readonly json: boolean;
   readonly paint: Paint;
   readonly #paintError: Paint;
@@ -43,7 +43,7 @@ export class Output {
     this.#error.write(`${text}\n`);
   }
 
-  /** What went wrong: for people on standard error, and in JSON on standard output too if that was asked for. */
+  /** Reports a failure: for people on standard error, and with `asJson` also as JSON on standard output. */
   fault(fault: Fault, asJson: boolean): void {
     this.clearBar();
     this.#error.write(`${faultLines(fault, this.#paintError).join('\n')}\n`);
@@ -52,7 +52,7 @@ export class Output {
     }
   }
 
-  /** Draws how far something is, on a terminal. */
+  /** Draws the progress on a terminal. */
   progress(done: number, total: number): void {
     if (this.#error.isTTY === true) {
       this.#bar = true;

@@ -1,4 +1,4 @@
-/** How a command comes to a session: the URL, the token, and no more; or to a root. */
+/** How a command reaches an agent (URL, token, certificates) or a root. */
 import { opendir, readFile } from 'node:fs/promises';
 
 import { type ConnectOptions, type Session, type TlsOptions, openSession } from '../client/index.ts';
@@ -11,17 +11,18 @@ import type { Context } from './command.ts';
 /** The settings of every command that speaks to an agent. */
 export const REACH_SETTINGS = settingsOf(settings, 'client');
 
-/** The URL of the agent that is meant; undefined if none is named. */
+/** The URL of the agent; undefined if none is named. */
 export function urlOf({ given, env }: Context): string | undefined {
   const { to } = REACH_SETTINGS;
   return readSettings({ to }, given.settings, env).to;
 }
 
 /**
- * `--to` or `--root`, if one is given; else the agent of the environment, if there is one; else the root.
+ * Whether the command asks an agent: `--to` or `--root` decide; else the agent of the environment, if there is one; else
+ * the root.
  *
- * @param rootOnly options of the command that an agent is not asked with.
- * @throws Fault INVALID_PARAMS for what contradicts itself.
+ * @param rootOnly options of the command that work only with `--root`.
+ * @throws Fault INVALID_PARAMS if options contradict each other.
  */
 export function usesAgent(context: Context, rootOnly: readonly string[] = []): boolean {
   const { settings: flags, strings, booleans } = context.given;
@@ -45,7 +46,7 @@ export function usesAgent(context: Context, rootOnly: readonly string[] = []): b
   return isAsked;
 }
 
-/** A root that cannot be listed has no plugins; asked for by name, it is a mistake. @throws Fault NOT_FOUND */
+/** A root that cannot be listed has no plugins. If it was named, that is a mistake. @throws Fault NOT_FOUND */
 export async function mustBeThere(root: string): Promise<void> {
   try {
     await (await opendir(root)).close();
@@ -58,9 +59,9 @@ export async function mustBeThere(root: string): Promise<void> {
 }
 
 /**
- * Opens a session. Token and certificates are read anew each time, for they may have been replaced.
+ * Opens a session. It reads token and certificates each time, because they may have been replaced.
  *
- * @param more which events to be told, and from where on.
+ * @param more which events to receive, and from which position.
  * @throws Fault INVALID_PARAMS without a URL; UNREACHABLE, UNAUTHENTICATED …
  */
 export async function openFor(
@@ -101,7 +102,7 @@ async function readNamed(name: 'ca' | 'cert' | 'key', file: string | undefined):
   }
 }
 
-/** The token of the environment, else the first line of the token file that may write, else its first line. */
+/** The token of the environment, else the first token with scope `write` in the token file, else its first token. */
 async function tokenOf({ given, env }: Context): Promise<string | undefined> {
   const { token, tokenFile } = readSettings(
     { token: settings.token, tokenFile: settings.tokenFile },
@@ -132,7 +133,7 @@ async function tokenOf({ given, env }: Context): Promise<string | undefined> {
   return line?.length === 1 ? line[0] : line?.[1];
 }
 
-/** @throws Fault INVALID_PARAMS if no plugin can be called so. */
+/** @throws Fault INVALID_PARAMS if the name is not valid. */
 export function checkName(plugin: string): void {
   if (!isPluginName(plugin)) {
     throw new Fault('INVALID_PARAMS', `"${plugin}" is not a plugin name`, {

@@ -1,4 +1,4 @@
-/** Values as text for people. Everything that a stranger may have named is made safe to print. */
+/** Values as text for people. Text of unknown origin is made safe to print. */
 import { styleText } from 'node:util';
 
 import type { Reason } from '../shared/format/tree.ts';
@@ -13,17 +13,17 @@ export const painter =
   (style, text) =>
     colour ? styleText(style, text, { validateStream: false }) : text;
 
-/** A stranger's text without control and direction characters, which could rewrite the terminal. */
+/** Text without control and direction characters, which could change the terminal. */
 export const safe = (text: string): string =>
   text.replaceAll(/[\p{Cc}\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069]/gu, '\u{FFFD}');
 
-/** Why a change needs a restart, or what it changes: of a path, or of the whole plugin. */
+/** A reason for people: about a path, or about the whole plugin. */
 export const reasonText = ({ path, why }: Pick<Reason, 'path' | 'why'>): string =>
   path === '' ? why : `${path}: ${why}`;
 
 const RELOADS = { none: '', hot: '; only skills changed', restart: '; needs a restart' } as const;
 
-/** What a change that was made means for the runtime, to be put behind what was done. */
+/** What a change means for the runtime, to append to the result. */
 export const reloadText = ({ action, restarting }: Pick<Reload, 'action' | 'restarting'>): string =>
   `${RELOADS[action]}${action === 'restart' && !restarting ? ', which was suppressed' : ''}`;
 
@@ -44,7 +44,7 @@ export function duration(millis: number): string {
 export const plural = (count: number, one: string, many = `${one}s`): string =>
   `${count} ${count === 1 ? one : many}`;
 
-/** A table with its columns aligned; the last column is as wide as it is. */
+/** A table with aligned columns; the last column keeps its width. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[], paint: Paint): string {
   const all = [head, ...rows].map((row) => row.map(safe));
   const widths = head.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)));
@@ -58,7 +58,7 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return [paint('bold', first), ...rest].join('\n');
 }
 
-/** What failed, why, what to do; then every violation on a line of its own. */
+/** The title, the reason and the hint of a fault; then every violation on its own line. */
 export function faultLines(fault: Fault, paint: Paint): string[] {
   const lines = [paint('red', `${fault.title} (${fault.code})`), `  why: ${safe(fault.message)}`];
   if (fault.hint !== undefined) {

@@ -1,4 +1,4 @@
-/** Finds the command, runs it, and turns whatever comes of it into an exit code. */
+/** Finds the command, runs it, and turns the outcome into an exit code. */
 import { Fault, type FaultCode, toFault } from '../shared/api/fault.ts';
 import { isMethod, methods } from '../shared/api/methods.ts';
 import { nearest, readArguments } from './arguments.ts';
@@ -8,7 +8,7 @@ import { Output, type Sink } from './output.ts';
 
 type Load = () => Promise<{ command: Command }>;
 
-/** Commands are loaded when they are called: `list` does not wait for the agent's code. */
+/** A command is loaded when it is called: `list` does not wait for the agent's code. */
 const FILES: Readonly<Record<string, Load>> = {
   agent: () => import('./commands/agent.ts'),
   push: () => import('./commands/push.ts'),
@@ -27,7 +27,7 @@ const FILES: Readonly<Record<string, Load>> = {
   token: () => import('./commands/token.ts'),
 };
 
-/** The rows of the method table that have no file: their commands show the answer plainly. */
+/** Rows of the method table without a file: their commands show the plain answer. */
 const rows = Object.keys(methods)
   .filter(isMethod)
   .flatMap((method) => (methods[method].cli ?? []).map((row) => ({ method, row })))
@@ -49,7 +49,7 @@ export type RunOptions = {
   signal: AbortSignal;
 };
 
-/** Never throws: what goes wrong is said and becomes the exit code. */
+/** Never throws: a failure is printed and becomes the exit code. */
 export async function run(options: RunOptions): Promise<number> {
   const { words, env, out, error, version, self, signal } = options;
   const noColour = env['NO_COLOR'] !== undefined && env['NO_COLOR'] !== '';
@@ -108,7 +108,7 @@ const EXIT_CODES: Partial<Record<FaultCode, number>> = {
   FORBIDDEN: EXIT.unauthenticated,
 };
 
-/** The exit code that a fault stands for. */
+/** The exit code for a fault. */
 export function exitCodeOf(fault: Fault, signal: AbortSignal): number {
   return signal.aborted ? EXIT.interrupted : (EXIT_CODES[fault.code] ?? EXIT.failed);
 }

@@ -1,4 +1,4 @@
-/** What `airlock watch` says of an event: one line for people. */
+/** The lines of `airlock watch`: one for each event. */
 import { posix } from 'node:path';
 
 import type { AgentEvent } from '../client/index.ts';
@@ -6,7 +6,7 @@ import type { WatchEvent } from '../loader/index.ts';
 import type { Reason } from '../shared/format/tree.ts';
 import { type Paint, plural, reasonText, safe } from './render.ts';
 
-/** Reasons or skills that are named; more are counted. */
+/** The number of reasons or skills that are named; further ones are counted. */
 const NAMED_MAX = 3;
 
 const MEANS: Record<WatchEvent['kind'], { colour: Parameters<Paint>[0]; says: string }> = {
@@ -15,28 +15,28 @@ const MEANS: Record<WatchEvent['kind'], { colour: Parameters<Paint>[0]; says: st
   cold: { colour: 'yellow', says: 'needs a restart' },
 };
 
-/** A change without an operation that is known. What is gone nobody has edited. */
+/** The cause of a change that no known operation made. A removed plugin was not edited. */
 const editText = (reasons: readonly Reason[]): string =>
   reasons.some(({ path, change }) => path === '' && change === 'removed') ? 'removed' : 'edited in place';
 
-/** Where a change that an agent tells comes from. */
+/** The cause of a change that an agent reports. */
 function causeText(cause: string, reasons: readonly Reason[]): string {
   if (cause === 'edit') return editText(reasons);
   return cause === 'swap' ? 'swapped in by another process' : `operation ${cause}`;
 }
 
-/** A change of a plugin, whoever tells of it. */
+/** A change of a plugin, from an agent or from a root. */
 type Change = {
   plugin: string;
   kind: WatchEvent['kind'];
-  /** What else is to be known beside what it means. */
+  /** Further facts after the meaning. */
   beside: string;
-  /** Where it comes from. */
+  /** The cause. */
   cause: string;
   reasons: readonly Reason[];
   /** How many reasons there are. */
   total: number;
-  /** Directories with a SKILL.md that changed; '' for the plugin's own. */
+  /** Directories with a SKILL.md that changed; '' for the plugin itself. */
   skills: readonly string[];
 };
 

@@ -1,4 +1,4 @@
-/** Work on plugins by a command: an agent is asked where one is named, else the service of this process, under the same locks. */
+/** Work on plugins by a command. It asks the agent if one is named, else the service in this process, under the same locks. */
 import type { Caller } from '../shared/api/caller.ts';
 import { readSettings, settingsOf } from '../shared/api/setting.ts';
 import { settings } from '../shared/api/settings.ts';
@@ -6,10 +6,10 @@ import type { Context } from './command.ts';
 import { mustBeThere, openFor, usesAgent } from './reach.ts';
 import { safe } from './render.ts';
 
-/** The settings of every such command. */
+/** The settings of all these commands. */
 export const CHANGE_SETTINGS = settingsOf(settings, 'client', 'work');
 
-/** Opens whom a command asks, and closes it again. @throws Fault as `use` does, or as opening does. */
+/** Opens the caller for a command, and closes it afterwards. @throws Fault of `use` or of opening. */
 export async function withCaller<T>(context: Context, use: (caller: Caller) => Promise<T>): Promise<T> {
   const caller = usesAgent(context) ? await openFor(context) : await openHere(context);
   try {
@@ -21,7 +21,7 @@ export async function withCaller<T>(context: Context, use: (caller: Caller) => P
 
 async function openHere({ given, env, self, output }: Context): Promise<Caller & { close(): Promise<void> }> {
   await mustBeThere(readSettings({ root: settings.root }, given.settings, env).root);
-  // Who asks an agent does not wait for the agent's code.
+  // A command that asks an agent does not load the agent's code.
   const { openLocal } = await import('../agent/main.ts');
   return openLocal({
     flags: given.settings,

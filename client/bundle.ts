@@ -1,4 +1,4 @@
-/** A bundle on the disk: what `push` sends, and can read again from any byte. */
+/** A bundle on the disk. `push` sends it and can read it again from any byte. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 
@@ -11,18 +11,18 @@ export type Bundle = {
   file: string;
   /** Bytes of the file. */
   size: number;
-  /** Of the file, in hex. */
+  /** The sha256 of the file, in hex. */
   sha256: string;
-  /** The tree digest, where it is known. */
+  /** The tree digest, if it is known. */
   tree?: string | undefined;
 };
 
 /**
- * Measures a bundle that somebody has packed. Its name is the one in the manifest inside, unless the caller says it;
- * then nothing is unpacked here.
+ * Measures a bundle that was packed before. The plugin's name is that in its manifest, unless the caller gives one; then
+ * nothing is unpacked.
  *
  * @throws Fault INVALID_PARAMS for a file that cannot be read or is empty; MANIFEST_MISSING, MANIFEST_INVALID,
- *   ARCHIVE_CORRUPT, LIMIT_UNPACKED where the name cannot be found.
+ *   ARCHIVE_CORRUPT or LIMIT_UNPACKED if the name cannot be found.
  */
 export async function openBundle(file: string, options: { name?: string | undefined } = {}): Promise<Bundle> {
   const hash = createHash('sha256');

@@ -1,4 +1,4 @@
-/** What an install would mean for the runtime, before a byte of it is sent. */
+/** Says what an install would mean for the runtime, before any byte of it is sent. */
 import { type Reload, classifyLoaded, reloadOf } from '../shared/rule/classify.ts';
 import { Fault } from '../shared/api/fault.ts';
 import { CLASSIFY_LIST_MAX } from '../shared/api/runtime.ts';
@@ -7,12 +7,12 @@ import { linesOf } from './list.ts';
 import type { Listed } from './pack/pack.ts';
 import type { Caller } from '../shared/api/caller.ts';
 
-/** What of a listed list fits a frame of a request beside the rest (characters of JSON). */
+/** The part of a request's frame that a list of files may take (characters of JSON). */
 const LIST_CHARACTERS = 192 * 1024;
 
 /**
- * Asks what an install of a listed directory would mean for the runtime. A long list is not sent: then the agent's comes
- * here and is compared by the same rule.
+ * Asks what an install of a listed directory would mean for the runtime. If the list is too long for a request, the agent
+ * sends its list instead, and the same rule compares them here.
  *
  * @throws Fault as `request`.
  * @example const { action, reasons } = await classify(session, await listDirectory('./lint'));

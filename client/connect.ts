@@ -1,4 +1,4 @@
-/** Reaching a workspace: reachable, definitely not running, or nobody can tell right now. One place, for everybody. */
+/** Connects to a workspace. The answer is: reachable, definitely not running, or unknown. All callers use this one file. */
 import type { EventType } from '../shared/api/events.ts';
 import { Fault, toFault } from '../shared/api/fault.ts';
 import { type Clock, steadyClock } from '../shared/clock.ts';
@@ -14,32 +14,35 @@ import { createSocket, type TlsOptions, unreachable, upgraded } from './upgrade.
 const CONNECT_MILLIS = 10_000;
 
 export type ConnectOptions = {
-  /** `ws://host:port` or `wss://host:port`, whose path is `/v1/connect` if it has none; or `ws+unix:/path`. */
+  /** `ws://host:port` or `wss://host:port`, with the path `/v1/connect` by default; or `ws+unix:/path`. */
   url: string;
   /** Sent in the `Authorization` header; never part of the URL, never in an error. */
   token?: string | undefined;
-  /** Who is calling, in words for the agent's log. */
+  /** The name of the caller, for the agent's log. */
   client: string;
-  /** Which events to be told; none by default. */
+  /** The events to receive; none by default. */
   events?: 'all' | readonly EventType[] | undefined;
-  /** The last event seen: those after it come first, or a snapshot where they are gone. */
+  /** The last event that was seen. The events after it come first, or a snapshot if they are gone. */
   resume?: Position | undefined;
   onEvent?: ((event: AgentEvent) => void) | undefined;
   signal?: AbortSignal | undefined;
-  /** For everything until the session has started; 10 s by default. */
+  /** The time until the session must have started; 10 s by default. */
   timeoutMillis?: number | undefined;
   tls?: TlsOptions | undefined;
-  /** The owner's own knowledge, asked when the connection fails: why the workspace is definitely not running. */
+  /** Called when the connection fails: says why the workspace is definitely not running, undefined if it may be. */
   notRunning?: (() => Promise<string | undefined>) | undefined;
-  /** The owner's look-up, asked before: where an external workspace pulls its plugins, undefined if it is not one. */
+  /**
+   * Called before connecting: where an external workspace pulls its plugins, undefined for a workspace that is not
+   * external.
+   */
   externalPull?: (() => Promise<string | undefined>) | undefined;
-  /** Silence after which the connection counts as dead; 45 s by default. */
+  /** A connection that is silent for so long counts as dead; 45 s by default. */
   deadMillis?: number | undefined;
   /** @internal */
   clock?: Clock | undefined;
 };
 
-/** The three answers. Only `not-running` is certain that there is nothing to reach. */
+/** The three answers. Only `not-running` is certain. */
 export type Reach =
   | { state: 'reachable'; session: Session }
   | { state: 'not-running'; why: string }
@@ -64,7 +67,7 @@ export async function connect(options: ConnectOptions): Promise<Reach> {
     return { state: 'reachable', session: await open(target, options) };
   } catch (thrown) {
     error = toFault(thrown, `Connecting to ${target.label}`);
-    // It proves nothing: a sidecar may just be starting again.
+    // The error proves nothing: a sidecar may be starting again.
     if (!isUnreachable(error)) throw error;
   }
   const why = await asked(options.notRunning);
@@ -72,10 +75,10 @@ export async function connect(options: ConnectOptions): Promise<Reach> {
 }
 
 /**
- * A session, or a fault: for whoever does the same about every answer but `reachable`.
+ * A session, or a fault, for callers that treat all answers but `reachable` alike.
  *
- * @throws Fault as {@link connect}; UNREACHABLE with retry `later` where nobody can tell, with `never` where the
- *   workspace is definitely not running.
+ * @throws Fault as {@link connect}; UNREACHABLE with retry `later` if it is unknown whether the workspace runs, with
+ *   `never` if it definitely does not.
  */
 export async function openSession(options: ConnectOptions): Promise<Session> {
   const reach = await connect(options);
@@ -117,7 +120,7 @@ async function open(target: Target, options: ConnectOptions): Promise<Session> {
       ...(options.resume === undefined ? {} : { resume: options.resume }),
     };
     const started = readResult('session.start', await link.request('session.start', params, undefined));
-    // What was missed may still be on its way: until it comes, the place is where the caller was.
+    // The missed events may not have arrived yet. Until then the position is that of the caller.
     const at = started.resumed ? (options.resume ?? started.at) : started.at;
     return new Session(link, hello, feed, { at, resumed: started.resumed });
   };
@@ -132,7 +135,7 @@ async function open(target: Target, options: ConnectOptions): Promise<Session> {
   }
 }
 
-/** Rejects when time is up or the caller has changed its mind. */
+/** Rejects when the time is up or the caller aborts. */
 function interruption(
   label: string,
   millis: number,
@@ -156,7 +159,7 @@ async function asked(look: (() => Promise<string | undefined>) | undefined): Pro
   try {
     return await look?.();
   } catch {
-    // A look-up that fails knows nothing, and blocks nothing.
+    // A look-up that fails gives no answer and stops nothing.
     return undefined;
   }
 }

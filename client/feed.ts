@@ -1,10 +1,10 @@
-/** The events of one connection: read, remembered by place, told to whoever listens. */
+/** The events of one connection: reads them, remembers the position, and passes them to the listeners. */
 import { type Event, type EventBody, eventData, type EventType, eventTypes } from '../shared/api/events.ts';
 
-/** Where in the agent's events one is: which run of the agent, and how far. */
+/** A position in the agent's events: which start of the agent, and the number of the event. */
 export type Position = { bootId: string; seq: number };
 
-/** An event. `known: false`: of a type, or of a form, that this client does not know. */
+/** An event. `known: false`: this client does not know its type or its form. */
 export type AgentEvent = Position & { at: string } & (
     | ({ known: true } & EventBody)
     | { known: false; type: string; data: unknown }
@@ -18,7 +18,7 @@ export function readEvent({ bootId, seq, at, type, data }: Event): AgentEvent {
   if (body?.success !== true) {
     return { bootId, seq, at, known: false, type, data };
   }
-  // The schema was chosen by the type, which the compiler cannot carry over to the pair.
+  // The schema belongs to the type, which the compiler cannot derive for the pair.
   return { bootId, seq, at, known: true, ...({ type, data: body.data } as EventBody) };
 }
 
@@ -26,12 +26,12 @@ export class Feed {
   readonly #listeners = new Set<(event: AgentEvent) => void>();
   #seen: Position | undefined;
 
-  /** The newest event that came over this connection. */
+  /** The newest event of this connection. */
   get seen(): Position | undefined {
     return this.#seen;
   }
 
-  /** Tells each event from now on; returns how to stop it. */
+  /** Calls the listener for each event from now on. @returns how to stop it. */
   listen(listener: (event: AgentEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

@@ -1,4 +1,4 @@
-/** Events that outlive their connection. */
+/** Follows events across connections. */
 import { type Fault, toFault } from '../shared/api/fault.ts';
 import { type Pause, pause } from '../shared/clock.ts';
 import { pauseAfter } from '../shared/rule/retry.ts';
@@ -7,15 +7,15 @@ import type { AgentEvent, Position } from './feed.ts';
 import { FOLLOW_BACKOFF, isAborted, mayFollowAgain } from './retry.ts';
 import type { Session } from './session.ts';
 
-/** What a connection of {@link follow} is opened with, beside the caller's own. */
+/** The options for a connection of {@link follow}, besides the caller's own. */
 export type Following = Pick<ConnectOptions, 'onEvent' | 'resume'>;
 
 export type FollowOptions = {
-  /** Told each event once, in order. */
+  /** Called once for each event, in order. */
   onEvent: (event: AgentEvent) => void;
-  /** Told of every connection: the first one, and each after one was lost. What was missed may be told before. */
+  /** Called for every connection: the first one, and each after one was lost. Missed events may come before it. */
   onConnected?: ((session: Session) => void) | undefined;
-  /** The connection is gone; told once, however many tries it takes until there is another. */
+  /** Called once when the connection is lost, however many tries it takes to connect again. */
   onLost?: ((why: Fault) => void) | undefined;
   /** Ends it. */
   signal?: AbortSignal | undefined;
@@ -24,15 +24,15 @@ export type FollowOptions = {
 };
 
 /**
- * Follows an agent's events until the signal is aborted. When the connection is lost it connects again, after 1, 2, 4 …
- * at most 15 s, and goes on behind the last event that it saw: the agent sends what was missed, or a `snapshot` where
- * that is gone. Every session that `open` gives is closed again.
+ * Follows an agent's events until the signal is aborted. When the connection is lost, it connects again after 1, 2, 4 …
+ * at most 15 s, and continues after the last event that it saw. The agent sends the missed events, or a `snapshot` if
+ * they are gone. Every session that `open` gives is closed again.
  *
- * @param open connects with what it is given; which events come is said there.
- * @throws Fault as `open` does the first time; later only what no other try can change, such as UNAUTHENTICATED.
+ * @param open connects with the given options; it chooses the types of events.
+ * @throws Fault of `open` the first time; later only a fault that another try cannot change, such as UNAUTHENTICATED.
  *
- * @example
- * await follow((more) => openSession({ url, token, client: 'platform', events: 'all', ...more }), { onEvent, signal });
+ * @example await follow((more) => openSession({ url, token, client: 'platform', events: 'all', ...more }), { onEvent,
+ *   signal });
  */
 export async function follow(
   open: (more: Following) => Promise<Session>,
@@ -68,7 +68,7 @@ export async function follow(
   }
 }
 
-/** Waits until the connection is gone; the signal ends it. */
+/** Waits until the connection is gone. The signal closes it. */
 async function lossOf(session: Session, signal: AbortSignal | undefined): Promise<Fault> {
   const stop = (): void => void session.close();
   signal?.addEventListener('abort', stop, { once: true });

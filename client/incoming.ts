@@ -1,12 +1,12 @@
-/** A stream of bytes from the agent, under credit that the reader gives. */
+/** A stream of bytes from the agent. The reader gives it credit. */
 import { Fault } from '../shared/api/fault.ts';
 import type { DataFrame } from '../shared/api/frame.ts';
 import type { Window } from '../shared/api/methods.ts';
 import { WIRE } from '../shared/api/rpc.ts';
 
 /**
- * At most one window of bytes is ever held here: the agent may send on only as far as what was read makes room.
- * Bytes beyond the credit, a gap, and bytes after the last frame fail the stream.
+ * Holds at most one window of bytes: the agent may send more only when bytes were read. Bytes beyond the credit, a gap,
+ * and bytes after the last frame fail the stream.
  */
 export class IncomingStream {
   readonly #stream: number;
@@ -23,7 +23,7 @@ export class IncomingStream {
     this.#grant = grant;
   }
 
-  /** Whether its last byte has come, or the agent has ended it. */
+  /** Whether the last byte has arrived, or the stream has failed. */
   get ended(): boolean {
     return this.#ended || this.#fault !== undefined;
   }
@@ -48,7 +48,7 @@ export class IncomingStream {
     this.#wake();
   }
 
-  /** @throws Fault INTERNAL for a stream that breaks the rules, UNREACHABLE where the connection broke. */
+  /** @throws Fault INTERNAL for a stream that breaks the rules; UNREACHABLE if the connection breaks. */
   async *read(): AsyncGenerator<Uint8Array, void, undefined> {
     let taken = 0;
     this.#credit(taken);

@@ -9,9 +9,9 @@ import { type Progress, upload } from './upload.ts';
 const STALL_MILLIS = 30_000;
 const ABORT_MILLIS = 5000;
 
-/** What the install is to do; each field as in `install.begin`. */
+/** The options of an install; each field as in `install.begin`. */
 export type InstallOptions = {
-  /** Chosen by the caller, so that asking again is safe; a new one by default. */
+  /** Chosen by the caller, so that the install is safe to repeat; a new one by default. */
   operationId?: string | undefined;
   source?: string | undefined;
   /** The install that must be live: an installId, or null for nothing. */
@@ -21,13 +21,13 @@ export type InstallOptions = {
   restart?: boolean | undefined;
   force?: boolean | undefined;
   onProgress?: ((progress: Progress) => void) | undefined;
-  /** Gives the install up: `install.abort`, then CANCELLED. */
+  /** Aborts the install: `install.abort`, then CANCELLED. */
   signal?: AbortSignal | undefined;
-  /** Time without credit after which the agent is asked what is the matter; 30 s by default. */
+  /** After this time without credit the agent is asked for the reason; 30 s by default. */
   stallMillis?: number | undefined;
 };
 
-/** The parameters of `install.begin`: what is undefined is not sent. */
+/** The parameters of `install.begin`. Undefined ones are not sent. */
 export function beginParams(bundle: Bundle, operationId: string, options: InstallOptions): BeginParams {
   const { expect, source, pin, links, restart, force } = options;
   return {
@@ -45,11 +45,11 @@ export function beginParams(bundle: Bundle, operationId: string, options: Instal
 }
 
 /**
- * Installs a bundle over this session, once: a connection that breaks is the caller's to deal with (or `push`'s).
- * When it resolves, the install is durable.
+ * Installs a bundle over this session, once. If the connection breaks, the caller (or `push`) connects again. When the
+ * promise resolves, the install is durable.
  *
- * @throws Fault as the agent refuses; UNREACHABLE when the connection breaks; CANCELLED by the signal, with executed
- *   `maybe` where the install could no longer be stopped.
+ * @throws Fault of the agent's refusal; UNREACHABLE when the connection breaks; CANCELLED by the signal, with executed
+ *   `maybe` if the install could no longer be stopped.
  */
 export async function install(
   session: Session,
@@ -74,7 +74,7 @@ export async function install(
   }
 }
 
-/** Tells the agent to stop, and says whether that came in time. */
+/** Asks the agent to stop. The fault says whether that was in time. */
 async function giveUp(session: Session, { plugin }: Bundle, operationId: string): Promise<Fault> {
   const what = `Installing "${plugin}"`;
   try {
@@ -82,7 +82,7 @@ async function giveUp(session: Session, { plugin }: Bundle, operationId: string)
     const { aborted } = await session.call('install.abort', { operationId }, { signal: patience });
     if (aborted) return new Fault('CANCELLED', `${what} was cancelled`, { executed: 'no' });
   } catch {
-    // Without an answer nobody knows, which is what the fault says.
+    // Without an answer it is not known, and the fault says so.
   }
   return new Fault('CANCELLED', `${what} was cancelled, but may have taken effect`, {
     cause: cancelled(what),

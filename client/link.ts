@@ -1,4 +1,7 @@
-/** One WebSocket that speaks `airlock.v1`: frames in and out, and what each belongs to. Private to this folder. */
+/**
+ * One WebSocket that speaks `airlock.v1`: sends frames, and passes received frames to their requests and streams. Private
+ * to this folder.
+ */
 import { WebSocket } from 'ws';
 
 import { type Event, eventSchema } from '../shared/api/events.ts';
@@ -21,7 +24,7 @@ import { SendWindow } from './outgoing.ts';
 import { Requests } from './requests.ts';
 import { noAgent } from './upgrade.ts';
 
-/** How a connection ended: the code and reason of the close frame, 1006 where there was none. */
+/** How a connection ended: the code and reason of the close frame; 1006 if there was none. */
 export type Closed = { code: number; reason: string };
 
 type LinkOptions = {
@@ -31,16 +34,16 @@ type LinkOptions = {
   onEvent: (event: Event) => void;
 };
 
-/** More bytes than this on their way into the socket, and a sender waits. */
+/** A sender waits while more bytes than this are on their way to the socket. */
 const HIGH_WATER_BYTES = 256 * 1024;
 /** How long the other side may take to answer a close. */
 const CLOSE_MILLIS = 2000;
 
-/** The listeners are set in the constructor: the agent speaks first, at once after the upgrade. */
+/** The constructor sets the listeners, because the agent sends its hello right after the upgrade. */
 export class Link {
-  /** Resolves when the connection is gone, whoever ended it; never rejects. */
+  /** Resolves when the connection is gone, whichever side ended it; never rejects. */
   readonly closed: Promise<Closed>;
-  /** @throws Fault where the connection ends before the agent has introduced itself, or as no agent would. */
+  /** @throws Fault if the connection ends before a valid hello of the agent. */
   readonly hello: Promise<Hello>;
   readonly #socket: WebSocket;
   readonly #options: LinkOptions;
@@ -83,7 +86,7 @@ export class Link {
     });
   }
 
-  /** What the agent meant by ending the connection, where its code says so. */
+  /** Why the agent ended the connection, if its code says so. */
   get dismissal(): Fault | undefined {
     const who = `The agent at ${this.#options.label}`;
     switch (this.#end?.code) {
@@ -99,7 +102,7 @@ export class Link {
     }
   }
 
-  /** Resolves when the connection is gone, with what that means; never rejects. */
+  /** Resolves when the connection is gone, with the reason; never rejects. */
   async lost(): Promise<Fault> {
     await this.closed;
     return this.dismissal ?? this.#break('it was closed');
@@ -137,7 +140,7 @@ export class Link {
     this.#outgoing.delete(stream);
   }
 
-  /** The bytes of a stream from the agent; credit is given from the first read on, and no longer after the last. */
+  /** The bytes of a stream from the agent. Credit is given from the first read on, until the reader stops. */
   async *receive(stream: number): AsyncGenerator<Uint8Array, void, undefined> {
     const incoming = new IncomingStream(stream, (window) => {
       if (this.#broken === undefined) this.#socket.send(writeNotification('window', window));
@@ -148,14 +151,14 @@ export class Link {
       yield* incoming.read();
     } finally {
       this.#incoming.delete(stream);
-      // The agent keeps the rest for whoever stops early.
+      // The agent would keep the rest of a stream whose reader has stopped early.
       if (!incoming.ended && this.#broken === undefined) {
         this.#socket.send(writeNotification('cancel', { stream }));
       }
     }
   }
 
-  /** Ends the connection; what is pending fails. */
+  /** Ends the connection. Unanswered requests fail. */
   close(code: number, reason: string): Promise<Closed> {
     this.#socket.close(code, reason);
     const cancel = this.#options.clock.after(CLOSE_MILLIS, () => this.#socket.terminate());
@@ -209,7 +212,7 @@ export class Link {
         return this.#options.onEvent(event.data);
       }
       default:
-        // A newer agent may tell more than this client understands.
+        // A newer agent may send notifications that this client does not know.
         return;
     }
   }
@@ -217,7 +220,7 @@ export class Link {
   #onFrame(bytes: Buffer): void {
     const read = decodeFrame(bytes);
     if (!read.ok) return this.#fail(read.why, CLOSE.malformed);
-    // Bytes of a stream that nobody reads any more were under way when the reader left.
+    // Bytes may still arrive for a stream whose reader has stopped.
     this.#incoming.get(read.frame.stream)?.take(read.frame);
   }
 

@@ -1,9 +1,9 @@
-/** What an agent has, whole. */
+/** Reads the whole list of an agent's plugins. */
 import { Fault } from '../shared/api/fault.ts';
 import { type Params, type PluginInfo, pluginSchema, type Verification } from '../shared/api/methods.ts';
 import type { Caller } from '../shared/api/caller.ts';
 
-/** A line of a list is refused beyond this. */
+/** A longer line of a list is refused. */
 const LINE_MAX_BYTES = 256 * 1024;
 const VERIFY_AT_ONCE = 8;
 
@@ -35,7 +35,7 @@ export async function listPlugins(
   return all;
 }
 
-/** Compares what was installed with what lies there, of the named plugins or of all. @throws Fault as `request`. */
+/** Compares the installed with the live files, of the named plugins or of all. @throws Fault as `request`. */
 export async function verifyPlugins(
   caller: Caller,
   names: readonly string[] | 'all',
@@ -53,7 +53,7 @@ export async function verifyPlugins(
   return todo.flatMap((name) => results.get(name) ?? []);
 }
 
-/** Of what is listed as absent there is nothing to verify. */
+/** An absent plugin cannot be verified. */
 const liveNames = async (caller: Caller, options: { signal?: AbortSignal | undefined }): Promise<string[]> =>
   (await listPlugins(caller, options)).filter(({ status }) => status !== 'absent').map(({ name }) => name);
 
@@ -65,7 +65,7 @@ function readPlugin(line: string): PluginInfo {
   }
 }
 
-/** The lines of a stream of UTF-8; an empty one is let pass. */
+/** The lines of a stream of UTF-8, without empty ones. */
 export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, undefined> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
   let rest = '';

@@ -1,8 +1,8 @@
-/** Notices that the other side has fallen silent. */
+/** Notices that the other side is silent. */
 
 import type { Clock } from '../shared/clock.ts';
 
-/** Calls `onDead` once, when {@link Liveness.heard} was not called for `deadMillis`. */
+/** Calls `onDead` once when {@link Liveness.heard} was not called for `deadMillis`. */
 export class Liveness {
   readonly #clock: Clock;
   readonly #deadMillis: number;
@@ -26,7 +26,7 @@ export class Liveness {
     this.#cancel();
   }
 
-  // One timer that looks, not one that is set anew with every frame.
+  // One timer that checks the time is cheaper than one that is set again with every frame.
   #look(): void {
     const left = this.#heardAt + this.#deadMillis - this.#clock.now();
     if (left <= 0) {

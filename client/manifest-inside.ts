@@ -1,4 +1,4 @@
-/** Finds the manifest in a bundle, to learn the plugin's name. The agent, not this, judges the archive. */
+/** Finds the manifest in a bundle, for the plugin's name. The agent judges the archive, not this file. */
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { createGunzip } from 'node:zlib';
@@ -14,17 +14,17 @@ import {
   readManifest,
 } from '../shared/format/manifest.ts';
 
-/** More than this is not unpacked for a name. */
+/** At most this much is unpacked to find the name. */
 const UNPACKED_MAX_BYTES = 1024 ** 3;
 const CANDIDATES_MAX = 100;
 
 type Candidate = { above: string; file: ManifestFile; text: string };
 
 /**
- * The manifest at the top of the archive, or of the one directory that holds everything in it.
+ * The manifest at the top of the archive, or at the top of the one directory that holds everything in it.
  *
- * @throws Fault ARCHIVE_CORRUPT, LIMIT_UNPACKED, MANIFEST_MISSING, MANIFEST_INVALID; each can be got around by naming
- *   the plugin.
+ * @throws Fault ARCHIVE_CORRUPT, LIMIT_UNPACKED, MANIFEST_MISSING, MANIFEST_INVALID. A caller who names the plugin avoids
+ *   all of them.
  */
 export async function manifestInside(bundle: string): Promise<Manifest> {
   const search = new Search();
@@ -50,10 +50,10 @@ export async function manifestInside(bundle: string): Promise<Manifest> {
 
 class Search {
   readonly #candidates: Candidate[] = [];
-  /** The directories that lead to every file so far, each with its slash. */
+  /** The directories that all files so far have in common, each with its slash. */
   #common: string | undefined;
 
-  /** Nothing that may follow can be a better find. */
+  /** No later entry can be a better match. */
   get isDone(): boolean {
     return this.#candidates.some(({ above, file }) => above === '' && file === MANIFEST_FILES[0]);
   }
@@ -100,7 +100,7 @@ function commonOf(common: string | undefined, directory: string): string {
 }
 
 async function feed(bundle: string, search: Search): Promise<void> {
-  // The parser would also look for compressed data by itself; it gets plain bytes only.
+  // The parser would also look for compressed data. It gets only plain bytes.
   const parser = new Parser({
     gzip: false,
     brotli: false,

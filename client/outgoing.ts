@@ -2,10 +2,10 @@
 import type { Fault } from '../shared/api/fault.ts';
 import type { Window } from '../shared/api/methods.ts';
 
-/** How a wait for credit ends without any: nobody gave some for as long as one waits. */
+/** How a wait for credit ends; `stalled`: nobody gave credit in time. */
 export type WindowWait = 'granted' | 'stalled';
 
-/** Windows are absolute, so that one that comes late or twice changes nothing. */
+/** Windows are absolute, so a late or repeated one changes nothing. */
 export class SendWindow {
   #limit: number;
   #acknowledged = 0;
@@ -32,7 +32,7 @@ export class SendWindow {
     this.#wake();
   }
 
-  /** The stream is over before its end: whoever waits, and whoever asks from now on, hears why. */
+  /** The stream has failed. Current and later waits throw the fault. */
   fail(fault: Fault): void {
     this.#fault ??= fault;
     this.#wake();

@@ -1,4 +1,4 @@
-/** An install that outlives its connection. */
+/** An install that survives the loss of its connection. */
 import { randomUUID } from 'node:crypto';
 
 import { Fault, toFault } from '../shared/api/fault.ts';
@@ -14,9 +14,9 @@ import type { Session } from './session.ts';
 const TRIES = 5;
 
 export type PushOptions = InstallOptions & {
-  /** How often to connect anew, at most, before bytes move again; 5 by default. */
+  /** How often to connect again, at most, before bytes move; 5 by default. */
   tries?: number | undefined;
-  /** Told before each pause. */
+  /** Called before each pause. */
   onReconnect?: ((why: Fault, pauseMillis: number) => void) | undefined;
   /** @internal */
   sleep?: Pause | undefined;

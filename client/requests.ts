@@ -1,16 +1,16 @@
-/** What was asked and not yet answered on one connection. */
+/** The unanswered requests of one connection. */
 import { Fault } from '../shared/api/fault.ts';
 import { WIRE, writeRequest } from '../shared/api/rpc.ts';
 
 type Pending = { resolve(result: unknown): void; reject(fault: Fault): void };
 
-/** The fault of a caller who changed its mind; what was asked may go on at the other side. */
+/** The fault of a cancelled request. The other side may still execute it. */
 export const cancelled = (what: string): Fault =>
   new Fault('CANCELLED', `${what} was cancelled`, { executed: 'maybe' });
 
 /**
- * Numbers requests, keeps at most as many in flight as the agent takes, the others waiting in order, and matches the
- * answers. Every promise that it has given out is settled: by an answer, a cancellation, or {@link Requests.fail}.
+ * Numbers requests, matches their answers, and keeps at most as many in flight as the agent accepts; the others wait in
+ * order. Every promise settles: by an answer, a cancellation, or {@link Requests.fail}.
  */
 export class Requests {
   readonly #write: (text: string) => void;
@@ -23,7 +23,7 @@ export class Requests {
     this.#write = write;
   }
 
-  /** @throws Fault as the agent answered; CANCELLED; TOO_LARGE; UNREACHABLE where the connection broke. */
+  /** @throws Fault of the agent's answer; CANCELLED; TOO_LARGE; UNREACHABLE if the connection breaks. */
   ask(method: string, params: unknown, signal: AbortSignal | undefined): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#last += 1;
@@ -57,7 +57,7 @@ export class Requests {
     });
   }
 
-  /** An answer. One to a question that nobody asked is let pass. */
+  /** Takes an answer. An answer to an unknown request is ignored. */
   answer(id: string, outcome: { result: unknown } | { fault: Fault }): void {
     const pending = this.#inFlight.get(id);
     this.#inFlight.delete(id);
@@ -69,7 +69,7 @@ export class Requests {
     this.#sendNext();
   }
 
-  /** The connection is gone: so is every answer. */
+  /** The connection is gone: all requests fail. */
   fail(fault: Fault): void {
     this.#broken = fault;
     for (const pending of this.#inFlight.values()) {
@@ -82,7 +82,7 @@ export class Requests {
     this.#waiting.length = 0;
   }
 
-  // A cancelled request stays in flight until it is answered: the agent counts it, too.
+  // A cancelled request stays in flight until it is answered, because the agent counts it too.
   #sendNext(): void {
     while (this.#inFlight.size < WIRE.requestsInFlight) {
       const next = this.#waiting.shift();

@@ -1,4 +1,4 @@
-/** A conversation with one agent: questions and answers, events, streams of bytes. */
+/** A session with one agent: requests and answers, events, streams of bytes. */
 import { Fault } from '../shared/api/fault.ts';
 import type { DataFrame } from '../shared/api/frame.ts';
 import { type Hello, type MethodName, methods, type Params, type Result } from '../shared/api/methods.ts';
@@ -13,9 +13,9 @@ import type { SendWindow } from './outgoing.ts';
  * @example const plugin = await session.call('plugin.get', { plugin: 'lint' });
  */
 export class Session implements Caller {
-  /** What the agent said of itself and its limits. */
+  /** The agent's first message: its version, its limits. */
   readonly hello: Hello;
-  /** Whether the events that were missed follow; if not though `resume` was given, a `snapshot` event does. */
+  /** Whether the missed events follow. If not although `resume` was given, a `snapshot` event follows. */
   readonly resumed: boolean;
   readonly #link: Link;
   readonly #feed: Feed;
@@ -30,27 +30,26 @@ export class Session implements Caller {
     this.#began = began.at;
   }
 
-  /** The newest event that was seen: the `resume` of a later connection. */
+  /** The newest event that this session has seen: the `resume` of a later connection. */
   get position(): Position {
     return this.#feed.seen ?? this.#began;
   }
 
-  /** Resolves when the connection is gone, whoever ended it; never rejects. */
+  /** Resolves when the connection is gone, whichever side ended it; never rejects. */
   get closed(): Promise<Closed> {
     return this.#link.closed;
   }
 
-  /** Resolves when the connection is gone, with what that means: UNREACHABLE, or what the agent said; never rejects. */
+  /** Resolves when the connection is gone, with the reason: UNREACHABLE, or what the agent said; never rejects. */
   get lost(): Promise<Fault> {
     return this.#link.lost();
   }
 
   /**
-   * Asks the agent something.
+   * Calls a method of the agent.
    *
-   * @throws Fault as the agent answered; UNREACHABLE (retry `same`, executed `maybe`) when the connection breaks
-   *   before the answer; CANCELLED by the signal, which does not undo what the agent does; INTERNAL for an answer
-   *   that makes no sense.
+   * @throws Fault of the agent's answer; UNREACHABLE (retry `same`, executed `maybe`) if the connection breaks before the
+   *   answer; CANCELLED by the signal, which does not undo what the agent does; INTERNAL for an answer that is not valid.
    */
   async call<M extends MethodName>(
     method: M,
@@ -60,12 +59,12 @@ export class Session implements Caller {
     return readResult(method, await this.#link.request(method, params, options.signal));
   }
 
-  /** The bytes of a stream that the agent announced. Who stops reading early ends the stream. */
+  /** The bytes of a stream that the agent has announced. A reader that stops early cancels the stream. */
   receive(stream: number): AsyncIterable<Uint8Array> {
     return this.#link.receive(stream);
   }
 
-  /** Tells each event from now on; returns how to stop it. Which types come was said at `connect`. */
+  /** Calls the listener for each event from now on. @returns how to stop it. The types of events were chosen at `connect`. */
   onEvent(listener: (event: AgentEvent) => void): () => void {
     return this.#feed.listen(listener);
   }
@@ -85,13 +84,13 @@ export class Session implements Caller {
     this.#link.release(stream);
   }
 
-  /** Ends the conversation; what is pending fails with UNREACHABLE. */
+  /** Closes the session. Unanswered requests fail with UNREACHABLE. */
   close(): Promise<Closed> {
     return this.#link.close(1000, 'done');
   }
 }
 
-/** Reads an answer by its method. */
+/** Reads the answer to a method. */
 export function readResult<M extends MethodName>(method: M, json: unknown): Result<M> {
   const read = methods[method].result.safeParse(json);
   if (!read.success) {
@@ -102,6 +101,6 @@ export function readResult<M extends MethodName>(method: M, json: unknown): Resu
       hint: 'The versions of client and agent may be incompatible',
     });
   }
-  // The schema was chosen by the method, which the compiler cannot carry over to the result.
+  // The schema belongs to the method, which the compiler cannot derive.
   return read.data as Result<M>;
 }

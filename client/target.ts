@@ -1,21 +1,21 @@
-/** Where an agent is: the address that a caller gives, checked. */
+/** The checked address of an agent. */
 import { Fault } from '../shared/api/fault.ts';
 import { CONNECT_PATH } from '../shared/api/rpc.ts';
 
-/** A checked address. `label` is what messages may show: never a user name, a query or a token. */
+/** A checked address. `label` is the part that messages may show: no user name, query or token. */
 export type Target = {
   href: string;
   label: string;
-  /** The path of a Unix socket that is connected to, whatever the host of `href`. */
+  /** The path of a Unix socket to connect to; `href` then has a placeholder as its host. */
   socketPath?: string | undefined;
 };
 
 const HINT = 'Give it as ws://host:port, wss://host:port or ws+unix:/path, and pass the token separately';
 
 /**
- * Reads an address; without a path it gets `/v1/connect`.
+ * Reads an address. Without a path it gets `/v1/connect`.
  *
- * @throws Fault INVALID_PARAMS. What was given is not quoted where it could hold a secret.
+ * @throws Fault INVALID_PARAMS. It does not quote the text if that could contain a secret.
  */
 export function readTarget(text: string): Target {
   if (text.startsWith('ws+unix:')) {
@@ -44,7 +44,7 @@ export function readTarget(text: string): Target {
   return { href: url.href, label };
 }
 
-/** Behind `ws+unix:` or `ws+unix://` stands the path as it is: nothing in it is decoded. */
+/** The path follows `ws+unix:` or `ws+unix://` as it is: nothing in it is decoded. */
 function readSocketPath(text: string): Target {
   const socketPath = text.slice('ws+unix:'.length).replace(/^\/\/(?=\/)/, '');
   if (!/^\/(?!\/)[^\0]+$/.test(socketPath)) {

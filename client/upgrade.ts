@@ -1,4 +1,4 @@
-/** The upgrade to a WebSocket, and what each refusal of it means. */
+/** The upgrade to a WebSocket, and the meaning of each refusal. */
 import type { IncomingMessage } from 'node:http';
 import { createConnection } from 'node:net';
 
@@ -8,7 +8,7 @@ import { Fault, type FaultCode, faultDataSchema } from '../shared/api/fault.ts';
 import { PROTOCOL, WIRE } from '../shared/api/rpc.ts';
 import type { Target } from './target.ts';
 
-/** Certificates for `wss:`; the agent's own is always verified. */
+/** Certificates for `wss:`. The agent's certificate is always verified. */
 export type TlsOptions = {
   ca?: string | Buffer | undefined;
   cert?: string | Buffer | undefined;
@@ -20,7 +20,7 @@ export type TlsOptions = {
 const BODY_MAX_BYTES = 16 * 1024;
 
 /**
- * A socket that is being connected. The token goes into the `Authorization` header and nowhere else.
+ * Creates a socket that connects. The token is sent only in the `Authorization` header.
  *
  * @internal
  */
@@ -45,8 +45,8 @@ export function createSocket(target: Target, token: string | undefined, tls: Tls
 /**
  * Waits until the socket is open.
  *
- * @throws Fault UNAUTHENTICATED, FORBIDDEN, RATE_LIMITED or DRAINING as the agent refuses; UNREACHABLE with retry
- *   `later` where nobody can tell, with `never` where something else than an agent answers.
+ * @throws Fault UNAUTHENTICATED, FORBIDDEN, RATE_LIMITED or DRAINING as the agent refuses; UNREACHABLE with retry `later`
+ *   if it is unknown whether there is an agent, with `never` if another program answers.
  * @internal
  */
 export function upgraded(socket: WebSocket, { label }: Target): Promise<void> {
@@ -63,7 +63,7 @@ export function upgraded(socket: WebSocket, { label }: Target): Promise<void> {
   });
 }
 
-/** The connection did not come about, and that alone says nothing about the agent. */
+/** The connection failed. That alone says nothing about the agent. */
 export function unreachable(label: string, why: string, cause?: unknown): Fault {
   return new Fault('UNREACHABLE', `Connecting to ${label} failed: ${why}`, {
     cause,
@@ -71,7 +71,7 @@ export function unreachable(label: string, why: string, cause?: unknown): Fault 
   });
 }
 
-/** Something answers there, and it is no agent that this client could speak to. */
+/** A program answers at this address, but it is not an agent for this client. */
 export function noAgent(label: string, why: string, cause?: unknown): Fault {
   return new Fault('UNREACHABLE', `The server at ${label} is not an Airlock agent: ${why}`, {
     cause,
@@ -154,7 +154,7 @@ async function readBody(response: IncomingMessage): Promise<string> {
       if (bytes > BODY_MAX_BYTES) break;
     }
   } catch {
-    // The status line has said enough.
+    // The body is not needed.
   }
   return Buffer.concat(parts).toString('utf8');
 }

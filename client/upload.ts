@@ -7,24 +7,24 @@ import type { Bundle } from './bundle.ts';
 import { cancelled } from './requests.ts';
 import type { Session } from './session.ts';
 
-/** How far an upload is: bytes handed to the network of all that the bundle has. */
+/** The progress of an upload: bytes that were sent, and the size of the bundle. */
 export type Progress = { sent: number; total: number };
 
 export type UploadOptions = {
   onProgress: ((progress: Progress) => void) | undefined;
   signal: AbortSignal | undefined;
-  /** After this long without credit the sender stops and asks the agent what became of it. */
+  /** After this long without credit the sender stops and asks the agent for the reason. */
   stallMillis: number;
 };
 
-/** `stalled`: the agent gave no credit for too long; its answer to the commit will say why. */
+/** `stalled`: the agent gave no credit in time; its answer to the commit has the reason. */
 export type UploadEnd = 'sent' | 'stalled';
 
 /**
  * Sends the bytes from `at.offset` to the end.
  *
- * @throws Fault as the agent resets the stream; UNREACHABLE; CANCELLED; INVALID_PARAMS where
- *   the file is no longer what was measured.
+ * @throws Fault of a reset by the agent; UNREACHABLE; CANCELLED; INVALID_PARAMS if the file has changed since it was
+ *   measured.
  */
 export async function upload(
   session: Session,

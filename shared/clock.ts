@@ -1,8 +1,8 @@
-/** Time as a port, so that tests need not wait. */
+/** Time as a port, so that tests do not wait. */
 export type Clock = {
   /** Milliseconds since the epoch. */
   now(): number;
-  /** Calls once after so many milliseconds, unless cancelled before; does not keep the process alive. */
+  /** Calls once after so many milliseconds, unless it is cancelled before. Does not keep the process alive. */
   after(millis: number, call: () => void): () => void;
 };
 
@@ -15,7 +15,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** The same, but what is to come keeps the process alive. */
+/** The same, but a waiting call keeps the process alive. */
 export const awakeClock: Clock = {
   ...systemClock,
   after(millis, call) {
@@ -24,7 +24,7 @@ export const awakeClock: Clock = {
   },
 };
 
-/** For spans of time: it does not jump when the time of the machine is set. It counts from the start of the process. */
+/** For durations: it does not jump when the time of the machine is set. It counts from the start of the process. */
 export const steadyClock: Clock = { ...systemClock, now: () => performance.now() };
 
 /** Waits so many milliseconds; see {@link pause}. */

@@ -1,8 +1,8 @@
-/** One lane per plugin: what changes a plugin runs one after another, different plugins side by side. */
+/** One lane for each plugin: changes of one plugin run one after another, those of different plugins at the same time. */
 export class Lanes {
   readonly #tails = new Map<string, Promise<void>>();
 
-  /** Runs `task` when all tasks that asked before it for the same plugin have ended, however they ended. */
+  /** Runs `task` when all earlier tasks of the same plugin have ended, well or not. */
   async run<T>(plugin: string, task: () => Promise<T>): Promise<T> {
     const before = this.#tails.get(plugin) ?? Promise.resolve();
     const result = before.then(task);

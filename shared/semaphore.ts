@@ -1,4 +1,4 @@
-/** So many may work at once; who comes later waits, in the order of their coming. */
+/** Lets a limited number of tasks run at once. The others wait in their order. */
 export class Semaphore {
   #free: number;
   readonly #waiting: (() => void)[] = [];

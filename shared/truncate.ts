@@ -1,9 +1,9 @@
-/** Lists in an answer stop early, so that an answer fits one frame; `total` says how many entries there are. */
+/** Cuts lists in an answer, so that it fits one frame; `total` is the number of all entries. */
 import * as z from 'zod';
 
-/** How many entries an answer lists at most. */
+/** The most entries of a list in an answer. */
 export const LIST_MAX = 100;
-/** And how many bytes of JSON, as they are sent: three such lists fit one frame, whatever strangers called their files. */
+/** The most bytes of JSON of a list. Three such lists fit one frame, whatever the names of files are. */
 const LIST_BYTES = 48 * 1024;
 
 /** The beginning of a list that an answer can hold. */

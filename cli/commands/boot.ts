@@ -1,4 +1,4 @@
-/** `airlock boot`: installs the bundles that an image brings, before or beside the agent. */
+/** `airlock boot`: installs the bundles of an image, before the agent starts or beside it. */
 import { type Booted, openLocal } from '../../agent/main.ts';
 import { readSettings, settingsOf } from '../../shared/api/setting.ts';
 import { settings } from '../../shared/api/settings.ts';

@@ -1,4 +1,4 @@
-/** `airlock classify`: says whether a push would need a restart, and why, before anything is sent. */
+/** `airlock classify`: says whether a push would need a restart, and why, without installing anything. */
 import { type Reload, classify, listDirectory } from '../../client/index.ts';
 import { readSettings, settingsOf } from '../../shared/api/setting.ts';
 import { settings } from '../../shared/api/settings.ts';
@@ -6,7 +6,7 @@ import { type Command, type Context, EXIT } from '../command.ts';
 import { reasonText, safe } from '../render.ts';
 import { CHANGE_SETTINGS, withCaller } from '../work.ts';
 
-/** Reasons that people are shown. */
+/** The most reasons that are shown to people. */
 const SHOWN_MAX = 20;
 
 export const command: Command = {

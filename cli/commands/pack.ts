@@ -46,7 +46,7 @@ export const command: Command = {
   },
 };
 
-/** Named after the manifest, which is known once it has been packed; that bundle is thrown away. */
+/** The name comes from the manifest, which is known only after packing; that first bundle is removed. */
 async function defaultName(directory: string, options: Parameters<typeof packDirectory>[1]): Promise<string> {
   const packed = await packDirectory(directory, options);
   await packed.dispose();

@@ -45,7 +45,7 @@ export const command: Command = {
   async run(context) {
     const { output, given, signal } = context;
     const started = performance.now();
-    // A missing address is said before anything is packed.
+    // A missing address is reported before anything is packed.
     if (urlOf(context) === undefined) await openFor(context);
     const { bundle, skipped, dispose } = await bundleFrom(context);
     for (const { path, why } of skipped) output.note(`${safe(path)} is left out: ${safe(why)}`);

@@ -1,4 +1,4 @@
-/** `airlock recover`: what a crash has left half-way is finished or undone. */
+/** `airlock recover`: finishes or undoes what a crash has left. */
 import type { RecoveryResult } from '../../shared/api/maintenance.ts';
 import { type Context, EXIT } from '../command.ts';
 import { methodCommand, rowOf } from '../method-command.ts';

@@ -1,4 +1,7 @@
-/** `airlock restarted`: the runtime was restarted by somebody who tells nobody: what was live then counts as loaded. */
+/**
+ * `airlock restarted`: reports the restart of a runtime that does not report by itself. The versions that were live then
+ * count as loaded.
+ */
 import { Fault } from '../../shared/api/fault.ts';
 import type { Restarted } from '../../shared/api/runtime.ts';
 import type { Context } from '../command.ts';
@@ -14,7 +17,7 @@ export const command = methodCommand('runtime.restarted', rowOf('runtime.restart
   text: textOf,
 });
 
-/** With a zone, as `date -Is` writes it: a time without one is another elsewhere. */
+/** With a zone, as `date -Is` writes it. A time without a zone depends on the place. */
 const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)$/;
 
 /** @throws Fault INVALID_PARAMS */

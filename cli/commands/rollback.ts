@@ -1,4 +1,4 @@
-/** `airlock rollback`: the version before comes back. */
+/** `airlock rollback`: brings the previous version back. */
 import type { Installed } from '../../client/index.ts';
 import type { Context } from '../command.ts';
 import { methodCommand, rowOf } from '../method-command.ts';

@@ -1,4 +1,4 @@
-/** `airlock status`: how a root is worked on, what is under way, and what only an operator can put right. */
+/** `airlock status`: shows how the root is used, which operations run, and what an operator has to repair. */
 import type { Status } from '../../shared/api/maintenance.ts';
 import { type Context, EXIT } from '../command.ts';
 import { methodCommand, rowOf } from '../method-command.ts';
@@ -33,7 +33,7 @@ const watchLines = (watch: Status['watch']): string[] =>
         ...watch.notices.map((notice) => `              ${safe(notice)}`),
       ];
 
-/** What it was to bring in still waits, and the agent does not try again by itself. */
+/** Whether changes still wait for a failed restart command, which the agent does not repeat by itself. */
 const isRestartLeft = ({ restart, plugins }: Status): boolean =>
   restart?.state === 'idle' && restart.last?.ok === false && plugins.promised > 0;
 
@@ -51,7 +51,7 @@ const restartLines = ({ restart }: Status): string[] =>
             ]),
       ];
 
-/** What `airlock list` tells more of. */
+/** Counts that `airlock list` shows in detail. */
 const waitLines = ({ plugins: { pending, drifted } }: Status): string[] => [
   ...(pending === 0 ? [] : [`  pending     ${plural(pending, 'plugin')}, until the runtime is restarted`]),
   ...(drifted === undefined || drifted === 0

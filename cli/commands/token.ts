@@ -42,7 +42,7 @@ export const command: Command = {
     if (file !== undefined) {
       await append(file, `${[scope, token, label].filter((word) => word !== '').join(' ')}\n`);
     }
-    // Piped, it is the token alone: it goes into a variable. Asked for JSON, it says what it is.
+    // Piped, the output is only the token, for a variable. With `--json` it is an object.
     if (given.booleans['json'] === true) {
       output.result(
         { token, scope, ...(label === '' ? {} : { label }), ...(file === undefined ? {} : { file }) },

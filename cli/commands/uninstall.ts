@@ -1,4 +1,4 @@
-/** `airlock uninstall`: a plugin goes; a rollback brings it back while its snapshot is kept. */
+/** `airlock uninstall`: removes a plugin. A rollback brings it back while its snapshot is kept. */
 import type { Uninstalled } from '../../client/index.ts';
 import type { Context } from '../command.ts';
 import { methodCommand, rowOf } from '../method-command.ts';

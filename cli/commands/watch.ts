@@ -1,4 +1,4 @@
-/** `airlock watch`: what happens, as it happens: an agent's events (`--to`), or what changes in a root (`--root`). */
+/** `airlock watch`: shows the events of an agent (`--to`), or the changes in a root (`--root`). */
 import { type Session, follow } from '../../client/index.ts';
 import { createLoader } from '../../loader/index.ts';
 import { readSettings, settingsOf } from '../../shared/api/setting.ts';
@@ -47,7 +47,7 @@ async function watchAgent(context: Context): Promise<void> {
   await follow((more) => openFor(context, { ...more, events: 'all' }), {
     signal,
     onEvent: (event) => {
-      // A bar for each upload would not be read: on a terminal only what has come to an end is shown.
+      // Nobody reads a bar for each upload, so a terminal shows only steps that have ended.
       if (!output.json && event.type === 'install.progress') return;
       output.result(event, () => eventLine(event, output.paint));
     },

@@ -1,4 +1,4 @@
-/** Writes what was walked as a tar archive, block by block: a bundle never has to fit into memory. */
+/** Writes walked entries as a tar archive, block by block: a bundle need not fit into memory. */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -11,7 +11,7 @@ import type { Walked, WalkedFile } from './walk.ts';
 const CHUNK_BYTES = 256 * 1024;
 
 /**
- * The blocks of the archive, and by `onFile` what each file turned out to be.
+ * The blocks of the archive. `onFile` gets each file with its size and hash.
  *
  * @throws Fault INVALID_PARAMS for a file that cannot be read or changes meanwhile.
  */
@@ -33,7 +33,7 @@ async function* fileBlocks(
   { path, source }: WalkedFile,
   onFile: (file: FileEntry) => void,
 ): AsyncGenerator<Buffer, void, undefined> {
-  // Not through a link that was put there since the walk, and not waiting for a pipe.
+  // Does not follow a link that was made since the walk, and does not wait for a pipe.
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
   const file = await open(source, flags).catch((error: unknown) => {
     throw spoilt(path, `it cannot be read: ${(error as Error).message}`, error);
@@ -72,7 +72,7 @@ const spoilt = (path: string, why: string, cause?: unknown): Fault =>
     hint: 'Pack again while nothing changes the plugin',
   });
 
-/** Joins small blocks into larger ones: each that reaches the compressor costs a turn of its thread. */
+/** Joins small blocks into larger ones: each block costs the compressor a turn of its thread. */
 export async function* joined(blocks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
   let parts: Buffer[] = [];
   let bytes = 0;

@@ -1,20 +1,20 @@
-/** What of a directory belongs into a bundle, by path alone. Pure. */
+/** Decides by the path what goes into a bundle. Pure. */
 import ignore from 'ignore';
 
 import { MARKER } from '../../shared/format/layout.ts';
 import { createIgnore } from '../../shared/format/tree.ts';
 
-/** Names further paths that stay out of the bundle, in the syntax of gitignore; at the root of the plugin. */
+/** Names further paths to leave out, in the syntax of gitignore; at the root of the plugin. */
 export const IGNORE_FILE = '.airlockignore';
 
-/** Whether a path stays out of the bundle. */
+/** Whether a path is left out of the bundle. */
 export type LeftOut = (path: string, kind: 'file' | 'directory') => boolean;
 
 /**
- * Left out are `.git` at any depth, the marker, caches and editors' files, what the owner adds, and what the plugin's
- * own `.airlockignore` names. It answers for the path and for the directories above it.
+ * Leaves out `.git` at any depth, the marker, caches, files of editors, the owner's names, and what the plugin's
+ * `.airlockignore` names. It decides for the path and for the directories above it.
  *
- * @param patterns the text of `.airlockignore`; empty where there is none.
+ * @param patterns the text of `.airlockignore`; empty if there is none.
  */
 export function createLeftOut(extra: readonly string[], patterns: string): LeftOut {
   const isIgnored = createIgnore(extra);
@@ -28,7 +28,7 @@ export function createLeftOut(extra: readonly string[], patterns: string): LeftO
 
 const SECRETS = [/^\.env$/, /^\.env\.(?!example$)/, /\.pem$/, /^id_(?!.*\.pub$)/] as const;
 
-/** Whether a file's name is one under which people keep secrets. */
+/** Whether a file has a name under which people keep secrets. */
 export function looksSecret(path: string): boolean {
   const name = path.slice(path.lastIndexOf('/') + 1).toLowerCase();
   return SECRETS.some((pattern) => pattern.test(name));

@@ -1,4 +1,4 @@
-/** Packs a directory into a bundle. The same files give the same bytes, whoever packs them, wherever, whenever. */
+/** Packs a directory into a bundle. The same files give the same bytes for every packer, place and time. */
 import { createHash, randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdtemp, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
@@ -16,9 +16,9 @@ import { createLeftOut, IGNORE_FILE, type LeftOut } from './choice.ts';
 import { findManifest, pluginName } from './plugin-manifest.ts';
 import { type Skipped, type Walked, walk } from './walk.ts';
 
-/** Fixed, for the level is part of the bytes. */
+/** Fixed, because the level affects the bytes. */
 const GZIP = { level: 6, memLevel: 8, strategy: constants.Z_DEFAULT_STRATEGY };
-/** The header says on which system the packer ran; 255 is "unknown". */
+/** The header names the system of the packer; 255 means "unknown". */
 const GZIP_SYSTEM_BYTE = 9;
 const SECRETS_SHOWN = 20;
 
@@ -27,25 +27,25 @@ export type PackOptions = {
   allowSecrets?: boolean | undefined;
   /** More names to leave out, as in `AIRLOCK_IGNORE`. */
   ignore?: readonly string[] | undefined;
-  /** `optional`: a plugin without a manifest is packed, too; then it is named by `name` or else by its directory. */
+  /** `optional`: a plugin without a manifest is packed too. Its name is then `name` or that of its directory. */
   manifest?: 'required' | 'optional' | undefined;
-  /** What the plugin must be called. */
+  /** The name that the plugin must have. */
   name?: string | undefined;
-  /** Where the bundle goes; without it into a temporary directory, which `dispose` removes. */
+  /** The path of the bundle; absent: a temporary directory, which `dispose` removes. */
   out?: string | undefined;
-  /** Replace what is at `out`. */
+  /** Replace an existing file at `out`. */
   overwrite?: boolean | undefined;
 };
 
 export type Packed = Bundle & {
-  /** Tree digest of what was packed. */
+  /** The tree digest of the packed files. */
   tree: string;
   files: number;
-  /** Of all files, unpacked. */
+  /** The size of all files, unpacked. */
   bytes: number;
   /** Undefined only with `manifest: 'optional'`. */
   manifest: Manifest | undefined;
-  /** What was left out though nobody said so: links that point outside, sockets, pipes, devices. */
+  /** Entries that were left out although nothing names them: links that point outside, sockets, pipes, devices. */
   skipped: Skipped[];
   /** Removes a temporary bundle; leaves one that was written to `out`. */
   dispose(): Promise<void>;
@@ -86,19 +86,19 @@ export async function packDirectory(directory: string, options: PackOptions = {}
   }
 }
 
-/** What a bundle would hold. */
+/** What a bundle would contain. */
 export type Listed = Pick<Packed, 'plugin' | 'manifest' | 'skipped'> & {
   list: FileEntry[];
-  /** What the manifest says of `hot_reload`. */
+  /** The `hot_reload` of the manifest. */
   hotReload: boolean | undefined;
-  /** Paths that look like secrets, which `packDirectory` refuses; they are in the list, too. */
+  /** Paths that look like secrets. `packDirectory` refuses them; here they are in the list too. */
   secrets: string[];
 };
 
 /**
- * Reads and hashes what a bundle of a directory would hold, without making one.
+ * Reads and hashes what a bundle of a directory would contain, without making one.
  *
- * @throws Fault as `packDirectory`, but not for what looks like a secret.
+ * @throws Fault as `packDirectory`, but not for files that look like secrets.
  */
 export async function listDirectory(
   directory: string,
@@ -107,14 +107,14 @@ export async function listDirectory(
   const found = await survey(directory, { ...options, allowSecrets: true });
   const { entries, skipped, secrets, manifest, plugin } = found;
   const list: FileEntry[] = [];
-  // The blocks are what the hashes are taken of; nobody else wants them.
+  // Reading the blocks computes the hashes. The blocks themselves are not needed.
   for await (const _ of archive(entries, (file) => list.push(file)));
   return { plugin, list, manifest, hotReload: manifest?.hotReload, skipped, secrets };
 }
 
 type Survey = Pick<Packed, 'plugin' | 'manifest' | 'skipped'> & { entries: Walked[]; secrets: string[] };
 
-/** Says what goes into the bundle and how the plugin is called. */
+/** Decides what goes into the bundle, and finds the name of the plugin. */
 async function survey(directory: string, options: PackOptions): Promise<Survey> {
   const root = await rootOf(directory);
   const own = createLeftOut(options.ignore ?? [], await ignorePatterns(root));
@@ -156,7 +156,7 @@ async function ignorePatterns(root: string): Promise<string> {
   }
 }
 
-/** The bundle that is being replaced is no part of the plugin, though it may lie in its directory. */
+/** A bundle that is being replaced is not part of the plugin, even if it is in its directory. */
 async function withoutOut(own: LeftOut, root: string, out: string | undefined): Promise<LeftOut> {
   if (out === undefined) return own;
   const into = await realpath(dirname(out)).catch(() => undefined);
@@ -182,7 +182,7 @@ type Target = {
   discard(): Promise<void>;
 };
 
-/** Where the bytes are written: what is to be replaced stays whole until they are all there. */
+/** Opens the file to write. An existing file stays complete until all bytes are written. */
 async function openTarget({ out, overwrite }: PackOptions): Promise<Target> {
   if (out === undefined) {
     const directory = await mkdtemp(join(tmpdir(), 'airlock-pack-'));

@@ -1,4 +1,4 @@
-/** The manifest of a directory that is to be packed: the agent's refusals, before any byte is sent. */
+/** The manifest of a directory to pack. It is refused as the agent would refuse it, before any byte is sent. */
 import { readFile, stat } from 'node:fs/promises';
 
 import { Fault } from '../../shared/api/fault.ts';
@@ -12,7 +12,7 @@ import { isPluginName } from '../../shared/format/name.ts';
 import type { Walked } from './walk.ts';
 
 /**
- * The first manifest among the entries; undefined where there is none.
+ * The first manifest among the entries; undefined if there is none.
  *
  * @throws Fault MANIFEST_INVALID.
  */
@@ -30,7 +30,7 @@ export async function findManifest(entries: readonly Walked[]): Promise<Manifest
 }
 
 /**
- * What the plugin is called: as the manifest says, else as the caller says.
+ * The name of the plugin: from the manifest, else from the caller.
  *
  * @throws Fault MANIFEST_MISSING, MANIFEST_INVALID, MANIFEST_MISMATCH, INVALID_PARAMS.
  */

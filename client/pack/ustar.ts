@@ -1,4 +1,4 @@
-/** Headers of a tar archive that depend on nothing but path, kind, size and mode. */
+/** Headers of a tar archive that depend only on path, kind, size and mode. */
 import { Header, Pax } from 'tar';
 
 import type { FileEntry } from '../../shared/format/tree.ts';
@@ -10,7 +10,7 @@ const EPOCH = new Date(0);
 /** Two blocks of zeros. */
 export const END_OF_ARCHIVE: Buffer = Buffer.alloc(2 * BLOCK_BYTES);
 
-/** Zeros up to the next block after so many bytes. */
+/** The zeros that fill the last block after so many bytes. */
 export const padding = (size: number): Buffer =>
   Buffer.alloc((BLOCK_BYTES - (size % BLOCK_BYTES)) % BLOCK_BYTES);
 
@@ -18,7 +18,7 @@ export type TarEntry =
   | { kind: 'file'; path: string; size: number; mode: FileEntry['mode'] }
   | { kind: 'directory'; path: string };
 
-/** The header of an entry; before it a pax header where path or size do not fit into a plain one. */
+/** The header of an entry. A pax header precedes it if path or size do not fit. */
 export function headerOf(entry: TarEntry): Buffer {
   const isFile = entry.kind === 'file';
   const path = isFile ? entry.path : `${entry.path}/`;
@@ -54,7 +54,7 @@ function encoded(fields: Fields): Buffer {
   return header.block ?? Buffer.alloc(0);
 }
 
-/** What a reader that knows no pax sees: never cut inside of a character. */
+/** The path for readers without pax support; never cut inside a character. */
 function asciiStandIn(path: string, isFile: boolean): string {
   const ascii = path.replaceAll(/[^\u0021-\u007e]/gu, '_');
   const tail = isFile ? '' : '/';

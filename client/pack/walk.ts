@@ -1,4 +1,4 @@
-/** Walks a plugin's directory and says what goes into the bundle. Nothing is read but directories and links. */
+/** Walks a plugin's directory and lists what goes into the bundle. Only directories and links are read. */
 import type { Stats } from 'node:fs';
 import { lstat, readdir, realpath, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
@@ -6,29 +6,30 @@ import { join, relative, sep } from 'node:path';
 import { Fault } from '../../shared/api/fault.ts';
 import { type LeftOut, looksSecret } from './choice.ts';
 
-/** An entry of the bundle: its path there, and where its bytes are. */
+/** An entry of the bundle: its path in the bundle, and the path of its bytes. */
 export type WalkedFile = { kind: 'file'; path: string; source: string };
 export type Walked = WalkedFile | { kind: 'directory'; path: string };
-/** What was left out though nobody said so, by path. */
+/** An entry that was left out although nothing names it. */
 export type Skipped = { path: string; why: string };
 
 export type Walk = {
-  /** By the UTF-8 bytes of their paths, so that a directory comes before what is in it. */
+  /** Sorted by the UTF-8 bytes of their paths, so a directory comes before its content. */
   entries: Walked[];
   skipped: Skipped[];
-  /** Paths that look like secrets; they are among the entries, too. */
+  /** Paths that look like secrets. They are among the entries too. */
   secrets: string[];
 };
 
-/** Links that lead to and fro multiply; beyond this nobody means a plugin. */
+/** Links to directories can multiply entries. A plugin with more entries than this is a mistake. */
 const MAX_ENTRIES = 200_000;
 
 /**
- * A link that points inside the plugin becomes the file or directory it points at; one that points outside, nowhere,
- * back at a directory above it, or at something left out is skipped and named, like sockets, pipes and devices.
+ * A link that points inside the plugin becomes the file or directory that it points at. A link that points outside, at
+ * nothing, at a directory above it or at something that is left out is skipped and named. So are sockets, pipes and
+ * devices.
  *
- * @param root a real path, no link.
- * @throws Fault INVALID_PARAMS for a directory that cannot be read, LIMIT_ENTRIES.
+ * @param root a real path without links.
+ * @throws Fault INVALID_PARAMS for a directory that cannot be read; LIMIT_ENTRIES.
  */
 export async function walk(root: string, leftOut: LeftOut): Promise<Walk> {
   const walker = new Walker(root, leftOut);
@@ -54,7 +55,7 @@ class Walker {
     this.#leftOut = leftOut;
   }
 
-  /** @param above the real directories that lead here, this one included: the guard against circles. */
+  /** @param above the real directories on the way here, including this one: a guard against circles. */
   async directory(path: string, real: string, above: readonly string[]): Promise<void> {
     const names = await reading(path, () => readdir(real));
     for (const name of names) {
@@ -74,7 +75,7 @@ class Walker {
     }
     if (found.isSymbolicLink()) return this.#link(path, place, above);
     const kind = found.isDirectory() ? 'directory' : 'file';
-    // Below a link to a directory the two paths differ, and either may be named.
+    // Below a link to a directory the two paths differ, and a pattern may match either.
     if (this.#leftOut(path, kind) || this.#leftOut(this.#pathOf(place), kind)) return;
     await this.#take(path, place, found, above);
   }
@@ -93,7 +94,7 @@ class Walker {
     if (above.includes(real)) return skip('the link points at a directory above it');
     const target = this.#pathOf(real);
     if (this.#leftOut(target, kind)) return skip(`the link points at "${target}", which is left out`);
-    // A secret stays one under another name.
+    // A secret stays a secret under another name.
     if (kind === 'file' && looksSecret(target) && !looksSecret(path)) this.secrets.push(path);
     await this.#take(path, real, found, above);
   }

@@ -1,8 +1,8 @@
-/** Whoever can be asked for a method: a session with an agent, or the service in this process. */
+/** Something that answers methods: a session with an agent, or the service in this process. */
 import type { MethodName, Params, Result } from './methods.ts';
 
 export type Caller = {
-  /** @throws Fault as the method does, or as reaching it does. */
+  /** @throws Fault of the method, or of the connection to the agent. */
   call<M extends MethodName>(
     method: M,
     params: Params<M>,

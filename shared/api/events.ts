@@ -1,4 +1,4 @@
-/** What an agent tells without being asked: numbered events, of which a client that was away gets what it missed. */
+/** The events of an agent. They are numbered, so a client that was away can get the ones that it missed. */
 import * as z from 'zod';
 
 import { reloadSchema } from '../rule/classify.ts';
@@ -28,14 +28,14 @@ const subject = { operationId: z.string(), plugin: z.string() };
 
 /** The data of each type. */
 export const eventData = {
-  /** At the end of each step with its time, and now and then while bytes come in. */
+  /** Sent at the end of each step with its time, and from time to time while bytes arrive. */
   'install.progress': z.object({
     ...subject,
     step: z.enum(installSteps),
     received: z.number(),
     total: z.number(),
     entries: z.number(),
-    /** Milliseconds that the step took; absent while it runs. */
+    /** Milliseconds that the step took; absent while it is running. */
     millis: z.number().optional(),
   }),
   'install.staged': z.object({ ...subject, tree: z.string(), files: z.number(), bytes: z.number() }),
@@ -48,7 +48,7 @@ export const eventData = {
     by: z.string(),
   }),
   'install.failed': z.object({ ...subject, error: faultDataSchema }),
-  /** An older version is live again; `refused` is the one that had to go, null where nothing was live. */
+  /** An older version is live again. `refused` is the version that it replaced; null if nothing was live. */
   'install.rolled-back': z.object({
     ...subject,
     installId: z.string(),
@@ -56,9 +56,9 @@ export const eventData = {
     refused: z.string().nullable(),
     by: z.string(),
   }),
-  /** What is live is another than before: what that means for the runtime, and which operation it was. */
+  /** Another version is live: what that means for the runtime, and which operation caused it. */
   'plugin.changed': reloadSchema.extend({ plugin: z.string(), cause: z.string() }),
-  /** What the runtime has loaded is another than before; null: the plugin is unloaded. */
+  /** The runtime has loaded another version; null: the plugin is unloaded. */
   'plugin.loaded': z.object({ plugin: z.string(), generation: z.string().nullable(), cause: z.string() }),
   'plugin.removed': z.object({ ...subject, installId: z.string().nullable(), by: z.string() }),
   'sweep.done': z.object({
@@ -70,13 +70,13 @@ export const eventData = {
     failed: z.number(),
   }),
   draining: z.object({}),
-  /** All that is installed: sent where the events since `resume` are gone. */
+  /** Everything that is installed. Sent if the events since `resume` are gone. */
   snapshot: z.object({ plugins: z.object({ items: z.array(z.unknown()), total: z.number() }) }),
 } as const satisfies Record<EventType, z.ZodType>;
 
 export type EventBody = { [T in EventType]: { type: T; data: z.infer<(typeof eventData)[T]> } }[EventType];
 
-/** An event as it travels. An unknown type is let through to the client's caller, who may ignore it. */
+/** An event on the wire. An unknown type is passed on to the client's caller, who may ignore it. */
 export const eventSchema = z.object({
   bootId: z.string(),
   seq: z.number().int(),

@@ -10,7 +10,7 @@ import { firstOf } from '../truncate.ts';
 
 type Retry = 'never' | 'same' | 'later';
 
-/** Code → the HTTP status, whether trying again can help, and the title that people see. */
+/** Code → the HTTP status, whether another try can help, and the title for people. */
 const CODES = {
   INVALID_PARAMS: [400, 'never', 'The request is malformed'],
   UNAUTHENTICATED: [401, 'never', 'The token is missing or not known here'],
@@ -49,13 +49,13 @@ const CODES = {
   NO_SPACE: [507, 'later', 'There is no space left'],
 } as const satisfies Record<string, readonly [number, Retry, string]>;
 
-/** A closed list: nothing else ever stands in `error.data.code`. */
+/** A closed list: `error.data.code` has no other value. */
 export type FaultCode = keyof typeof CODES;
 
 /** All codes, in the order of their HTTP status. */
 export const faultCodes = Object.keys(CODES) as FaultCode[];
 
-/** One thing that is wrong with an archive: where, the number of the rule, and what to do. */
+/** One breach of a rule by an archive: where, the number of the rule, and what is wrong. */
 export const violationSchema = z.object({
   path: z.string(),
   rule: z.number().int(),
@@ -64,7 +64,7 @@ export const violationSchema = z.object({
 });
 export type Violation = z.infer<typeof violationSchema>;
 
-/** What travels as `error.data`. Unknown fields are ignored, as in every result. */
+/** The data of an error on the wire. Unknown fields are ignored, as in every result. */
 export const faultDataSchema = z.object({
   code: z.enum(faultCodes),
   status: z.number().int(),
@@ -78,7 +78,7 @@ export const faultDataSchema = z.object({
 });
 export type FaultData = z.infer<typeof faultDataSchema>;
 
-/** Texts of errors quote what strangers wrote; beyond so many characters they are cut. */
+/** Texts of errors quote input of unknown origin. They are cut after so many characters. */
 const TEXT_MAX = 2000;
 const shorten = (text: string): string => (text.length <= TEXT_MAX ? text : `${text.slice(0, TEXT_MAX)}…`);
 
@@ -101,7 +101,7 @@ export class Fault extends Error {
   readonly code: FaultCode;
   readonly hint: string | undefined;
   readonly retry: Retry;
-  /** Whether the thing that was asked for has happened. */
+  /** Whether the requested operation took effect. */
   readonly executed: FaultData['executed'];
   readonly violations: readonly Violation[];
   readonly violationsTotal: number;
@@ -124,7 +124,7 @@ export class Fault extends Error {
     return CODES[this.code][2];
   }
 
-  /** The fault as it travels; the inverse of {@link Fault.from}. The cause stays at home. */
+  /** The fault as it is sent; the inverse of {@link Fault.from}. The cause is not sent. */
   toData(): FaultData {
     return {
       code: this.code,
@@ -140,13 +140,13 @@ export class Fault extends Error {
     };
   }
 
-  /** The fault that somebody else sent. */
+  /** A fault that the other side has sent. */
   static from(data: FaultData): Fault {
     return new Fault(data.code, data.detail, data);
   }
 }
 
-/** Any thrown value as a fault: a fault stays what it is, the rest becomes INTERNAL with its cause. */
+/** Turns any thrown value into a fault. A fault stays as it is; anything else becomes INTERNAL with its cause. */
 export function toFault(error: unknown, doing: string): Fault {
   if (error instanceof Fault) {
     return error;

@@ -11,11 +11,11 @@ const TYPE_DATA = 1;
 const FLAG_FIN = 1;
 
 export type DataFrame = {
-  /** The stream's number, allotted by the agent, unique in the connection. */
+  /** The number of the stream, assigned by the agent, unique in the connection. */
   stream: number;
-  /** Where in the stream the data begins, in bytes. */
+  /** The offset of the data in the stream, in bytes. */
   offset: number;
-  /** Nothing comes after this frame. */
+  /** The last frame of the stream. */
   fin: boolean;
   data: Uint8Array;
 };
@@ -37,7 +37,7 @@ export function encodeFrame(frame: DataFrame): Buffer {
 
 export type FrameReading = { ok: true; frame: DataFrame } | { ok: false; why: string };
 
-/** Reads a frame; `data` is a view into `bytes`. Whoever sent a bad one is closed with 1002. */
+/** Reads a frame; `data` is a view into `bytes`. A connection with a bad frame is closed with 1002. */
 export function decodeFrame(bytes: Buffer): FrameReading {
   if (bytes.length < FRAME_HEADER_BYTES) {
     return { ok: false, why: `a binary frame has ${bytes.length} bytes, its header alone needs 16` };

@@ -1,10 +1,10 @@
-/** What an agent says of its house-keeping and of itself. */
+/** The results of an agent's house-keeping, and its status. */
 import * as z from 'zod';
 
 import { faultDataSchema } from './fault.ts';
 import { truncatedSchema } from '../truncate.ts';
 
-/** What recovery did about one stamp of a plugin: the rows of its table, and why it stopped if it did. */
+/** What recovery did about one stamp of a plugin: the rows of its table, and why it stopped, if it did. */
 const recoveredSchema = z.object({
   plugin: z.string(),
   stamp: z.string(),
@@ -13,7 +13,7 @@ const recoveredSchema = z.object({
 });
 export type Recovered = z.infer<typeof recoveredSchema>;
 
-/** What the house-keeping has removed or put right; `busy`: plugins that were being worked on, and were left alone. */
+/** What the house-keeping removed or repaired. `busy`: plugins that were being changed, and were skipped. */
 export const sweptSchema = z.object({
   recovered: truncatedSchema(recoveredSchema),
   snapshots: truncatedSchema(z.string()),
@@ -27,64 +27,64 @@ export type Swept = z.infer<typeof sweptSchema>;
 
 export const recoveryResultSchema = z.object({
   recovered: truncatedSchema(recoveredSchema),
-  /** Plugins that were being worked on, and were left alone. */
+  /** Plugins that were being changed, and were skipped. */
   busy: truncatedSchema(z.string()),
   failed: truncatedSchema(z.object({ plugin: z.string(), error: faultDataSchema })),
 });
 export type RecoveryResult = z.infer<typeof recoveryResultSchema>;
 
-/** Whether edits by hand are seen; the last things that hindered it. */
+/** Whether edits by hand are reported, and the last problems. */
 export const watchStatusSchema = z.object({
-  /** `failed`: it ended, and is started again in a while. */
+  /** `failed`: the watcher has failed and will be started again. */
   mode: z.enum(['off', 'starting', 'on', 'polling', 'failed']),
   notices: z.array(z.string()),
 });
 export type WatchStatus = z.infer<typeof watchStatusSchema>;
 
-/** What the restart command of an agent does, and how it ended last. */
+/** The state of the restart command of an agent, and the result of its last run. */
 export const restartStatusSchema = z.object({
-  /** `due`: it begins when the burst of changes is over. */
+  /** `due`: it starts when the burst of changes is over. */
   state: z.enum(['idle', 'due', 'running']),
-  /** Null until one has ended since the agent began. */
+  /** Null until it has ended once since the start of the agent. */
   last: z
     .object({
       endedAt: z.iso.datetime(),
-      /** Otherwise the changes stay pending. */
+      /** False: the changes stay pending. */
       ok: z.boolean(),
-      /** How it ended. What it said is in the log alone: it may be nobody else's business. */
+      /** How it ended. Its output is only in the log, because it may be confidential. */
       how: z.string(),
     })
     .nullable(),
 });
 export type RestartStatus = z.infer<typeof restartStatusSchema>;
 
-/** How the agent is, and what only an operator can put right. */
+/** The state of the agent, and what only an operator can repair. */
 export const statusSchema = z.object({
-  /** What an agent says of itself; absent where a command looks at a root without one. */
+  /** The agent's own data; absent if a command reads a root without an agent. */
   agent: z.string().optional(),
   workspace: z.string().nullable().optional(),
   bootId: z.string().optional(),
   startedAt: z.iso.datetime().optional(),
   root: z.string(),
-  /** How versions change places here, how they are made durable, and how they are locked. */
+  /** How versions are swapped, made durable and locked. */
   swap: z.enum(['exchange', 'rename']),
   durability: z.enum(['syncfs', 'fsync', 'none']),
   locks: z.enum(['flock', 'record']),
-  /** Operations under way, by plugin and id. */
+  /** Running operations, by plugin and id. */
   operations: truncatedSchema(z.object({ plugin: z.string(), operationId: z.string() })),
   watch: watchStatusSchema.optional(),
-  /** Null where the agent has no restart command. */
+  /** Null if the agent has no restart command. */
   restart: restartStatusSchema.nullable().optional(),
   /**
-   * How many; of them `pending` wait for a restart, `promised` among those for one that was promised and has not ended well
-   * yet, and `drifted` were edited in place.
+   * Numbers of plugins. `pending` wait for a restart. `promised` of these wait for a restart that was promised and has
+   * not ended well yet. `drifted` were edited in place.
    */
   plugins: z.object({
     admitted: z.number().int(),
     refused: z.number().int(),
     pending: z.number().int(),
     promised: z.number().int(),
-    /** Absent where it was not asked for. */
+    /** Absent if it was not requested. */
     drifted: z.number().int().optional(),
   }),
   troubles: truncatedSchema(

@@ -1,7 +1,6 @@
 /**
- * What can be asked of an agent: for each method its parameters, its result and the scope that a token needs.
- * Unknown fields of a request are refused, for an old agent must not overlook an `expect`; those of a result are
- * ignored.
+ * The table of methods: parameters, result, and the scope that a token needs. Unknown fields of a request are refused,
+ * because an old agent must not overlook an `expect`. Unknown fields of a result are ignored.
  */
 import * as z from 'zod';
 
@@ -25,31 +24,32 @@ import { recoveryResultSchema, statusSchema, sweptSchema } from './maintenance.t
 import { PROTOCOL } from './rpc.ts';
 
 /**
- * What a method does: it decides who runs it, whether the plugin's lock and lane are taken, whether a crash is cleared away
- * first, whether the answer is remembered by its operation id, what a token needs, and what an agent that ends still takes.
+ * The effect of a method. It decides where the method runs, whether it takes the plugin's lock and lane, whether recovery
+ * runs first, whether the answer is remembered by the operation id, which scope a token needs, and whether an agent that
+ * is shutting down still accepts it.
  */
 export type Effect =
-  /** Opens the session itself. */
+  /** Opens the session. */
   | 'session'
-  /** Takes bytes on a stream; see service/upload. */
+  /** Receives bytes on a stream; see service/upload. */
   | 'upload'
-  /** Looks, in a thread; a read token is enough. */
+  /** Reads, in a thread. A read token is enough. */
   | 'query'
-  /** Looks, and knows what the agent does as well. */
+  /** Reads, and includes what the agent itself is doing. */
   | 'query-root'
   /** Changes one plugin, alone in its lane, under its lock. */
   | 'changes-plugin'
-  /** Changes what it finds, plugin by plugin. */
+  /** Changes all plugins that need it, one after another. */
   | 'changes-root';
 
-/** A command that asks for a method. */
+/** A command that calls a method. */
 export type CommandRow = {
   name: string;
-  /** Which parameters stand as words, in this order; the others are options. */
+  /** The parameters that are positional, in this order. The others are options. */
   arguments: readonly string[];
   /** Parameters that the command always sends. */
   sets?: Readonly<Record<string, boolean | string>>;
-  /** What the command does, where it is not all that the method does. */
+  /** What the command does, if that is not all that the method does. */
   summary?: string;
 };
 
@@ -59,14 +59,14 @@ type Row<P extends z.ZodRawShape, R extends z.ZodType, E extends Effect, S exten
   effect: E;
   params: P;
   result: R;
-  /** What it fails with beside INVALID_PARAMS, FORBIDDEN, READ_ONLY and INTERNAL, which any method may. */
+  /** The codes of its faults, besides INVALID_PARAMS, FORBIDDEN, READ_ONLY and INTERNAL, which every method may have. */
   faults: readonly FaultCode[];
   /** The rest of the answer may come on a stream, as JSON lines. */
   streams?: S;
   cli?: readonly CommandRow[];
 };
 
-/** Who changes something can ask again by its id. */
+/** A change has an operation id, so that it can be requested again. */
 type Identified<E extends Effect> = E extends 'changes-plugin' | 'changes-root' | 'upload'
   ? { operationId: typeof operationIdSchema }
   : unknown;
@@ -87,24 +87,24 @@ function method<
   return {
     ...row,
     streams: (row.streams ?? false) as S,
-    // The compiler cannot follow the effect into the shape.
+    // The compiler cannot derive the shape from the effect.
     params: z.strictObject({ ...identified, ...params }) as unknown as Method<P, R, E, S>['params'],
   };
 }
 
 const one = { plugin: pluginNameSchema };
 
-/** A place in the stream of events: which run of the agent, and how far. */
+/** A position in the events: which start of the agent, and the number of the event. */
 export const positionSchema = z.strictObject({ bootId: z.string(), seq: z.number().int().nonnegative() });
 
-/** The agent's first words on a connection. */
+/** The agent's first message on a connection. */
 export const helloSchema = z.object({
   /** The agent's version. */
   agent: z.string(),
-  /** The workspace's id, where the agent was told one. */
+  /** The id of the workspace, if the agent has one. */
   workspace: z.string().nullable(),
   runtime: z.string().nullable(),
-  /** Another one after each start of the agent. */
+  /** Changes with each start of the agent. */
   bootId: z.string(),
   protocol: z.literal(PROTOCOL),
   capabilities: z.array(z.string()),
@@ -120,7 +120,7 @@ export const helloSchema = z.object({
 });
 export type Hello = z.infer<typeof helloSchema>;
 
-/** Grants the sender of a stream bytes up to `limit` (exclusive), and says that those before `offset` are taken in. */
+/** Lets the sender of a stream send bytes up to `limit` (exclusive), and acknowledges those before `offset`. */
 export const windowSchema = z.strictObject({
   stream: z.number().int().nonnegative(),
   offset: z.number().int().nonnegative(),
@@ -128,14 +128,14 @@ export const windowSchema = z.strictObject({
 });
 export type Window = z.infer<typeof windowSchema>;
 
-/** Ends a stream from the agent that its reader no longer wants; nothing more of it is kept or sent. */
+/** Ends a stream from the agent that its reader does not need. The agent drops the rest. */
 export const cancelSchema = z.strictObject({ stream: z.number().int().nonnegative() });
 
-/** The stream has failed: of an upload nothing more is taken in, and the commit will answer with the same error. */
+/** The stream has failed. The agent takes no more bytes of an upload, and its commit has the same error. */
 export const resetSchema = z.object({ stream: z.number().int(), error: faultDataSchema });
 export type Reset = z.infer<typeof resetSchema>;
 
-/** The answer to an install: what the marker says, what is to be done about it, what was left out. */
+/** The answer to an install: the content of the marker, what the change means for the runtime, and what was left out. */
 export const installedSchema = markerSchema.omit({ version: true }).extend({
   status: z.enum(['installed', 'present', 'rolled-back']),
   reload: reloadSchema,
@@ -148,26 +148,26 @@ export const uninstalledSchema = z.object({
   plugin: z.string(),
   /** `absent`: there was nothing to remove. */
   status: z.enum(['removed', 'absent']),
-  /** What was removed; null for a version without an id. It is kept as a snapshot, so a rollback brings it back. */
+  /** The version that was removed; null for one without an id. It is kept as a snapshot, so a rollback brings it back. */
   installId: z.string().nullable(),
   purged: z.boolean(),
   reload: reloadSchema,
 });
 export type Uninstalled = z.infer<typeof uninstalledSchema>;
 
-/** Where the bytes of a bundle are to go. */
+/** Where to send the bytes of a bundle. */
 const opened = z.object({
   status: z.literal('open'),
   stream: z.number().int(),
-  /** Taken in already: the sender goes on from here. */
+  /** The bytes before this offset are there already. */
   offset: z.number().int(),
   limit: z.number().int(),
 });
 
-/** One plugin as the agent sees it. */
+/** One plugin as the agent lists it. */
 export const pluginSchema = z.object({
   name: z.string(),
-  /** `absent`: nothing is live under this name, but it may still be loaded, or something is left to an operator. */
+  /** `absent`: nothing is live under this name, but it may still be loaded, or an operator has to repair something. */
   status: z.enum(['admitted', 'refused', 'absent']),
   level: z.enum(['verified', 'unverified', 'unmarked']).optional(),
   reason: z.enum(refusalReasons).optional(),
@@ -175,13 +175,13 @@ export const pluginSchema = z.object({
   hint: z.string().optional(),
   version: z.string().optional(),
   description: z.string().optional(),
-  /** Something that only an operator can put right: what happened and what to do. */
+  /** Something that only an operator can repair: what happened, and what to do. */
   trouble: z.object({ what: z.string(), todo: z.string() }).optional(),
   /** Why installs of it are refused unless they are forced. */
   held: z.string().optional(),
   /** Files that were edited, added or removed in place, as far as sizes, modes and times show; absent: none. */
   drift: z.number().int().optional(),
-  /** The generation that the runtime says it has loaded. */
+  /** The generation that the runtime reports as loaded. */
   loaded: z.string().optional(),
   /** A change that waits for a restart. */
   pending: pendingSchema.optional(),
@@ -205,7 +205,7 @@ export const verificationSchema = z.object({
   detail: z.string().optional(),
   hint: z.string().optional(),
   installId: z.string().optional(),
-  /** The tree digest of what lies there now. */
+  /** The tree digest of the live files. */
   tree: z.string().optional(),
   modified: truncatedSchema(z.string()),
   missing: truncatedSchema(z.string()),
@@ -221,20 +221,20 @@ const expect = z
 const restart = z.boolean().optional().describe('suppress the restart');
 const force = z.boolean().optional().describe('even if the plugin is held');
 
-/** Every method of this agent, a row each. All that depends on a method reads it from here. */
+/** All methods of this agent, one row each. Everything that depends on a method reads it from here. */
 export const methods = {
   'session.start': method({
     summary: 'Start the session: say who calls and which events to send',
     effect: 'session',
     params: {
-      /** Who is calling, in words for the log. */
+      /** The name of the client, for the log. */
       client: z.string().max(256),
       /** Which events to send. */
       events: z.union([z.literal('all'), z.array(z.enum(eventTypes))]),
-      /** The last event that was seen: what came after it is sent first, or a snapshot where that is gone. */
+      /** The last event that the client has seen. The events after it are sent first, or a snapshot if they are gone. */
       resume: positionSchema.optional(),
     },
-    /** `at` is the newest event so far: what comes over this connection begins after it, or after `resume`. */
+    /** `at` is the newest event so far. The events of this connection begin after it, or after `resume`. */
     result: z.object({ at: positionSchema, resumed: z.boolean() }),
     faults: ['CONFLICT'],
   }),
@@ -244,7 +244,7 @@ export const methods = {
     params: {
       plugin: pluginNameSchema,
       bundle: z.strictObject({ size: z.number().int().positive(), sha256: sha256Schema }),
-      /** The tree digest, where it is known: an install of a tree that is live needs no bytes. */
+      /** The tree digest, if it is known: then an install of a tree that is live already needs no bytes. */
       tree: digestSchema.optional(),
       source: z.string().max(1024).optional(),
       /** Refused with CONFLICT unless this is live: an installId, or null for nothing. */
@@ -253,9 +253,9 @@ export const methods = {
       pin: digestSchema.optional(),
       /** What to do about links in the archive: leave them out with a warning, or refuse the archive. */
       links: z.enum(['skip', 'refuse']).optional(),
-      /** `false`: the caller does not want a restart, whatever changed. */
+      /** `false` suppresses the restart. */
       restart,
-      /** Install also what is there already, or held. */
+      /** Install even if the version is live already or the plugin is held. */
       force,
     },
     result: z.union([installedSchema, opened]),
@@ -288,11 +288,11 @@ export const methods = {
     effect: 'query',
     streams: true,
     params: {
-      /** Also send the whole list, as JSON lines on a stream, where it is longer than an answer holds. */
+      /** Also send the whole list, as JSON lines on a stream, if it does not fit an answer. */
       all: z.boolean().optional(),
-      /** As a gate of this mode admits them; absent: `enforce`, which is the mode of the agent. */
+      /** The mode of the gate that decides; absent: `enforce`, which is the mode of the agent. */
       mode: z.enum(['enforce', 'warn']).optional().describe('warn also admits what has no marker'),
-      /** As a gate judges them that compares so much with what was installed; absent: `marker`, nothing but the marker. */
+      /** How much the gate compares with what was installed; absent: `marker`, only the marker. */
       verify: z
         .enum(['marker', 'stat', 'digest'])
         .optional()
@@ -320,7 +320,7 @@ export const methods = {
     effect: 'changes-plugin',
     params: {
       ...one,
-      /** Which version is to come back, by its installId; absent: the one that was live before. */
+      /** The installId of the version to bring back; absent: the version that was live before. */
       to: stampSchema.optional().describe('the installId of the version to bring back'),
       expect,
       restart,
@@ -336,7 +336,7 @@ export const methods = {
     params: {
       ...one,
       expect,
-      /** Also remove what the plugin has written for itself. */
+      /** Also remove the plugin's own data. */
       purge: z.boolean().optional().describe('also remove the data of the plugin'),
       restart,
       force,
@@ -351,7 +351,7 @@ export const methods = {
     params: {
       ...one,
       why: z.string().min(1).max(500).optional().describe('the reason, which a refused change shows'),
-      /** Take the hold away, whoever has put it there. */
+      /** Release the plugin, whoever has held it. */
       release: z.boolean().optional().describe('release the plugin: changes are accepted again'),
     },
     result: z.object({ plugin: z.string(), held: z.string().nullable() }),
@@ -412,7 +412,7 @@ export const methods = {
     summary: 'Finish or undo what a crash has left; skip plugins that are being changed',
     effect: 'changes-root',
     params: {
-      /** Absent: every plugin that an operation has left half-way. */
+      /** Absent: every plugin with an interrupted operation. */
       plugin: pluginNameSchema.optional(),
     },
     result: recoveryResultSchema,
@@ -431,7 +431,7 @@ export const methods = {
     summary: 'Show how the root is used, which operations are running, and what an operator has to repair',
     effect: 'query-root',
     params: {
-      /** Leave out how many plugins have drifted: that alone looks at every file of every plugin. */
+      /** Leave out the number of drifted plugins, for which the agent looks at every file. */
       quick: z
         .boolean()
         .optional()
@@ -467,7 +467,7 @@ export const isRead = (name: MethodName): boolean => isReadEffect(methods[name].
 export const isReadEffect = (effect: Effect): boolean =>
   effect === 'query' || effect === 'query-root' || effect === 'session';
 
-/** @throws Fault INVALID_PARAMS for parameters that the method does not take; absent ones count as none. */
+/** @throws Fault INVALID_PARAMS for parameters that the method does not accept; absent ones count as empty. */
 export function readParams<M extends MethodName>(name: M, params: unknown): Params<M> {
   const schema: z.ZodType = methods[name].params;
   const parsed = schema.safeParse(params ?? {});
@@ -480,6 +480,6 @@ export function readParams<M extends MethodName>(name: M, params: unknown): Para
       },
     );
   }
-  // The schema is this method's own, which the compiler cannot follow through the table.
+  // The schema is that of this method, which the compiler cannot derive from the table.
   return parsed.data as Params<M>;
 }

@@ -1,4 +1,4 @@
-/** The protocol and the shapes on the disk, for whoever speaks `airlock.v1` or reads an Airlock root. */
+/** The protocol and the formats on the disk, for programs that speak `airlock.v1` or read an Airlock root. */
 export * from '../rule/classify.ts';
 export * from './events.ts';
 export * from './fault.ts';

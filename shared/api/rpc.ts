@@ -5,12 +5,12 @@ import { Fault, faultDataSchema } from './fault.ts';
 
 /** The WebSocket subprotocol. */
 export const PROTOCOL = 'airlock.v1';
-/** Where the upgrade is asked for. */
+/** The path of the upgrade. */
 export const CONNECT_PATH = '/v1/connect';
-/** Answers 200 without a token, and tells nothing. */
+/** Answers 200 without a token and reports nothing. */
 export const HEALTH_PATH = '/v1/health';
 
-/** `code` of every JSON-RPC error but these: what it means stands in `error.data`. */
+/** The `code` of all JSON-RPC errors but the next one. `error.data` says what went wrong. */
 export const RPC_FAULT = -32_000;
 export const RPC_METHOD_NOT_FOUND = -32_601;
 
@@ -39,7 +39,7 @@ export const WIRE = {
 const id = z.string().min(1).max(128);
 const jsonrpc = z.literal('2.0');
 
-/** JSON-RPC lets `params` be left out. */
+/** JSON-RPC allows a request without `params`. */
 const anything = z.unknown().optional();
 
 export const requestSchema = z.strictObject({ jsonrpc, id, method: z.string().max(64), params: anything });
@@ -59,7 +59,7 @@ export type Message =
 
 export type MessageReading = { ok: true; message: Message } | { ok: false; why: string };
 
-/** Reads a text frame, from either side. Whoever sent a bad one is closed with 1002. */
+/** Reads a text frame of either side. A connection with a bad frame is closed with 1002. */
 export function readMessage(text: string): MessageReading {
   let json: unknown;
   try {

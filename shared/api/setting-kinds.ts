@@ -1,11 +1,11 @@
-/** The kinds of value that a setting can have: the schema that reads the text, and what the text is. */
+/** The kinds of values of settings: the schema that reads the text, and a word for it. */
 import { resolve } from 'node:path';
 
 import * as z from 'zod';
 
 type Kind<T> = { schema: z.ZodType<T, string>; unit: string };
 
-/** Timers count milliseconds in 32 bits; a longer time would pass at once. */
+/** Timers count milliseconds in 32 bits: a longer time would end at once. */
 const SECONDS_MAX = 2_000_000;
 const DAYS_MAX = 36_500;
 
@@ -26,7 +26,7 @@ export const text = (most: number, unit = 'text'): Kind<string> => ({
 /** How many of something. */
 export const count = (of: string): Kind<number> => ({ schema: numberOf(`a number of ${of}`), unit: of });
 
-/** A number that counts nothing. */
+/** A number without a unit. */
 export const ratio: Kind<number> = { schema: numberOf('a ratio'), unit: 'number' };
 
 const UNITS: Record<string, number> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
@@ -60,7 +60,7 @@ export const days: Kind<number> = {
   unit: 'days',
 };
 
-/** Texts with commas between. */
+/** Texts, separated by commas. */
 export const list = (of: string): Kind<string[]> => ({
   schema: z.string().transform((value) =>
     value
@@ -95,7 +95,7 @@ export const directory: Kind<string> = {
   unit: 'directory',
 };
 
-/** `host:port`; an IPv6 host stands in brackets; port 0 lets the system choose. */
+/** `host:port`. An IPv6 host is in brackets. With port 0 the system chooses one. */
 const hostAndPort = z
   .string()
   .regex(
@@ -108,7 +108,7 @@ const hostAndPort = z
   })
   .refine((to) => to.port <= 65_535, 'has a port beyond 65535');
 
-/** The system takes at most 107 bytes; some of them are for the place in which the socket is made. */
+/** The system accepts at most 107 bytes. The rest is for the temporary directory in which the socket is made. */
 const SOCKET_PATH_BYTES = 90;
 const socketPath = z
   .string()

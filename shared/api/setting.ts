@@ -1,12 +1,15 @@
 /**
- * What a setting is, and how settings are read: a flag goes over an `AIRLOCK_*` variable, the variable over the default.
- * Pure: whoever starts the process passes its flags and its environment.
+ * What a setting is, and how settings are read. A flag overrides an `AIRLOCK_*` variable, and the variable overrides the
+ * default. Pure: the caller passes flags and environment.
  */
 import type * as z from 'zod';
 
 import { Fault } from './fault.ts';
 
-/** Who reads settings. A setting names its readers in `of`; the generated docs and the help of a command use these words. */
+/**
+ * The readers of settings. A setting names its readers in `of`; the generated docs and the help of a command use these
+ * words.
+ */
 export const groups = {
   agent: 'the agent',
   work: 'commands that change a root themselves (`--root`)',
@@ -17,7 +20,7 @@ export const groups = {
 } as const;
 export type Group = keyof typeof groups;
 
-/** The part of the configuration in which a setting stands; undefined: at its top. */
+/** The part of the configuration that holds a setting; undefined: its top level. */
 export type Part = 'policy' | 'timeouts' | undefined;
 
 /** One row of the table of settings. */
@@ -34,11 +37,11 @@ export type Setting<
   of: readonly G[];
   /** Reads its text. */
   schema: z.ZodType<T, string>;
-  /** What the text is, in a word or an example of its form. */
+  /** A word for the text, or an example of its form. */
   unit: string;
   /** The default, as text; undefined: it may be absent. */
   fallback: F;
-  /** What holds where it is absent, in words. */
+  /** What applies if it is absent, in words. */
   absent: string | undefined;
   /** What it decides, in one line. */
   help: string;
@@ -69,7 +72,7 @@ export function setting<
   const P extends Part = undefined,
 >(row: Row<T, F, G, P>): Setting<T, F, G, P> {
   const { flag, fallback, absent, part } = row;
-  // What the row leaves out is undefined, which is what F and P then stand for.
+  // A field that the row leaves out is undefined, as F and P say.
   return { ...row, flag, absent, fallback: fallback as F, part: part as P };
 }
 
@@ -87,7 +90,7 @@ export type RowsOf<R extends SettingTable, G extends Group> = {
   [N in keyof R as [Extract<R[N]['of'][number], G>] extends [never] ? never : N]: R[N];
 };
 
-/** The rows that stand in a part of the configuration. */
+/** The rows in one part of the configuration. */
 export type PartOf<R extends SettingTable, P extends Part> = {
   [N in keyof R as R[N]['part'] extends P ? N : never]: R[N];
 };
@@ -98,11 +101,11 @@ export function settingsOf<R extends SettingTable, G extends Group>(
   ...wanted: readonly G[]
 ): RowsOf<R, G> {
   const rows = Object.entries(table).filter(([, { of }]) => wanted.some((group) => of.includes(group)));
-  // The filter is the type's own condition, which the compiler cannot follow through the entries.
+  // The filter is the condition of the type, which the compiler cannot derive from the entries.
   return Object.fromEntries(rows) as RowsOf<R, G>;
 }
 
-/** The values of a part of the configuration, out of all values of a table. */
+/** The values of one part of the configuration, from all values of a table. */
 export function partOf<R extends SettingTable, P extends 'policy' | 'timeouts'>(
   table: R,
   values: SettingValues<R>,
@@ -110,14 +113,14 @@ export function partOf<R extends SettingTable, P extends 'policy' | 'timeouts'>(
 ): SettingValues<PartOf<R, P>> {
   const rows = Object.entries(table).filter(([, row]) => row.part === part);
   const found = rows.map(([name]) => [name, (values as Record<string, unknown>)[name]]);
-  // As above: the filter is the type's own condition.
+  // As above: the filter is the condition of the type.
   return Object.fromEntries(found) as SettingValues<PartOf<R, P>>;
 }
 
 /** The value of the default. */
 export const fallbackOf = <T>({ schema, fallback }: Setting<T, string>): T => schema.parse(fallback);
 
-/** The default in words; empty where nothing is to be said. */
+/** The default in words; empty if there is nothing to say. */
 export const defaultText = ({ fallback, absent }: Setting): string => fallback ?? absent ?? '';
 
 /** Texts by name: flags by setting name, or variables. */
@@ -139,7 +142,8 @@ export function readSettings<R extends SettingTable>(table: R, flags: Texts, env
     const parsed = text === undefined ? undefined : schema.safeParse(text);
     if (parsed?.success === false) {
       const origin = byFlag === undefined ? variable : (flag ?? name);
-      // People paste keys, and addresses with tokens, into the wrong place: the error does not repeat what looks like one.
+      // People paste keys, and addresses with tokens, into the wrong field. The error does not repeat text that looks
+      // like one.
       const shown = /^[^\r\n?@]{0,100}$/.test(text ?? '') ? `is "${text ?? ''}" but` : 'is set, but';
       wrong.push(`${origin} ${shown} ${parsed.error.issues[0]?.message ?? 'is not valid'}`);
     }
@@ -148,6 +152,6 @@ export function readSettings<R extends SettingTable>(table: R, flags: Texts, env
   if (wrong.length > 0) {
     throw new Fault('INVALID_PARAMS', wrong.join('; '), { hint: 'See "airlock <command> --help"' });
   }
-  // The loop has filled each name with what its own schema made of it; the compiler cannot follow that.
+  // The loop has set each name to the value of its own schema, which the compiler cannot derive.
   return values as SettingValues<R>;
 }

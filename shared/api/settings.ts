@@ -1,6 +1,6 @@
 /**
- * The one table of settings. A new setting is a new row: its flag, its variable, the help of the commands, docs/settings.md and
- * the types of the configuration follow from it.
+ * The table of settings. A new setting is a new row. Its flag, its variable, the help of the commands, docs/settings.md
+ * and the types of the configuration follow from it.
  */
 import { type PartOf, type RowsOf, type Group, type SettingValues, setting } from './setting.ts';
 import {
@@ -325,5 +325,5 @@ type Table = typeof settings;
 /** The values of the settings that a group reads. */
 export type SettingsOf<G extends Group> = SettingValues<RowsOf<Table, G>>;
 
-/** The values that stand in a part of the configuration. */
+/** The values in one part of the configuration. */
 export type SettingsPart<P extends 'policy' | 'timeouts'> = SettingValues<PartOf<Table, P>>;

@@ -1,12 +1,12 @@
-/** The only speller of paths below the root. */
+/** The only file that spells paths below the root. */
 import { join } from 'node:path';
 
 import { slotName } from './name.ts';
 
-/** The marker's file name. A directory without it is no plugin. */
+/** The marker's file name. A directory without it is not a plugin. */
 export const MARKER = '.complete';
 
-/** Where things lie below one root. All paths are as absolute as the root is. */
+/** The paths below one root. They are absolute if the root is. */
 export type Layout = {
   readonly root: string;
   readonly staging: string;
@@ -16,29 +16,29 @@ export type Layout = {
   readonly operations: string;
   readonly boot: string;
   readonly locks: string;
-  /** Which boot of the machine wrote here without syncs; absent where nobody did. */
+  /** Names the boot of the machine that wrote here without syncs; absent if none did. */
   readonly unsynced: string;
-  /** What runtimes say that they have loaded. */
+  /** The reports of runtimes about what they have loaded. */
   readonly loaded: string;
   /** The live directory of a plugin. */
   live(plugin: string): string;
   /** A tree that is being received. */
   slot(plugin: string, stamp: string): string;
   intent(plugin: string, stamp: string): string;
-  /** What the install of that stamp displaced. */
+  /** The version that the install of that stamp displaced. */
   snapshot(plugin: string, stamp: string): string;
   receipt(plugin: string, stamp: string): string;
   stateOf(plugin: string): string;
-  /** Which version the runtime says that it has loaded. */
+  /** The report of the runtime about which version it has loaded. */
   loadedOf(plugin: string): string;
-  /** What boot-install last installed. */
+  /** The bundle that boot-install installed last. */
   bootOf(plugin: string): string;
   operation(operationId: string): string;
-  /** What a plugin writes for itself; no install, rollback or uninstall touches it. */
+  /** The plugin's own data; no install, rollback or uninstall touches it. */
   data(plugin: string): string;
 };
 
-/** @param loaded another place for what runtimes say that they have loaded. */
+/** @param loaded another directory for the reports of runtimes. */
 export function layoutOf(root: string, loaded: string = join(root, '.loaded')): Layout {
   const staging = join(root, '.staging');
   const previous = join(root, '.previous');
@@ -70,12 +70,12 @@ export function layoutOf(root: string, loaded: string = join(root, '.loaded')): 
   };
 }
 
-/** Inside a slot, while a plugin that came in a top directory is moved up. */
+/** A directory in a slot, used while the content of a top directory is moved up. */
 export const ASIDE = '.airlock-top';
 
 /**
- * Names that an archive must not carry at its root: they are Airlock's own. The marker is not among them: an
- * archive's `.complete` is left out with a warning, for it is never the archive's to set.
+ * Names that an archive must not have at its root, because Airlock uses them. The marker is not among them: the
+ * `.complete` of an archive is left out with a warning.
  */
 export const RESERVED: ReadonlySet<string> = new Set([
   '.staging',
@@ -90,7 +90,7 @@ export const RESERVED: ReadonlySet<string> = new Set([
   ASIDE,
 ]);
 
-/** What one file of a plugin's directory turned out to be. */
+/** The result of reading one file of a plugin's directory. */
 export type FileReading =
   | { kind: 'text'; text: string }
   | { kind: 'absent' }

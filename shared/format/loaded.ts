@@ -1,20 +1,20 @@
-/** `.loaded/<name>.json`: which version a runtime says that it has loaded. */
+/** `.loaded/<name>.json`: which version a runtime reports as loaded. */
 import * as z from 'zod';
 
 import { isPluginName } from './name.ts';
 
 export const loadedSchema = z.looseObject({
   version: z.literal(1),
-  /** The installId, or what stands for it where the marker is empty. */
+  /** The installId, or its substitute if the marker is empty. */
   generation: z.string().min(1).max(256),
-  /** When that was said, or, of a restart, when it began: later edits are not loaded. */
+  /** When the plugin was read, or when the restart began: later edits are not loaded. */
   at: z.iso.datetime().optional(),
-  /** Who has said it, where that is not the runtime itself: the agent, after a restart. */
+  /** Who wrote the report, if not the runtime itself: the agent, after a restart. */
   by: z.string().optional(),
 });
 export type Loaded = z.infer<typeof loadedSchema>;
 
-/** Under which name a report is written until it is whole. @param by makes it differ from what others write just now. */
+/** The name of a report while it is written. @param by makes it differ from those of other writers. */
 export const loadedDraft = (plugin: string, by: string): string => `.${plugin}.${by}.tmp`;
 
 const DRAFT = /^\.(.+)\.(?:agent|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.tmp$/;
@@ -22,7 +22,7 @@ const DRAFT = /^\.(.+)\.(?:agent|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.t
 /** Whether an entry of the directory has such a name. */
 export const isLoadedDraft = (entry: string): boolean => isPluginName(DRAFT.exec(entry)?.[1] ?? '');
 
-/** Reads the text of such a file; undefined if it is none. */
+/** Reads the text of such a file; undefined if it is not valid. */
 export function readLoaded(text: string): Loaded | undefined {
   try {
     return loadedSchema.parse(JSON.parse(text));

@@ -4,22 +4,22 @@ import * as z from 'zod';
 
 import { schemaErrorOf } from '../schema-error.ts';
 
-/** The files that can be a manifest, the first that is there counts. */
+/** The files that can be a manifest. The first that exists counts. */
 export const MANIFEST_FILES = ['plugin.yaml', '.claude-plugin/plugin.json', 'SKILL.md'] as const;
 export type ManifestFile = (typeof MANIFEST_FILES)[number];
 
-/** What goes into markers, lists and errors must stay small enough for one frame: these are the longest, in characters. */
+/** The longest values, in characters. What goes into markers, lists and errors must be small enough for one frame. */
 const NAME_MAX = 128;
 const VERSION_MAX = 256;
 const DESCRIPTION_MAX = 1024;
 
-/** Deeper YAML is refused: composing it is recursive, and a stack that overflows there may end the whole process. */
+/** YAML with deeper nesting is refused: composing it is recursive, and a stack overflow may end the whole process. */
 const NESTING_MAX = 64;
 
-/** YAML of more words and signs is refused: looking for keys that occur twice takes the square of their number. */
+/** YAML with more tokens is refused: the check for duplicate keys takes the square of their number. */
 const LEXEMES_MAX = 20_000;
 
-/** A manifest of more bytes than this is refused unread. */
+/** A larger manifest is refused without reading it. */
 export const MANIFEST_MAX_BYTES = 1024 * 1024;
 
 const text = z.union([z.string(), z.number().transform(String)]);
@@ -39,7 +39,7 @@ const versionText = short(VERSION_MAX);
 const fields = {
   name: short(NAME_MAX).refine((value) => value !== '', 'must not be empty'),
   version: versionText.nullish().transform((value) => value ?? '0.0.0'),
-  // Long ones are cut, not refused: nothing hangs on how they end.
+  // A long description is cut, not refused, because nothing depends on its end.
   description: text.nullish().transform((value) => (value ?? '').slice(0, DESCRIPTION_MAX)),
   author,
 };
@@ -67,14 +67,14 @@ const skillSchema = z.looseObject({
   metadata: z.looseObject({ version: versionText.optional() }).nullish(),
 });
 
-/** What each manifest file must say. */
+/** The required and optional fields of each manifest file. */
 export const manifestSchemas = {
   'plugin.yaml': yamlSchema,
   '.claude-plugin/plugin.json': claudeSchema,
   'SKILL.md': skillSchema,
 } as const satisfies Record<ManifestFile, z.ZodType>;
 
-/** What Airlock understands of a manifest; keys that it does not know stay in the file. */
+/** The fields of a manifest that Airlock uses. Other keys stay in the file. */
 export type Manifest = {
   file: ManifestFile;
   name: string;
@@ -96,7 +96,7 @@ export type Manifest = {
 
 export type ManifestReading = { ok: true; manifest: Manifest } | { ok: false; why: string };
 
-/** Reads the text of a manifest file. Never throws: whatever is wrong is said in `why`. */
+/** Reads the text of a manifest file. Never throws: `why` says what is wrong. */
 export function readManifest(file: ManifestFile, source: string): ManifestReading {
   try {
     return { ok: true, manifest: PARSERS[file](source) };
@@ -167,7 +167,7 @@ const PARSERS: Record<ManifestFile, (source: string) => Manifest> = {
   },
 };
 
-/** YAML 1.2 without custom tags, and few aliases: a stranger's file must not cost more than its size. */
+/** YAML 1.2 without custom tags and with few aliases: a file of unknown origin must not cost more than its size. */
 function yamlOf(source: string): unknown {
   assertModest(source);
   const document = parseDocument(source, { schema: 'core' });
@@ -183,7 +183,7 @@ function yamlOf(source: string): unknown {
   return document.toJS({ maxAliasCount: 20 });
 }
 
-/** Bounds what {@link parseDocument} may cost; taking the text apart is neither recursive nor more than linear. */
+/** Bounds the cost of {@link parseDocument}. The lexer is neither recursive nor more than linear. */
 function assertModest(source: string): void {
   const parser = new Parser();
   let lexemes = 0;
@@ -214,7 +214,7 @@ export function frontMatter(markdown: string): string {
 /** Runtime names in one spelling: `claude-code` and `claude_code` are the same runtime. */
 export const runtimeName = (name: string): string => name.toLowerCase().replaceAll('-', '_');
 
-/** Whether a plugin says that it runs there; an unknown runtime (undefined) and an empty list agree with everything. */
+/** Whether a plugin says that it runs on this runtime. An unknown runtime (undefined) and an empty list match everything. */
 export function supportsRuntime(manifest: Manifest, runtime: string | undefined): boolean {
   return (
     runtime === undefined ||
@@ -223,7 +223,7 @@ export function supportsRuntime(manifest: Manifest, runtime: string | undefined)
   );
 }
 
-/** Warnings about the front matter of a `skills/<name>/SKILL.md`: a skill without name or description is not found. */
+/** Warnings about the front matter of a `skills/<name>/SKILL.md`: a skill without a name or description is not found. */
 export function skillWarnings(path: string, markdown: string): string[] {
   let front: unknown;
   try {

@@ -1,10 +1,10 @@
-/** `.complete`: its presence in a directory means that the tree is whole. */
+/** `.complete`: a directory that has it holds a complete tree. */
 import * as z from 'zod';
 
 import { schemaErrorOf } from '../schema-error.ts';
 import { digestSchema, pluginNameSchema, stampSchema } from './name.ts';
 
-/** A marker of more bytes than this is not read (the gate's rule 22). */
+/** A larger marker is not read (the gate's rule 22). */
 export const MARKER_MAX_BYTES = 64 * 1024;
 
 export const markerSchema = z.object({
@@ -12,23 +12,23 @@ export const markerSchema = z.object({
   plugin: pluginNameSchema,
   pluginVersion: z.string(),
   installId: stampSchema,
-  /** Digest of the archive as it was sent. */
+  /** The digest of the archive that was sent. */
   bundle: digestSchema,
-  /** Tree digest of the files. */
+  /** The tree digest of the files. */
   tree: digestSchema,
   files: z.number().int().nonnegative(),
   bytes: z.number().int().nonnegative(),
   installedAt: z.iso.datetime(),
-  /** Where the bundle came from, in the words of who sent it. */
+  /** Where the bundle came from, in the words of its sender. */
   source: z.string().optional(),
-  /** The label of the token that installed it. */
+  /** The label of the token with which it was installed. */
   by: z.string(),
-  /** What it displaced: the chain of these, never a clock, is the order of versions. */
+  /** The version that it displaced. The chain of these is the order of versions, not a clock. */
   replaced: stampSchema.nullable(),
 });
 export type Marker = z.infer<typeof markerSchema>;
 
-/** Of a marker of a newer format only these are understood, and they suffice to admit (rule 17). */
+/** The fields of a marker of a newer format that are understood. They are enough to admit it (rule 17). */
 const newerSchema = z.looseObject({
   version: z.number().int().min(2),
   plugin: pluginNameSchema,
@@ -37,12 +37,12 @@ const newerSchema = z.looseObject({
 
 export type MarkerReading =
   | { kind: 'full'; marker: Marker }
-  /** An operator's `touch`: whole, but nobody can say which version. */
+  /** An operator's `touch`: complete, but the version is not known. */
   | { kind: 'empty' }
   | { kind: 'newer'; plugin: string; installId: string }
   | { kind: 'invalid'; why: string };
 
-/** Reads a marker's text. White space alone is no operator's `touch` but a torn write, hence invalid. */
+/** Reads a marker's text. White space alone is not a `touch` but a torn write, so it is invalid. */
 export function readMarker(text: string): MarkerReading {
   if (text.length === 0) {
     return { kind: 'empty' };
@@ -64,5 +64,5 @@ export function readMarker(text: string): MarkerReading {
   return { kind: 'invalid', why: schemaErrorOf(full.error) };
 }
 
-/** The marker's text. One line and a newline, so that `cat` shows it well. */
+/** The marker's text: one line and a newline, so that `cat` prints it well. */
 export const writeMarker = (marker: Marker): string => `${JSON.stringify(marker)}\n`;

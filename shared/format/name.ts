@@ -1,11 +1,11 @@
-/** Names of plugins, stamps of installs, digests: the few words of which everything else is made. */
+/** The basic names: of plugins, installs (stamps), digests and operations. */
 import * as z from 'zod';
 
 const NAME = /^[a-z0-9][a-z0-9._-]{0,127}$/;
 const STAMP = /^(\d{8})T(\d{9})Z-([0-9a-f]{8})$/;
 const SLOT = /^(.+)\.(\d{8}T\d{9}Z-[0-9a-f]{8})$/;
 
-/** A plugin's name is also its directory's; `..` is refused though the pattern would let it pass. */
+/** The name of a plugin is also that of its directory. `..` is refused, although the pattern would allow it. */
 export const pluginNameSchema = z
   .string()
   .regex(NAME, 'must begin with a-z or 0-9 and hold only a-z, 0-9, ".", "_" and "-" (at most 128)')
@@ -14,28 +14,28 @@ export const pluginNameSchema = z
 /** The id of an install: `<UTC, compact, milliseconds>-<8 hex of the bundle's sha256>`. */
 export const stampSchema = z.string().regex(STAMP, 'is not a stamp such as 20260508T141530123Z-9f86d081');
 
-/** 64 lower-case hex digits, as in fields that are called `sha256`. */
+/** 64 lower-case hex digits, as in fields with the name `sha256`. */
 export const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits');
 
-/** A digest that names its algorithm: `sha256:<64 hex>`, as in `bundle` and `tree`. */
+/** A digest with its algorithm: `sha256:<64 hex>`, as in `bundle` and `tree`. */
 export const digestSchema = z
   .string()
   .regex(/^sha256:[0-9a-f]{64}$/, 'must be "sha256:" and 64 lower-case hex digits');
 
-/** Chosen by who asks, so that asking again is safe; also a file name, hence the narrow alphabet. */
+/** Chosen by the client, so that a request is safe to repeat. It is also a file name, so its alphabet is small. */
 export const operationIdSchema = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{7,63}$/, 'must be 8 to 64 of A-Z, a-z, 0-9, "_" and "-"');
 
 export const isPluginName = (text: string): boolean => pluginNameSchema.safeParse(text).success;
 
-/** Makes the stamp of a moment (milliseconds since the epoch) and a bundle (hex sha256). */
+/** Makes the stamp from a time (milliseconds since the epoch) and a bundle (hex sha256). */
 export function makeStamp(millis: number, bundleSha256: string): string {
   const compact = new Date(millis).toISOString().replaceAll(/[-:.]/g, '');
   return `${compact}-${bundleSha256.slice(0, 8)}`;
 }
 
-/** The moment that a stamp names, in milliseconds since the epoch. */
+/** The time in a stamp, in milliseconds since the epoch. */
 export function stampMillis(stamp: string): number {
   const match = STAMP.exec(stamp);
   const [day, time] = [match?.[1] ?? '', match?.[2] ?? ''];
@@ -43,10 +43,10 @@ export function stampMillis(stamp: string): number {
   return Date.parse(`${date}T${time.slice(0, 2)}:${time.slice(2, 4)}:${time.slice(4, 6)}.${time.slice(6)}Z`);
 }
 
-/** What an entry of `.staging`, `.previous` or `.receipts` is called. */
+/** The name of an entry of `.staging`, `.previous` or `.receipts`. */
 export const slotName = (plugin: string, stamp: string): string => `${plugin}.${stamp}`;
 
-/** The inverse of {@link slotName}; undefined for anything that is not one. Names may hold dots, stamps may not. */
+/** The inverse of {@link slotName}; undefined for any other name. Names may contain dots, stamps may not. */
 export function parseSlotName(entry: string): { plugin: string; stamp: string } | undefined {
   const match = SLOT.exec(entry);
   if (match?.[1] === undefined || match[2] === undefined || !isPluginName(match[1])) {

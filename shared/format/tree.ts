@@ -1,4 +1,4 @@
-/** A tree as a list of files, its digest, and what does not count in it. */
+/** A tree as a list of files, its digest, and the names that do not count. */
 import { createHash } from 'node:crypto';
 
 import * as z from 'zod';
@@ -6,7 +6,7 @@ import * as z from 'zod';
 import { MARKER } from './layout.ts';
 import { sha256Schema } from './name.ts';
 
-/** One regular file of a tree: path with `/`, relative; mode `755` where the owner may execute it. */
+/** One regular file of a tree: relative path with `/`; mode `755` if the owner may execute it. */
 export const fileEntrySchema = z.object({
   path: z.string(),
   size: z.number().int().nonnegative(),
@@ -15,10 +15,10 @@ export const fileEntrySchema = z.object({
 });
 export type FileEntry = z.infer<typeof fileEntrySchema>;
 
-/** The mode that a file is given and listed with: only the owner's execute bit survives. */
+/** The mode with which a file is written and listed: only the owner's execute bit is kept. */
 export const modeOf = (bits: number): FileEntry['mode'] => ((bits & 0o100) === 0 ? '644' : '755');
 
-/** The files in the order of the digest: by the UTF-8 bytes of their paths, which UTF-16 order is not. */
+/** Sorts files for the digest: by the UTF-8 bytes of their paths, which differs from the order of UTF-16. */
 export function sortFiles(files: readonly FileEntry[]): FileEntry[] {
   const keyed = files.map((file) => ({ file, key: Buffer.from(file.path, 'utf8') }));
   keyed.sort((a, b) => Buffer.compare(a.key, b.key));
@@ -26,9 +26,9 @@ export function sortFiles(files: readonly FileEntry[]): FileEntry[] {
 }
 
 /**
- * The tree digest: sha256 over `path NUL mode NUL size NUL sha256 LF` of every file, sorted by the paths' UTF-8
- * bytes. Times, owners, empty directories and the archive that carried the files play no part in it. The caller
- * leaves out the marker and what is ignored ({@link createIgnore}).
+ * The tree digest: the sha256 over `path NUL mode NUL size NUL sha256 LF` of every file, sorted by the UTF-8 bytes of the
+ * paths. Times, owners, empty directories and the archive do not affect it. The caller leaves out the marker and ignored
+ * files ({@link createIgnore}).
  */
 export function treeDigest(files: readonly FileEntry[]): string {
   const hash = createHash('sha256');
@@ -38,7 +38,7 @@ export function treeDigest(files: readonly FileEntry[]): string {
   return `sha256:${hash.digest('hex')}`;
 }
 
-/** Editors' swap and backup files, caches and desktop litter: never part of a plugin. */
+/** Swap and backup files of editors, caches and desktop files: never part of a plugin. */
 const IGNORED_NAMES = [
   /^\.DS_Store$/,
   /\.pyc$/,
@@ -50,7 +50,7 @@ const IGNORED_NAMES = [
 ] as const;
 const IGNORED_DIRECTORIES: ReadonlySet<string> = new Set(['__pycache__']);
 
-/** Says whether a relative path is left out of digest, drift, gate and archive. */
+/** Whether a relative path is left out of digest, drift, gate and archive. */
 export type Ignore = (path: string) => boolean;
 
 /**
@@ -82,10 +82,10 @@ function nameMatcher(pattern: string): (name: string) => boolean {
 /** Whether a path is part of the tree: neither the marker at its root nor ignored. */
 export const counts = (path: string, ignore: Ignore): boolean => path !== MARKER && !ignore(path);
 
-/** What is different between the list that was installed and what lies there now. Paths only, sorted. */
+/** The differences between the installed list and the live files: paths, sorted. */
 export type TreeDifference = { modified: string[]; missing: string[]; unlisted: string[] };
 
-/** Compares what should be there with what is; a file is modified if size, mode or sha256 differ. */
+/** Compares the expected files with those found. A file is modified if its size, mode or sha256 differs. */
 export function compareTrees(expected: readonly FileEntry[], found: readonly FileEntry[]): TreeDifference {
   const rest = new Map(found.map((file) => [file.path, file]));
   const modified: string[] = [];
@@ -105,7 +105,7 @@ export function compareTrees(expected: readonly FileEntry[], found: readonly Fil
 /** More paths of a difference are counted, not named. */
 const NAMED_MAX = 20;
 
-/** A difference as the gate says it; undefined if there is none. */
+/** A difference in the words of the gate; undefined if there is none. */
 export function differenceText({ modified, missing, unlisted }: TreeDifference): string | undefined {
   const named = [
     ...modified.map((path) => `"${path}" is modified`),
@@ -119,7 +119,7 @@ export function differenceText({ modified, missing, unlisted }: TreeDifference):
   return `It is not as it was installed: ${named.slice(0, NAMED_MAX).join(', ')}${more}`;
 }
 
-/** One difference, and what it means; the path is empty where it concerns the whole plugin. */
+/** One difference, and what it means. The path is empty if it concerns the whole plugin. */
 export const reasonSchema = z.object({
   path: z.string(),
   change: z.enum(['added', 'removed', 'modified']),

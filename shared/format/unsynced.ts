@@ -1,17 +1,20 @@
-/** `.volatile`: what lies in a root was written without syncs, during the boot of the machine that is named there. */
+/** `.volatile`: the root was written without syncs during the boot of the machine that the file names. */
 import * as z from 'zod';
 
 import type { FileReading } from './layout.ts';
 
-/** A note of more bytes than this is none that an agent has written. */
+/** A larger note was not written by an agent. */
 export const UNSYNCED_MAX_BYTES = 4096;
 
 const noteSchema = z.object({ version: z.literal(1), bootId: z.string() });
 
-/** `elsewhere`: the note names another boot, so files may be empty although their marker is there, or it cannot be read. */
+/** `elsewhere`: the note names another boot, so files may be empty although there is a marker; or the note cannot be read. */
 export type Unsynced = 'none' | 'here' | 'elsewhere';
 
-/** Reads the note. @param bootId of this boot; '' where the system does not say it, which is never the one of the note. */
+/**
+ * Reads the note. @param bootId the id of this boot; '' if the system does not give one, which never equals that of the
+ * note.
+ */
 export function readUnsynced(reading: FileReading, bootId: string): Unsynced {
   if (reading.kind === 'absent') {
     return 'none';
@@ -24,5 +27,5 @@ export function readUnsynced(reading: FileReading, bootId: string): Unsynced {
   }
 }
 
-/** What is written there. */
+/** The content of the note. */
 export const unsyncedNote = (bootId: string): z.infer<typeof noteSchema> => ({ version: 1, bootId });

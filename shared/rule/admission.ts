@@ -1,6 +1,6 @@
 /**
- * The gate's judgement, without the disk: from what was found in a plugin's directory to admitted or refused. The
- * loader asks it for the runtime, the agent for `plugin.list`, so both always say the same.
+ * The decision of the gate, without the disk: from the facts about a plugin's directory to admitted or refused. The
+ * loader uses it for the runtime, the agent for `plugin.list`, so both always agree.
  */
 import {
   type Manifest,
@@ -12,7 +12,7 @@ import {
 import type { FileReading } from '../format/layout.ts';
 import { type Marker, readMarker } from '../format/marker.ts';
 
-/** Why the gate refuses a plugin. A closed list; the hint that goes with each is in {@link hintFor}. */
+/** Why the gate refuses a plugin. A closed list; {@link hintFor} has the hint for each. */
 export const refusalReasons = [
   'no-marker',
   'marker-invalid',
@@ -29,18 +29,18 @@ export const refusalReasons = [
 ] as const;
 export type RefusalReason = (typeof refusalReasons)[number];
 
-/** `verified`: a full marker. `unverified`: an operator's `touch`. `unmarked`: no marker, let in by mode `warn`. */
+/** `verified`: a full marker. `unverified`: an operator's `touch`. `unmarked`: no marker, admitted by mode `warn`. */
 export type AdmissionLevel = 'verified' | 'unverified' | 'unmarked';
 
-/** What was found on the disk under a plugin's name. */
+/** The facts on the disk about a plugin's name. */
 export type Found = {
   name: string;
   entry: 'directory' | 'symlink' | 'other' | 'absent' | 'unreadable';
   marker: FileReading;
-  /** The first manifest file that is there; undefined where none is. */
+  /** The first manifest file that exists; undefined if there is none. */
   manifest: { file: ManifestFile; reading: FileReading } | undefined;
   disabled: boolean;
-  /** The root was written without syncs before the machine was restarted: files may be empty, a marker too. */
+  /** The root was written without syncs before the machine was restarted: files and markers may be empty. */
   unsynced: boolean;
 };
 
@@ -60,7 +60,7 @@ export type AdmissionDecision =
       marker: Marker | undefined;
       /** The install that is live; undefined for an empty marker or none. */
       installId: string | undefined;
-      /** Undefined only where the owner allows plugins without one. */
+      /** Undefined only if the owner allows plugins without one. */
       manifest: Manifest | undefined;
       warnings: string[];
     }
@@ -103,7 +103,7 @@ export function refuse(name: string, reason: RefusalReason, detail: string): Ref
   return { admitted: false, name, reason, detail, hint: hintFor(reason, name) };
 }
 
-/** Judges what was found. Pure and total. */
+/** Judges the facts. Pure and total. */
 export function judge(found: Found, policy: Policy): AdmissionDecision {
   const { name } = found;
   const no = (reason: RefusalReason, detail: string): Refused => refuse(name, reason, detail);
@@ -181,7 +181,7 @@ function judgeMarker({ name, marker: reading, unsynced }: Found, policy: Policy)
   }
 }
 
-/** After a restart without syncs an empty marker may be a full one that was lost. */
+/** After a restart without syncs, an empty marker may be a full one whose content was lost. */
 const refuseVolatile = (name: string): Refused => ({
   ...refuse(
     name,

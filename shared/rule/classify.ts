@@ -1,4 +1,4 @@
-/** Whether a running runtime can take a change up (hot) or has to be restarted (cold). Pure and total. */
+/** Decides whether a running runtime can take up a change (hot) or needs a restart (cold). Pure and total. */
 import * as z from 'zod';
 
 import { truncate, truncatedSchema } from '../truncate.ts';
@@ -11,23 +11,23 @@ import {
   reasonSchema,
 } from '../format/tree.ts';
 
-/** What a change means for the runtime, and whether a restart is on its way. */
+/** What a change means for the runtime, and whether somebody restarts it. */
 export const reloadSchema = z.object({
   kind: z.enum(['identical', 'skill-content-only', 'cold']),
   action: z.enum(['none', 'hot', 'restart']),
-  /** The restart is the agent's own command's, or else that of who asked for the change; false: nobody's yet. */
+  /** Somebody restarts the runtime: the agent's restart command, or else the caller who requested the change. */
   restarting: z.boolean(),
   reasons: truncatedSchema(reasonSchema),
 });
 export type Reload = z.infer<typeof reloadSchema>;
 
-/** The reasons that need a restart come first, for a list may be cut; then by path. */
+/** Reasons that need a restart come first, because a list may be cut; then by path. */
 export type Verdict = { kind: Reload['kind']; reasons: Reason[] };
 
 export type ClassifyOptions = {
-  /** As the manifest of the new version says; `false`: no change of it is ever hot. */
+  /** The `hot_reload` of the new version's manifest; `false`: no change of it is ever hot. */
   hotReload?: boolean | undefined;
-  /** What is left out of both trees beside the marker. */
+  /** What is left out of both trees besides the marker. */
   ignore?: Ignore | undefined;
 };
 
@@ -36,9 +36,9 @@ const SKILL = 'SKILL.md';
 export const isSkill = (path: string): boolean => path.slice(path.lastIndexOf('/') + 1) === SKILL;
 
 /**
- * Compares two trees, each undefined where there is none or it cannot be read. `skill-content-only` if and only if both
- * hold the same paths in the same modes and every file that differs by sha256 is called `SKILL.md`; everything else
- * that differs is cold.
+ * Compares two trees; undefined means that there is none or that it cannot be read. The verdict is `skill-content-only`
+ * if and only if both have the same paths with the same modes, and every file whose sha256 differs is called `SKILL.md`.
+ * Any other difference is cold.
  */
 export function classify(
   before: readonly FileEntry[] | undefined,
@@ -54,20 +54,20 @@ export function classify(
   return verdictOf(differences(before, after, ignore), hotReload);
 }
 
-/** What a runtime is taken to have loaded, as far as that is known. */
+/** The version that counts as loaded, as far as it is known. */
 export type Basis =
   | {
       kind: 'tree';
       list: readonly FileEntry[];
       /**
-       * Paths that were edited in place since, or by a version between: that may be loaded, or what was there before. Empty
-       * for the plugin as a whole.
+       * Paths that were edited in place since, or that a version in between changed. The runtime may have loaded that or
+       * what was there before. An empty path means the whole plugin.
        */
       edited: readonly string[];
     }
   | { kind: 'unknown'; why: string };
 
-/** Compares what is taken to be loaded with a tree; undefined: the plugin is removed. */
+/** Compares the version that counts as loaded with a tree; undefined: the plugin is removed. */
 export function classifyLoaded(
   basis: Basis,
   after: readonly FileEntry[] | undefined,
@@ -94,7 +94,7 @@ export function classifyLoaded(
 
 const ACTIONS = { identical: 'none', 'skill-content-only': 'hot', cold: 'restart' } as const;
 
-/** A verdict as it travels. @param restart whether somebody restarts the runtime if it has to be. */
+/** A verdict as it is sent. @param restart whether somebody restarts the runtime if it is needed. */
 export function reloadOf({ kind, reasons }: Verdict, restart: boolean): Reload {
   const action = ACTIONS[kind];
   return { kind, action, restarting: restart && action === 'restart', reasons: truncate(reasons) };

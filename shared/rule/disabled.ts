@@ -3,13 +3,13 @@ import * as z from 'zod';
 
 import type { FileReading } from '../format/layout.ts';
 
-/** A state file of more bytes than this is none that an agent has written. */
+/** A larger state file was not written by an agent. */
 export const STATE_MAX_BYTES = 1024 * 1024;
 
-/** No more than this is asked of a state file, so that one written by hand or by a newer agent counts, too. */
+/** Only this is checked in a state file, so one that was written by hand or by a newer agent counts too. */
 const disabledSchema = z.looseObject({ disabled: z.literal(true) });
 
-/** `unknown`: it is there and cannot be read, so it may say that the plugin is disabled. */
+/** `unknown`: the file exists and cannot be read, so it may say that the plugin is disabled. */
 export function disablementOf(reading: FileReading): 'enabled' | 'disabled' | 'unknown' {
   if (reading.kind !== 'text') {
     return reading.kind === 'absent' ? 'enabled' : 'unknown';

@@ -1,4 +1,4 @@
-/** Which version lies in a plugin's directory. Pure. */
+/** Identifies the version in a plugin's directory. Pure. */
 
 /** A directory as `stat` shows it; its times in nanoseconds since the epoch. */
 export type DirectoryStats = { dev: bigint | number; ino: bigint | number; ctimeNs: bigint };

@@ -1,4 +1,4 @@
-/** Which displaced versions of a plugin are kept no longer. Pure. */
+/** Decides which snapshots of a plugin are no longer kept. Pure. */
 import { stampMillis } from '../format/name.ts';
 
 /** What the owner wants to keep: how many versions per plugin, and each for how long at most (milliseconds). */

@@ -1,4 +1,4 @@
-/** Whether a plugin that is absent comes back in a moment, by the intents of its operations. Pure. */
+/** Whether an absent plugin comes back in a moment, by the intents of its operations. Pure. */
 import { intentSchema } from '../format/intent.ts';
 
 /**
