@@ -1,4 +1,7 @@
-/** From the bytes of a bundle to the plain bytes of a tar: hashed as they come, decompressed under a ratio. */
+/**
+ * Turns the bytes of a bundle into the plain bytes of a tar: hashes them as they arrive, and decompresses them up to a
+ * ratio.
+ */
 import { createHash } from 'node:crypto';
 import type { Transform } from 'node:stream';
 import * as zlib from 'node:zlib';
@@ -7,7 +10,7 @@ import { Fault, errorCode } from '../../shared/api/fault.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 
 const RATIO_FREE_BYTES = 1024 * 1024;
-/** What one message of the upload expands to mostly fits in: each chunk costs a way to another thread and back. */
+/** Most messages of an upload expand to less than this. Each chunk costs a way to another thread and back. */
 const CHUNK_BYTES = 1024 * 1024;
 /** Windows of zstd beyond 8 MiB are refused: each upload would cost that much memory. */
 const ZSTD_WINDOW_LOG = 23;
@@ -15,7 +18,7 @@ const ZSTD_WINDOW_LOG = 23;
 const ZSTD_MAGIC = 0x28_b5_2f_fd;
 /** ZSTD_d_windowLogMax; this Node may not have its name. */
 const ZSTD_D_WINDOW_LOG_MAX = 100;
-/** How what cannot be read begins. */
+/** The first bytes of compressions that cannot be read. */
 const COMPRESSIONS: [start: string, name: string][] = [
   ['\x28\xb5\x2f\xfd', 'zstd'],
   ['\xfd7zX', 'xz'],
@@ -26,24 +29,24 @@ const COMPRESSIONS: [start: string, name: string][] = [
   ['\x1f\x9d', 'compress'],
 ];
 
-/** A stream of node:zlib; `bytesWritten` is how many bytes of the bundle it has used. */
+/** A stream of node:zlib; `bytesWritten` is the number of bytes of the bundle that it has used. */
 type Decompressor = Transform & { readonly bytesWritten: number };
 type Kind = 'gzip' | 'zstd';
 
-/** What this Node has beyond the one that Airlock is written for. */
+/** The part of newer versions of Node that the types lack. */
 type Zstd = (options: { chunkSize: number; params: Record<number, number> }) => Decompressor;
 const zstdOf = (): Zstd | undefined =>
   'createZstdDecompress' in zlib ? (zlib.createZstdDecompress as Zstd) : undefined;
 
-/** The compressions that are read here. */
+/** The compressions that this Node can read. */
 export const readable = (): Kind[] => (zstdOf() === undefined ? ['gzip'] : ['gzip', 'zstd']);
 
-/** Where the plain bytes go; what it throws ends the unpacking. */
+/** Receives the plain bytes. An error that it throws ends the unpacking. */
 type Sink = (plain: Buffer) => void;
 
 /**
- * Hashes and decompresses. After the first thing that goes wrong it only hashes on, so that in the end the bundle's
- * sha256 can still be told: altered bytes are named as such, not by what they happen to look like.
+ * Hashes and decompresses. After the first failure it only hashes, so that the sha256 of the bundle is known at the end:
+ * altered bytes are then reported as altered, not by what they look like.
  */
 export class Unpacker {
   readonly #hash = createHash('sha256');
@@ -54,16 +57,16 @@ export class Unpacker {
   #kind: Kind | 'unknown' | 'plain' = 'unknown';
   #head = Buffer.alloc(0);
   #plainBytes = 0;
-  /** The first plain bytes, until there are enough to look at. */
+  /** The first plain bytes, until there are enough to check. */
   #plainHead: Buffer | undefined = Buffer.alloc(0);
-  /** What the decompressor has given and nobody has looked at. */
+  /** Output of the decompressor that was not handled yet. */
   #chunks: Buffer[] = [];
   /** Bytes of the bundle so far. */
   received = 0;
-  /** The first thing that went wrong. */
+  /** The first failure. */
   failure: Fault | undefined;
 
-  /** @param complete whether the sink has had all that it needs: a stream that is cut then lacks only its trailer. */
+  /** @param complete whether the sink has all that it needs: then a stream that is cut lacks only its trailer. */
   constructor(sink: Sink, maxRatio: number, complete: () => boolean = () => false) {
     this.#sink = sink;
     this.#complete = complete;
@@ -71,8 +74,8 @@ export class Unpacker {
   }
 
   /**
-   * Resolves when the bytes are taken in; never rejects: see {@link failure}. The last of what they expand to goes to the
-   * sink a moment later, while the next bytes are decompressed.
+   * Resolves when the bytes are taken in; never rejects, see {@link failure}. The last of the output goes to the sink a
+   * moment later, while the next bytes are decompressed.
    */
   async write(bytes: Buffer): Promise<void> {
     this.received += bytes.length;
@@ -90,7 +93,7 @@ export class Unpacker {
     }
   }
 
-  /** Ends the stream. @returns the hex sha256 of all that was received. */
+  /** Ends the stream. @returns the hex sha256 of all received bytes. */
   async end(): Promise<string> {
     if (this.#kind === 'unknown' && this.failure === undefined) {
       this.failure = corrupt(85, 'it has fewer than four bytes');
@@ -99,7 +102,7 @@ export class Unpacker {
     if (decompressor !== undefined && this.failure === undefined) {
       await ended(decompressor);
       this.#passOn();
-      // Zeros after its end it leaves unread, and says nothing.
+      // The decompressor silently leaves zeros after its end unread.
       if (decompressor.bytesWritten < this.received) {
         this.failure ??= corrupt(90, `bytes follow after the end of its ${this.#kind}`);
       }
@@ -108,7 +111,7 @@ export class Unpacker {
     return this.#hash.digest('hex');
   }
 
-  /** Frees what the decompressor holds. */
+  /** Frees the decompressor. */
   stop(): void {
     this.#chunks = [];
     this.#decompressor?.destroy();
@@ -141,7 +144,7 @@ export class Unpacker {
     this.#kind = kind;
     this.#decompressor = decompressor;
     decompressor.on('data', (plain: Buffer) => {
-      // Not at once: first the decompressor is to go on, in its own thread, and it does so when this returns.
+      // Deferred, so that the decompressor can go on in its own thread when this function returns.
       if (this.#chunks.push(plain) === 1) {
         setImmediate(() => this.#passOn());
       }
@@ -159,7 +162,7 @@ export class Unpacker {
       this.#pass(bytes);
       return;
     }
-    // Destroyed by an error, it calls nobody back: its close is as good an answer.
+    // A decompressor that an error destroyed calls no callback, so its close counts as an answer.
     await new Promise<void>((resolve) => {
       decompressor.once('close', resolve);
       decompressor.write(bytes, () => {
@@ -215,7 +218,7 @@ export class Unpacker {
   }
 }
 
-/** What the disk says of the file that was being written is no fault of the archive. */
+/** An error of the disk while a file is written is not a fault of the archive. */
 function sinkFault(error: unknown): Fault {
   return error instanceof Fault || /^E(?!RR_)/.test(errorCode(error) ?? '')
     ? diskFault(error, 'Writing a file of the archive')
@@ -224,7 +227,7 @@ function sinkFault(error: unknown): Fault {
 
 const isGzip = (head: Buffer): boolean => head[0] === 0x1f && head[1] === 0x8b;
 
-/** Whoever can see the end of a stream that was not cut: it has come, or the stream is destroyed. */
+/** Resolves when the end of an uncut stream is reached, or when the stream is destroyed. */
 async function ended(decompressor: Decompressor): Promise<void> {
   if (!decompressor.destroyed) {
     await new Promise<void>((resolve) => {
@@ -242,7 +245,7 @@ function ruleOf({ message }: Error, complete: boolean): number {
   if (/too much memory/i.test(message)) {
     return 92;
   }
-  // Of the first member, the head has been looked at.
+  // The head of the first member was checked before.
   return /incorrect header check|unknown frame/i.test(message) ? 90 : 88;
 }
 
@@ -251,7 +254,7 @@ function unreadable(compression: string): string {
   return `it is compressed with ${compression}, which this agent cannot read (it reads ${here}): pack it with gzip`;
 }
 
-/** ARCHIVE_CORRUPT with the number of the rule and one sentence of why. */
+/** ARCHIVE_CORRUPT with the number of the rule and a reason. */
 function corrupt(rule: number, why: string, cause?: unknown): Fault {
   return new Fault('ARCHIVE_CORRUPT', `The archive cannot be read: ${why}`, {
     cause,

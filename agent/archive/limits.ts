@@ -1,11 +1,11 @@
-/** What one archive may cost, counted by what really comes: what its headers declare is only the earlier refusal. */
+/** The cost that one archive may have. It counts what really arrives; the sizes in headers only allow an earlier refusal. */
 import { Fault, type FaultCode } from '../../shared/api/fault.ts';
 
-/** Headers, padding and what follows the end: so much is granted per entry that may come, and once. */
+/** An allowance for headers, padding and what follows the end: once, and for each possible entry. */
 const PER_ENTRY_BYTES = 4096;
 const SLACK_BYTES = 1024 * 1024;
 
-/** How much one archive may hold: bytes once unpacked, and entries. */
+/** The limits of one archive: bytes when unpacked, and entries. */
 export type ArchiveLimits = { maxUnpacked: number; maxEntries: number };
 
 export class Budget {
@@ -19,7 +19,7 @@ export class Budget {
     this.#policy = policy;
   }
 
-  /** One entry more. @throws Fault LIMIT_ENTRIES */
+  /** Counts an entry. @throws Fault LIMIT_ENTRIES */
   entry(): void {
     this.entries += 1;
     const { maxEntries } = this.#policy;
@@ -28,19 +28,19 @@ export class Budget {
     }
   }
 
-  /** A header says that a file has this size. @throws Fault LIMIT_UNPACKED */
+  /** Checks the size of a file in its header. @throws Fault LIMIT_UNPACKED */
   declare(size: number): void {
     this.#declared += size;
     this.#refuseBeyond(this.#declared);
   }
 
-  /** Bytes of a file are to be written. @throws Fault LIMIT_UNPACKED */
+  /** Counts bytes of a file before they are written. @throws Fault LIMIT_UNPACKED */
   write(bytes: number): void {
     this.#written += bytes;
     this.#refuseBeyond(this.#written);
   }
 
-  /** Bytes of the tar came in, whatever they are. @throws Fault LIMIT_UNPACKED */
+  /** Counts bytes of the tar of any kind. @throws Fault LIMIT_UNPACKED */
   plain(bytes: number): void {
     this.#plain += bytes;
     this.#refuseBeyond(this.#plain - SLACK_BYTES - this.#policy.maxEntries * PER_ENTRY_BYTES);

@@ -1,14 +1,14 @@
-/** Links of an archive, told apart once all of it is known. None is ever made: this only says what each one is. */
+/** Classifies the links of an archive once all of it is known. No link is ever created. */
 import { type BrokenRule, parentOf } from './path-rules.ts';
 import { escape } from './violations.ts';
 
 type Link = { target: string; hard: boolean };
 
-/** So much of a target is looked at and shown. */
+/** The most characters of a target that are read and shown. */
 const TARGET_CHARACTERS = 4096;
 const MAX_STEPS = 40;
 
-/** Where a way through the links ends: at a path, outside the archive, or nowhere. */
+/** Where a path through the links ends: inside the archive, outside of it, or nowhere. */
 type Way = { kind: 'inside' | 'outside' | 'loop'; path: string; through: number };
 
 const namesOf = (path: string): string[] => path.split('/').filter((name) => name !== '' && name !== '.');
@@ -24,7 +24,7 @@ export class Links {
     return this.#links.has(path);
   }
 
-  /** The rule that each link breaks where links are refused, in the order of the archive. */
+  /** The rule that each link breaks if links are refused, in the order of the archive. */
   breaks(isThere: (path: string) => boolean): (BrokenRule & { path: string })[] {
     return [...this.#links].map(([path, link]) => ({
       path,
@@ -62,7 +62,7 @@ export class Links {
     return end === '' || isThere(end) ? 34 : 35;
   }
 
-  /** Walks as a kernel does: what `..` leads out of is where the link before it leads to. */
+  /** Resolves links as a kernel does: `..` leads to the parent of the link's target. */
   #follow(from: string, target: string): Way {
     const at = namesOf(from);
     const ahead = namesOf(target).toReversed();

@@ -1,11 +1,11 @@
-/** What an entry says of its owner, mode, times and attributes: none of it is taken over, some of it is refused. */
+/** The owner, mode, times and attributes of entries: none of them is used, some of them are refused. */
 import type { FaultCode } from '../../shared/api/fault.ts';
 import { type BrokenRule, codeOfRule } from './path-rules.ts';
 import { escape } from './violations.ts';
 import type { TarEntry } from './tar-header.ts';
 
 const IDS = 2 ** 32;
-/** Later times are a joke or a mistake. */
+/** A later time is a mistake. */
 const FAR_FUTURE = 2 ** 32;
 const SECONDS = /^-?\d+(?:\.\d*)?$/;
 const ATTRIBUTES =
@@ -19,7 +19,7 @@ const WARNINGS: Record<number, string> = {
   62: 'it has extended attributes or ACLs; they are left out',
 };
 
-/** The rules that an entry breaks by what it says of itself. */
+/** The rules that the metadata of an entry breaks. */
 export function checkMetadata(entry: TarEntry): (BrokenRule & { code: FaultCode })[] {
   const { kind, mode, records } = entry;
   const breaks: BrokenRule[] = [];
@@ -48,10 +48,10 @@ const hasSparse = (records: TarEntry['records']): boolean =>
 const idOf = (said: number, record: string | undefined): number =>
   record === undefined ? said : /^\d+$/.test(record) ? Number(record) : -1;
 
-/** What an archive says that is ignored, as warnings: one for each rule, with the number of entries. */
+/** Warnings about ignored metadata: one for each rule, with the number of entries. */
 export class ArchiveWarnings {
   readonly #seen = new Map<number, { first: string; count: number }>();
-  /** Users whose files are no surprise: root, and whom the installed ones will belong to. */
+  /** Users whose files cause no warning: root, and the owner of installed files. */
   readonly #own: ReadonlySet<number>;
 
   constructor(owner: { uid: number } | undefined) {

@@ -1,6 +1,6 @@
 /**
- * What an archive may call its entries. Pure: takes the name as the archive has it, returns the clean relative path
- * or every rule that it breaks. Nothing is written before its path has passed here.
+ * The rules for names of entries. Pure: takes the name in the archive and returns the clean relative path, or every rule
+ * that it breaks. A path is checked here before anything is written to it.
  */
 import type { FaultCode } from '../../shared/api/fault.ts';
 import { RESERVED } from '../../shared/format/layout.ts';
@@ -116,7 +116,7 @@ const RULES: Rule[] = [
   },
 ];
 
-/** The code with which a broken rule is refused: the numbers are grouped by it. Limits say their own. */
+/** The code of a broken rule: the numbers are grouped by code. Limits have their own codes. */
 export function codeOfRule(rule: number): FaultCode {
   const groups: [last: number, code: FaultCode][] = [
     [24, 'ARCHIVE_PATH'],
@@ -129,7 +129,7 @@ export function codeOfRule(rule: number): FaultCode {
   return groups.find(([last]) => rule <= last)?.[1] ?? 'LIMIT_ENTRIES';
 }
 
-/** A rule that is broken: its number and what is wrong. */
+/** A broken rule: its number and what is wrong. */
 export type BrokenRule = { rule: number; what: string };
 export type Checked = { ok: true; path: string } | { ok: false; breaks: BrokenRule[] };
 
@@ -145,25 +145,25 @@ export function checkPath(raw: string, directory: boolean, maxDepth: number): Ch
   return breaks.length === 0 ? { ok: true, path: segments.join('/') } : { ok: false, breaks };
 }
 
-/** What may be one name elsewhere. */
+/** Names with the same key may be one name on another system. */
 const keyOf = (path: string): string => path.normalize('NFC').toLowerCase();
 
 type Claim = { path: string; kind: 'file' | 'directory'; raw: string };
 
-/** Who claims which place: finds entries that would land on each other here or on another file system. */
+/** Finds entries with the same place, on this or on another file system. */
 export class Claims {
   readonly #places = new Map<string, Claim>();
   readonly #directories = new Set<string>();
-  /** Directories that something lies in. */
+  /** Directories that are not empty. */
   readonly #filled = new Set<string>();
 
-  /** Whether something claims exactly this path. */
+  /** Whether an entry has exactly this path. */
   has(path: string): boolean {
     return this.#places.get(keyOf(path))?.path === path;
   }
 
   /**
-   * Claims a place and all directories above it; answers what is wrong with that, if anything.
+   * Claims a path and all directories above it. @returns what is wrong with that, if anything.
    *
    * @param raw the path as the archive spells it.
    */
@@ -209,7 +209,7 @@ function collision({ path, kind, raw }: Claim, other: Claim): BrokenRule | undef
   return { rule: 30, what: 'it is a file in one entry and a directory in another' };
 }
 
-/** The directory that holds a path; '' for what lies at the root. */
+/** The directory that holds a path; '' for a path at the root. */
 export const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf('/')));
 
 /** All directories above a path, the nearest first. */

@@ -1,10 +1,13 @@
-/** The records of a pax header, `<length> <key>=<value>\n`, read by their lengths and by nothing else. */
+/**
+ * Reads the records of a pax header, `<length> <key>=<value>
+ * `, by their lengths only.
+ */
 
-/** Of these a second one would be another answer to the same question. */
+/** A second record of one of these keys would contradict the first. */
 const SINGLE = new Set(['path', 'linkpath', 'size']);
 const MAX_DIGITS = 7;
 
-/** What a pax header says, or why it says nothing for certain. */
+/** The content of a pax header, or why it is not certain. */
 export type PaxRead = { ok: true; records: Map<string, string> } | { ok: false; why: string };
 
 export function readPax(body: Buffer): PaxRead {

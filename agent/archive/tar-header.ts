@@ -1,25 +1,25 @@
-/** One header block of a tar, field by field. Nothing is guessed: a number that is none comes out as NaN. */
+/** One header block of a tar, field by field. Nothing is guessed: a field that is not a number becomes NaN. */
 
 export const BLOCK = 512;
 
-/** Who wrote the block, by its magic: it decides what its last fields mean. */
+/** The format of the block, by its magic. It decides what the last fields mean. */
 type Dialect = 'v7' | 'ustar' | 'gnu' | 'unknown';
 
 export type Header = {
   dialect: Dialect;
-  /** One character; NUL, of old, is a file. */
+  /** One character; in old archives NUL means a file. */
   type: string;
   name: string;
-  /** What stands before the name; '' unless the dialect is ustar. */
+  /** The prefix of the name; '' unless the dialect is ustar. */
   prefix: string;
   linkname: string;
-  /** Each is NaN if it is no number, and infinite if it is beyond what can be counted. */
+  /** Each is NaN if it is not a number, and infinite if it is too large to count. */
   size: number;
   mode: number;
   uid: number;
   gid: number;
   mtime: number;
-  /** The header of a sparse file that goes on in further blocks. */
+  /** The header of a sparse file that continues in further blocks. */
   continued: boolean;
 };
 
@@ -32,7 +32,7 @@ export const isZeroBlock = (block: Buffer): boolean => block[0] === 0 && block.e
 /** Whether the block has the magic of a tar header, whatever else is wrong with it. */
 export const hasMagic = (block: Buffer): boolean => block.toString('latin1', MAGIC, MAGIC + 5) === 'ustar';
 
-/** Whether the sum of the block's bytes is the one that it says. */
+/** Whether the checksum of the block is right. */
 export function hasChecksum(block: Buffer): boolean {
   // The sum counts its own field as spaces.
   let sum = CHECKSUM.length * 0x20;
@@ -41,7 +41,7 @@ export function hasChecksum(block: Buffer): boolean {
   return sum === numberAt(block, CHECKSUM.at, CHECKSUM.length);
 }
 
-/** Reads a block whose checksum is right. */
+/** Reads a block with a right checksum. */
 export function readHeader(block: Buffer): Header {
   const dialect = dialectOf(block);
   return {
@@ -70,13 +70,13 @@ function dialectOf(block: Buffer): Dialect {
   return magic === '\0\0\0\0\0\0' ? 'v7' : 'unknown';
 }
 
-/** Text up to its NUL; bytes that are no UTF-8 come out as U+FFFD. */
+/** Text up to its NUL; bytes that are not UTF-8 become U+FFFD. */
 function textAt(block: Buffer, at: number, length: number): string {
   const nul = block.indexOf(0, at);
   return block.toString('utf8', at, nul === -1 ? at + length : Math.min(nul, at + length));
 }
 
-/** Octal digits between spaces and NULs, or, with the first bit set, bytes of a signed number. */
+/** Octal digits between spaces and NULs, or, if the first bit is set, the bytes of a signed number. */
 function numberAt(block: Buffer, at: number, length: number): number {
   if (((block[at] ?? 0) & 0x80) !== 0) {
     return binaryAt(block, at, length);
@@ -109,19 +109,19 @@ function binaryAt(block: Buffer, at: number, length: number): number {
 
 type Kind = 'file' | 'directory' | 'symlink' | 'hardlink' | 'other';
 
-/** An entry as all its headers together say it. */
+/** An entry, from all its headers together. */
 export type TarEntry = {
   kind: Kind;
   /** One character, as in the header. */
   type: string;
   path: string;
-  /** The part of the path that stood in the prefix of a ustar header. */
+  /** The part of the path that was in the prefix of a ustar header. */
   prefix: string;
-  /** Where a link points to. */
+  /** The target of a link. */
   target: string;
   size: number;
   mode: number;
-  /** NaN where it is no number, as all that follows. */
+  /** NaN if it is not a number, like the next fields. */
   uid: number;
   gid: number;
   mtime: number;
@@ -137,13 +137,13 @@ const KINDS: Record<string, Kind> = {
   '5': 'directory',
 };
 
-/** What an entry is. Of old, a directory is told by the slash at its end. */
+/** The kind of an entry. In old archives a slash at the end marks a directory. */
 export function kindOf(type: string, path: string): Kind {
   const kind = KINDS[type] ?? 'other';
   return kind === 'file' && path.endsWith('/') ? 'directory' : kind;
 }
 
-/** The size that all headers agree on, or the rule that is broken. */
+/** The size on which all headers agree, or the broken rule. */
 export function sizeOf(said: number, record: string | undefined): number | [rule: number, what: string] {
   if (Number.isNaN(said)) {
     return [75, 'its size is not an octal number'];
@@ -162,7 +162,7 @@ export function sizeOf(said: number, record: string | undefined): number | [rule
     : [63, `its size is ${said} in its header and ${record.slice(0, 20)} in its pax header`];
 }
 
-/** What makes it uncertain where the next header is: readers differ in whether these have a body. */
+/** The rule that makes the position of the next header uncertain: readers differ in whether such an entry has a body. */
 export function framing(kind: Kind, type: string, size: number): [rule: number, what: string] | undefined {
   if (kind === 'directory' && size > 0) {
     return [74, 'it is a directory and has a size'];

@@ -1,6 +1,7 @@
 /**
- * Reads a tar strictly, as it comes: v7, ustar, GNU and pax. Each thing that can be read in two ways is a finding, and
- * where one makes it uncertain where the next header is, nothing more is read. Bytes of files are handed on uncopied.
+ * Reads a tar strictly, as a stream: v7, ustar, GNU and pax. Everything that can be read in two ways is a finding. If a
+ * finding makes the position of the next header uncertain, reading ends there. Bytes of files are passed on without a
+ * copy.
  */
 import { readPax } from './pax.ts';
 import {
@@ -16,13 +17,13 @@ import {
   type TarEntry,
 } from './tar-header.ts';
 
-/** No pax header or long name is longer. */
+/** A longer pax header or long name is refused. */
 const META_BYTES = 1024 * 1024;
 
-/** Who hears of it. What one of these throws comes out of {@link TarReader.write}. */
+/** The callbacks. An error that one of them throws is thrown by {@link TarReader.write}. */
 export type TarEvents = {
   entry(entry: TarEntry): void;
-  /** Bytes of the file that came last. */
+  /** Bytes of the last file. */
   data(bytes: Buffer): void;
   /** The file is complete. */
   end(): void;
@@ -32,22 +33,22 @@ export type TarEvents = {
 const NO_RECORDS: ReadonlyMap<string, string> = new Map();
 export class TarReader {
   readonly #events: TarEvents;
-  /** The block that is being read, where it comes in pieces. */
+  /** The block that is being read, if it arrives in parts. */
   readonly #block = Buffer.alloc(BLOCK);
   #filled = 0;
   #state: 'blocks' | 'meta' | 'body' | 'lost' = 'blocks';
-  /** Bytes of the body that are still to come, and of what fills up its last block. */
+  /** The bytes of the body that are still to come, with the padding of its last block. */
   #left = 0;
   #padding = 0;
-  /** What the body is of: where it is no file's, nobody hears of its bytes. */
+  /** Whether the body is that of a file. Other bodies are dropped. */
   #isFile = false;
   #path = '';
-  /** An extended header that is being read. */
+  /** The extended header that is being read. */
   #meta = { type: '', body: Buffer.alloc(0), filled: 0 };
   #records: ReadonlyMap<string, string> | undefined;
   #longName: string | undefined;
   #longLink: string | undefined;
-  /** Blocks of zeros in a row: two are the end. */
+  /** Blocks of zeros in a row: two of them are the end. */
   #zeros = 0;
   #headers = 0;
   #entries = 0;
@@ -56,7 +57,7 @@ export class TarReader {
     this.#events = events;
   }
 
-  /** Whether the mark has come with which an archive ends. */
+  /** Whether the end-of-archive mark has been read. */
   get ended(): boolean {
     return this.#zeros >= 2;
   }
@@ -83,7 +84,7 @@ export class TarReader {
     return this.#state === 'meta' || this.#state === 'body';
   }
 
-  /** The archive has ended: says what is missing. */
+  /** The archive has ended: reports what is missing. */
   end(): void {
     if (this.#state === 'lost') {
       return;
@@ -112,7 +113,7 @@ export class TarReader {
     this.#events.finding(path, rule, what);
   }
 
-  /** @returns how many bytes it took. */
+  /** @returns how many bytes it has used. */
   #blockOf(bytes: Buffer, at: number): number {
     if (this.#filled === 0 && bytes.length - at >= BLOCK) {
       this.#blockDone(bytes.subarray(at, at + BLOCK));
@@ -278,7 +279,7 @@ export class TarReader {
     if (trouble !== undefined) {
       this.#lose(path, ...trouble);
     } else if (header.continued && type === 'S') {
-      // Refused already, and what follows is a list of holes and no body.
+      // The entry is refused already, and a list of holes follows instead of a body.
       this.#state = 'lost';
     } else {
       this.#begin('body', path, size);

@@ -1,10 +1,10 @@
-/** Everything that is wrong with one archive, gathered so that the refusal names all of it. */
+/** Collects all violations of one archive, so that the refusal names all of them. */
 import { Fault, type FaultCode, type Violation } from '../../shared/api/fault.ts';
 
-/** How many violations are remembered; all are counted. */
+/** The number of violations that are kept; all are counted. */
 const REMEMBERED = 1000;
 
-/** A stranger's text, safe to print. */
+/** Text of unknown origin, made safe to print. */
 export const escape = (text: string): string => JSON.stringify(text).slice(1, -1);
 
 export class Violations {
@@ -16,7 +16,7 @@ export class Violations {
     return this.#count === 0;
   }
 
-  /** Adds a violation of a numbered rule; the first one's code becomes the refusal's. */
+  /** Adds a violation of a numbered rule. The code of the first one becomes the code of the refusal. */
   note(path: string, rule: number, code: FaultCode, what: string): void {
     this.#first ??= code;
     this.#count += 1;
@@ -25,7 +25,7 @@ export class Violations {
     }
   }
 
-  /** A fault for something else, which names these violations too. */
+  /** Adds these violations to a fault of another cause. */
   added(fault: Fault): Fault {
     if (this.none) {
       return fault;

@@ -1,4 +1,4 @@
-/** A tree that lies in the live place without a full marker gets one, if it stands still while it is looked at. */
+/** Gives a live tree without a full marker a full one, if it does not change while it is read. */
 import { Fault } from '../../shared/api/fault.ts';
 import { type FileEntry, treeDigest } from '../../shared/format/tree.ts';
 import type { AdmissionDecision } from '../../shared/rule/admission.ts';
@@ -11,13 +11,13 @@ import { isUnsyncedElsewhere } from '../store/records.ts';
 import { standingBarrier } from './barrier.ts';
 import { markerOf, seal } from './seal.ts';
 
-/** Who stands in the marker of a tree that was adopted by itself. */
+/** The `by` in the marker of an adopted tree. */
 const BY = 'airlock';
 
-/** A tree without a full marker that stood still while it was looked at, and its fingerprint from before. */
+/** A tree without a full marker that did not change while it was read, and its fingerprint from before. */
 export type AdoptPlan = { files: FileEntry[]; fingerprint: string };
 
-/** Nothing is done where the marker is another, or where a restart of the machine may have left empty files behind. */
+/** Nothing is done if there is another marker, or if a restart of the machine may have left empty files. */
 function judgeTouched(
   context: StoreContext,
   plugin: string,
@@ -30,22 +30,23 @@ function judgeTouched(
 }
 
 /**
- * Looks whether an operator's `touch` is to become a full marker: the tree is digested, synced and digested again, which may
+ * Checks whether an operator's `touch` can become a full marker. The tree is hashed, synced and hashed again, which may
  * take long. The plugin's lock is not needed.
  *
  * @returns undefined if there is nothing to adopt.
- * @throws Fault CONFLICT if the tree changes meanwhile or holds what no plugin may; what the disk throws.
+ * @throws Fault CONFLICT if the tree changes meanwhile or holds entries that a plugin must not have; errors of the disk.
  */
 export function planAdopt(context: StoreContext, plugin: string): AdoptPlan | undefined {
   return judgeTouched(context, plugin) && lookTwice(context, plugin);
 }
 
 /**
- * Turns the empty marker of an operator's `touch` into a full one. The plugin's lock is the caller's to hold.
+ * Turns the empty marker of an operator's `touch` into a full one. The caller holds the plugin's lock.
  *
- * @param touched what was found before; looked for here without it.
+ * @param touched the result of {@link planAdopt}; without it the plan is made here.
  * @returns whether it was adopted.
- * @throws Fault CONFLICT if the tree has changed meanwhile or holds what no plugin may; what the disk throws.
+ * @throws Fault CONFLICT if the tree has changed meanwhile or holds entries that a plugin must not have; errors of the
+ *   disk.
  */
 export function adoptTouched(
   context: StoreContext,
@@ -64,13 +65,13 @@ export function adoptTouched(
   const { files } = touched;
   const tree = treeDigest(files);
   const stamp = takeSlot(context, plugin, tree, null);
-  // It only arbitrates the stamp; beside a marker of its stamp it would be taken for what that has displaced.
+  // The slot only reserves the stamp. Beside a marker of that stamp recovery would take it for a displaced version.
   disk.rmdir(layout.slot(plugin, stamp));
   const facts = {
     plugin,
     pluginVersion: judged.manifest?.version ?? '0.0.0',
     installId: stamp,
-    // There was no bundle: the tree's own digest stands here, which is equal to no bundle's.
+    // There was no bundle. The tree's own digest takes its place; no bundle has the same.
     bundle: tree,
     tree,
     source: undefined,

@@ -1,7 +1,7 @@
 /**
- * How a tree becomes durable around its marker. A staged tree: where the file system keeps the promise of syncfs, all at
- * once when the marker is in; elsewhere each file as it is written, then each directory, then the marker. A standing tree,
- * which may have a marker already: first the tree, then the new marker over the old one.
+ * Makes a tree durable around its marker. A staged tree: with one syncfs after the marker, where the file system supports
+ * that; elsewhere each file as it is written, then each directory, then the marker. A standing tree, which may have a
+ * marker already: first the tree, then the new marker over the old one.
  */
 import { MARKER } from '../../shared/format/layout.ts';
 import type { FileEntry } from '../../shared/format/tree.ts';
@@ -11,20 +11,20 @@ import { syncTree } from '../store/tree.ts';
 
 /** A tree that is about to get its marker. */
 export type TreeToSeal = {
-  /** Where it lies. The paths below are relative to it. */
+  /** Its directory. The paths below are relative to it. */
   directory: string;
   files: FileEntry[];
-  /** Every directory but the tree itself, parents first. Only a staged tree needs them. */
+  /** Every directory in the tree, parents first. Only a staged tree needs them. */
   directories: readonly string[];
   /** Entries of the archive that were left out on purpose. */
   skipped: string[];
 };
 
-/** What a seal does to make its tree durable, in this order. Each throws what the disk throws. */
+/** What a seal does to make its tree durable, in this order. Each call throws the errors of the disk. */
 export type Barrier = {
   /** Gives the tree to the owner of installed files. */
   giveAway: (tree: TreeToSeal) => void;
-  /** Makes durable what must be durable before the marker is there. */
+  /** Makes durable what must be durable before the marker exists. */
   beforeMarker: (tree: TreeToSeal) => void;
   /** Writes the marker. When this returns, the marker and every file and name of the tree are durable. */
   putMarker: (tree: TreeToSeal, plugin: string, text: string) => void;
@@ -38,8 +38,8 @@ export type StagingBarrier = Barrier & {
 };
 
 /**
- * The barrier of a tree that is being staged. Opened before the slot is made: syncfs tells of write errors since its
- * descriptor was opened. One failure is final, for the next call would say that all is well.
+ * The barrier of a tree that is being staged. It is opened before the slot is made, because syncfs reports write errors
+ * since its descriptor was opened. A failure is final: the next call would report success.
  */
 export function openBarrier({ disk, layout, policy: { owner } }: StoreContext): StagingBarrier {
   const { syncAll } = disk;
@@ -54,7 +54,7 @@ export function openBarrier({ disk, layout, policy: { owner } }: StoreContext): 
       for (const path of ['', ...directories, ...files.map((file) => file.path)]) {
         disk.chown(`${directory}/${path}`, owner.uid, owner.gid);
       }
-      // Each file was synced as it was written, and that was before it was given away.
+      // Each file was synced when it was written, before it was given to the owner.
       for (const { path } of perFile ? files : []) {
         syncFile(disk, `${directory}/${path}`);
       }
@@ -77,8 +77,8 @@ export function openBarrier({ disk, layout, policy: { owner } }: StoreContext): 
 }
 
 /**
- * The barrier of a tree that stands already: a snapshot that comes back, or what somebody has put in the live place. Its
- * files belong to whom they belong; the marker is the agent's work, and goes to the owner of installed files.
+ * The barrier of a tree that exists already: a snapshot that comes back, or a tree that somebody has put in the live
+ * place. Its files keep their owners. The marker is written by the agent and gets the owner of installed files.
  *
  * @param isDurable whether the tree was synced before.
  */
@@ -91,7 +91,7 @@ export const standingBarrier = (
     if (!isDurable) {
       syncTree({ disk }, directory);
     }
-    // A rename between two directories is durable when both are; and no marker may be there without its receipt.
+    // A rename between two directories is durable when both are. A marker must not exist without its receipt.
     syncDirectory(disk, layout.staging);
   },
   putMarker: ({ directory }, plugin, text) =>

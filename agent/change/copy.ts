@@ -1,6 +1,6 @@
 /**
- * The live version lies in a lower overlay layer, baked into the image, and cannot be renamed: it is copied to its
- * snapshot, made durable there, and then cleared away.
+ * Moves a live version out of a lower overlay layer (the image), where it cannot be renamed: copies it to its snapshot,
+ * makes the copy durable, and then removes the original.
  */
 import { join } from 'node:path';
 
@@ -13,8 +13,8 @@ import { type Journal, amend } from '../store/journal.ts';
 const CHUNK_BYTES = 256 * 1024;
 
 /**
- * Moves live to its snapshot by a copy. What was done is recorded in the journal; from the moment in which clearing begins the
- * way back is to finish it and to put the copy in the live place.
+ * Moves live to its snapshot by a copy and records each step in the journal. After the removal has begun, undoing means
+ * to finish it and to put the copy in the live place.
  */
 export function copyAway(context: StoreContext, journal: Journal): void {
   const { disk, layout } = context;
@@ -22,7 +22,7 @@ export function copyAway(context: StoreContext, journal: Journal): void {
   const { plugin, stamp } = journal.intent;
   const live = layout.live(plugin);
   const snapshot = layout.snapshot(plugin, stamp);
-  // A copy that is not whole has a name that nobody takes for a snapshot.
+  // An incomplete copy has a name that is not that of a snapshot.
   const growing = `${snapshot}.old`;
   removeTree(disk, growing);
   try {
@@ -56,7 +56,7 @@ export function copyAway(context: StoreContext, journal: Journal): void {
   clearLive(context, live);
 }
 
-/** Copies files and directories with their modes and owners, durably; the name of the copy itself is the caller's to sync. */
+/** Copies files and directories with their modes and owners, durably. The caller syncs the name of the copy. */
 function copyTree(context: StoreContext, from: string, to: string): void {
   const { disk } = context;
   const buffer = Buffer.allocUnsafe(CHUNK_BYTES);

@@ -1,7 +1,7 @@
 /**
- * An install, as the list of its steps: receive, stage, validate; then, alone in the plugin's lane, seal, snapshot and
- * swap, verify; and collect, which is house-keeping. Until the swap a failure leaves live untouched and staging empty;
- * a swap that fails is taken back in reverse.
+ * An install as a list of steps: receive, stage, validate; then, alone in the plugin's lane, seal, swap, verify; and
+ * collect, which is house-keeping. A failure before the swap leaves live untouched and staging empty. A swap that fails
+ * is undone in reverse.
  */
 import type { InstallStep } from '../../shared/api/events.ts';
 import { Fault } from '../../shared/api/fault.ts';
@@ -34,7 +34,7 @@ type Receiving = {
   told: number;
 };
 
-/** One install, in one thread, from its first question to its answer. */
+/** One install, in one thread, from its beginning to its answer. */
 export class Install {
   readonly #context: StoreContext;
   readonly #params: BeginParams;
@@ -43,7 +43,7 @@ export class Install {
   #receiving: Receiving | undefined;
   #validated: Validated | undefined;
 
-  /** @param by the label of who asks, for the marker. */
+  /** @param by the label of the caller, for the marker. */
   constructor(context: StoreContext, params: BeginParams, by: string) {
     this.#context = context;
     this.#params = params;
@@ -57,9 +57,10 @@ export class Install {
   }
 
   /**
-   * Takes a slot and makes the intent durable, unless there is nothing to do.
+   * Makes a slot and a durable intent, unless there is nothing to do.
    *
-   * @returns the answer, if this operation has ended before or the tree is live and intact; else the slot's stamp.
+   * @returns the answer, if this operation has ended before or the tree is live and intact; otherwise the stamp of the
+   *   slot.
    * @throws Fault CONFLICT, HELD, TOO_LARGE, NO_SPACE, READ_ONLY
    */
   begin(): Installed | string {
@@ -71,7 +72,7 @@ export class Install {
     }
   }
 
-  /** The answer, where there is nothing to do. */
+  /** The answer, if there is nothing to do. */
   #answered(): Installed | undefined {
     const before = askFirst(this.#context, this.#asked);
     const present = before === undefined ? findPresent(this.#context, this.#params) : undefined;
@@ -120,7 +121,7 @@ export class Install {
     }
   }
 
-  /** Takes bytes in: hashes, decompresses, parses and writes them. Never rejects; {@link validate} tells. */
+  /** Takes bytes: hashes, decompresses, parses and writes them. Never rejects; {@link validate} reports failures. */
   async write(bytes: Buffer): Promise<void> {
     const receiving = this.#current();
     await receiving.unpacker.write(bytes);
@@ -130,14 +131,14 @@ export class Install {
     }
   }
 
-  /** The first thing that went wrong with the bytes so far; the upload need not go on where `LIMIT_*` or the disk. */
+  /** The first failure of the bytes so far. After a `LIMIT_*` or an error of the disk the upload can stop. */
   get failure(): Fault | undefined {
     const failure = this.#receiving?.unpacker.failure;
     return failure === undefined ? undefined : this.#receiving?.stager.blame(failure);
   }
 
   /**
-   * Ends the upload and looks at what was staged. On failure the slot is gone.
+   * Ends the upload and validates the staged tree. On failure the slot is removed.
    *
    * @throws Fault DIGEST_MISMATCH, ARCHIVE_*, LIMIT_*, MANIFEST_*, RUNTIME_UNSUPPORTED, NO_SPACE, READ_ONLY
    */
@@ -167,7 +168,7 @@ export class Install {
   }
 
   /**
-   * Seals, swaps and verifies, in the plugin's lane. When it returns, the new version is live, durable and read back.
+   * Seals, swaps and verifies, in the plugin's lane. When it returns, the new version is live, durable and verified.
    *
    * @throws Fault CONFLICT, HELD, MARKER_FAILED, SWAP_FAILED, ROLLBACK_FAILED, NO_SPACE, READ_ONLY
    */
@@ -217,7 +218,7 @@ export class Install {
     return { marker, answer };
   }
 
-  /** House-keeping after the answer. What fails is complained of, not thrown: the install stands. */
+  /** House-keeping after the answer. A failure is reported, not thrown: the install is done. */
   collect(): void {
     const { change, barrier } = this.#current();
     attempt(this.#context, 'Closing the barrier', barrier.close);
@@ -226,14 +227,14 @@ export class Install {
     this.#receiving = undefined;
   }
 
-  /** Gives up before the swap: removes the slot. What cannot be removed is complained of and left to recovery. */
+  /** Aborts before the swap: removes the slot. If that fails, the failure is reported and recovery removes it. */
   abort(): void {
     const change = this.#receiving?.change;
     this.#release();
     change?.takeBack(this.#givenUp());
   }
 
-  /** Frees what the receiving holds. Never throws. */
+  /** Frees what receiving holds. Never throws. */
   #release(): void {
     const receiving = this.#receiving;
     this.#receiving = undefined;
@@ -274,7 +275,7 @@ export class Install {
   }
 }
 
-/** A receipt says more than an answer does: the schema keeps what belongs here. */
+/** A receipt has more fields than an answer. The schema keeps those of the answer. */
 const answerOf = (
   status: 'installed' | 'present',
   said: Marker,

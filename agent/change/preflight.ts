@@ -1,4 +1,4 @@
-/** What is asked before any byte is: may it be installed, is it there already, is there room. */
+/** The checks before any byte is received: is the install allowed, is the version live already, is there room. */
 import { Fault } from '../../shared/api/fault.ts';
 import { MANIFEST_FILES } from '../../shared/format/manifest.ts';
 import type { BeginParams } from '../../shared/api/methods.ts';
@@ -9,15 +9,18 @@ import { verifyPlugin } from '../store/inspect.ts';
 import { markerAt, liveVersionOf } from '../store/marker.ts';
 import { receiptOf, stateOf } from '../store/records.ts';
 
-/** Free space that must be left beside the bundle before any of it is asked for. */
+/** The free space that must remain beside the bundle. */
 const SPARE_BYTES = 1024 * 1024;
 
-/** What is asked before a plugin is changed; of an install also which bundle and, where it is known, which tree. */
+/** The parameters that are checked before a plugin is changed. An install also has its bundle and, if known, its tree. */
 export type ChangeParams = Pick<BeginParams, 'plugin' | 'expect' | 'force' | 'tree'> & {
   bundle?: { sha256: string };
 };
 
-/** @throws Fault HELD (in doubt, INTERNAL), or CONFLICT if something else is live than the caller expects. */
+/**
+ * @throws Fault HELD (INTERNAL if the state cannot be read), or CONFLICT if another version is live than the caller
+ *   expects.
+ */
 export function refuseUnwanted(
   context: StoreContext,
   { plugin, expect, force, tree, bundle }: ChangeParams,
@@ -59,13 +62,13 @@ export function refuseUnwanted(
   }
 }
 
-/** The receipt of what is live, if that is the bundle or the tree that is asked for and every file is as installed. */
+/** The receipt of the live version, if it is the requested bundle or tree and every file is as installed. */
 export function findPresent(
   context: StoreContext,
   { plugin, bundle, tree, pin, force }: BeginParams,
 ): Receipt | undefined {
   const marker = force === true ? undefined : markerAt(context, context.layout.live(plugin));
-  // The marker says it as well as the receipt, which lists every file.
+  // The marker has these fields too, and is smaller than the receipt, which lists every file.
   if (marker === undefined || (marker.bundle !== `sha256:${bundle.sha256}` && marker.tree !== tree)) {
     return undefined;
   }
@@ -73,7 +76,7 @@ export function findPresent(
   if (receipt === undefined) {
     return undefined;
   }
-  // Whoever declares something else than what is live is to be refused, as without a live version.
+  // A request that declares another tree or manifest is refused, as it would be without a live version.
   if ((tree !== undefined && receipt.tree !== tree) || !hasPin(receipt, pin)) {
     return undefined;
   }
@@ -109,7 +112,7 @@ export function askForRoom({ disk, layout, policy }: StoreContext, { bundle }: B
   }
 }
 
-/** @throws Fault DIGEST_MISMATCH if the bytes are not those that were declared. */
+/** @throws Fault DIGEST_MISMATCH if the bytes differ from what was declared. */
 export function checkBundle({ bundle }: BeginParams, received: number, sha256: string): void {
   if (received !== bundle.size) {
     throw new Fault('DIGEST_MISMATCH', `${received} bytes came in, but ${bundle.size} were declared`, {

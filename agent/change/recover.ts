@@ -1,6 +1,6 @@
 /**
- * Carries out the recovery table for one plugin: looks, decides, acts, looks again, until there is nothing left to do.
- * A crash in between is one more state of the same table. The plugin's lock is the caller's to hold.
+ * Carries out the recovery table for one plugin: looks, decides, acts, and looks again until there is nothing left to do.
+ * A crash in between is another state of the same table. The caller holds the plugin's lock.
  */
 import type { Recovered } from '../../shared/api/maintenance.ts';
 import { installedSchema, uninstalledSchema } from '../../shared/api/methods.ts';
@@ -23,10 +23,10 @@ import { hashTree } from '../store/tree.ts';
 import { unmarkLost } from '../store/unsynced.ts';
 import { type Action, ATTEMPTS_MAX, decide, type Facts, type TreeKind } from './recovery-table.ts';
 
-/** No path through the table is longer; a disk that lies must not keep recovery busy for ever. */
+/** No path through the table is longer. If a disk reports wrong states, recovery still ends. */
 const ACTIONS_MAX = 20;
 
-/** Recovers one plugin: all stamps of it, the newest last. Throws what the disk throws; asked again it goes on. */
+/** Recovers all stamps of one plugin, the newest last. Throws the errors of the disk; a second call continues. */
 function recoverPlugin(context: StoreContext, plugin: string): Recovered[] {
   settleAll(context);
   removeLitter(context, plugin);
@@ -38,8 +38,8 @@ function recoverPlugin(context: StoreContext, plugin: string): Recovered[] {
 }
 
 /**
- * What is seen may not be durable: whoever was killed had perhaps renamed and not synced yet. A tree whose place a power
- * cut could still give to another one must not be removed, nor its intent.
+ * What is visible may not be durable: a killed agent may have renamed without a sync. A tree or intent must not be
+ * removed while a power cut could still undo the rename that made it unnecessary.
  */
 function settleAll({ disk, layout }: StoreContext): void {
   for (const directory of [layout.root, layout.staging, layout.previous]) {
@@ -73,7 +73,7 @@ function recoverStamp(context: StoreContext, plugin: string, stamp: string): Rec
   throw new Error(`Recovery of "${plugin}" (${stamp}) does not come to an end: rows ${rows.join(', ')}`);
 }
 
-/** Row 0: what was already on its way out, or had not got its name yet. */
+/** Row 0: trees that were being removed, and records without a name. */
 function removeLeftovers({ disk, layout }: StoreContext, plugin: string, stamp: string): void {
   for (const path of [layout.slot(plugin, stamp), layout.snapshot(plugin, stamp)]) {
     removeTree(disk, `${path}.trash`);
@@ -81,22 +81,22 @@ function removeLeftovers({ disk, layout }: StoreContext, plugin: string, stamp: 
   }
 }
 
-/** @returns how often it was tried before: three times may have been in vain, the next one must still be made. */
+/** @returns the number of attempts before this one. After three failed attempts another one is still made. */
 function countAttempt(context: StoreContext, plugin: string, stamp: string): number {
   const intent = intentOf(context, plugin, stamp);
   if (typeof intent === 'string') {
     return 0;
   }
-  // It was held for this and is no more: who has put the plugin right wants it tried again.
+  // The plugin was held for this and was released: the operator wants another attempt.
   const state = stateOf(context, plugin);
   const isReleased = intent.trouble !== undefined && state !== undefined && state.trouble === undefined;
   const attempts = isReleased ? 0 : intent.attempts;
-  // On a full disk no new file can be written, but all that recovery needs are renames.
+  // On a full disk the intent cannot be written, but recovery needs only renames.
   attempt(context, 'Counting the attempt', () => writeIntent(context, { ...intent, attempts: attempts + 1 }));
   return attempts;
 }
 
-/** Stopping is an end, not a crash, so it does not count: put right by somebody, it is taken up again. */
+/** Stopping is not a crash, so it does not count as an attempt. After a repair, recovery continues. */
 function noteHold(
   context: StoreContext,
   plugin: string,
@@ -166,7 +166,7 @@ function lookAt(context: StoreContext, plugin: string, stamp: string, attempts: 
   };
 }
 
-/** By the snapshots: what is in one of another change was live after this one had looked. */
+/** A snapshot of another change holds what was live after this change had begun. */
 function isSuperseded(context: StoreContext, { plugin, stamp, from }: Intent): boolean {
   const { layout } = context;
   const own = installIdAt(context, layout.snapshot(plugin, stamp));
@@ -188,10 +188,10 @@ function kindOf(context: StoreContext, path: string, stamp: string): TreeKind {
 }
 
 /**
- * Whether a tree has a digest. An error of the disk that goes by must not take back what is live and may have been
- * acknowledged: then it is thrown and recovery is tried again.
+ * Whether a tree has a digest. A temporary error of the disk must not undo a live version that may be acknowledged, so it
+ * is thrown, and recovery is tried again.
  *
- * @param giveUp a tree that cannot be read is a bad one: in a slot, which nobody was told of, or at the last attempt.
+ * @param giveUp a tree that cannot be read counts as bad: in a slot, which nobody was told about, or at the last attempt.
  */
 function hasDigest(context: StoreContext, path: string, tree: string, giveUp: boolean): boolean {
   try {
@@ -254,10 +254,10 @@ function act(context: StoreContext, plugin: string, stamp: string, action: Actio
 }
 
 /**
- * Recovers a plugin, or, before anybody works, every one with something in staging, each on its own: one that fails is
- * complained of and does not keep the others back.
+ * Recovers one plugin, or at the start every plugin with something in staging. A plugin whose recovery fails is reported
+ * and does not stop the others.
  *
- * @throws Fault if the one plugin that is named, or what there is to recover, cannot be worked on.
+ * @throws Fault if the named plugin, or the list of plugins, cannot be worked on.
  */
 export function recover(context: StoreContext, plugin: string | undefined): Recovered[] {
   try {
@@ -272,8 +272,8 @@ export function recover(context: StoreContext, plugin: string | undefined): Reco
 }
 
 /**
- * What a killed agent did not come to: who asks again must get this answer, with the restart that it asks for, and not have
- * it done again.
+ * Remembers the answer that a killed agent did not give, with its restart: a repeated request must get it and not make
+ * the change again.
  */
 export function rememberStanding(context: StoreContext, intent: Intent): void {
   const { op, plugin, stamp, operationId, memory } = intent;
@@ -281,7 +281,7 @@ export function rememberStanding(context: StoreContext, intent: Intent): void {
   if (memory === undefined || !answer.success) {
     return;
   }
-  // It failed, and what was live has been removed by another since.
+  // The removal failed, and another change has removed the live version since.
   if (op === 'remove' && context.disk.stat(context.layout.snapshot(plugin, stamp)) === undefined) {
     return;
   }
@@ -298,8 +298,8 @@ export function rememberStanding(context: StoreContext, intent: Intent): void {
 }
 
 /**
- * The change was not made: nobody waits for a restart into it. Where something else than what is live is taken to be loaded,
- * that is still waited for. Never throws.
+ * The change was not made, so nobody waits for its restart. If the version that counts as loaded is not the live one,
+ * that difference stays pending. Never throws.
  */
 export function forgetPending(context: StoreContext, { op, plugin, stamp, operationId }: Intent): void {
   attempt(context, 'Taking back what was pending', () => {

@@ -1,36 +1,39 @@
 /**
- * What to do about a plugin that an operation may have left half-way: from what is on the disk to the one next action.
- * Pure and total. Whoever carries an action out looks again afterwards, until there is nothing left to do; so a crash
- * inside recovery is just another state of the table. The rows are explained in docs/install-flow.md.
+ * Decides what to do about a plugin with an interrupted change: from the facts on the disk to the next action. Pure and
+ * total. The caller carries the action out and looks again, until there is nothing left to do. So a crash inside recovery
+ * is another state of the table. docs/install-flow.md explains the rows.
  */
 import type { Intent } from '../../shared/format/intent.ts';
 
-/** A tree by its marker: `new` if that says the stamp in question, `other` for any other tree, marked or not. */
+/**
+ * The kind of a tree by its marker: `new` if the marker has the stamp in question, `other` for any other tree, with or
+ * without a marker.
+ */
 export type TreeKind = 'new' | 'other' | 'absent';
 
-/** What is known about one plugin and one stamp, S, while its lock is held. */
+/** The facts about one plugin and one stamp, S, while its lock is held. */
 export type Facts = {
-  /** `unknown`: there is one, of a version that this agent does not understand. */
+  /** `unknown`: the intent has a version that this agent does not know. */
   intent: Intent | 'none' | 'unknown';
   live: TreeKind;
   slot: TreeKind;
-  /** Of the slot: it has a full marker of another install, so it is a whole tree that was displaced. */
+  /** The slot has a full marker of another install, so it is a complete displaced tree. */
   slotIsWhole: boolean;
-  /** `.previous/<name>.<S>` is there. */
+  /** `.previous/<name>.<S>` exists. */
   snapshot: boolean;
-  /** What this change found live, or made live itself, has been displaced by another since: that one has the last word. */
+  /** Another change has since displaced the version that this change found live or made live. The later change decides. */
   superseded: boolean;
-  /** Live is new and its files have the digest that the intent promises. */
+  /** Live is new, and its files have the digest in the intent. */
   liveIsGood: boolean;
-  /** The slot is new and its files have the digest that the intent promises. */
+  /** The slot is new, and its files have the digest in the intent. */
   slotIsGood: boolean;
-  /** Two paths can change places here in one step. */
+  /** Two paths can be exchanged in one step. */
   canExchange: boolean;
-  /** Two of the paths are one and the same directory (a hard bind mount, say): moving one would move the other. */
+  /** Two of the paths are the same directory (a bind mount): a move of one would move the other. */
   aliased: boolean;
 };
 
-/** The number is the row of the table; `hold` and `leave` change no tree. */
+/** The number is the row of the table. `hold` and `leave` change no tree. */
 export type Action =
   | { row: 1 | 9 | 12; do: 'hold'; why: string }
   | { row: 2 | 8 | 9 | 12; do: 'slot-to-snapshot' }
@@ -44,10 +47,10 @@ export type Action =
   | { row: 10; do: 'slot-to-live' }
   | { row: 11; do: 'snapshot-to-live' };
 
-/** How often recovery takes up the same intent before it leaves it to an operator. */
+/** How often recovery tries the same intent before it leaves it to an operator. */
 export const ATTEMPTS_MAX = 3;
 
-/** The next action; `leave` when nothing is left to do. */
+/** The next action; `leave` if nothing is left to do. */
 export function decide(facts: Facts): Action {
   const { intent, aliased } = facts;
   if (intent === 'unknown') {
@@ -77,7 +80,7 @@ export function decide(facts: Facts): Action {
   }
 }
 
-/** Without an intent absence is intended, and nobody is to say what a slot was for. */
+/** Without an intent an absent plugin is meant to be absent, and the purpose of a slot is not known. */
 function withoutIntent({ slot, live, slotIsWhole }: Facts): Action {
   if (slot === 'absent') {
     return { row: 4, do: 'leave' };
@@ -85,7 +88,7 @@ function withoutIntent({ slot, live, slotIsWhole }: Facts): Action {
   return live === 'new' || slotIsWhole ? { row: 2, do: 'slot-to-snapshot' } : { row: 3, do: 'slot-to-trash' };
 }
 
-/** The swap was not made, or has been taken back. */
+/** The swap was not made, or was undone. */
 function oldIsLive({ slot, snapshot }: Facts, { clearing, path }: Intent): Action {
   if (clearing && snapshot) {
     return { row: 6, do: 'clear-live' };
@@ -93,12 +96,12 @@ function oldIsLive({ slot, snapshot }: Facts, { clearing, path }: Intent): Actio
   if (slot !== 'absent') {
     return { row: 7, do: 'discard-slot' };
   }
-  // On the rename path the snapshot of S is what was live before, so it cannot be there beside an old live version;
-  // if it is, it is the copy of a copy path that had not begun to clear.
+  // On the rename path the snapshot of S is the version before, so it cannot exist while that version is live. If it
+  // does, it is the copy of a copy path whose removal had not begun.
   return snapshot && path === 'copy' ? { row: 7, do: 'snapshot-to-trash' } : { row: 7, do: 'drop-intent' };
 }
 
-/** The swap was made; it stands if the tree is what was promised and nobody had begun to take it back. */
+/** The swap was made. It stays if the tree is the promised one and nobody had begun to undo it. */
 function newIsLive({ slot, snapshot, liveIsGood, canExchange }: Facts, { goal, from, op }: Intent): Action {
   if (goal === 'forward' && liveIsGood) {
     return slot === 'absent' ? { row: 8, do: 'drop-intent' } : { row: 8, do: 'slot-to-snapshot' };
@@ -107,11 +110,11 @@ function newIsLive({ slot, snapshot, liveIsGood, canExchange }: Facts, { goal, f
     return { row: 9, do: 'turn-back' };
   }
   if (slot !== 'absent') {
-    // Without an exchange the version before waits in its snapshot while the new one leaves its place.
+    // Without an exchange the version before stays in its snapshot while the new one is moved away.
     return { row: 9, do: canExchange ? 'exchange' : 'slot-to-snapshot' };
   }
   if (from === null) {
-    // A rollback's tree is a snapshot, perhaps the only one: from the slot it goes back to where it came from.
+    // The tree of a rollback is a snapshot, perhaps the only one: from the slot it is moved back to its source.
     return { row: 9, do: op === 'rollback' ? 'live-to-slot' : 'live-to-trash' };
   }
   return snapshot
@@ -119,7 +122,7 @@ function newIsLive({ slot, snapshot, liveIsGood, canExchange }: Facts, { goal, f
     : { row: 9, do: 'hold', why: 'the new version is damaged and the one before is gone' };
 }
 
-/** Between two renames, or a copy path that has cleared live away. */
+/** Between two renames, or after a copy path has removed live. */
 function nothingIsLive(facts: Facts, { goal, from }: Intent): Action {
   const { slot, slotIsGood, slotIsWhole, snapshot, superseded } = facts;
   if (superseded && slot === 'other' && slotIsWhole) {
@@ -128,8 +131,8 @@ function nothingIsLive(facts: Facts, { goal, from }: Intent): Action {
   if (superseded) {
     return { row: 12, do: slot === 'absent' ? 'drop-intent' : 'discard-slot' };
   }
-  // Live was moved away only after the seal. Of a first install nobody can say whether the slot is durable, and nobody was
-  // told that it is there.
+  // Live is moved away only after the seal. In a first install nothing was moved away, so it is not known whether the
+  // slot is durable, and no caller was told about it.
   if (goal === 'forward' && slot === 'new' && slotIsGood && from !== null) {
     return { row: 10, do: 'slot-to-live' };
   }

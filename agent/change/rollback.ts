@@ -1,6 +1,6 @@
 /**
- * A version that was displaced comes back: its snapshot is moved into a slot, gets a fresh marker, and takes the place of
- * what is live, as in an install. What had to go is remembered, so that nobody delivers it again unasked.
+ * Brings a displaced version back: its snapshot is moved into a slot, gets a fresh marker, and is swapped as in an
+ * install. The version that it replaces is remembered, so that it is not installed again without force.
  */
 import { join } from 'node:path';
 
@@ -26,10 +26,10 @@ import { markerOf } from './seal.ts';
 import { type Change, transact, Transaction } from './transaction.ts';
 
 /**
- * Brings a version back. When it returns, that version is live, durable and read back; the rest is house-keeping, which
- * is for {@link Change.collect} to do.
+ * Brings a version back. When it returns, that version is live, durable and verified. {@link Change.collect} does the
+ * house-keeping.
  *
- * @param by the label of who asks, for the marker.
+ * @param by the label of the caller, for the marker.
  * @throws Fault NOT_FOUND, HELD, CONFLICT, SWAP_FAILED, ROLLBACK_FAILED, NO_SPACE, READ_ONLY
  */
 export function rollback(context: StoreContext, params: RollbackParams, by: string): Change<Installed> {
@@ -56,7 +56,7 @@ export function rollback(context: StoreContext, params: RollbackParams, by: stri
   });
 }
 
-/** @returns the stamp of the snapshot that is to come back. */
+/** @returns the stamp of the snapshot to bring back. */
 function chooseSource(context: StoreContext, { plugin, to, force }: RollbackParams): string {
   const stamps = snapshotsOf(context, plugin);
   const versionAt = (stamp: string): Marker | undefined =>
@@ -94,7 +94,7 @@ function bringBack(
 ): { marker: Marker; answer: Installed } {
   const { slot: directory, journal } = change;
   const { stamp, from } = journal.intent;
-  // Its undo is that of the slot, which by the intent goes home, as in recovery.
+  // It is undone with the slot, which the intent sends back to its source, as in recovery.
   change.step({ name: 'stage', do: () => renameDurably(context, home, directory) });
   const found = hashTree(context, directory);
   const { files } = found;
@@ -104,7 +104,7 @@ function bringBack(
   const kept = warningsOf(context, plugin, old, found);
   const marker = freshMarker(context, journal, old, found, by);
   const planned = change.foresee(restart, from, { installId: stamp, files, directory });
-  // The whole marker: the schema keeps of it what belongs to an answer.
+  // The whole marker: the schema keeps the fields of an answer.
   const answer = installedSchema.parse({
     ...marker,
     status: 'rolled-back',
@@ -123,7 +123,7 @@ function bringBack(
   return { marker, answer };
 }
 
-/** Read back is not enough: the gate must admit it, unless the owner has disabled it. */
+/** The gate must admit the version, unless the owner has disabled it. */
 function refuseUnadmitted(context: StoreContext, plugin: string): void {
   const judged = inspect(context, plugin);
   if (judged?.admitted !== true && judged?.reason !== 'disabled') {
@@ -134,7 +134,7 @@ function refuseUnadmitted(context: StoreContext, plugin: string): void {
   }
 }
 
-/** What no plugin may hold would be refused after the swap, too; before it nothing has changed yet. */
+/** An entry that a plugin must not have would be refused after the swap too. Here nothing has changed yet. */
 function refuseStrange(plugin: string, { others: [strange] }: HashedTree): void {
   if (strange !== undefined) {
     throw new Fault(
@@ -147,7 +147,7 @@ function refuseStrange(plugin: string, { others: [strange] }: HashedTree): void 
   }
 }
 
-/** Edits in place come back as they are, and are said. */
+/** Edits in place come back as they are, with a warning. */
 function warningsOf(
   context: StoreContext,
   plugin: string,
@@ -178,7 +178,7 @@ function freshMarker(
     plugin: intent.plugin,
     pluginVersion: old?.pluginVersion ?? '0.0.0',
     installId: intent.stamp,
-    // Of a tree that no bundle holds, its own digest: it is equal to no bundle's.
+    // No bundle holds an edited tree. Its own digest takes the place of the bundle's; no bundle has the same.
     bundle: old?.tree === tree ? old.bundle : tree,
     tree,
     source: old?.source,

@@ -1,4 +1,4 @@
-/** How a tree gets its marker: the receipt, then the marker as the last file of the tree, all of it durable. */
+/** Gives a tree its marker: first the receipt, then the marker as the last file of the tree, all of it durable. */
 import { type Marker, writeMarker } from '../../shared/format/marker.ts';
 import type { Receipt } from '../../shared/format/receipt.ts';
 import type { FileEntry } from '../../shared/format/tree.ts';
@@ -7,12 +7,12 @@ import { putRecord, syncDirectory } from '../disk/record.ts';
 import type { StoreContext } from '../store/context.ts';
 import type { Barrier, TreeToSeal } from './barrier.ts';
 
-/** What a marker says beyond what its files say. */
+/** The fields of a marker that do not come from the files. */
 type MarkerFacts = Omit<Marker, 'version' | 'files' | 'bytes' | 'installedAt' | 'source'> & {
   source: string | undefined;
 };
 
-/** The marker of a tree with these files, of this moment. */
+/** The marker of a tree with these files, with the current time. */
 export function markerOf(context: StoreContext, facts: MarkerFacts, files: readonly FileEntry[]): Marker {
   const { plugin, pluginVersion, installId, bundle, tree, source, by, replaced } = facts;
   return {
@@ -32,8 +32,9 @@ export function markerOf(context: StoreContext, facts: MarkerFacts, files: reado
 }
 
 /**
- * Seals a tree: when it returns, every file, name, mode and owner of the tree is durable and its marker says whose it is.
- * A crash before that leaves a slot that recovery does not take for the new version, or, in the live place, what was there.
+ * Seals a tree. When it returns, every file, name, mode and owner of the tree is durable, and the marker identifies it. A
+ * crash before that leaves a slot that recovery does not take for the new version, or, in the live place, what was there
+ * before.
  *
  * @throws Fault MARKER_FAILED, NO_SPACE, READ_ONLY
  */

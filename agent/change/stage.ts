@@ -1,4 +1,4 @@
-/** The second step: entries of the tar become files of the slot. Regular files and directories; nothing else lands. */
+/** The second step: writes the entries of the tar as files of the slot. Only regular files and directories are written. */
 import { createHash, type Hash } from 'node:crypto';
 import { Fault } from '../../shared/api/fault.ts';
 import { MARKER } from '../../shared/format/layout.ts';
@@ -12,10 +12,10 @@ import { TarReader } from '../archive/tar-reader.ts';
 import { Violations } from '../archive/violations.ts';
 import type { StoreContext } from '../store/context.ts';
 
-/** What lies in a slot once the archive has been read to its end. Paths are relative to the slot. */
+/** The content of a slot when the archive was read to its end. Paths are relative to the slot. */
 export type Staged = {
   files: FileEntry[];
-  /** Every directory but the slot itself, parents first. */
+  /** Every directory in the slot, parents first. */
   directories: string[];
   skipped: string[];
   warnings: string[];
@@ -24,16 +24,16 @@ export type Staged = {
 type Open = { path: string; fd: number; hash: Hash; size: number; mode: FileEntry['mode'] };
 
 /**
- * Reads a tar as it comes and writes its files, each with O_EXCL and each made durable, below `slot`, until the first
- * violation; from there on it only looks, so that the refusal can name all of them.
+ * Reads a tar as a stream and writes its files below `slot`, each with O_EXCL and each made durable. After the first
+ * violation it only reads, so that the refusal can name all of them.
  */
 export class Stager {
   readonly #context: StoreContext;
   readonly #slot: string;
-  /** Which directory the slot is, and a descriptor of it while it is written into. */
+  /** Identifies the slot's directory; a descriptor of it while files are written. */
   #ino: number | undefined;
   #fd: number | undefined;
-  /** What is written goes below this: a path that whatever is put in the slot's place does not lie on, if there is one. */
+  /** Files are written below this path. If the system has one, it stays valid whatever is put in the place of the slot. */
   #base: string | undefined;
   readonly #refuseLinks: boolean;
   readonly #perFile: boolean;
@@ -62,7 +62,7 @@ export class Stager {
     });
   }
 
-  /** Remembers which directory the slot is: before the first byte, for nothing is written into any other. */
+  /** Remembers which directory the slot is, before the first byte. Nothing is written into another one. */
   begin(): void {
     const { disk } = this.#context;
     this.#fd = disk.open(this.#slot);
@@ -70,14 +70,14 @@ export class Stager {
     this.#base = disk.within(this.#fd);
   }
 
-  /** Time spent parsing and writing, in milliseconds: most of it while bytes still come in. */
+  /** The time spent on parsing and writing, in milliseconds, mostly while bytes still arrive. */
   millis = 0;
 
   get entries(): number {
     return this.#budget.entries;
   }
 
-  /** Whether the mark has come with which the archive ends. */
+  /** Whether the end-of-archive mark has been read. */
   get ended(): boolean {
     return this.#reader.ended;
   }
@@ -89,7 +89,7 @@ export class Stager {
     try {
       this.#reader.write(plain);
     } catch (error) {
-      // By a path that an operator can look at.
+      // Names a path that an operator can look at.
       if (error instanceof Error) error.message = error.message.replace(this.#base ?? this.#slot, this.#slot);
       throw error;
     }
@@ -99,7 +99,7 @@ export class Stager {
   /**
    * Ends the archive.
    *
-   * @throws Fault ARCHIVE_* with every violation that was found.
+   * @throws Fault ARCHIVE_* with all violations.
    */
   end(): Staged {
     this.#reader.end();
@@ -117,12 +117,12 @@ export class Stager {
     return this.#staged;
   }
 
-  /** A fault that ended the reading, together with every violation that was found until then. */
+  /** A fault that ended the reading, with all violations until then. */
   blame(fault: Fault): Fault {
     return this.#findings.added(fault);
   }
 
-  /** Closes what is open. The slot itself is the caller's to remove. */
+  /** Closes what is open. The caller removes the slot. */
   stop(): void {
     const open = this.#open;
     this.#open = undefined;
@@ -167,7 +167,7 @@ export class Stager {
     }
   }
 
-  /** The clean path of an entry that has a place in the tree, or undefined if it is refused or left out. */
+  /** The clean path of an entry that belongs in the tree; undefined if it is refused or left out. */
   #place(entry: TarEntry, kind: 'file' | 'directory'): string | undefined {
     const path = this.#checked(entry, kind);
     if (path === undefined || path === '') {
@@ -182,7 +182,7 @@ export class Stager {
       this.#warn(`${MARKER} of the archive is left out: the agent writes its own`);
       return undefined;
     }
-    // Patterns for files do not apply to directories, which hashing a tree walks into: the slash says what it is.
+    // The slash marks a directory: patterns for files do not apply to it.
     if (this.#context.ignore(kind === 'directory' ? `${path}/` : path)) {
       this.#staged.skipped.push(path);
       this.#warn(`${path} is left out: it is not part of a plugin`);
@@ -220,7 +220,7 @@ export class Stager {
     }
   }
 
-  /** Nobody but the agent may touch its slot: what has been put in its place may lead anywhere. */
+  /** Only the agent may touch its slot: another entry in its place could lead anywhere. */
   #checkSlot(): void {
     const stat = this.#context.disk.stat(this.#slot);
     if (stat?.kind !== 'directory' || stat.ino !== this.#ino) {
@@ -230,13 +230,13 @@ export class Stager {
     }
   }
 
-  /** Where an entry is to be made. Without a path that cannot be led astray, the slot is looked at each time. */
+  /** Where to create an entry. Without a path that stays valid, the slot is checked each time. */
   #placeOf(path: string): string {
     if (this.#base === undefined) this.#checkSlot();
     return `${this.#base ?? this.#slot}/${path}`;
   }
 
-  /** Makes a directory and those above it; one that no entry names costs as much as one that an entry names. */
+  /** Makes a directory and those above it. A directory without an entry of its own counts like one with an entry. */
   #make(path: string, named: boolean): void {
     if (path === '' || this.#made.has(path)) {
       return;
@@ -305,6 +305,6 @@ const TYPES: Record<string, [rule: number, what: string]> = {
   D: [52, 'it is the directory of an incremental backup: pack it without "--listed-incremental"'],
 };
 
-/** The number of the rule that a type breaks, and what to say of it. */
+/** The number of the rule that a type breaks, and the reason. */
 export const whyRefused = (type: string): [rule: number, what: string] =>
   TYPES[type] ?? [53, `its type (${JSON.stringify(type)}) is unknown`];

@@ -1,6 +1,6 @@
 /**
- * The commit point: one exchange, or one rename, puts the sealed tree in the live place. Both parents are durable after
- * every move, before the next step begins.
+ * The commit point: one exchange, or one rename, puts the sealed tree in the live place. After every move both parent
+ * directories are made durable before the next step.
  */
 import { Fault, errorCode, toFault } from '../../shared/api/fault.ts';
 import { diskFault } from '../disk/disk-fault.ts';
@@ -10,14 +10,13 @@ import { type Move, settle } from '../store/durable-rename.ts';
 import { type Journal, amend, writeIntent } from '../store/journal.ts';
 import { moveOne, noteTrouble } from '../store/state.ts';
 
-/** Says that a file system cannot exchange, not that this exchange failed. */
+/** These errors say that a file system has no exchange, not that this exchange failed. */
 const NO_EXCHANGE: ReadonlySet<string | undefined> = new Set(['EINVAL', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP']);
 
 /**
- * Puts the slot in the live place. Where there is a live version and the disk can exchange, the two change places, and at
- * no instant is live absent; the old version is then in the slot. Elsewhere live is moved to its snapshot first, or, out of
- * a lower overlay layer, copied there. Each move that was made is recorded in the journal, and so is which way it went in
- * the end.
+ * Puts the slot in the live place. If there is a live version and the disk can exchange, the two change places, live is
+ * never absent, and the old version is in the slot. Otherwise live is first moved to its snapshot, or copied there from a
+ * lower overlay layer. Every move is recorded in the journal, and so is the path that was taken.
  *
  * @throws Fault SWAP_FAILED, READ_ONLY, NO_SPACE
  */
@@ -35,7 +34,7 @@ export function swap(context: StoreContext, journal: Journal): void {
   rename(context, journal, 'the new version to its live place', slot, live);
 }
 
-/** Moves what is live to its snapshot, one way or the other; live is absent then. */
+/** Moves live to its snapshot, by a rename or a copy. After that live is absent. */
 export function displace(context: StoreContext, journal: Journal): void {
   const { layout } = context;
   const { plugin, stamp } = journal.intent;
@@ -58,7 +57,7 @@ export function displace(context: StoreContext, journal: Journal): void {
   }
 }
 
-/** @returns whether the two have changed places; if not, this disk cannot do it, and the intent names another way. */
+/** @returns whether the two have changed places. If not, this disk cannot exchange them, and the intent names another path. */
 function change(context: StoreContext, journal: Journal): boolean {
   const { disk, layout } = context;
   const { exchange } = disk;
@@ -76,7 +75,7 @@ function change(context: StoreContext, journal: Journal): boolean {
     move(context, journal, "both versions to each other's place", slot, live, { go, back: go, isMade });
     return true;
   } catch (error) {
-    // An exchange that was made and could not be made durable is taken back, whatever that sync said.
+    // An exchange that was made but is not durable is undone, whatever error the sync had.
     const isMoved = journal.moves.length > 0;
     const isLower = !isMoved && isInLowerLayer(context, live, error);
     if (isMoved || (!isLower && !NO_EXCHANGE.has(causeCode(error)))) {
@@ -90,7 +89,7 @@ function change(context: StoreContext, journal: Journal): boolean {
 const causeCode = (error: unknown): string | undefined =>
   errorCode(error instanceof Fault ? error.cause : error);
 
-/** EXDEV alone proves nothing: a bind mount gives it too. */
+/** EXDEV alone does not prove it: a bind mount gives it too. */
 function isInLowerLayer({ disk, layout }: StoreContext, live: string, error: unknown): boolean {
   return causeCode(error) === 'EXDEV' && disk.sameOverlay(live, layout.staging);
 }
@@ -104,7 +103,7 @@ function rename(context: StoreContext, journal: Journal, what: string, from: str
   });
 }
 
-/** How to make a move and take it back, and how to see whether it is made. */
+/** How to make a move, how to undo it, and how to see whether it was made. */
 type Way = { go: () => void; back: () => void; isMade: () => boolean };
 
 function move(
@@ -120,7 +119,7 @@ function move(
   try {
     go();
   } catch (error) {
-    // A call may fail after it has taken effect (a network file system whose answer was lost): then it is taken back.
+    // A call may fail after it took effect (a network file system that lost the answer). Then it is undone too.
     if (isMade()) {
       moves.push(made);
     }
@@ -149,10 +148,9 @@ function swapError(error: unknown): unknown {
 }
 
 /**
- * Takes back a swap, as far as it was made. The intent first says so, durably: recovery must not go forward again where the
- * agent went back.
+ * Undoes a swap as far as it was made. The intent says so first, durably: recovery must not go forward again.
  *
- * @throws Fault ROLLBACK_FAILED that carries both errors; then the plugin's state says what an operator has to do.
+ * @throws Fault ROLLBACK_FAILED with both errors; then the plugin's state says what an operator has to do.
  */
 export function takeBackSwap(context: StoreContext, { intent, moves }: Journal, because: Fault): void {
   if (moves.length === 0) {
@@ -161,7 +159,7 @@ export function takeBackSwap(context: StoreContext, { intent, moves }: Journal, 
   try {
     writeIntent(context, { ...intent, goal: 'back' });
   } catch {
-    // The way back only renames, which a disk too full for a new file still does.
+    // Undoing needs only renames, which work on a disk that is too full for a new file.
   }
   try {
     takeBackMoves(moves, because);
@@ -175,10 +173,10 @@ export function takeBackSwap(context: StoreContext, { intent, moves }: Journal, 
 }
 
 /**
- * Takes moves back in reverse. One that cannot be made durable does not keep the next from being taken back: live must
- * not stay absent because a disk no longer takes syncs.
+ * Undoes moves in reverse. A move that cannot be made durable does not stop the next one: live must not stay absent
+ * because a disk no longer accepts syncs.
  *
- * @throws Fault ROLLBACK_FAILED that carries both errors, with the moves that were not taken back left in `moves`.
+ * @throws Fault ROLLBACK_FAILED with both errors; `moves` keeps the moves that were not undone.
  */
 function takeBackMoves(moves: Move[], because: Fault): void {
   let unsettled: Fault | undefined;

@@ -1,4 +1,4 @@
-/** The house-keeping of one plugin, and of what belongs to none. */
+/** The house-keeping of one plugin, and of what belongs to no plugin. */
 import { join } from 'node:path';
 import { toFault } from '../../shared/api/fault.ts';
 import { isLoadedDraft } from '../../shared/format/loaded.ts';
@@ -18,39 +18,39 @@ import { type AdoptPlan, adoptTouched, planAdopt } from './adopt.ts';
 /** Finished operations are remembered for a day. */
 const REMEMBERED_MILLIS = 24 * 60 * 60 * 1000;
 
-/** A report that got no name in so long gets none: it is written in an instant. */
+/** A report is written in an instant, so a temporary file that is older than this belongs to a writer that was killed. */
 const DRAFTED_MILLIS = 60 * 60 * 1000;
 
-/** What was done for one plugin; all by name of what is gone. */
+/** What was done for one plugin, with the names of what was removed. */
 export type SweptPlugin = { snapshots: string[]; receipts: string[]; adopted: boolean };
 
-/** Everything that a name of a plugin stands on, live or kept, by name. */
+/** All plugins that have anything in the root, live or kept, by name. */
 export function knownPlugins({ disk, layout }: StoreContext): string[] {
   const names = (directory: string): string[] => disk.list(directory).map(({ name }) => name);
   return knownAmong(names(layout.root), [...names(layout.previous), ...names(layout.receipts)]);
 }
 
-/** The same, by the names in the root, and of the snapshots and receipts. */
+/** The same, from the names in the root and those of the snapshots and receipts. */
 export function knownAmong(live: readonly string[], kept: readonly string[]): string[] {
   const plugins = kept.flatMap((name) => parseSlotName(name.replace(/\.json$/, ''))?.plugin ?? []);
   return [...new Set([...live, ...plugins])].filter(isPluginName).toSorted();
 }
 
-/** What there is to do for a plugin, as far as can be seen without its lock. */
+/** The work for a plugin, as far as it is visible without its lock. */
 export type SweepPlan = {
   expired: CollectPlan;
   touched: AdoptPlan | undefined;
-  /** There are receipts that nothing names. */
+  /** There are receipts that nothing refers to. */
   receipts: boolean;
 };
 
-/** Whether there is nothing to take the lock for. */
+/** Whether there is no reason to take the lock. */
 export const isNothing = ({ expired, touched, receipts }: SweepPlan): boolean =>
   expired.length === 0 && touched === undefined && !receipts;
 
 const NOTHING: SweepPlan = { expired: [], touched: undefined, receipts: false };
 
-/** What fails is complained of, and the rest is done. */
+/** A failure is reported, and the rest is done. */
 function attempt<T>(context: StoreContext, doing: string, otherwise: T, run: () => T): T {
   try {
     return run();
@@ -60,15 +60,15 @@ function attempt<T>(context: StoreContext, doing: string, otherwise: T, run: () 
   }
 }
 
-/** What recovery could not finish may need every snapshot and receipt that there is. */
+/** Recovery that could not finish may need every snapshot and receipt. */
 const isUnfinished = (context: StoreContext, plugin: string): boolean =>
   attempt(context, `Looking for unfinished work of "${plugin}"`, true, () =>
     unfinishedPlugins(context).includes(plugin),
   );
 
 /**
- * Looks for snapshots beyond their number and their age, for receipts that nothing names and for an operator's `touch`. All that
- * takes long is done here, without the plugin's lock: files are read and hashed, and nothing is changed.
+ * Finds snapshots beyond their number and age, receipts that nothing refers to, and an operator's `touch`. Everything
+ * that takes long is done here, without the plugin's lock: files are read and hashed, and nothing is changed.
  */
 export function planSweep(context: StoreContext, plugin: string): SweepPlan {
   if (isUnfinished(context, plugin)) {
@@ -92,8 +92,8 @@ export function planSweep(context: StoreContext, plugin: string): SweepPlan {
 }
 
 /**
- * Does what was found, as far as it still is to be done: removes snapshots and receipts, and makes a full marker of an
- * operator's `touch`. No file is read for it. The plugin's lock is the caller's to hold.
+ * Carries the plan out, as far as it still applies: removes snapshots and receipts, and replaces an operator's `touch` by
+ * a full marker. It reads no file. The caller holds the plugin's lock.
  */
 export function sweepPlugin(
   context: StoreContext,
@@ -118,7 +118,7 @@ export function sweepPlugin(
   };
 }
 
-/** A receipt is of use while live, a snapshot, the runtime or something in staging names its version. */
+/** A receipt is needed while live, a snapshot, the runtime or an entry in staging refers to its version. */
 function orphanedReceipts(context: StoreContext, plugin: string): string[] {
   const { disk, layout } = context;
   const staged = disk
@@ -152,8 +152,8 @@ function collectReceipts(context: StoreContext, plugin: string): string[] {
 }
 
 /**
- * Reports of what is loaded that got no name, for their writer was killed or still writes. None where nobody may look: the
- * directory is the runtime's, and they are in nobody's way.
+ * Reports of loaded versions that have only a temporary name: their writer was killed, or is still writing. Empty if this
+ * user may not list the directory, which belongs to the runtime.
  */
 export function draftsIn({ disk, layout }: Pick<StoreContext, 'disk' | 'layout'>): string[] {
   try {
@@ -166,7 +166,7 @@ export function draftsIn({ disk, layout }: Pick<StoreContext, 'disk' | 'layout'>
   }
 }
 
-/** Removes those that nobody writes any more; nothing else in that directory is the agent's to remove. */
+/** Removes those that nobody writes any more. The agent removes nothing else in that directory. */
 export function sweepDrafts(context: StoreContext): void {
   const { disk, now } = context;
   for (const path of draftsIn(context)) {
@@ -181,17 +181,17 @@ export function sweepDrafts(context: StoreContext): void {
   }
 }
 
-/** The moment before which finished operations are forgotten. */
+/** Operations that finished before this time are forgotten. */
 export const forgetBefore = (context: StoreContext): number => context.now() - REMEMBERED_MILLIS;
 
 /**
- * Before anything else is done at a start: compares what may have been lost, then notes durably how this agent writes. The
- * note of the boot before stays as long as there is a plugin that could not be compared; one that an operation has left
- * half-way is recovery's to compare, for only its marker says which of its trees is the new one.
+ * Runs first at a start: compares what may have been lost, then notes durably whether this agent writes with syncs. The
+ * note of an earlier boot stays while there is a plugin that could not be compared. A plugin with an interrupted change
+ * is left to recovery, because only its marker says which of its trees is the new one.
  *
- * @param ground with a disk that syncs.
- * @returns the plugins that are not as they were installed; they have lost their marker, so that the gate refuses them.
- * @throws what the disk throws.
+ * @param context with a disk that syncs.
+ * @returns the plugins that differ from their receipts. They have lost their marker, so the gate refuses them.
+ * @throws the errors of the disk.
  */
 export function settleUnsynced(context: StoreContext, durability: Durability): string[] {
   const note = unsyncedOf(context);
@@ -203,7 +203,7 @@ export function settleUnsynced(context: StoreContext, durability: Durability): s
   if (durability === 'none') {
     writeNote(context);
   } else if (note !== 'none') {
-    // What was written without syncs is made durable now, so that it can be relied on from here on.
+    // What was written without syncs is made durable now, so that it is safe from here on.
     syncTree(context, layout.root);
     removeTree(disk, layout.unsynced);
     syncDirectory(disk, layout.root);
@@ -212,8 +212,8 @@ export function settleUnsynced(context: StoreContext, durability: Durability): s
 }
 
 /**
- * Notes durably that what is written from now on may be lost with this boot of the machine. A note of another boot stays:
- * it says more, until {@link settleVolatile} has compared what it speaks of.
+ * Notes durably that what is written from now on may be lost with this boot of the machine. The note of another boot
+ * stays until {@link settleUnsynced} has made its comparison.
  */
 export function noteUnsynced(context: StoreContext): void {
   if (unsyncedOf(context) === 'none') {
@@ -224,10 +224,10 @@ export function noteUnsynced(context: StoreContext): void {
 const writeNote = ({ disk, layout, owner }: StoreContext): void =>
   putRecord(disk, layout.staging, '', layout.unsynced, unsyncedNote(owner.bootId));
 
-/** @returns what has lost its marker or could not be compared, and whether there is something left to compare. */
+/** @returns the plugins that lost their marker or could not be compared, and whether there is something left to compare. */
 function compareAll(context: StoreContext): { lost: string[]; open: boolean } {
   const unfinished = unfinishedPlugins(context);
-  // One that is held waits for an operator, and nobody may wait for that.
+  // A plugin that is held waits for an operator. The note does not wait for that.
   let open = unfinished.some((plugin) => stateOf(context, plugin)?.held === undefined);
   const lost = knownPlugins(context)
     .filter((plugin) => !unfinished.includes(plugin))

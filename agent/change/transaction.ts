@@ -1,7 +1,7 @@
 /**
- * The one runner of every change that moves a plugin in or out of its live place: install, rollback, removal. A change asks
- * the operation log, takes a slot, writes its intent, and makes its steps, each beside what takes it back. Where a step
- * throws, those that were begun are taken back in reverse, so that live is what it was.
+ * The runner of every change that moves a plugin in or out of its live place: install, rollback, removal. A change asks
+ * the operation log, makes a slot, writes its intent, and runs its steps. Each step has its undo. If a step fails, the
+ * steps that were begun are undone in reverse, so that live is what it was.
  */
 import type * as z from 'zod';
 
@@ -31,21 +31,21 @@ import { seal } from './seal.ts';
 import { swap, takeBackSwap } from './swap.ts';
 import { verifyLive } from './verify.ts';
 
-/** What is asked for. */
+/** The request for a change. */
 export type Asked<A extends object> = {
-  /** What is being done, as it begins a sentence: `Removing "lint"`. */
+  /** What is being done, as the beginning of a sentence: `Removing "lint"`. */
   doing: string;
   params: ChangeParams & { operationId: string };
-  /** The digest of what was asked, for the operation log. */
+  /** The digest of the request, for the operation log. */
   question: string;
-  /** What an answer looks like. */
+  /** The schema of the answer. */
   answer: z.ZodType<A>;
 };
 
-/** A change that has been made: what is answered, and the house-keeping after the answer. */
+/** A change that was made: its answer, and the house-keeping after the answer. */
 export type Change<A> = { answer: A; collect: () => void };
 
-/** The steps of an install, which are told; besides, what is written down of the runtime before them. */
+/** The steps of an install, which are reported, and the note about the runtime before them. */
 type StepName = InstallStep | 'foresee';
 
 /** One step of a change. */
@@ -53,33 +53,33 @@ export type Step<T> = {
   name: StepName;
   do: () => T;
   /**
-   * Takes back what was done, also where it was done in part. What it throws ends the taking back and is answered, so that an
-   * earlier step is not taken back over one that still stands.
+   * Undoes the step, also if it was done in part. If it throws, the undoing ends there with that fault, so that an
+   * earlier step is not undone under one that still stands.
    *
-   * @param because why it is taken back.
+   * @param because why it is undone.
    */
   undo?: (because: Fault) => void;
 };
 
-/** A tree that takes the live place, and the change's last word on it. */
+/** A tree that takes the live place, and the last check of it. */
 type Replacement<A> = {
   marker: Marker;
   tree: TreeToSeal;
   barrier: Barrier;
-  /** What is live just now. */
+  /** What is live now. */
   from: Intent['from'];
-  /** What is remembered in the intent, for who asks again after a crash. */
+  /** The answer to remember in the intent, for a repeated request after a crash. */
   answer: A;
-  /** What else the intent is to say. */
+  /** Further changes of the intent. */
   changes?: Partial<Intent>;
-  /** Asked after the reading back: throws if it must not stand. */
+  /** Called after the verification: throws if the change must not stay. */
   check?: () => void;
 };
 
 /**
- * The answer that was given already, if this operation has ended before.
+ * The answer of this operation, if it has ended before.
  *
- * @throws Fault CONFLICT, HELD if it is not to be done.
+ * @throws Fault CONFLICT, HELD if it must not be done.
  */
 export function askFirst<A extends object>(context: StoreContext, asked: Asked<A>): A | undefined {
   const { params, question, answer } = asked;
@@ -90,7 +90,7 @@ export function askFirst<A extends object>(context: StoreContext, asked: Asked<A
   return before;
 }
 
-/** Remembers an answer. Never throws: a change stands whether its answer can be remembered or not. */
+/** Remembers an answer. Never throws: the change stays whether or not its answer can be remembered. */
 export function rememberAnswer<A extends object>(
   context: StoreContext,
   { params, question }: Asked<A>,
@@ -102,10 +102,10 @@ export function rememberAnswer<A extends object>(
 }
 
 /**
- * Makes a change, unless it has been made before.
+ * Makes a change, unless it was made before.
  *
  * @param make makes it, from the first look at the plugin to the answer.
- * @throws Fault whatever keeps it from being made.
+ * @throws Fault of whatever prevents it.
  */
 export function transact<A extends object>(
   context: StoreContext,
@@ -120,14 +120,14 @@ export function transact<A extends object>(
   }
 }
 
-/** A change under way, from its slot to its end. */
+/** A change in progress, from its slot to its end. */
 export class Transaction<A extends object> {
-  /** Its intent as it is on the disk, and the moves that it has made. */
+  /** Its intent as it is on the disk, and the moves that were made. */
   readonly journal: Journal;
   readonly #context: StoreContext;
   readonly #asked: Asked<A>;
   readonly #told: (step: StepName, millis: number) => void;
-  /** The steps that were begun, and so are to be taken back. */
+  /** The steps that were begun, which undoing has to undo. */
   readonly #begun: Pick<Step<unknown>, 'undo'>[] = [];
   #planned: PlannedReload | undefined;
 
@@ -144,10 +144,10 @@ export class Transaction<A extends object> {
   }
 
   /**
-   * Takes a slot and makes the intent durable, before anything is moved.
+   * Makes a slot and a durable intent, before anything is moved.
    *
-   * @param about what the intent says beyond what each one says.
-   * @param told hears of each step when it has ended.
+   * @param about the fields of the intent that depend on the change.
+   * @param told called for each step that has ended.
    * @throws Fault NO_SPACE, READ_ONLY, INTERNAL
    */
   static begin<A extends object>(
@@ -173,7 +173,7 @@ export class Transaction<A extends object> {
     return this.#context.layout.slot(plugin, stamp);
   }
 
-  /** Live is as it was, which is what counts; recovery removes what is left in staging. */
+  /** Live is as it was. Recovery removes what is left in staging. */
   #discardSlot(): void {
     const { intent } = this.journal;
     attempt(this.#context, 'Removing the staging directory', () =>
@@ -181,7 +181,7 @@ export class Transaction<A extends object> {
     );
   }
 
-  /** Does a part of the change. If it throws, the whole change is taken back, and what {@link fail} says is thrown. */
+  /** Runs a part of the change. If it throws, the whole change is undone, and the fault of {@link fail} is thrown. */
   attempt<T>(part: () => T): T {
     try {
       return part();
@@ -190,17 +190,17 @@ export class Transaction<A extends object> {
     }
   }
 
-  /** Takes the change back. @returns the fault to answer with, as of {@link takeBack}. */
+  /** Undoes the change. @returns the fault to answer with, that of {@link takeBack}. */
   fail(error: unknown): Fault {
     const code = this.journal.moves.length > 0 ? 'SWAP_FAILED' : 'INTERNAL';
     return this.takeBack(diskFault(error, this.#asked.doing, code));
   }
 
   /**
-   * Takes back the steps that were begun, in reverse. Asked again, or of a change that stands, it does nothing.
+   * Undoes the steps that were begun, in reverse. It does nothing if it was called before or if the change is done.
    *
-   * @returns the fault to answer with: the given one; or, where a step could not be taken back, one that carries both, and
-   *   the disk is left as it is.
+   * @returns the fault to answer with: the given one, or, if a step could not be undone, one with both errors. Then the
+   *   disk is left as it is.
    */
   takeBack(because: Fault): Fault {
     for (const { undo } of this.#begun.splice(0).toReversed()) {
@@ -213,7 +213,7 @@ export class Transaction<A extends object> {
     return because;
   }
 
-  /** Makes a step, and tells how long it took. */
+  /** Runs a step, and reports how long it took. */
   step<T>(step: Step<T>): T {
     this.#begun.push(step);
     const start = performance.now();
@@ -222,7 +222,7 @@ export class Transaction<A extends object> {
     return result;
   }
 
-  /** Judges what the change means for the runtime; what that has to wait for is written down. */
+  /** Decides what the change means for the runtime, and notes a change that has to wait for a restart. */
   foresee(restart: boolean | undefined, from: Intent['from'], next: PlannedChange['next']): PlannedReload {
     const { plugin, operationId } = this.#asked.params;
     const subject = { plugin, operationId, restart: restart !== false, from, next };
@@ -236,17 +236,17 @@ export class Transaction<A extends object> {
     });
   }
 
-  /** What the intent is to say, so that recovery can give the answer in the agent's stead. */
+  /** The part of the intent that lets recovery give the answer instead of the agent. */
   memoryOf(answer: A): Pick<Intent, 'memory'> {
     return { memory: { question: this.#asked.question, answer } };
   }
 
-  /** Seals the tree in the slot, puts it in the live place, and reads it back. */
+  /** Seals the tree in the slot, puts it in the live place, and verifies it. */
   replace({ marker, tree, barrier, from, answer, changes, check }: Replacement<A>): void {
     const context = this.#context;
     this.step({
       name: 'seal',
-      // Its undo is that of the slot: until the swap, all that a seal makes lies there or is named after it.
+      // It is undone with the slot: until the swap, everything that a seal makes is in the slot or has its name.
       do: () => {
         const ready = { ...readyChanges(context, from, marker), ...changes, ...this.memoryOf(answer) };
         amend(context, this.journal, ready);
@@ -263,7 +263,7 @@ export class Transaction<A extends object> {
     });
   }
 
-  /** The step in which live changes. @param make records each move in the journal as it is made. */
+  /** The step in which live changes. @param make records each move in the journal when it is made. */
   moveLive(make: (context: StoreContext, journal: Journal) => void): void {
     this.step({
       name: 'swap',
@@ -273,9 +273,9 @@ export class Transaction<A extends object> {
   }
 
   /**
-   * Ends the change that stands: tells of it and remembers the answer. Nothing is taken back any more.
+   * Ends the change: reports it and remembers the answer. From here on nothing is undone.
    *
-   * @param note what else is to be told or written down before the answer. Must not throw.
+   * @param note further events or notes before the answer. Must not throw.
    */
   commit(answer: A, event: EventBody, note: () => void = () => undefined): Change<A> {
     this.#begun.length = 0;
@@ -286,7 +286,7 @@ export class Transaction<A extends object> {
     return { answer, collect: () => this.collect() };
   }
 
-  /** House-keeping after the answer. Never throws: what fails is complained of, and the change stands. */
+  /** House-keeping after the answer. Never throws: a failure is reported, and the change stays. */
   collect(): void {
     this.step({ name: 'collect', do: () => finish(this.#context, this.journal) });
   }
@@ -296,7 +296,7 @@ function finish(context: StoreContext, journal: Journal): void {
   const { op, plugin, stamp } = journal.intent;
   clearTrouble(context, plugin);
   attempt(context, `Maintenance after a change of "${plugin}"`, () => {
-    // What the intent tells recovery of must be in its place before the intent goes.
+    // Everything that the intent tells recovery to do must be done before the intent is removed.
     if (op === 'remove') {
       // The slot only reserved the stamp.
       discardSlot(context, plugin, stamp, journal.intent);
@@ -305,6 +305,6 @@ function finish(context: StoreContext, journal: Journal): void {
     }
     dropIntent(context, plugin, stamp);
   });
-  // After the intent is gone: this takes long, and meanwhile recovery would undo what was edited in place since.
+  // Only after the intent is gone: this takes long, and recovery would undo edits that were made in place meanwhile.
   attempt(context, `Collecting old versions of "${plugin}"`, () => collect(context, plugin));
 }

@@ -1,4 +1,4 @@
-/** A plugin goes: its live version becomes a snapshot, so that it can come back, and nothing is live. */
+/** Removes a plugin: its live version becomes a snapshot, from which it can come back, and nothing is live. */
 import { type UninstallParams, type Uninstalled, uninstalledSchema } from '../../shared/api/methods.ts';
 import type { Intent } from '../../shared/format/intent.ts';
 import { type Reload, reloadOf } from '../../shared/rule/classify.ts';
@@ -13,7 +13,7 @@ import { type Change, rememberAnswer, transact, Transaction } from './transactio
 const UNTOUCHED = reloadOf({ kind: 'identical', reasons: [] }, false);
 
 /**
- * Removes what is live. When it returns, that is durable; the version is a snapshot until the retention ends.
+ * Removes the live version. When it returns, that is durable, and the version is a snapshot until the retention ends.
  *
  * @throws Fault HELD, CONFLICT, SWAP_FAILED, ROLLBACK_FAILED, NO_SPACE, READ_ONLY
  */
@@ -35,7 +35,7 @@ export function uninstall(context: StoreContext, params: UninstallParams, by: st
     const change = Transaction.begin(context, asked, { op: 'remove', from, path: 'rename' });
     const reload = change.attempt(() => {
       const planned = change.foresee(restart, from, undefined);
-      // What is still to be purged after a crash is purged by who asks again.
+      // A repeated request purges what a crash has prevented.
       if (params.purge !== true) {
         amend(context, change.journal, change.memoryOf(answerOf(params, from, false, planned.reload)));
       }
@@ -48,7 +48,7 @@ export function uninstall(context: StoreContext, params: UninstallParams, by: st
   });
 }
 
-/** @returns whether what the plugin has written for itself is gone. A failure is complained of: the plugin is removed. */
+/** @returns whether the plugin's own data is removed. A failure is reported; the plugin itself is removed. */
 function purge(context: StoreContext, params: UninstallParams): boolean {
   const { plugin } = params;
   return (

@@ -1,4 +1,4 @@
-/** The third step: is what was staged the plugin that was asked for? Looks at the slot only. */
+/** The third step: checks that the staged tree is the requested plugin. Reads only the slot. */
 import { Fault } from '../../shared/api/fault.ts';
 import { ASIDE, MARKER, RESERVED } from '../../shared/format/layout.ts';
 import {
@@ -19,13 +19,13 @@ import { Violations } from '../archive/violations.ts';
 import type { StoreContext } from '../store/context.ts';
 import type { Staged } from './stage.ts';
 
-/** A staged tree that is the plugin that was asked for. Paths are relative to the slot. */
+/** A staged tree that is the requested plugin. Paths are relative to the slot. */
 export type Validated = {
   files: FileEntry[];
   directories: string[];
   bytes: number;
   tree: string;
-  /** Undefined only where the owner allows plugins without a manifest. */
+  /** Undefined only if the owner allows plugins without a manifest. */
   manifest: Manifest | undefined;
   skipped: string[];
   warnings: string[];
@@ -67,7 +67,7 @@ export function validate(
   return { files, directories, bytes, tree, manifest, skipped: staged.skipped, warnings };
 }
 
-/** How many directories may stand around the plugin: `package/`, `plugins/<name>/`. */
+/** How many directories may be around the plugin: `package/`, `plugins/<name>/`. */
 const TOP_LEVELS = 2;
 
 const prefix = (top: string): string => (top === '' ? '' : `${top}/`);
@@ -75,10 +75,10 @@ const below = (top: string, path: string): string => path.slice(prefix(top).leng
 const isManifest = (path: string): boolean => MANIFEST_FILES.some((file) => file === path);
 
 /**
- * Finds the directory that holds the manifest: the root, or, as in what `npm pack` and `git archive` make, the only
- * directory of the root, or the only one in that.
+ * Finds the directory that holds the manifest: the root, or the only directory of the root, or the only one in that. `npm
+ * pack` and `git archive` make such archives.
  *
- * @returns its path, '' for the root; also '' where there is no such directory.
+ * @returns its path, '' for the root and if there is no such directory.
  */
 function findTop({ files, directories }: Staged): string {
   let top = '';
@@ -91,7 +91,7 @@ function findTop({ files, directories }: Staged): string {
       return top;
     }
     const [only, ...others] = new Set(inside.map((path) => path.slice(0, path.indexOf('/') + 1)));
-    // A file beside it has '' here, and so makes a second one.
+    // A file beside the directory gives '' here, and so counts as a second entry.
     if (only === undefined || only === '' || others.length > 0) {
       return '';
     }
@@ -100,9 +100,9 @@ function findTop({ files, directories }: Staged): string {
   return '';
 }
 
-/** Moves what is in the top directory up into the slot, so that the slot itself is the plugin. */
+/** Moves the content of the top directory up into the slot, so that the slot itself is the plugin. */
 function liftTop({ disk }: StoreContext, slot: string, top: string): void {
-  // A child may have the name of its parent, so the parent is put aside first; no archive can hold that name.
+  // A child may have the name of its parent, so the parent is renamed first, to a name that no archive may hold.
   const aside = `${slot}/${ASIDE}`;
   disk.rename(`${slot}/${top}`, aside);
   for (const empty of parentsOf(top)) {
@@ -118,11 +118,11 @@ function liftTop({ disk }: StoreContext, slot: string, top: string): void {
   disk.rmdir(aside);
 }
 
-/** The reserved names once more, now that the plugin's own root is known (rule 23). */
+/** Checks the reserved names again, now that the plugin's own root is known (rule 23). */
 function checkReserved(paths: string[]): void {
   const findings = new Violations();
   for (const name of new Set(paths.map((path) => path.split('/')[0] ?? ''))) {
-    // A marker in other letters, or a directory of its name: the agent's own marker goes there.
+    // A marker in other letters, or a directory of that name, would be in the way of the agent's own marker.
     if (RESERVED.has(name.toLowerCase()) || name.toLowerCase() === MARKER) {
       findings.note(name, 23, 'ARCHIVE_PATH', 'its first name is reserved for Airlock');
     }

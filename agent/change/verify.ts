@@ -1,4 +1,4 @@
-/** After the swap the plugin is read back at its live path: marker, manifest, files, sizes, modes. */
+/** Verifies the plugin at its live path after the swap: marker, manifest, files, sizes, modes. */
 import { join } from 'node:path';
 
 import { Fault } from '../../shared/api/fault.ts';
@@ -8,9 +8,7 @@ import { type FileEntry, counts, modeOf } from '../../shared/format/tree.ts';
 import { readText } from '../disk/record.ts';
 import type { StoreContext } from '../store/context.ts';
 
-/**
- * @throws Fault SWAP_FAILED if what is live is not, entry by entry, what was sealed.
- */
+/** @throws Fault SWAP_FAILED if the live tree is not, entry by entry, the sealed one. */
 export function verifyLive(context: StoreContext, marker: Marker, files: readonly FileEntry[]): void {
   const { disk, layout } = context;
   const live = layout.live(marker.plugin);
@@ -35,7 +33,7 @@ export function verifyLive(context: StoreContext, marker: Marker, files: readonl
       throw wrong(marker, `"${file.path}" has the mode ${stat.mode.toString(8)} instead of ${file.mode}`);
     }
   }
-  // What a hook may have written since (a .pyc, say) is no part of the tree.
+  // A file that a hook has written since, such as a .pyc, is not part of the tree.
   const count = countFiles(context, live, '');
   if (count !== files.length) {
     throw wrong(marker, `it holds ${count} files instead of ${files.length}`);
