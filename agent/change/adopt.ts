@@ -2,14 +2,16 @@
 import { Fault } from '../../shared/api/fault.ts';
 import { type FileEntry, treeDigest } from '../../shared/format/tree.ts';
 import type { AdmissionDecision } from '../../shared/rule/admission.ts';
-import type { StoreContext } from '../store/context.ts';
+import { removeTree } from '../disk/record.ts';
+import { attempt, type StoreContext } from '../store/context.ts';
 import { fingerprintOf, hashTree, syncTree } from '../store/tree.ts';
 import { inspect } from '../store/inspect.ts';
-import { liveVersionOf } from '../store/marker.ts';
+import { installIdAt, liveVersionOf } from '../store/marker.ts';
 import { takeSlot } from '../store/journal.ts';
 import { isUnsyncedElsewhere } from '../store/records.ts';
 import { standingBarrier } from './barrier.ts';
 import { markerOf, seal } from './seal.ts';
+import { Steps } from './steps.ts';
 
 /** The `by` in the marker of an adopted tree. */
 const BY = 'airlock';
@@ -65,8 +67,7 @@ export function adoptTouched(
   const { files } = touched;
   const tree = treeDigest(files);
   const stamp = takeSlot(context, plugin, tree, null);
-  // The slot only reserves the stamp. Beside a marker of that stamp recovery would take it for a displaced version.
-  disk.rmdir(layout.slot(plugin, stamp));
+  const slot = layout.slot(plugin, stamp);
   const facts = {
     plugin,
     pluginVersion: judged.manifest?.version ?? '0.0.0',
@@ -80,8 +81,29 @@ export function adoptTouched(
   };
   const marker = markerOf(context, facts, files);
   const unsealed = { directory: live, files, directories: [], skipped: [] };
-  seal(context, marker, unsealed, standingBarrier(context, { isDurable: true }));
+  const steps = new Steps(`Adopting "${plugin}"`);
+  steps.attempt(() => {
+    steps.step({
+      name: 'stage',
+      // The slot only reserves the stamp. Beside a marker of that stamp recovery would take it for a displaced version.
+      do: () => disk.rmdir(slot),
+      undo: () => attempt(context, 'Removing the staging directory', () => removeTree(disk, slot)),
+    });
+    steps.step({
+      name: 'seal',
+      do: () => seal(context, marker, unsealed, standingBarrier(context, { isDurable: true })),
+      undo: () => attempt(context, 'Removing the receipt', () => dropReceipt(context, plugin, stamp)),
+    });
+  });
   return true;
+}
+
+/** Removes the receipt, unless the marker of that version is already in place. */
+function dropReceipt(context: StoreContext, plugin: string, stamp: string): void {
+  const { disk, layout } = context;
+  if (installIdAt(context, layout.live(plugin)) !== stamp) {
+    removeTree(disk, layout.receipt(plugin, stamp));
+  }
 }
 
 const changing = (plugin: string): Fault =>

@@ -13,14 +13,14 @@ import { Unpacker } from '../archive/decompress.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { attempt, type StoreContext } from '../store/context.ts';
 import { liveVersionOf } from '../store/marker.ts';
-import { questionOf } from '../store/operation-log.ts';
+import { questionOf, rememberAnswer } from '../store/operation-log.ts';
 import { forgetRefused } from '../store/state.ts';
 import { openBarrier, type StagingBarrier } from './barrier.ts';
 import { askForRoom, checkBundle, findPresent, refuseUnwanted } from './preflight.ts';
 import { standing } from './reload.ts';
 import { markerOf } from './seal.ts';
 import { Stager } from './stage.ts';
-import { type Asked, askFirst, rememberAnswer, Transaction } from './transaction.ts';
+import { type Asked, askFirst, Transaction } from './transaction.ts';
 import { validate, type Validated } from './validate.ts';
 
 const PROGRESS_BYTES = 1024 * 1024;

@@ -13,7 +13,7 @@ import { clearLive, discardTree, exchangeDurably, renameDurably, trash } from '.
 import { attempt, type StoreContext } from '../store/context.ts';
 import { dropIntent, writeIntent } from '../store/journal.ts';
 import { installIdAt, markerAt, liveVersionOf } from '../store/marker.ts';
-import { remember } from '../store/operation-log.ts';
+import { rememberAnswer } from '../store/operation-log.ts';
 import { isUnsyncedElsewhere, stateOf } from '../store/records.ts';
 import { snapshotsOf } from '../store/snapshots.ts';
 import { generationOfLive, isLoaded, putRuntime } from '../store/runtime-state.ts';
@@ -292,9 +292,7 @@ export function rememberStanding(context: StoreContext, intent: Intent): void {
   if (marker !== undefined) {
     noteRefused(context, plugin, marker);
   }
-  attempt(context, 'Remembering the answer', () =>
-    remember(context, operationId, memory.question, answer.data, plugin),
-  );
+  rememberAnswer(context, { params: { operationId, plugin }, question: memory.question }, answer.data);
 }
 
 /**

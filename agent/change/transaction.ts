@@ -1,12 +1,10 @@
 /**
- * The runner of every change that moves a plugin in or out of its live place: install, rollback, removal. A change asks
- * the operation log, makes a slot, writes its intent, and runs its steps. Each step has its undo. If a step fails, the
- * steps that were begun are undone in reverse, so that live is what it was.
+ * Every change that moves a plugin in or out of its live place: install, rollback, removal. A change asks the operation
+ * log, makes a slot, writes its intent, and runs its steps. Each step has its undo. If a step fails, the steps that were
+ * begun are undone in reverse, so that live is what it was.
  */
-import type * as z from 'zod';
-
-import type { EventBody, InstallStep } from '../../shared/api/events.ts';
-import { type Fault, toFault } from '../../shared/api/fault.ts';
+import type { EventBody } from '../../shared/api/events.ts';
+import type { FaultCode } from '../../shared/api/fault.ts';
 import type { Intent } from '../../shared/format/intent.ts';
 import type { Marker } from '../../shared/format/marker.ts';
 import { diskFault } from '../disk/disk-fault.ts';
@@ -21,45 +19,26 @@ import {
   takeSlot,
   writeIntent,
 } from '../store/journal.ts';
-import { recall, remember } from '../store/operation-log.ts';
+import { type Question, answerBefore, rememberAnswer } from '../store/operation-log.ts';
 import { collect, tidy } from '../store/snapshots.ts';
 import { clearTrouble } from '../store/state.ts';
 import type { Barrier, TreeToSeal } from './barrier.ts';
 import { refuseUnwanted, type ChangeParams } from './preflight.ts';
 import { foresee, type PlannedReload, type PlannedChange } from './reload.ts';
 import { seal } from './seal.ts';
+import { Steps, type Told } from './steps.ts';
 import { swap, takeBackSwap } from './swap.ts';
 import { verifyLive } from './verify.ts';
 
 /** The request for a change. */
-export type Asked<A extends object> = {
+export type Asked<A extends object> = Question<A> & {
   /** What is being done, as the beginning of a sentence: `Removing "lint"`. */
   doing: string;
-  params: ChangeParams & { operationId: string };
-  /** The digest of the request, for the operation log. */
-  question: string;
-  /** The schema of the answer. */
-  answer: z.ZodType<A>;
+  params: ChangeParams;
 };
 
 /** A change that was made: its answer, and the house-keeping after the answer. */
 export type Change<A> = { answer: A; collect: () => void };
-
-/** The steps of an install, which are reported, and the note about the runtime before them. */
-type StepName = InstallStep | 'foresee';
-
-/** One step of a change. */
-export type Step<T> = {
-  name: StepName;
-  do: () => T;
-  /**
-   * Undoes the step, also if it was done in part. If it throws, the undoing ends there with that fault, so that an
-   * earlier step is not undone under one that still stands.
-   *
-   * @param because why it is undone.
-   */
-  undo?: (because: Fault) => void;
-};
 
 /** A tree that takes the live place, and the last check of it. */
 type Replacement<A> = {
@@ -82,23 +61,11 @@ type Replacement<A> = {
  * @throws Fault CONFLICT, HELD if it must not be done.
  */
 export function askFirst<A extends object>(context: StoreContext, asked: Asked<A>): A | undefined {
-  const { params, question, answer } = asked;
-  const before = recall(context, params.operationId, question, answer);
+  const before = answerBefore(context, asked);
   if (before === undefined) {
-    refuseUnwanted(context, params);
+    refuseUnwanted(context, asked.params);
   }
   return before;
-}
-
-/** Remembers an answer. Never throws: the change stays whether or not its answer can be remembered. */
-export function rememberAnswer<A extends object>(
-  context: StoreContext,
-  { params, question }: Asked<A>,
-  answer: A,
-): void {
-  attempt(context, 'Remembering the answer', () =>
-    remember(context, params.operationId, question, answer, params.plugin),
-  );
 }
 
 /**
@@ -121,25 +88,17 @@ export function transact<A extends object>(
 }
 
 /** A change in progress, from its slot to its end. */
-export class Transaction<A extends object> {
+export class Transaction<A extends object> extends Steps {
   /** Its intent as it is on the disk, and the moves that were made. */
   readonly journal: Journal;
   readonly #context: StoreContext;
   readonly #asked: Asked<A>;
-  readonly #told: (step: StepName, millis: number) => void;
-  /** The steps that were begun, which undoing has to undo. */
-  readonly #begun: Pick<Step<unknown>, 'undo'>[] = [];
   #planned: PlannedReload | undefined;
 
-  private constructor(
-    context: StoreContext,
-    asked: Asked<A>,
-    intent: Intent,
-    told: (step: StepName, millis: number) => void,
-  ) {
+  private constructor(context: StoreContext, asked: Asked<A>, intent: Intent, told: Told | undefined) {
+    super(asked.doing, told);
     this.#context = context;
     this.#asked = asked;
-    this.#told = told;
     this.journal = { intent, moves: [] };
   }
 
@@ -154,13 +113,13 @@ export class Transaction<A extends object> {
     context: StoreContext,
     asked: Asked<A>,
     about: Pick<Intent, 'op' | 'from'> & Partial<Intent>,
-    told: (step: StepName, millis: number) => void = () => undefined,
+    told?: Told,
   ): Transaction<A> {
     const { plugin, operationId } = asked.params;
     const stamp = takeSlot(context, plugin, about.bundle ?? null, about.from);
     const intent = { ...newIntent(context, { plugin, operationId, stamp, from: about.from }), ...about };
     const change = new Transaction(context, asked, intent, told);
-    change.#begun.push({ undo: () => change.#discardSlot() });
+    change.begun({ undo: () => change.#discardSlot() });
     return change.attempt(() => {
       writeIntent(context, intent);
       return change;
@@ -181,45 +140,8 @@ export class Transaction<A extends object> {
     );
   }
 
-  /** Runs a part of the change. If it throws, the whole change is undone, and the fault of {@link fail} is thrown. */
-  attempt<T>(part: () => T): T {
-    try {
-      return part();
-    } catch (error) {
-      throw this.fail(error);
-    }
-  }
-
-  /** Undoes the change. @returns the fault to answer with, that of {@link takeBack}. */
-  fail(error: unknown): Fault {
-    const code = this.journal.moves.length > 0 ? 'SWAP_FAILED' : 'INTERNAL';
-    return this.takeBack(diskFault(error, this.#asked.doing, code));
-  }
-
-  /**
-   * Undoes the steps that were begun, in reverse. It does nothing if it was called before or if the change is done.
-   *
-   * @returns the fault to answer with: the given one, or, if a step could not be undone, one with both errors. Then the
-   *   disk is left as it is.
-   */
-  takeBack(because: Fault): Fault {
-    for (const { undo } of this.#begun.splice(0).toReversed()) {
-      try {
-        undo?.(because);
-      } catch (error) {
-        return toFault(error, 'Undoing the change');
-      }
-    }
-    return because;
-  }
-
-  /** Runs a step, and reports how long it took. */
-  step<T>(step: Step<T>): T {
-    this.#begun.push(step);
-    const start = performance.now();
-    const result = step.do();
-    this.#told(step.name, performance.now() - start);
-    return result;
+  protected override get failure(): FaultCode {
+    return this.journal.moves.length > 0 ? 'SWAP_FAILED' : 'INTERNAL';
   }
 
   /** Decides what the change means for the runtime, and notes a change that has to wait for a restart. */
@@ -278,7 +200,7 @@ export class Transaction<A extends object> {
    * @param note further events or notes before the answer. Must not throw.
    */
   commit(answer: A, event: EventBody, note: () => void = () => undefined): Change<A> {
-    this.#begun.length = 0;
+    this.stand();
     this.#context.tell(event);
     this.#planned?.settle();
     note();

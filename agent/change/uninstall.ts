@@ -6,9 +6,9 @@ import { removeTree } from '../disk/record.ts';
 import { attempt, type StoreContext } from '../store/context.ts';
 import { liveVersionOf } from '../store/marker.ts';
 import { amend } from '../store/journal.ts';
-import { questionOf } from '../store/operation-log.ts';
+import { questionOf, rememberAnswer } from '../store/operation-log.ts';
 import { displace } from './swap.ts';
-import { type Change, rememberAnswer, transact, Transaction } from './transaction.ts';
+import { type Change, transact, Transaction } from './transaction.ts';
 
 const UNTOUCHED = reloadOf({ kind: 'identical', reasons: [] }, false);
 

@@ -6,7 +6,7 @@ import * as z from 'zod';
 
 import { Fault } from '../../shared/api/fault.ts';
 import { putRecord, readText, removeTree } from '../disk/record.ts';
-import type { StoreContext } from './context.ts';
+import { attempt, type StoreContext } from './context.ts';
 
 const RECORD_MAX_BYTES = 1024 * 1024;
 /** How many finished operations are remembered; the oldest go by the hundred, for each look at a record costs time. */
@@ -89,6 +89,44 @@ export function remember(
     answer,
   });
   forgetOperations(context, Number.NEGATIVE_INFINITY);
+}
+
+/** What is asked under an operation id. */
+export type Question<A extends object> = {
+  /** Without a plugin it is about the root. */
+  params: { operationId: string; plugin?: string | undefined };
+  /** The digest of what was asked. */
+  question: string;
+  /** What an answer looks like. */
+  answer: z.ZodType<A>;
+};
+
+/** The answer that was given already, if this operation has ended before. @throws Fault as {@link recall}. */
+export const answerBefore = <A extends object>(
+  context: StoreContext,
+  { params, question, answer }: Question<A>,
+): A | undefined => recall(context, params.operationId, question, answer);
+
+/** Remembers an answer. Never throws: a change stands whether its answer can be remembered or not. */
+export function rememberAnswer<A extends object>(
+  context: StoreContext,
+  { params, question }: Pick<Question<A>, 'params' | 'question'>,
+  answer: A,
+): void {
+  attempt(context, 'Remembering the answer', () =>
+    remember(context, params.operationId, question, answer, params.plugin ?? ''),
+  );
+}
+
+/** A change that is asked again by its operation id is not made again: it has the same answer. */
+export function once<A extends object>(context: StoreContext, asked: Question<A>, change: () => A): A {
+  const before = answerBefore(context, asked);
+  if (before !== undefined) {
+    return before;
+  }
+  const answer = change();
+  rememberAnswer(context, asked, answer);
+  return answer;
 }
 
 /**

@@ -50,7 +50,15 @@ import { admissionOf, getPlugin, knownOf, listPlugins, verifyPlugin } from '../s
 import { liveVersionOf } from '../store/marker.ts';
 import { discardSlot } from '../store/journal.ts';
 import { basisFor, liveDrift, runtimeOf, takenGeneration, withDrift } from '../store/runtime-state.ts';
-import { forgetOperations, questionOf, recall, remember } from '../store/operation-log.ts';
+import {
+  type Question,
+  answerBefore,
+  forgetOperations,
+  once,
+  questionOf,
+  recall,
+  remember,
+} from '../store/operation-log.ts';
 import { receiptOf } from '../store/records.ts';
 import { changeState, listTroubles } from '../store/state.ts';
 
@@ -142,7 +150,7 @@ function loadedBasis(context: StoreContext, plugin: string): ReturnType<typeof b
   return basisFor(context, plugin, live, { ...runtime, state });
 }
 
-type Asked = { operationId: string };
+type Asked = Question<object>['params'];
 
 const steps = {
   /** Removes the slot of an install whose thread crashed before it touched live. */
@@ -234,7 +242,7 @@ const steps = {
     noteBegun(context, plugin, before),
   /** What a method that changes the root has answered to this operation id; undefined: nothing yet. */
   'operations.recall': (context: StoreContext, { method, params }: RootChange): object | undefined =>
-    recall(context, params.operationId, questionTo(method, params), resultOf(method)),
+    answerBefore(context, askedOf(method, params)),
   'operations.remember': (
     context: StoreContext,
     { method, params, answer }: RootChange & { answer: object },
@@ -276,9 +284,10 @@ export function handle(
     return transaction(context, params, by);
   }
   const handler = handlers[name as keyof typeof handlers] as AnyHandler;
+  const make = (): unknown => handler(context, params, by);
   const answer = isChange(name)
-    ? once(context, name, params as Asked, () => Object(handler(context, params, by)) as object)
-    : handler(context, params, by);
+    ? once(context, askedOf(name, params as Asked), () => Object(make()) as object)
+    : make();
   return { answer, collect: () => undefined };
 }
 
@@ -288,23 +297,8 @@ type AnyTransaction = (context: StoreContext, params: unknown, by: string) => Ch
 const isChange = (name: HandlerName): name is MethodsOf<'changes-plugin'> =>
   isMethod(name) && methods[name].effect === 'changes-plugin';
 
-/** A change that is asked again by its operation id is not made again: it has the same answer. */
-function once(
-  context: StoreContext,
-  name: MethodsOf<'changes-plugin'>,
-  params: Asked & { plugin?: string },
-  change: () => object,
-): object {
-  const question = questionTo(name, params);
-  const before = recall(context, params.operationId, question, resultOf(name));
-  if (before !== undefined) {
-    return before;
-  }
-  const answer = change();
-  try {
-    remember(context, params.operationId, question, answer, params.plugin ?? '');
-  } catch (error) {
-    context.complain(toFault(error, 'Remembering the answer'));
-  }
-  return answer;
-}
+const askedOf = (method: MethodName, params: Asked): Question<object> => ({
+  params,
+  question: questionTo(method, params),
+  answer: resultOf(method),
+});

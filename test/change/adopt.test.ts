@@ -7,6 +7,7 @@ import { adoptTouched, planAdopt } from '../../agent/change/adopt.ts';
 import { verifyPlugin } from '../../agent/store/inspect.ts';
 import { MARKER } from '../../shared/format/layout.ts';
 import { markerSchema } from '../../shared/format/marker.ts';
+import { FaultyDisk, type Rule, crashAt, failOnce } from '../_kit/faulty-disk.ts';
 import {
   type Room,
   bundleOf,
@@ -91,4 +92,39 @@ it('adopts what was looked at before only if nothing has changed since, and read
   expect(reads.filter((path) => path.endsWith('hook.sh'))).toEqual([]);
   expect(verifyPlugin(room.context, 'lint').verdict).toBe('intact');
   expect(adoptTouched(room.context, 'lint', again)).toBe(false);
+});
+
+/** Adopts with each call of the disk failing in turn. @returns what was left, after how many calls there was none to fail. */
+async function withEachFailing(ruleOf: (n: number) => Rule): Promise<{ calls: number; left: Set<string> }> {
+  const left = new Set<string>();
+  for (let n = 1; ; n += 1) {
+    const room = touched();
+    const found = planAdopt(room.context, 'lint');
+    const faulty = new FaultyDisk(plainDisk);
+    faulty.arm(ruleOf(n));
+    const { context } = through(room, faulty.disk);
+    const outcome = await Promise.resolve()
+      .then(() => adoptTouched(context, 'lint', found))
+      .catch((error: unknown) => error);
+    if (faulty.failed.length === 0) {
+      expect(outcome).toBe(true);
+      return { calls: n, left };
+    }
+    const receipts = namesIn(room, room.layout.receipts).length;
+    if (markerOf(room) === '') {
+      left.add(`${receipts} receipts, ${namesIn(room, room.layout.staging).length} in staging`);
+    } else {
+      expect([receipts, verifyPlugin(room.context, 'lint').verdict]).toEqual([1, 'intact']);
+    }
+  }
+}
+
+it('takes its steps back where any one call fails: an empty marker is left with no receipt and no slot', async () => {
+  const { calls, left } = await withEachFailing((n) => failOnce(n, 'EIO'));
+  expect(calls).toBeGreaterThan(30);
+  expect([...left]).toEqual(['0 receipts, 0 in staging']);
+});
+
+it('whole marker or empty one, wherever its process is killed', async () => {
+  expect((await withEachFailing(crashAt)).calls).toBeGreaterThan(30);
 });
