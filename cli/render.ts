@@ -21,6 +21,10 @@ export const safe = (text: string): string =>
 export const reasonText = ({ path, why }: Pick<Reason, 'path' | 'why'>): string =>
   path === '' ? why : `${path}: ${why}`;
 
+/** What a pack has left out on purpose, and why. */
+export const leftOutText = ({ path, why }: { path: string; why: string }): string =>
+  `${safe(path)} is left out: ${safe(why)}`;
+
 const RELOADS = { none: '', hot: '; only skills changed', restart: '; needs a restart' } as const;
 
 /** What a change means for the runtime, to append to the result. */

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 
 import { Fault } from '../../shared/api/fault.ts';
 import { removeTree, syncDirectory } from '../disk/record.ts';
+import { walkTree } from '../disk/walk.ts';
 import { clearLive, renameDurably, settle, trash } from '../store/durable-rename.ts';
 import { attempt, type StoreContext } from '../store/context.ts';
 import { type Journal, amend } from '../store/journal.ts';
@@ -60,13 +61,9 @@ export function copyAway(context: StoreContext, journal: Journal): void {
 function copyTree(context: StoreContext, from: string, to: string): void {
   const { disk } = context;
   const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
-  const walk = (source: string, target: string): void => {
-    const stat = disk.stat(source);
-    if (stat?.kind === 'file') {
-      copyFile(context, source, target, buffer);
-      return;
-    }
-    if (stat?.kind !== 'directory') {
+  const copyEntry = (path: string): void => {
+    const source = join(from, path);
+    if (disk.stat(source)?.kind !== 'file') {
       throw new Fault(
         'SWAP_FAILED',
         `"${source}" is neither a file nor a directory, so it cannot be copied`,
@@ -75,14 +72,24 @@ function copyTree(context: StoreContext, from: string, to: string): void {
         },
       );
     }
-    disk.mkdir(target, stat.mode);
-    giveTo(context, target, stat);
-    for (const { name } of disk.list(source)) {
-      walk(join(source, name), join(target, name));
-    }
-    syncDirectory(disk, target);
+    copyFile(context, source, join(to, path), buffer);
   };
-  walk(from, to);
+  if (disk.stat(from)?.kind !== 'directory') {
+    copyEntry('');
+    return;
+  }
+  walkTree(disk, from, {
+    enter: (path) => {
+      const stat = disk.stat(join(from, path));
+      if (stat === undefined) {
+        throw new Fault('SWAP_FAILED', `"${join(from, path)}" has gone while it was copied`);
+      }
+      disk.mkdir(join(to, path), stat.mode);
+      giveTo(context, join(to, path), stat);
+    },
+    entry: copyEntry,
+    leave: (path) => syncDirectory(disk, join(to, path)),
+  });
 }
 
 function copyFile(context: StoreContext, source: string, target: string, buffer: Buffer): void {

@@ -6,7 +6,7 @@ import { isPluginName, parseSlotName } from '../../shared/format/name.ts';
 import { unsyncedNote } from '../../shared/format/unsynced.ts';
 import { putRecord, removeTree, syncDirectory } from '../disk/record.ts';
 import { type CollectPlan, collectPlanned, planCollect, snapshotsOf } from '../store/snapshots.ts';
-import type { Durability, StoreContext } from '../store/context.ts';
+import { type Durability, type StoreContext, attempt } from '../store/context.ts';
 import { keptGenerations } from '../store/runtime-state.ts';
 import { installIdAt, liveVersionOf, versionOfTree } from '../store/marker.ts';
 import { unfinishedPlugins } from '../store/staging.ts';
@@ -50,20 +50,13 @@ export const isNothing = ({ expired, touched, receipts }: SweepPlan): boolean =>
 
 const NOTHING: SweepPlan = { expired: [], touched: undefined, receipts: false };
 
-/** A failure is reported, and the rest is done. */
-function attempt<T>(context: StoreContext, doing: string, otherwise: T, run: () => T): T {
-  try {
-    return run();
-  } catch (error) {
-    context.complain(toFault(error, doing));
-    return otherwise;
-  }
-}
-
 /** Recovery that could not finish may need every snapshot and receipt. */
 const isUnfinished = (context: StoreContext, plugin: string): boolean =>
-  attempt(context, `Looking for unfinished work of "${plugin}"`, true, () =>
-    unfinishedPlugins(context).includes(plugin),
+  attempt(
+    context,
+    `Looking for unfinished work of "${plugin}"`,
+    () => unfinishedPlugins(context).includes(plugin),
+    true,
   );
 
 /**
@@ -76,17 +69,18 @@ export function planSweep(context: StoreContext, plugin: string): SweepPlan {
   }
   const removing = `Removing snapshots of "${plugin}"`;
   return {
-    touched: attempt(context, `Adopting the files of "${plugin}"`, undefined, () =>
-      planAdopt(context, plugin),
-    ),
-    expired: attempt(context, removing, [], () =>
-      planCollect(context, plugin, (error) => context.complain(toFault(error, removing))),
+    touched: attempt(context, `Adopting the files of "${plugin}"`, () => planAdopt(context, plugin)),
+    expired: attempt(
+      context,
+      removing,
+      () => planCollect(context, plugin, (error) => context.complain(toFault(error, removing))),
+      [],
     ),
     receipts: attempt(
       context,
       `Removing receipts of "${plugin}"`,
-      false,
       () => orphanedReceipts(context, plugin).length > 0,
+      false,
     ),
   };
 }
@@ -106,14 +100,23 @@ export function sweepPlugin(
   return {
     adopted:
       touched !== undefined &&
-      attempt(context, `Adopting the files of "${plugin}"`, false, () =>
-        adoptTouched(context, plugin, touched),
+      attempt(
+        context,
+        `Adopting the files of "${plugin}"`,
+        () => adoptTouched(context, plugin, touched),
+        false,
       ),
-    snapshots: attempt(context, `Removing snapshots of "${plugin}"`, [], () =>
-      collectPlanned(context, plugin, expired),
+    snapshots: attempt(
+      context,
+      `Removing snapshots of "${plugin}"`,
+      () => collectPlanned(context, plugin, expired),
+      [],
     ).map((stamp) => `${plugin}.${stamp}`),
-    receipts: attempt(context, `Removing receipts of "${plugin}"`, [], () =>
-      collectReceipts(context, plugin),
+    receipts: attempt(
+      context,
+      `Removing receipts of "${plugin}"`,
+      () => collectReceipts(context, plugin),
+      [],
     ),
   };
 }

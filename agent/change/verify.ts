@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { Fault } from '../../shared/api/fault.ts';
 import { MARKER } from '../../shared/format/layout.ts';
 import { MARKER_MAX_BYTES, type Marker, readMarker } from '../../shared/format/marker.ts';
-import { type FileEntry, counts, modeOf } from '../../shared/format/tree.ts';
+import { type FileEntry, modeOf } from '../../shared/format/tree.ts';
 import { readText } from '../disk/record.ts';
 import type { StoreContext } from '../store/context.ts';
+import { walkCounted } from '../store/tree.ts';
 
 /** @throws Fault SWAP_FAILED if the live tree is not, entry by entry, the sealed one. */
 export function verifyLive(context: StoreContext, marker: Marker, files: readonly FileEntry[]): void {
@@ -34,19 +35,13 @@ export function verifyLive(context: StoreContext, marker: Marker, files: readonl
     }
   }
   // A file that a hook has written since, such as a .pyc, is not part of the tree.
-  const count = countFiles(context, live, '');
+  let count = 0;
+  walkCounted(context, live, () => {
+    count += 1;
+  });
   if (count !== files.length) {
     throw wrong(marker, `it holds ${count} files instead of ${files.length}`);
   }
-}
-
-function countFiles(context: StoreContext, live: string, below: string): number {
-  return context.disk
-    .list(join(live, below))
-    .map(({ name, kind }) => ({ path: below === '' ? name : `${below}/${name}`, kind }))
-    .filter(({ path, kind }) => counts(kind === 'directory' ? `${path}/` : path, context.ignore))
-    .map(({ path, kind }) => (kind === 'directory' ? countFiles(context, live, path) : 1))
-    .reduce((sum, count) => sum + count, 0);
 }
 
 function wrong({ plugin }: Marker, why: string): Fault {

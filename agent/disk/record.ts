@@ -1,7 +1,8 @@
 /** Small files that are there whole or not at all, and how to make a directory's names durable. */
-import { errorCode } from '../../shared/api/fault.ts';
 import { dirname, join } from 'node:path';
 
+import { errorCode } from '../../shared/api/fault.ts';
+import { attempt } from '../../shared/attempt.ts';
 import { type FileReading, MARKER } from '../../shared/format/layout.ts';
 import { isDenied } from './disk-fault.ts';
 import type { Disk } from './port.ts';
@@ -73,6 +74,7 @@ export function putText(
     writeDurably(disk, temporary, text, 0o644, owner);
     disk.rename(temporary, path);
   } catch (error) {
+    // One that stays is recovery's to remove.
     attempt(() => removeTree(disk, temporary));
     throw error;
   }
@@ -82,15 +84,6 @@ export function putText(
 /** Puts a record in place, as {@link putText} does a text. */
 export function putRecord(disk: Disk, staging: string, plugin: string, path: string, value: unknown): void {
   putText(disk, staging, plugin, path, `${JSON.stringify(value)}\n`);
-}
-
-/** For what is done beside a failure that counts, or whose failure says nothing. */
-function attempt(run: () => void): void {
-  try {
-    run();
-  } catch {
-    // A temporary file that stays is recovery's to remove; a descriptor is closed whatever close says.
-  }
 }
 
 /**

@@ -4,6 +4,7 @@ import type { Intent } from '../../shared/format/intent.ts';
 import type { Layout } from '../../shared/format/layout.ts';
 import type { EventBody } from '../../shared/api/events.ts';
 import { type Fault, toFault } from '../../shared/api/fault.ts';
+import { attempt as tryTo } from '../../shared/attempt.ts';
 import type { SettingsPart } from '../../shared/api/settings.ts';
 import type { Disk } from '../disk/port.ts';
 
@@ -39,17 +40,20 @@ export type ReadContext = Pick<StoreContext, 'disk' | 'layout' | 'ignore'>;
 /**
  * Does what changes nothing for who asked. Never throws: a failure is complained of.
  *
- * @param doing what is being done, as it begins a sentence.
+ * @param doing what is being done, as it begins a sentence. @param otherwise what a failure gives; left out: undefined.
  */
+export function attempt<T>(context: Complaining, doing: string, run: () => T): T | undefined;
+export function attempt<T>(context: Complaining, doing: string, run: () => T, otherwise: T): T;
 export function attempt<T>(
-  { complain }: Pick<StoreContext, 'complain'>,
+  { complain }: Complaining,
   doing: string,
   run: () => T,
+  otherwise?: T,
 ): T | undefined {
-  try {
-    return run();
-  } catch (error) {
+  return tryTo(run, (error) => {
     complain(toFault(error, doing));
-    return undefined;
-  }
+    return otherwise;
+  });
 }
+
+type Complaining = Pick<StoreContext, 'complain'>;

@@ -1,11 +1,12 @@
 /** Files of an installed version that are not as they were installed, found without reading the others. */
 import { join } from 'node:path';
 
+import { attempt } from '../../shared/attempt.ts';
 import type { Receipt } from '../../shared/format/receipt.ts';
-import { counts, modeOf } from '../../shared/format/tree.ts';
-import type { Stat } from '../disk/port.ts';
+import { modeOf } from '../../shared/format/tree.ts';
+import type { Disk, Stat } from '../disk/port.ts';
 import type { ReadContext } from './context.ts';
-import { hashFile } from './tree.ts';
+import { hashFile, walkCounted } from './tree.ts';
 
 const CHUNK_BYTES = 256 * 1024;
 
@@ -43,13 +44,8 @@ export function driftOf(
   if (suspects.length <= suspectsMax && suspects.length > 0) {
     const expected = new Map(receipt.list.map(({ path, sha256 }) => [path, sha256]));
     const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
-    const isAsInstalled = (path: string): boolean => {
-      try {
-        return hashFile(context.disk, join(directory, path), buffer).sha256 === expected.get(path);
-      } catch {
-        return false;
-      }
-    };
+    const isAsInstalled = (path: string): boolean =>
+      attempt(() => hashFile(context.disk, join(directory, path), buffer))?.sha256 === expected.get(path);
     const modified = suspects.filter((path) => !isAsInstalled(path));
     drifted.push(...modified.map((path): Drifted => ({ path, change: 'modified' })));
   }
@@ -59,27 +55,9 @@ export function driftOf(
 /** Everything below a directory that counts and is no directory; of what cannot be looked at, nothing. */
 function filesIn({ disk, ignore }: ReadContext, top: string): { path: string; stat: Stat | undefined }[] {
   const found: { path: string; stat: Stat | undefined }[] = [];
-  const walk = (below: string): void => {
-    for (const { name, kind } of attempt(() => disk.list(join(top, below))) ?? []) {
-      const path = below === '' ? name : `${below}/${name}`;
-      if (!counts(kind === 'directory' ? `${path}/` : path, ignore)) {
-        continue;
-      }
-      if (kind === 'directory') {
-        walk(path);
-      } else {
-        found.push({ path, stat: attempt(() => disk.stat(join(top, path))) });
-      }
-    }
-  };
-  walk('');
+  const list: Disk['list'] = (path) => attempt(() => disk.list(path)) ?? [];
+  walkCounted({ disk: { list }, ignore }, top, (path) => {
+    found.push({ path, stat: attempt(() => disk.stat(join(top, path))) });
+  });
   return found;
-}
-
-function attempt<T>(run: () => T): T | undefined {
-  try {
-    return run();
-  } catch {
-    return undefined;
-  }
 }

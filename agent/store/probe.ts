@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 
 import { Fault, errorCode } from '../../shared/api/fault.ts';
+import { attempt } from '../../shared/attempt.ts';
 import type { Layout } from '../../shared/format/layout.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import type { Disk } from '../disk/port.ts';
@@ -42,6 +43,7 @@ export function probeRoot(disk: Disk, layout: Layout): RootProbe {
   } catch (error) {
     throw diskFault(error, `Trying out the root "${layout.root}"`);
   } finally {
+    // What stays has the name of a temporary file, and goes like one.
     attempt(() => removeTree(disk, base));
   }
 }
@@ -88,11 +90,3 @@ const unusable = (why: string): Fault =>
   new Fault('INTERNAL', `The root is not suitable: ${why} on its file system`, {
     hint: 'Put the root on a local file system of Linux or macOS, such as ext4, xfs, btrfs, tmpfs or APFS',
   });
-
-function attempt(run: () => void): void {
-  try {
-    run();
-  } catch {
-    // What stays has the name of a temporary file, and goes like one.
-  }
-}

@@ -2,8 +2,9 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { counts, type FileEntry, modeOf } from '../../shared/format/tree.ts';
-import type { Disk, Kind } from '../disk/port.ts';
-import { syncDirectory } from '../disk/record.ts';
+import type { Disk } from '../disk/port.ts';
+import { syncDirectory, syncFile } from '../disk/record.ts';
+import { type Visitor, walkTree } from '../disk/walk.ts';
 import type { StoreContext } from './context.ts';
 
 const CHUNK_BYTES = 256 * 1024;
@@ -11,34 +12,20 @@ const CHUNK_BYTES = 256 * 1024;
 /** The files that count in a tree, and the paths of entries that are neither files nor directories. */
 export type HashedTree = { files: FileEntry[]; others: string[] };
 
-/** Calls for all that counts in a tree and is no directory. Throws what the disk throws. */
-function walkTree(
-  { disk, ignore }: Pick<StoreContext, 'disk' | 'ignore'>,
+/** Walks what counts in a tree; see {@link walkTree}. */
+export function walkCounted(
+  { disk, ignore }: Pick<StoreContext, 'ignore'> & { disk: Pick<Disk, 'list'> },
   directory: string,
-  found: (path: string, kind: Kind) => void,
+  entry: Visitor['entry'],
 ): void {
-  const walk = (below: string): void => {
-    for (const { name, kind } of disk.list(join(directory, below))) {
-      const path = below === '' ? name : `${below}/${name}`;
-      // The slash asks about the directory itself: patterns for files do not apply to what lies in it.
-      if (!counts(kind === 'directory' ? `${path}/` : path, ignore)) {
-        continue;
-      }
-      if (kind === 'directory') {
-        walk(path);
-      } else {
-        found(path, kind);
-      }
-    }
-  };
-  walk('');
+  walkTree(disk, directory, { counts: (path) => counts(path, ignore), entry });
 }
 
 /** Reads and hashes a whole tree; the marker and ignored files are left out. Throws what the disk throws. */
 export function hashTree(context: Pick<StoreContext, 'disk' | 'ignore'>, directory: string): HashedTree {
   const found: HashedTree = { files: [], others: [] };
   const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
-  walkTree(context, directory, (path, kind) => {
+  walkCounted(context, directory, (path, kind) => {
     if (kind === 'file') {
       found.files.push({ path, ...hashFile(context.disk, join(directory, path), buffer) });
     } else {
@@ -54,12 +41,13 @@ export function hashTree(context: Pick<StoreContext, 'disk' | 'ignore'>, directo
  */
 export function fingerprintOf(context: Pick<StoreContext, 'disk' | 'ignore'>, directory: string): string {
   const lines: string[] = [];
-  walkTree(context, directory, (path, kind) => {
+  walkCounted(context, directory, (path, kind) => {
     lines.push(`${path}\0${kind}\0${context.disk.changedAt(join(directory, path)) ?? ''}\n`);
   });
   return createHash('sha256').update(lines.toSorted().join(''), 'utf8').digest('hex');
 }
 
+/** The digest of a file, read through a buffer that many of them share. Throws what the disk throws. */
 export function hashFile(disk: Disk, path: string, buffer: Buffer): Omit<FileEntry, 'path'> {
   const fd = disk.open(path);
   try {
@@ -88,18 +76,12 @@ export function syncTree({ disk }: Pick<StoreContext, 'disk'>, directory: string
     }
     return;
   }
-  for (const { name, kind } of disk.list(directory)) {
-    const path = join(directory, name);
-    if (kind === 'directory') {
-      syncTree({ disk }, path);
-    } else if (kind === 'file') {
-      const fd = disk.open(path);
-      try {
-        disk.sync(fd);
-      } finally {
-        disk.close(fd);
+  walkTree(disk, directory, {
+    entry: (path, kind) => {
+      if (kind === 'file') {
+        syncFile(disk, join(directory, path));
       }
-    }
-  }
-  syncDirectory(disk, directory);
+    },
+    leave: (path) => syncDirectory(disk, join(directory, path)),
+  });
 }

@@ -13,6 +13,7 @@ import { type Server, connect } from 'node:net';
 import { dirname, join } from 'node:path';
 
 import { Fault } from '../../shared/api/fault.ts';
+import { attempt } from '../../shared/attempt.ts';
 import { isLoopback, type Place } from './upgrade-policy.ts';
 
 /** A host and a port, of which 0 lets the system choose; or the path of a Unix socket. */
@@ -67,15 +68,6 @@ function removeNurseries(directory: string): void {
       }
       rmdirSync(nursery);
     });
-  }
-}
-
-/** For what is in nobody's way. */
-function attempt<T>(run: () => T): T | undefined {
-  try {
-    return run();
-  } catch {
-    return undefined;
   }
 }
 

@@ -1,10 +1,11 @@
 /** `airlock boot`: installs the bundles of an image, before the agent starts or beside it. */
-import { type Booted, openLocal } from '../../agent/main.ts';
+import type { Booted } from '../../agent/main.ts';
 import { readSettings, settingsOf } from '../../shared/api/setting.ts';
 import { settings } from '../../shared/api/settings.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { plural, safe } from '../render.ts';
+import { openHere } from '../work.ts';
 
 export const command: Command = {
   name: 'boot',
@@ -16,7 +17,7 @@ export const command: Command = {
   options: {},
   examples: ['airlock boot /opt/plugins --root /configs/plugins'],
   async run(context) {
-    const { given, env, self, output } = context;
+    const { given, env, output } = context;
     const directory =
       given.positionals[0] ?? readSettings(settingsOf(settings, 'boot'), given.settings, env).bootFrom;
     if (directory === undefined) {
@@ -24,12 +25,7 @@ export const command: Command = {
         hint: 'Name it, or set AIRLOCK_BOOT_FROM',
       });
     }
-    const local = openLocal({
-      flags: given.settings,
-      env,
-      workerFile: self,
-      complain: (fault) => output.note(`warning:  ${safe(fault.message)}`),
-    });
+    const local = await openHere(context);
     try {
       const booted = await local.boot(directory);
       output.result(booted, () => textOf(booted, context));

@@ -3,7 +3,7 @@ import { type Reload, classify, listDirectory } from '../../client/index.ts';
 import { readSettings, settingsOf } from '../../shared/api/setting.ts';
 import { settings } from '../../shared/api/settings.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
-import { reasonText, safe } from '../render.ts';
+import { leftOutText, reasonText, safe } from '../render.ts';
 import { CHANGE_SETTINGS, withCaller } from '../work.ts';
 
 /** The most reasons that are shown to people. */
@@ -28,7 +28,7 @@ export const command: Command = {
     const { ignore, manifest } = readSettings(settingsOf(settings, 'pack'), given.settings, env);
     const listed = await listDirectory(directory, { name: given.strings['name'], ignore, manifest });
     const { plugin, skipped, secrets } = listed;
-    for (const { path, why } of skipped) output.note(`${safe(path)} is left out: ${safe(why)}`);
+    for (const one of skipped) output.note(leftOutText(one));
     for (const path of secrets) {
       output.note(`${safe(path)} looks like a secret: a push takes it only with --allow-secrets`);
     }

@@ -5,7 +5,7 @@ import { packDirectory } from '../../client/index.ts';
 import { readSettings, settingsOf } from '../../shared/api/setting.ts';
 import { settings } from '../../shared/api/settings.ts';
 import { type Command, EXIT } from '../command.ts';
-import { bytes, plural, safe } from '../render.ts';
+import { bytes, leftOutText, plural, safe } from '../render.ts';
 
 export const command: Command = {
   name: 'pack',
@@ -31,7 +31,7 @@ export const command: Command = {
     const options = { ignore, manifest, allowSecrets, overwrite };
     const out = resolve(given.strings['out'] ?? (await defaultName(directory, options)));
     const packed = await packDirectory(directory, { ...options, out });
-    for (const { path, why } of packed.skipped) output.note(`${safe(path)} is left out: ${safe(why)}`);
+    for (const one of packed.skipped) output.note(leftOutText(one));
     const { plugin, file, size, sha256, tree, files, bytes: unpacked, skipped } = packed;
     const version = packed.manifest?.version;
     output.result({ plugin, version, file, size, sha256, tree, files, bytes: unpacked, skipped }, () =>

@@ -15,7 +15,7 @@ import { Fault } from '../../shared/api/fault.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import type { Output } from '../output.ts';
 import { openFor, urlOf } from '../reach.ts';
-import { bytes, duration, plural, reloadText, safe } from '../render.ts';
+import { bytes, duration, leftOutText, plural, reloadText, safe } from '../render.ts';
 
 export const command: Command = {
   name: 'push',
@@ -48,7 +48,7 @@ export const command: Command = {
     // A missing address is reported before anything is packed.
     if (urlOf(context) === undefined) await openFor(context);
     const { bundle, skipped, dispose } = await bundleFrom(context);
-    for (const { path, why } of skipped) output.note(`${safe(path)} is left out: ${safe(why)}`);
+    for (const one of skipped) output.note(leftOutText(one));
     try {
       const installed = await push(() => openFor(context), bundle, {
         ...wishes(given.strings),
