@@ -7,7 +7,7 @@ import { diskFault } from '../disk/disk-fault.ts';
 type StepName = InstallStep | 'foresee';
 
 /** Called for each step that has ended. */
-export type Told = (step: StepName, millis: number) => void;
+export type StepListener = (step: StepName, millis: number) => void;
 
 /** One step of a change. */
 type Step<T> = {
@@ -25,12 +25,12 @@ type Step<T> = {
 /** Steps that run one after the other. If one of them throws, those that were begun are undone in reverse. */
 export class Steps {
   readonly #doing: string;
-  readonly #told: Told;
+  readonly #told: StepListener;
   /** The steps that were begun, which undoing has to undo. */
   readonly #begun: Pick<Step<unknown>, 'undo'>[] = [];
 
   /** @param doing what is being done, as the beginning of a sentence: `Removing "lint"`. */
-  constructor(doing: string, told: Told = () => undefined) {
+  constructor(doing: string, told: StepListener = () => undefined) {
     this.#doing = doing;
     this.#told = told;
   }

@@ -19,19 +19,19 @@ import {
   takeSlot,
   writeIntent,
 } from '../store/journal.ts';
-import { type Question, answerBefore, rememberAnswer } from '../store/operation-log.ts';
+import { type OperationRequest, answerBefore, rememberAnswer } from '../store/operation-log.ts';
 import { collect, tidy } from '../store/snapshots.ts';
 import { clearTrouble } from '../store/state.ts';
 import type { Barrier, TreeToSeal } from './barrier.ts';
 import { refuseUnwanted, type ChangeParams } from './preflight.ts';
 import { foresee, type PlannedReload, type PlannedChange } from './reload.ts';
 import { seal } from './seal.ts';
-import { Steps, type Told } from './steps.ts';
+import { Steps, type StepListener } from './steps.ts';
 import { swap, takeBackSwap } from './swap.ts';
 import { verifyLive } from './verify.ts';
 
 /** The request for a change. */
-export type Asked<A extends object> = Question<A> & {
+export type Asked<A extends object> = OperationRequest<A> & {
   /** What is being done, as the beginning of a sentence: `Removing "lint"`. */
   doing: string;
   params: ChangeParams;
@@ -95,7 +95,12 @@ export class Transaction<A extends object> extends Steps {
   readonly #asked: Asked<A>;
   #planned: PlannedReload | undefined;
 
-  private constructor(context: StoreContext, asked: Asked<A>, intent: Intent, told: Told | undefined) {
+  private constructor(
+    context: StoreContext,
+    asked: Asked<A>,
+    intent: Intent,
+    told: StepListener | undefined,
+  ) {
     super(asked.doing, told);
     this.#context = context;
     this.#asked = asked;
@@ -113,7 +118,7 @@ export class Transaction<A extends object> extends Steps {
     context: StoreContext,
     asked: Asked<A>,
     about: Pick<Intent, 'op' | 'from'> & Partial<Intent>,
-    told?: Told,
+    told?: StepListener,
   ): Transaction<A> {
     const { plugin, operationId } = asked.params;
     const stamp = takeSlot(context, plugin, about.bundle ?? null, about.from);

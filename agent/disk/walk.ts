@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Disk, Kind } from './port.ts';
 
 /** What is done on the way. Paths are relative to the top, which is ''. */
-export type Visitor = {
+export type WalkSteps = {
   /** Whether an entry is part of the walk; left out: every one is. The path of a directory ends with a slash. */
   counts?: (path: string) => boolean;
   /** Before what lies in a directory. */
@@ -16,7 +16,7 @@ export type Visitor = {
 };
 
 /** Walks a tree, each directory in the order in which the disk lists it. Links are not followed. Throws what the disk throws. */
-export function walkTree(disk: Pick<Disk, 'list'>, top: string, visitor: Visitor, path = ''): void {
+export function walkTree(disk: Pick<Disk, 'list'>, top: string, visitor: WalkSteps, path = ''): void {
   visitor.enter?.(path);
   for (const { name, kind } of disk.list(join(top, path))) {
     const inner = path === '' ? name : `${path}/${name}`;

@@ -91,8 +91,8 @@ export function remember(
   forgetOperations(context, Number.NEGATIVE_INFINITY);
 }
 
-/** What is asked under an operation id. */
-export type Question<A extends object> = {
+/** A request with an operation id. */
+export type OperationRequest<A extends object> = {
   /** Without a plugin it is about the root. */
   params: { operationId: string; plugin?: string | undefined };
   /** The digest of what was asked. */
@@ -104,13 +104,13 @@ export type Question<A extends object> = {
 /** The answer that was given already, if this operation has ended before. @throws Fault as {@link recall}. */
 export const answerBefore = <A extends object>(
   context: StoreContext,
-  { params, question, answer }: Question<A>,
+  { params, question, answer }: OperationRequest<A>,
 ): A | undefined => recall(context, params.operationId, question, answer);
 
 /** Remembers an answer. Never throws: a change stands whether its answer can be remembered or not. */
 export function rememberAnswer<A extends object>(
   context: StoreContext,
-  { params, question }: Pick<Question<A>, 'params' | 'question'>,
+  { params, question }: Pick<OperationRequest<A>, 'params' | 'question'>,
   answer: A,
 ): void {
   attempt(context, 'Remembering the answer', () =>
@@ -119,7 +119,11 @@ export function rememberAnswer<A extends object>(
 }
 
 /** A change that is asked again by its operation id is not made again: it has the same answer. */
-export function once<A extends object>(context: StoreContext, asked: Question<A>, change: () => A): A {
+export function once<A extends object>(
+  context: StoreContext,
+  asked: OperationRequest<A>,
+  change: () => A,
+): A {
   const before = answerBefore(context, asked);
   if (before !== undefined) {
     return before;

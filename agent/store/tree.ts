@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { counts, type FileEntry, modeOf } from '../../shared/format/tree.ts';
 import type { Disk } from '../disk/port.ts';
 import { syncDirectory, syncFile } from '../disk/record.ts';
-import { type Visitor, walkTree } from '../disk/walk.ts';
+import { type WalkSteps, walkTree } from '../disk/walk.ts';
 import type { StoreContext } from './context.ts';
 
 const CHUNK_BYTES = 256 * 1024;
@@ -16,7 +16,7 @@ export type HashedTree = { files: FileEntry[]; others: string[] };
 export function walkCounted(
   { disk, ignore }: Pick<StoreContext, 'ignore'> & { disk: Pick<Disk, 'list'> },
   directory: string,
-  entry: Visitor['entry'],
+  entry: WalkSteps['entry'],
 ): void {
   walkTree(disk, directory, { counts: (path) => counts(path, ignore), entry });
 }

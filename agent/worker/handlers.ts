@@ -51,7 +51,7 @@ import { liveVersionOf } from '../store/marker.ts';
 import { discardSlot } from '../store/journal.ts';
 import { basisFor, liveDrift, runtimeOf, takenGeneration, withDrift } from '../store/runtime-state.ts';
 import {
-  type Question,
+  type OperationRequest,
   answerBefore,
   forgetOperations,
   once,
@@ -150,7 +150,7 @@ function loadedBasis(context: StoreContext, plugin: string): ReturnType<typeof b
   return basisFor(context, plugin, live, { ...runtime, state });
 }
 
-type Asked = Question<object>['params'];
+type Asked = OperationRequest<object>['params'];
 
 const steps = {
   /** Removes the slot of an install whose thread crashed before it touched live. */
@@ -297,7 +297,7 @@ type AnyTransaction = (context: StoreContext, params: unknown, by: string) => Ch
 const isChange = (name: HandlerName): name is MethodsOf<'changes-plugin'> =>
   isMethod(name) && methods[name].effect === 'changes-plugin';
 
-const askedOf = (method: MethodName, params: Asked): Question<object> => ({
+const askedOf = (method: MethodName, params: Asked): OperationRequest<object> => ({
   params,
   question: questionTo(method, params),
   answer: resultOf(method),
