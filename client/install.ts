@@ -17,7 +17,7 @@ export type InstallOptions = {
   /** The install that must be live: an installId, or null for nothing. */
   expect?: string | null | undefined;
   pin?: string | undefined;
-  links?: 'skip' | 'refuse' | undefined;
+  links?: 'copy' | 'skip' | 'refuse' | undefined;
   restart?: boolean | undefined;
   force?: boolean | undefined;
   onProgress?: ((progress: Progress) => void) | undefined;

@@ -61,6 +61,8 @@ export class Unpacker {
   #plainHead: Buffer | undefined = Buffer.alloc(0);
   /** Output of the decompressor that was not handled yet. */
   #chunks: Buffer[] = [];
+  /** From here on there were zeros only: how many bytes of the bundle come before. */
+  #zerosFrom = 0;
   /** Bytes of the bundle so far. */
   received = 0;
   /** The first failure. */
@@ -78,6 +80,10 @@ export class Unpacker {
    * moment later, while the next bytes are decompressed.
    */
   async write(bytes: Buffer): Promise<void> {
+    const last = bytes.findLastIndex((byte) => byte !== 0);
+    if (last !== -1) {
+      this.#zerosFrom = this.received + last + 1;
+    }
     this.received += bytes.length;
     this.#hash.update(bytes);
     if (this.failure !== undefined) {
@@ -102,8 +108,8 @@ export class Unpacker {
     if (decompressor !== undefined && this.failure === undefined) {
       await ended(decompressor);
       this.#passOn();
-      // The decompressor silently leaves zeros after its end unread.
-      if (decompressor.bytesWritten < this.received) {
+      // What follows a zero after its end it leaves unread, and says nothing. Zeros alone fill up the last block.
+      if (this.#zerosFrom > decompressor.bytesWritten) {
         this.failure ??= corrupt(90, `bytes follow after the end of its ${this.#kind}`);
       }
     }

@@ -1,8 +1,16 @@
-/** Classifies the links of an archive once all of it is known. No link is ever created. */
-import { type BrokenRule, parentOf } from './path-rules.ts';
+/**
+ * Links of an archive, told apart once all of it is known. None is ever made: one that leads to a file or a directory of the
+ * archive becomes a copy of that, and another one is left out. Pure.
+ */
+import { type BrokenRule, parentOf, parentsOf } from './path-rules.ts';
 import { escape } from './violations.ts';
 
-type Link = { target: string; hard: boolean };
+type Link = {
+  target: string;
+  hard: boolean;
+  /** Whether the archive has had an entry of the target before the link: a hard link leads to nothing else. */
+  isAfter: boolean;
+};
 
 /** The most characters of a target that are read and shown. */
 const TARGET_CHARACTERS = 4096;
@@ -11,29 +19,137 @@ const MAX_STEPS = 40;
 /** Where a path through the links ends: inside the archive, outside of it, or nowhere. */
 type Way = { kind: 'inside' | 'outside' | 'loop'; path: string; through: number };
 
+/** The files and directories of the archive, without its links. */
+export type Tree = {
+  kindOf: (path: string) => 'file' | 'directory' | undefined;
+  /** Names in a directory. '' is the root. */
+  namesIn: (directory: string) => readonly string[];
+};
+
+/** What stands in the place of a link: a directory, or a copy of the file `from`. */
+type Copy = { kind: 'directory'; path: string } | { kind: 'file'; path: string; from: string };
+/** A link that is left out, and the rule that says why. */
+export type LeftOut = BrokenRule & { path: string };
+
 const namesOf = (path: string): string[] => path.split('/').filter((name) => name !== '' && name !== '.');
+const inside = (directory: string, name: string): string =>
+  directory === '' ? name : `${directory}/${name}`;
+
+const WHY: Record<number, string> = {
+  32: 'its target is absolute',
+  33: 'its target is outside the archive',
+  34: 'it leads to what is left out',
+  35: 'its target is not in the archive',
+  36: 'it leads in a circle',
+  37: 'it leads out of the archive through another link',
+  39: 'its target is absolute',
+  40: 'its target has a ".."',
+  42: 'its target is no file that comes before it in the archive',
+  43: 'its target is a symbolic link',
+};
 
 export class Links {
   readonly #links = new Map<string, Link>();
+  /** The names of links in each directory. */
+  readonly #names = new Map<string, string[]>();
 
-  add(path: string, { target, hard }: Link): void {
-    this.#links.set(path, { target: target.slice(0, TARGET_CHARACTERS), hard });
+  /** @param has whether the archive has had an entry of a path by now. */
+  add(path: string, { target, hard }: Pick<Link, 'target' | 'hard'>, has: (path: string) => boolean): void {
+    const shown = target.slice(0, TARGET_CHARACTERS);
+    const known = namesOf(shown).join('/');
+    this.#links.set(path, { target: shown, hard, isAfter: has(known) || this.#links.has(known) });
+    const above = parentOf(path);
+    const names = this.#names.get(above) ?? [];
+    this.#names.set(above, [...names, path.slice(above === '' ? 0 : above.length + 1)]);
   }
 
   has(path: string): boolean {
     return this.#links.has(path);
   }
 
-  /** The rule that each link breaks if links are refused, in the order of the archive. */
-  breaks(isThere: (path: string) => boolean): (BrokenRule & { path: string })[] {
+  get paths(): string[] {
+    return [...this.#links.keys()];
+  }
+
+  /** Every link, left out because the caller wants no copies. */
+  leaveAll(): LeftOut[] {
     return [...this.#links].map(([path, link]) => ({
       path,
-      rule: link.hard ? this.#ruleOfHard(link, isThere) : this.#ruleOfSymbolic(path, link, isThere),
-      what: `it is a link to "${escape(link.target.slice(0, 300))}", and links are refused`,
+      rule: link.hard ? 41 : 34,
+      what: `it is a link to "${shown(link)}", and links are to be left out`,
     }));
   }
 
-  #ruleOfHard({ target }: Link, isThere: (path: string) => boolean): number {
+  /** The rule that each link breaks where links are refused, in the order of the archive. */
+  breaks(tree: Tree): LeftOut[] {
+    return [...this.#links].map(([path, link]) => {
+      const end = this.#end(path, link, tree);
+      const rule = typeof end === 'number' ? end : link.hard ? 41 : 34;
+      return { path, rule, what: `it is a link to "${shown(link)}", and links are refused` };
+    });
+  }
+
+  /**
+   * What stands in the place of each link, parents first. What is behind a link to a directory is copied as well, with the
+   * links in it. One that leads to a directory above it would have no end, so it is left out.
+   *
+   * @param top the directory that is the plugin: links beside it are no part of it. @param most more copies than these are not planned: a few links can stand for any number of files.
+   */
+  plan(tree: Tree, top: string, most: number): { copies: Copy[]; left: LeftOut[] } {
+    const copies: Copy[] = [];
+    const left: LeftOut[] = [];
+    const leave = (path: string, link: Link, rule: number): void => {
+      const what = `it is a link to "${shown(link)}": ${WHY[rule] ?? 'it cannot be followed'}`;
+      left.push({ path, rule, what });
+    };
+    const followed = (path: string, place: string, link: Link, above: readonly string[]): void => {
+      const end = this.#end(place, link, tree);
+      if (typeof end === 'number') {
+        leave(path, link, end);
+      } else if (tree.kindOf(end) === 'file') {
+        copies.push({ kind: 'file', path, from: end });
+      } else if (above.includes(end)) {
+        leave(path, link, 36);
+      } else {
+        expand(path, end, above);
+      }
+    };
+    const expand = (path: string, directory: string, above: readonly string[]): void => {
+      copies.push({ kind: 'directory', path });
+      const around = [...above, directory];
+      const links = this.#names.get(directory) ?? [];
+      for (const name of [...tree.namesIn(directory), ...links].toSorted()) {
+        if (copies.length > most) {
+          return;
+        }
+        const place = inside(directory, name);
+        const link = this.#links.get(place);
+        if (link !== undefined) {
+          followed(inside(path, name), place, link, around);
+        } else if (tree.kindOf(place) === 'directory') {
+          expand(inside(path, name), place, around);
+        } else {
+          copies.push({ kind: 'file', path: inside(path, name), from: place });
+        }
+      }
+    };
+    for (const [path, link] of this.#links) {
+      if (top !== '' && !path.startsWith(`${top}/`)) {
+        const what = `it is a link beside "${top}", which is the plugin`;
+        left.push({ path, rule: link.hard ? 41 : 34, what });
+      } else if (copies.length <= most) {
+        followed(path, path, link, [...parentsOf(path), '']);
+      }
+    }
+    return { copies, left };
+  }
+
+  /** The file or directory that a link leads to, or the rule that it breaks. @param place where it lies itself. */
+  #end(place: string, link: Link, tree: Tree): string | number {
+    return link.hard ? this.#endOfHard(link, tree) : this.#endOfSymbolic(place, link, tree);
+  }
+
+  #endOfHard({ target, isAfter }: Link, tree: Tree): string | number {
     if (target.startsWith('/')) {
       return 39;
     }
@@ -42,24 +158,33 @@ export class Links {
       return 40;
     }
     const path = names.join('/');
-    if (this.#links.get(path)?.hard === false) {
+    const other = this.#links.get(path);
+    if (other?.hard === false) {
       return 43;
     }
-    return isThere(path) ? 41 : 42;
+    if (!isAfter) {
+      return 42;
+    }
+    // Each leads to one before it, so that there is no circle.
+    return other === undefined ? (tree.kindOf(path) === 'file' ? path : 42) : this.#endOfHard(other, tree);
   }
 
-  #ruleOfSymbolic(path: string, { target }: Link, isThere: (path: string) => boolean): number {
+  #endOfSymbolic(place: string, { target }: Link, tree: Tree): string | number {
     if (target.startsWith('/')) {
       return 32;
     }
-    const { kind, path: end, through } = this.#follow(parentOf(path), target);
+    const { kind, path: end, through } = this.#follow(parentOf(place), target);
     if (kind === 'outside') {
       return through === 0 ? 33 : 37;
     }
     if (kind === 'loop') {
       return 36;
     }
-    return end === '' || isThere(end) ? 34 : 35;
+    const hard = this.#links.get(end);
+    if (hard !== undefined) {
+      return this.#endOfHard(hard, tree);
+    }
+    return end === '' || tree.kindOf(end) !== undefined ? end : 35;
   }
 
   /** Resolves links as a kernel does: `..` leads to the parent of the link's target. */
@@ -91,3 +216,5 @@ export class Links {
     return { kind: 'inside', path: at.join('/'), through };
   }
 }
+
+const shown = ({ target }: Link): string => escape(target.slice(0, 300));

@@ -37,7 +37,10 @@ export function checkMetadata(entry: TarEntry): (BrokenRule & { code: FaultCode 
     breaks.push({ rule: 75, what: 'a field of its header is not an octal number' });
   }
   if (hasSparse(records)) {
-    breaks.push({ rule: 49, what: 'it is a sparse file: pack it without "--sparse"' });
+    breaks.push({
+      rule: 49,
+      what: 'it is a sparse file: pack it without "--sparse", with bsdtar by "--no-read-sparse"',
+    });
   }
   return breaks.map(({ rule, what }) => ({ rule, what, code: codeOfRule(rule) }));
 }

@@ -136,10 +136,13 @@ export type Checked = { ok: true; path: string } | { ok: false; breaks: BrokenRu
 /**
  * Checks one name.
  *
- * @returns the path with single slashes and without `.`; '' for the root itself (a directory `./`).
+ * @returns the path with single slashes and without `.`; '' for the root itself (a directory of slashes and dots).
  */
 export function checkPath(raw: string, directory: boolean, maxDepth: number): Checked {
   const segments = raw.split('/').filter((segment) => segment !== '' && segment !== '.');
+  if (directory && raw !== '' && segments.length === 0) {
+    return { ok: true, path: '' };
+  }
   const name = { raw, segments, directory, maxDepth };
   const breaks = RULES.filter((rule) => rule.breaks(name)).map(({ rule, what }) => ({ rule, what }));
   return breaks.length === 0 ? { ok: true, path: segments.join('/') } : { ok: false, breaks };
@@ -159,7 +162,13 @@ export class Claims {
 
   /** Whether an entry has exactly this path. */
   has(path: string): boolean {
-    return this.#places.get(keyOf(path))?.path === path;
+    return this.kindOf(path) !== undefined;
+  }
+
+  /** What claims exactly this path. */
+  kindOf(path: string): Claim['kind'] | undefined {
+    const claim = this.#places.get(keyOf(path));
+    return claim?.path === path ? claim.kind : undefined;
   }
 
   /**

@@ -80,7 +80,9 @@ export class Install {
       return before;
     }
     const reload = standing(this.#context, present.plugin, present.installId, present.list);
-    const answer = answerOf('present', present, reload, []);
+    // Of a receipt the field is the list, with ignored files.
+    const { skipped: _, ...marker } = present;
+    const answer = answerOf('present', marker, reload, []);
     this.#tellComplete(answer);
     rememberAnswer(this.#context, this.#asked, answer);
     return answer;
@@ -88,7 +90,7 @@ export class Install {
 
   #begin(): string {
     const context = this.#context;
-    const { plugin, bundle, links = 'skip' } = this.#params;
+    const { plugin, bundle, links = 'copy' } = this.#params;
     askForRoom(context, this.#params);
     const from = liveVersionOf(context, plugin);
     const barrier = openBarrier(context);
@@ -208,6 +210,7 @@ export class Install {
       source,
       by: this.#by,
       replaced: from?.installId ?? null,
+      skipped: validated.links,
     };
     const marker = markerOf(context, facts, files);
     const directory = change.slot;

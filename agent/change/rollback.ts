@@ -184,6 +184,7 @@ function freshMarker(
     source: old?.source,
     by,
     replaced: intent.from?.installId ?? null,
+    skipped: old?.skipped,
   };
   return markerOf(context, facts, files);
 }

@@ -7,14 +7,16 @@ import { putRecord, syncDirectory } from '../disk/record.ts';
 import type { StoreContext } from '../store/context.ts';
 import type { Barrier, TreeToSeal } from './barrier.ts';
 
-/** The fields of a marker that do not come from the files. */
-type MarkerFacts = Omit<Marker, 'version' | 'files' | 'bytes' | 'installedAt' | 'source'> & {
+/** What a marker says beyond what its files say. */
+type MarkerFacts = Omit<Marker, 'version' | 'files' | 'bytes' | 'skipped' | 'installedAt' | 'source'> & {
   source: string | undefined;
+  /** How many links were left out. */
+  skipped?: number | undefined;
 };
 
 /** The marker of a tree with these files, with the current time. */
 export function markerOf(context: StoreContext, facts: MarkerFacts, files: readonly FileEntry[]): Marker {
-  const { plugin, pluginVersion, installId, bundle, tree, source, by, replaced } = facts;
+  const { plugin, pluginVersion, installId, bundle, tree, source, by, replaced, skipped = 0 } = facts;
   return {
     version: 1,
     plugin,
@@ -24,6 +26,7 @@ export function markerOf(context: StoreContext, facts: MarkerFacts, files: reado
     tree,
     files: files.length,
     bytes: files.reduce((sum, { size }) => sum + size, 0),
+    ...(skipped === 0 ? {} : { skipped }),
     installedAt: new Date(context.now()).toISOString(),
     ...(source === undefined ? {} : { source }),
     by,

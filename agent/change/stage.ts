@@ -1,27 +1,48 @@
-/** The second step: writes the entries of the tar as files of the slot. Only regular files and directories are written. */
+/** The second step: entries of the tar become files of the slot. Regular files and directories; no link lands. */
 import { createHash, type Hash } from 'node:crypto';
 import { Fault } from '../../shared/api/fault.ts';
 import { MARKER } from '../../shared/format/layout.ts';
-import { type FileEntry, modeOf } from '../../shared/format/tree.ts';
+import { type FileEntry, isAppleDouble, mayBeAppleDouble, modeOf } from '../../shared/format/tree.ts';
 import { Budget } from '../archive/limits.ts';
-import { Links } from '../archive/link-rules.ts';
+import { type LeftOut, Links, type Tree } from '../archive/link-rules.ts';
 import { checkMetadata, ArchiveWarnings } from '../archive/metadata-rules.ts';
 import { checkPath, Claims, codeOfRule, parentOf, parentsOf } from '../archive/path-rules.ts';
 import type { TarEntry } from '../archive/tar-header.ts';
 import { TarReader } from '../archive/tar-reader.ts';
 import { Violations } from '../archive/violations.ts';
 import type { StoreContext } from '../store/context.ts';
+import { findTop } from './top.ts';
 
 /** The content of a slot when the archive was read to its end. Paths are relative to the slot. */
 export type Staged = {
   files: FileEntry[];
   /** Every directory in the slot, parents first. */
   directories: string[];
+  /** The directory that is the plugin; '' for the slot itself. */
+  top: string;
+  /** What was left out on purpose: ignored files, and links that lead to nothing in the archive. */
   skipped: string[];
+  /** The links among them. */
+  links: LeftOut[];
   warnings: string[];
 };
 
-type Open = { path: string; fd: number; hash: Hash; size: number; mode: FileEntry['mode'] };
+const CHUNK_BYTES = 256 * 1024;
+/** So many bytes tell a file of attributes of macOS. */
+const HEAD_BYTES = 4;
+
+/** What becomes of links: copies of what they lead to, nothing, or a refusal of the archive. */
+export type LinkPolicy = 'copy' | 'skip' | 'refuse';
+
+type Open = {
+  path: string;
+  fd: number;
+  hash: Hash;
+  size: number;
+  mode: FileEntry['mode'];
+  /** The first bytes of a file that may be nobody's by its name; undefined: by its name it is the plugin's. */
+  head: Buffer | undefined;
+};
 
 /**
  * Reads a tar as a stream and writes its files below `slot`, each with O_EXCL and each made durable. After the first
@@ -35,7 +56,7 @@ export class Stager {
   #fd: number | undefined;
   /** Files are written below this path. If the system has one, it stays valid whatever is put in the place of the slot. */
   #base: string | undefined;
-  readonly #refuseLinks: boolean;
+  readonly #policyOfLinks: LinkPolicy;
   readonly #perFile: boolean;
   readonly #reader: TarReader;
   readonly #claims = new Claims();
@@ -43,15 +64,22 @@ export class Stager {
   readonly #warnings: ArchiveWarnings;
   readonly #made = new Set<string>();
   readonly #findings = new Violations();
-  readonly #staged: Staged = { files: [], directories: [], skipped: [], warnings: [] };
+  readonly #staged: Staged = {
+    files: [],
+    directories: [],
+    top: '',
+    skipped: [],
+    links: [],
+    warnings: [],
+  };
   readonly #budget: Budget;
   #open: Open | undefined;
 
-  constructor(context: StoreContext, slot: string, links: 'skip' | 'refuse', perFile: boolean) {
+  constructor(context: StoreContext, slot: string, links: LinkPolicy, perFile: boolean) {
     this.#perFile = perFile;
     this.#context = context;
     this.#slot = slot;
-    this.#refuseLinks = links === 'refuse';
+    this.#policyOfLinks = links;
     this.#budget = new Budget(context.policy);
     this.#warnings = new ArchiveWarnings(context.policy.owner);
     this.#reader = new TarReader({
@@ -103,10 +131,12 @@ export class Stager {
    */
   end(): Staged {
     this.#reader.end();
-    if (this.#refuseLinks) {
-      for (const { path, rule, what } of this.#links.breaks((target) => this.#claims.has(target))) {
+    if (this.#policyOfLinks === 'refuse') {
+      for (const { path, rule, what } of this.#links.breaks(this.#tree())) {
         this.#findings.note(path, rule, 'ARCHIVE_TYPE', what);
       }
+    } else if (this.#findings.none) {
+      this.#replaceLinks();
     }
     if (!this.#findings.none) {
       throw this.#findings.fault();
@@ -184,8 +214,7 @@ export class Stager {
     }
     // The slash marks a directory: patterns for files do not apply to it.
     if (this.#context.ignore(kind === 'directory' ? `${path}/` : path)) {
-      this.#staged.skipped.push(path);
-      this.#warn(`${path} is left out: it is not part of a plugin`);
+      this.#leaveOut(path);
       return undefined;
     }
     const clash = this.#claims.claim(path, kind, kind === 'directory' ? path : entry.path);
@@ -196,7 +225,10 @@ export class Stager {
     return path;
   }
 
-  #checked({ path, prefix }: TarEntry, kind: 'file' | 'directory'): string | undefined {
+  #checked(
+    { path, prefix }: Pick<TarEntry, 'path' | 'prefix'>,
+    kind: 'file' | 'directory',
+  ): string | undefined {
     const checked = checkPath(path, kind === 'directory', this.#context.policy.maxDepth);
     if (checked.ok) {
       return checked.path;
@@ -207,6 +239,11 @@ export class Stager {
       this.#findings.note(path, said, 'ARCHIVE_PATH', what);
     }
     return undefined;
+  }
+
+  #leaveOut(path: string): void {
+    this.#staged.skipped.push(path);
+    this.#warn(`${path} is left out: it is not part of a plugin`);
   }
 
   #warn(text: string): void {
@@ -250,12 +287,74 @@ export class Stager {
 
   #link(entry: TarEntry): void {
     const path = this.#place(entry, 'file');
-    if (path !== undefined || this.#refuseLinks) {
-      this.#links.add(path ?? entry.path, { target: entry.target, hard: entry.kind === 'hardlink' });
+    if (path !== undefined || this.#policyOfLinks === 'refuse') {
+      const link = { target: entry.target, hard: entry.kind === 'hardlink' };
+      this.#links.add(path ?? entry.path, link, (target) => this.#claims.has(target));
     }
-    if (path !== undefined) {
+  }
+
+  #tree(): Tree {
+    const { files, directories } = this.#staged;
+    const names = new Map<string, string[]>();
+    for (const path of [...directories, ...files.map((file) => file.path)]) {
+      const above = parentOf(path);
+      const others = names.get(above) ?? [];
+      others.push(path.slice(above === '' ? 0 : above.length + 1));
+      names.set(above, others);
+    }
+    return {
+      kindOf: (path) => this.#claims.kindOf(path),
+      namesIn: (directory) => names.get(directory) ?? [],
+    };
+  }
+
+  /** Puts copies in the places of links. What they cost is counted like what the archive holds. */
+  #replaceLinks(): void {
+    const start = performance.now();
+    const staged = this.#staged;
+    const names = staged.files.map(({ path }) => path);
+    staged.top = findTop(names, staged.directories, this.#links.paths);
+    const { copies, left } =
+      this.#policyOfLinks === 'skip'
+        ? { copies: [], left: this.#links.leaveAll() }
+        : this.#links.plan(this.#tree(), staged.top, this.#context.policy.maxEntries);
+    const buffer = copies.length === 0 ? Buffer.alloc(0) : Buffer.allocUnsafe(CHUNK_BYTES);
+    const files = new Map(this.#staged.files.map((file) => [file.path, file]));
+    for (const copy of copies) {
+      this.#budget.entry();
+      this.#checked({ path: copy.path, prefix: '' }, copy.kind);
+      const source = copy.kind === 'file' ? files.get(copy.from) : undefined;
+      if (!this.#findings.none) {
+        continue;
+      }
+      if (source !== undefined) {
+        this.#copy(copy.path, source, buffer);
+      } else {
+        this.#make(copy.path, true);
+      }
+    }
+    for (const { path, rule, what } of left) {
+      this.#staged.links.push({ path, rule, what });
       this.#staged.skipped.push(path);
-      this.#warn(`${path} is left out: it is a link, and the agent creates no links`);
+      this.#warn(`${path} is left out: ${what} (rule ${rule})`);
+    }
+    this.millis += performance.now() - start;
+  }
+
+  #copy(path: string, source: FileEntry, buffer: Buffer): void {
+    const { disk } = this.#context;
+    this.#budget.declare(source.size);
+    this.#make(parentOf(path), false);
+    const from = disk.open(this.#placeOf(source.path));
+    try {
+      const fd = disk.create(this.#placeOf(path), source.mode === '755' ? 0o755 : 0o644);
+      this.#open = { path, fd, hash: createHash('sha256'), size: 0, mode: source.mode, head: undefined };
+      for (let count = disk.read(from, buffer); count > 0; count = disk.read(from, buffer)) {
+        this.#data(buffer.subarray(0, count));
+      }
+      this.#close();
+    } finally {
+      disk.close(from);
     }
   }
 
@@ -267,7 +366,8 @@ export class Stager {
     this.#make(parentOf(path), false);
     const mode = modeOf(entry.mode);
     const fd = this.#context.disk.create(this.#placeOf(path), mode === '755' ? 0o755 : 0o644);
-    this.#open = { path, fd, hash: createHash('sha256'), size: 0, mode };
+    const head = mayBeAppleDouble(path) ? Buffer.alloc(0) : undefined;
+    this.#open = { path, fd, hash: createHash('sha256'), size: 0, mode, head };
   }
 
   #data(chunk: Buffer): void {
@@ -276,6 +376,9 @@ export class Stager {
       return;
     }
     this.#budget.write(chunk.length);
+    if (open.head !== undefined && open.head.length < HEAD_BYTES) {
+      open.head = Buffer.concat([open.head, chunk.subarray(0, HEAD_BYTES)]);
+    }
     open.hash.update(chunk);
     open.size += chunk.length;
     this.#context.disk.write(open.fd, chunk);
@@ -289,7 +392,12 @@ export class Stager {
     if (this.#perFile) this.#context.disk.sync(open.fd);
     this.#open = undefined;
     this.#context.disk.close(open.fd);
-    const { path, size, mode } = open;
+    const { path, size, mode, head } = open;
+    if (head !== undefined && isAppleDouble(head)) {
+      this.#context.disk.unlink(this.#placeOf(path));
+      this.#leaveOut(path);
+      return;
+    }
     this.#staged.files.push({ path, size, mode, sha256: open.hash.digest('hex') });
   }
 }
@@ -299,7 +407,7 @@ const TYPES: Record<string, [rule: number, what: string]> = {
   '4': [45, 'it is a block device'],
   '6': [46, 'it is a FIFO'],
   '7': [47, 'it is a contiguous file'],
-  S: [48, 'it is a sparse file: pack it without "--sparse"'],
+  S: [48, 'it is a sparse file: pack it without "--sparse", with bsdtar by "--no-read-sparse"'],
   M: [50, 'it continues from another volume: pack one volume'],
   V: [51, 'it is the label of a volume: pack it without "--label"'],
   D: [52, 'it is the directory of an incremental backup: pack it without "--listed-incremental"'],

@@ -17,7 +17,9 @@ import { readText } from '../disk/record.ts';
 import { parentsOf } from '../archive/path-rules.ts';
 import { Violations } from '../archive/violations.ts';
 import type { StoreContext } from '../store/context.ts';
+import type { LeftOut } from '../archive/link-rules.ts';
 import type { Staged } from './stage.ts';
+import { below, isManifest } from './top.ts';
 
 /** A staged tree that is the requested plugin. Paths are relative to the slot. */
 export type Validated = {
@@ -28,6 +30,8 @@ export type Validated = {
   /** Undefined only if the owner allows plugins without a manifest. */
   manifest: Manifest | undefined;
   skipped: string[];
+  /** How many links were left out. */
+  links: number;
   warnings: string[];
 };
 
@@ -38,7 +42,7 @@ export function validate(
   staged: Staged,
   params: BeginParams,
 ): Validated {
-  const top = findTop(staged);
+  const { top } = staged;
   const lifted = staged.files.map((file) => ({ ...file, path: below(top, file.path) }));
   const files = lifted.filter(({ path }) => path !== MARKER);
   const directories = staged.directories
@@ -52,7 +56,14 @@ export function validate(
   if (files.length < lifted.length) {
     warnings.push(`${MARKER} of the archive is left out: the agent writes its own`);
   }
+  const missing = staged.links.map((link) => ({ ...link, path: below(top, link.path) }));
+  refuseMissing(
+    missing,
+    (path) => isManifest(path) || /(?:^|\/)skill\.md$/i.test(path),
+    'a plugin cannot do without it',
+  );
   const manifest = checkManifest(context, slot, files, params);
+  refuseNamed(context, slot, missing, files, manifest);
   const tree = treeDigest(files);
   if (params.tree !== undefined && params.tree !== tree) {
     throw new Fault(
@@ -64,40 +75,8 @@ export function validate(
     );
   }
   const bytes = files.reduce((sum, file) => sum + file.size, 0);
-  return { files, directories, bytes, tree, manifest, skipped: staged.skipped, warnings };
-}
-
-/** How many directories may be around the plugin: `package/`, `plugins/<name>/`. */
-const TOP_LEVELS = 2;
-
-const prefix = (top: string): string => (top === '' ? '' : `${top}/`);
-const below = (top: string, path: string): string => path.slice(prefix(top).length);
-const isManifest = (path: string): boolean => MANIFEST_FILES.some((file) => file === path);
-
-/**
- * Finds the directory that holds the manifest: the root, or the only directory of the root, or the only one in that. `npm
- * pack` and `git archive` make such archives.
- *
- * @returns its path, '' for the root and if there is no such directory.
- */
-function findTop({ files, directories }: Staged): string {
-  let top = '';
-  for (let level = 0; level <= TOP_LEVELS; level += 1) {
-    const inside = [...files.map(({ path }) => path), ...directories.map((path) => `${path}/`)]
-      .filter((path) => path.startsWith(prefix(top)))
-      .map((path) => below(top, path))
-      .filter((path) => path !== '');
-    if (inside.some(isManifest)) {
-      return top;
-    }
-    const [only, ...others] = new Set(inside.map((path) => path.slice(0, path.indexOf('/') + 1)));
-    // A file beside the directory gives '' here, and so counts as a second entry.
-    if (only === undefined || only === '' || others.length > 0) {
-      return '';
-    }
-    top = `${prefix(top)}${only.slice(0, -1)}`;
-  }
-  return '';
+  const { skipped, links } = staged;
+  return { files, directories, bytes, tree, manifest, skipped, links: links.length, warnings };
 }
 
 /** Moves the content of the top directory up into the slot, so that the slot itself is the plugin. */
@@ -193,6 +172,52 @@ function textOf({ disk }: StoreContext, slot: string, file: ManifestFile): strin
   }
   const why = reading.kind === 'unreadable' ? reading.why : 'it is gone';
   throw new Fault('MANIFEST_INVALID', `${file} cannot be read back: ${why}`);
+}
+
+/** @throws Fault ARCHIVE_TYPE that names each link that cannot be left out. */
+function refuseMissing(links: readonly LeftOut[], isNeeded: (path: string) => boolean, why: string): void {
+  const findings = new Violations();
+  for (const { path, rule, what } of links) {
+    if (isNeeded(path)) {
+      findings.note(path, rule, 'ARCHIVE_TYPE', `${what}, and ${why}`);
+    }
+  }
+  if (!findings.none) {
+    throw findings.fault();
+  }
+}
+
+/** Where hooks name files by their paths in the plugin. */
+const HOOK_FILES: ReadonlySet<string> = new Set([
+  'hooks/hooks.json',
+  'hooks.json',
+  '.claude-plugin/plugin.json',
+  'plugin.json',
+]);
+
+/** What the manifest or a hook names must be there: a plugin that is installed without it fails when it is used. */
+function refuseNamed(
+  context: StoreContext,
+  slot: string,
+  links: readonly LeftOut[],
+  files: readonly FileEntry[],
+  manifest: Manifest | undefined,
+): void {
+  if (links.length === 0) {
+    return;
+  }
+  const { skills = [], rules = [], hooks = [], adapters = [], promptFragments = [] } = manifest ?? {};
+  const named = [...skills, ...rules, ...hooks, ...adapters, ...promptFragments].map((name) =>
+    name.replace(/^\.\//, '').replace(/\/$/, ''),
+  );
+  const texts = files
+    .filter(({ path }) => HOOK_FILES.has(path))
+    .map(({ path }) => readText(context.disk, `${slot}/${path}`, MANIFEST_MAX_BYTES))
+    .flatMap((reading) => (reading.kind === 'text' ? reading.text : []));
+  const isNamed = (path: string): boolean =>
+    named.some((name) => name === path || path.startsWith(`${name}/`)) ||
+    texts.some((text) => text.includes(path));
+  refuseMissing(links, isNamed, 'the manifest or a hook names it');
 }
 
 function checkSkills({ disk }: StoreContext, slot: string, files: FileEntry[]): string[] {

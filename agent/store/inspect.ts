@@ -207,12 +207,13 @@ function describe(judgement: AdmissionDecision): PluginInfo {
 function describeMarker(
   marker: NonNullable<(AdmissionDecision & { admitted: true })['marker']>,
 ): Partial<PluginInfo> {
-  const { bundle, tree, files, bytes, installedAt, source, by, replaced } = marker;
+  const { bundle, tree, files, bytes, skipped, installedAt, source, by, replaced } = marker;
   return {
     bundle,
     tree,
     files,
     bytes,
+    ...(skipped === undefined ? {} : { skipped }),
     installedAt,
     by,
     replaced,

@@ -76,14 +76,20 @@ function troubled({ name, trouble }: PluginInfo, paint: Paint): string[] {
     : [`${paint('red', safe(name))}: ${safe(trouble.what)}`, `  what to do: ${safe(trouble.todo)}`];
 }
 
-function noted({ name, status, drift, held, pending, trouble }: PluginInfo, paint: Paint): string[] {
+function noted({ name, status, drift, held, pending, skipped, trouble }: PluginInfo, paint: Paint): string[] {
   const label = paint('yellow', safe(name));
   const edited =
     drift === undefined
       ? []
       : [`${plural(drift, 'file')} edited in place; see "airlock verify ${safe(name)}"`];
+  const missing =
+    skipped === undefined
+      ? []
+      : [
+          `${plural(skipped, 'link')} of its bundle led to nothing in it and ${skipped === 1 ? 'was' : 'were'} left out`,
+        ];
   const waiting =
     pending === undefined || (status === 'absent' && trouble === undefined) ? [] : [pendingText(pending)];
   const kept = held === undefined ? [] : [`installs are refused unless they are forced: ${safe(held)}`];
-  return [...edited, ...kept, ...waiting].map((text) => `${label}: ${text}`);
+  return [...edited, ...missing, ...kept, ...waiting].map((text) => `${label}: ${text}`);
 }

@@ -28,7 +28,11 @@ export const command: Command = {
     source: { type: 'string', value: 'text', help: 'the origin of the plugin, which the marker records' },
     expect: { type: 'string', value: 'id|none', help: 'refuse unless this install, or nothing, is live' },
     pin: { type: 'string', value: 'sha256:…', help: 'the digest that the manifest file must have' },
-    links: { type: 'string', value: 'skip|refuse', help: 'leave links of a .tgz out (skip), or refuse it' },
+    links: {
+      type: 'string',
+      value: 'copy|skip|refuse',
+      help: 'copy what the links of a .tgz lead to (default), leave links out, or refuse it',
+    },
     operation: {
       type: 'string',
       value: 'id',
@@ -88,11 +92,11 @@ async function bundleFrom({ given, env }: Context): Promise<Ready> {
   return { bundle: packed, skipped: packed.skipped, dispose: () => packed.dispose() };
 }
 
-type Wishes = { source?: string; pin?: string; expect?: string | null; links?: 'skip' | 'refuse' };
+type Wishes = { source?: string; pin?: string; expect?: string | null; links?: 'copy' | 'skip' | 'refuse' };
 
 function wishes({ source, pin, expect, links }: Readonly<Record<string, string | undefined>>): Wishes {
-  if (links !== undefined && links !== 'skip' && links !== 'refuse') {
-    throw new Fault('INVALID_PARAMS', `--links is "${links}" but must be "skip" or "refuse"`, {
+  if (links !== undefined && links !== 'copy' && links !== 'skip' && links !== 'refuse') {
+    throw new Fault('INVALID_PARAMS', `--links is "${links}" but must be "copy", "skip" or "refuse"`, {
       hint: 'See "airlock push --help"',
     });
   }

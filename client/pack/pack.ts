@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { constants, createGzip } from 'node:zlib';
 
 import { Fault } from '../../shared/api/fault.ts';
-import type { Manifest } from '../../shared/format/manifest.ts';
+import { type Manifest, MANIFEST_FILES } from '../../shared/format/manifest.ts';
 import { type FileEntry, treeDigest } from '../../shared/format/tree.ts';
 import type { Bundle } from '../bundle.ts';
 import { archive, joined } from './archive.ts';
@@ -120,6 +120,7 @@ async function survey(directory: string, options: PackOptions): Promise<Survey> 
   const own = createLeftOut(options.ignore ?? [], await ignorePatterns(root));
   const { entries, skipped, secrets } = await walk(root, await withoutOut(own, root, options.out));
   if (options.allowSecrets !== true) refuseSecrets(secrets);
+  refuseNeeded(skipped);
   const manifest = await findManifest(entries);
   const isRequired = options.manifest !== 'optional';
   const plugin = pluginName(
@@ -161,6 +162,20 @@ async function withoutOut(own: LeftOut, root: string, out: string | undefined): 
   if (out === undefined) return own;
   const into = await realpath(dirname(out)).catch(() => undefined);
   return into === root ? (path, kind) => path === basename(out) || own(path, kind) : own;
+}
+
+/** A plugin without these would be installed, and would not do what it says. */
+function refuseNeeded(skipped: readonly Skipped[]): void {
+  const needed = skipped.find(
+    ({ path }) => MANIFEST_FILES.some((file) => file === path) || /(?:^|\/)skill\.md$/i.test(path),
+  );
+  if (needed !== undefined) {
+    throw new Fault(
+      'INVALID_PARAMS',
+      `"${needed.path}" cannot be packed: ${needed.why}, and a plugin cannot do without it`,
+      { hint: 'Put the file itself in its place, or remove the link' },
+    );
+  }
 }
 
 function refuseSecrets(secrets: readonly string[]): void {

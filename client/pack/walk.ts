@@ -1,9 +1,10 @@
-/** Walks a plugin's directory and lists what goes into the bundle. Only directories and links are read. */
-import type { Stats } from 'node:fs';
-import { lstat, readdir, realpath, stat } from 'node:fs/promises';
+/** Walks a plugin's directory and says what goes into the bundle. Of files only those are opened that macOS may have added. */
+import { type Stats, constants } from 'node:fs';
+import { lstat, open, readdir, realpath, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 
 import { Fault } from '../../shared/api/fault.ts';
+import { isAppleDouble, mayBeAppleDouble } from '../../shared/format/tree.ts';
 import { type LeftOut, looksSecret } from './choice.ts';
 
 /** An entry of the bundle: its path in the bundle, and the path of its bytes. */
@@ -77,6 +78,7 @@ class Walker {
     const kind = found.isDirectory() ? 'directory' : 'file';
     // Below a link to a directory the two paths differ, and a pattern may match either.
     if (this.#leftOut(path, kind) || this.#leftOut(this.#pathOf(place), kind)) return;
+    if (found.isFile() && mayBeAppleDouble(path) && isAppleDouble(await headOf(path, place))) return;
     await this.#take(path, place, found, above);
   }
 
@@ -120,6 +122,18 @@ class Walker {
     }
   }
 }
+
+/** The first bytes of a file. */
+const headOf = (path: string, place: string): Promise<Buffer> =>
+  reading(path, async () => {
+    const file = await open(place, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(4), 0, 4, 0);
+      return buffer.subarray(0, bytesRead);
+    } finally {
+      await file.close();
+    }
+  });
 
 function kindOf(found: Stats): string {
   if (found.isSocket()) return 'socket';

@@ -191,6 +191,8 @@ export const pluginSchema = z.object({
   tree: z.string().optional(),
   files: z.number().optional(),
   bytes: z.number().optional(),
+  /** Links of the archive that lead to nothing in it and so were left out; absent: none. */
+  skipped: z.number().optional(),
   installedAt: z.string().optional(),
   source: z.string().optional(),
   by: z.string().optional(),
@@ -251,9 +253,12 @@ export const methods = {
       expect,
       /** The digest that the manifest file must have. */
       pin: digestSchema.optional(),
-      /** What to do about links in the archive: leave them out with a warning, or refuse the archive. */
-      links: z.enum(['skip', 'refuse']).optional(),
-      /** `false` suppresses the restart. */
+      /**
+       * What becomes of links in the archive: a copy of the file or directory of the archive that they lead to (`copy`, the
+       * default), nothing (`skip`), or a refusal of the archive (`refuse`).
+       */
+      links: z.enum(['copy', 'skip', 'refuse']).optional(),
+      /** `false`: the caller does not want a restart, whatever changed. */
       restart,
       /** Install even if the version is live already or the plugin is held. */
       force,

@@ -38,9 +38,13 @@ export function treeDigest(files: readonly FileEntry[]): string {
   return `sha256:${hash.digest('hex')}`;
 }
 
-/** Swap and backup files of editors, caches and desktop files: never part of a plugin. */
+/** Editors' swap and backup files, caches and what desktops and file systems leave behind: never part of a plugin. */
 const IGNORED_NAMES = [
   /^\.DS_Store$/,
+  /^Thumbs\.db$/i,
+  /^desktop\.ini$/i,
+  /^\.nfs[0-9A-Fa-f]+$/,
+  /^\.fuse_hidden[0-9A-Fa-f]+$/,
   /\.pyc$/,
   /~$/,
   /^\..*\.sw[a-p]$/,
@@ -48,7 +52,16 @@ const IGNORED_NAMES = [
   /^\.#/,
   /^4913$/,
 ] as const;
-const IGNORED_DIRECTORIES: ReadonlySet<string> = new Set(['__pycache__']);
+const IGNORED_DIRECTORIES: ReadonlySet<string> = new Set(['__pycache__', '__MACOSX']);
+
+/** How a file begins in which macOS keeps the attributes of another one, called `._` and its name. */
+const APPLE_DOUBLE = Buffer.from([0x00, 0x05, 0x16, 0x07]);
+
+/** Whether a file may be such a one by its name. */
+export const mayBeAppleDouble = (path: string): boolean => /(?:^|\/)\._[^/]*$/.test(path);
+/** Whether it is one by its first bytes. */
+export const isAppleDouble = (head: Buffer): boolean =>
+  head.subarray(0, APPLE_DOUBLE.length).equals(APPLE_DOUBLE);
 
 /** Whether a relative path is left out of digest, drift, gate and archive. */
 export type Ignore = (path: string) => boolean;

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
 import type { InstallPolicy } from '../../agent/store/context.ts';
-import { type Staged, Stager } from '../../agent/change/stage.ts';
+import { type LinkPolicy, type Staged, Stager } from '../../agent/change/stage.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { type Room, makeRoom, photograph } from './install-room.ts';
 
@@ -20,12 +20,12 @@ export type Outcome = {
   escaped: boolean;
 };
 
-type How = { links?: 'skip' | 'refuse'; policy?: Partial<InstallPolicy>; pieceBytes?: number };
+type How = { links?: LinkPolicy; policy?: Partial<InstallPolicy>; pieceBytes?: number };
 
 /** Stages the plain bytes of a tar on the real disk. */
 export function stage(
   bytes: Buffer,
-  { links = 'skip', policy = {}, pieceBytes = 1 << 17 }: How = {},
+  { links = 'copy', policy = {}, pieceBytes = 1 << 17 }: How = {},
 ): Outcome {
   const room = makeRoom(policy);
   const slot = room.layout.slot('lint', '20260508T141530123Z-9f86d081');

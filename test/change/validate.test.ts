@@ -193,6 +193,44 @@ describe('a manifest is refused', () => {
   });
 });
 
+describe('a link that is left out is refused where the plugin cannot do without it', () => {
+  const HOOKS =
+    '{"hooks":{"Stop":[{"hooks":[{"type":"command","command":"${CLAUDE_PLUGIN_ROOT}/bin/stop.sh"}]}]}}';
+  it.each([
+    ['a SKILL.md', 'skills/a/SKILL.md', [MANIFEST]],
+    ['a SKILL.md in other letters', 'skills/a/skill.md', [MANIFEST]],
+    ['another manifest', 'SKILL.md', [MANIFEST]],
+    ['what a hook names', 'bin/stop.sh', [MANIFEST, file('hooks/hooks.json', HOOKS)]],
+    ['what the manifest names', 'rules/a.md', [file('plugin.yaml', `${yamlOf()}rules: [./rules/a.md]\n`)]],
+    [
+      'what is in a directory that the manifest names',
+      'rules/a.md',
+      [file('plugin.yaml', `${yamlOf()}rules: rules/\n`)],
+    ],
+  ])('%s', async (_what, path, entries) => {
+    const { code, violations } = await refusal(tar(...entries, symlink(path, '/etc/passwd')));
+    expect([code, violations]).toEqual(['ARCHIVE_TYPE', [expect.objectContaining({ path, rule: 32 })]]);
+  });
+
+  it('also where the only manifest is one', async () => {
+    const fault = await refusal(tar(symlink('plugin.yaml', '../plugin.yaml'), file('rules/a.md', 'x')));
+    expect([fault.code, fault.violations[0]?.rule]).toEqual(['ARCHIVE_TYPE', 33]);
+  });
+
+  it('and counted where it is nothing of that', () => {
+    const { links, skipped } = check(tar(MANIFEST, symlink('docs/a.md', '/etc/passwd'), file('a.pyc', 'x')));
+    expect([links, skipped]).toEqual([1, ['a.pyc', 'docs/a.md']]);
+  });
+
+  it('a manifest may be a link to a file of the archive', () => {
+    const bytes = tar(
+      file('package/all/real.yaml', yamlOf()),
+      symlink('package/plugin.yaml', 'all/real.yaml'),
+    );
+    expect(paths(check(bytes))).toEqual(['all/real.yaml', 'plugin.yaml']);
+  });
+});
+
 describe('what was declared is compared', () => {
   it('with the tree, and refused if it is another', async () => {
     const { tree } = check(tar(MANIFEST));

@@ -81,11 +81,14 @@ const COMPRESSED: Case[] = [
   refuses(88, 'a bad length', [' 88'], () => altered(packed(), packed().length - 1), true),
   refuses(88, 'an altered byte', [' 88'], () => altered(packed(), 20), true),
   refuses(90, 'bytes after the gzip', [' 90'], () => Buffer.concat([packed(), Buffer.from('garbage')]), true),
-  refuses(90, 'zeros after the gzip', [' 90'], (...before) =>
-    Buffer.concat([packed(...before), Buffer.alloc(10)]),
-  ),
   refuses(90, 'bytes behind zeros after the gzip', [' 90'], (...before) =>
     Buffer.concat([packed(...before), Buffer.from('\0evil')]),
+  ),
+  refuses(90, 'a byte behind many zeros after the gzip', [' 90'], (...before) =>
+    Buffer.concat([packed(...before), Buffer.alloc(200_000), Buffer.from('x')]),
+  ),
+  refuses(90, 'another archive behind zeros after the gzip', [' 90'], (...before) =>
+    Buffer.concat([packed(...before), Buffer.alloc(8), packed(...before)]),
   ),
   refuses(91, 'gzip in gzip', [' 91'], () => gzip(packed()), true),
   ...['fd377a585a00', '425a6839', '04224d18', '4c5a4950', '1f9d9000'].map((magic) =>
@@ -115,6 +118,11 @@ describe('a damaged compression is refused', () => {
     expect(violations).toEqual([
       expect.objectContaining({ rule: 92, what: expect.stringContaining('gzip') }),
     ]);
+  });
+
+  it.each([1, 10, 512, 70_000, 3_000_000])('90 zeros after the gzip are padding (%i)', async (bytes) => {
+    const { live } = await fortress.accepted(Buffer.concat([packed(), Buffer.alloc(bytes)]));
+    expect(live).toEqual(['a', 'plugin.yaml']);
   });
 
   it('89 has no case: several gzip members are one archive', async () => {

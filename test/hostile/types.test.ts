@@ -106,14 +106,29 @@ describe('links are refused where they are to be', () => {
   it.each(titled(LINKS))('%s', (_title, one) => fortress.check(one));
 });
 
-describe('links are left out and named otherwise', () => {
-  it.each(titled(LINKS.filter(({ n }) => n !== 38)))('%s', async (_title, { build, rules }) => {
-    const { warnings, live } = await fortress.accepted(build());
-    const links = rules.map((text) => text.replace(/ \d+$/, ''));
-    expect(warnings.items).toEqual(
-      links.map((link) => `${link} is left out: it is a link, and the agent creates no links`),
-    );
-    expect(live).toEqual(['plugin.yaml']);
+describe('links that lead to nothing in the archive are left out and named otherwise', () => {
+  it.each(titled(LINKS.filter(({ n }) => n !== 34 && n !== 38 && n !== 41)))(
+    '%s',
+    async (_title, { build, rules }) => {
+      const { warnings, live, skipped } = await fortress.accepted(build());
+      const links = rules.map((text) => text.replace(/ \d+$/, ''));
+      expect(warnings.items).toEqual(
+        links.map((link) =>
+          expect.stringMatching(`^${link} is left out: it is a link to ".*\\(rule \\d+\\)$`),
+        ),
+      );
+      expect([live, skipped]).toEqual([['plugin.yaml'], links.length]);
+      await fortress.quiet();
+    },
+  );
+});
+
+describe('links that lead to a file of the archive become copies of it', () => {
+  it.each(titled(LINKS.filter(({ n }) => n === 34 || n === 41)))('%s', async (_title, { build, rules }) => {
+    const { warnings, live, skipped } = await fortress.accepted(build());
+    const copy = rules[0]?.replace(/ \d+$/, '') ?? '';
+    expect(warnings.items).toEqual([]);
+    expect([live, skipped]).toEqual([[copy, 'plugin.yaml'].toSorted(), undefined]);
     await fortress.quiet();
   });
 });

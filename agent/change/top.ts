@@ -1,0 +1,42 @@
+/** Which directory of an archive is the plugin. Pure. */
+import { MANIFEST_FILES } from '../../shared/format/manifest.ts';
+
+/** How many directories may stand around the plugin: `package/`, `plugins/<name>/`. */
+const TOP_LEVELS = 2;
+
+const prefix = (top: string): string => (top === '' ? '' : `${top}/`);
+/** A path as it is below a directory. */
+export const below = (top: string, path: string): string => path.slice(prefix(top).length);
+export const isManifest = (path: string): boolean => MANIFEST_FILES.some((file) => file === path);
+
+/**
+ * Finds the directory that holds the manifest: the root, or, as in what `npm pack` and `git archive` make, the only
+ * directory of the root, or the only one in that. A link may be the manifest, but stands for no directory.
+ *
+ * @returns its path, '' for the root; also '' where there is no such directory.
+ */
+export function findTop(
+  files: readonly string[],
+  directories: readonly string[],
+  links: readonly string[],
+): string {
+  let top = '';
+  for (let level = 0; level <= TOP_LEVELS; level += 1) {
+    const inside = (paths: readonly string[]): string[] =>
+      paths
+        .filter((path) => path.startsWith(prefix(top)))
+        .map((path) => below(top, path))
+        .filter((path) => path !== '');
+    const entries = inside([...files, ...directories.map((path) => `${path}/`)]);
+    if ([...entries, ...inside(links)].some(isManifest)) {
+      return top;
+    }
+    const [only, ...others] = new Set(entries.map((path) => path.slice(0, path.indexOf('/') + 1)));
+    // A file beside it has '' here, and so makes a second one.
+    if (only === undefined || only === '' || others.length > 0) {
+      return '';
+    }
+    top = `${prefix(top)}${only.slice(0, -1)}`;
+  }
+  return '';
+}
