@@ -1,4 +1,4 @@
-/** The agent, put together: the only file that knows every part. */
+/** Composes the agent. Only this file knows all of its parts. */
 import { randomUUID } from 'node:crypto';
 
 import type { EventBody } from '../shared/api/events.ts';
@@ -26,13 +26,13 @@ import { type Service, countsOf, openService } from './service/service.ts';
 const DRAIN_MILLIS = 20_000;
 const SWEEP_MILLIS = 60 * 60 * 1000;
 
-/** An agent that runs. */
+/** A running agent. */
 export type Agent = {
-  /** The path, where it listens on a Unix socket; its port is 0 then. */
+  /** The address; for a Unix socket its path, and then the port is 0. */
   host: string;
   port: number;
   bootId: string;
-  /** Tells everybody, finishes what is past its swap, gives up the rest, closes. At most 20 s. */
+  /** Tells all clients, finishes changes that are past their swap, aborts the rest, and closes. Takes at most 20 s. */
   close(): Promise<void>;
 };
 
@@ -50,7 +50,7 @@ export async function startAgent(
 ): Promise<Agent> {
   const door = await openIngress(config, log);
   const eventLog = new EventLog(randomUUID(), Date.now);
-  // What hears events of the service, and needs it: what is told before they are there concerns neither.
+  // The parts that receive events of the service and that the service is needed for. Earlier events do not concern them.
   const hearers: { restarter?: Restarter | undefined; watching?: WatchBridge | undefined } = {};
   const tell = (event: EventBody): void => {
     log.info({ event: event.type, ...event.data }, 'event');
@@ -93,7 +93,7 @@ export async function startAgent(
         'differs from its receipt: it was written without syncs before the machine was restarted',
       );
     }
-    // Nobody is listened to yet: waiting for a lock alone would let the process end.
+    // No socket is open yet, and waiting for a lock alone would let the process end.
     const awake = setInterval(() => undefined, SWEEP_MILLIS);
     await prepare(config, service, log).finally(() => clearInterval(awake));
     const { loaded } = layoutOf(config.root, config.loadedDir);
@@ -130,13 +130,13 @@ export async function startAgent(
         server.stop();
         await atMost(DRAIN_MILLIS * 0.65, service.drain());
         await atMost(DRAIN_MILLIS * 0.1, hearers.restarter?.close() ?? Promise.resolve());
-        // Who waits for a thread that is cut short is answered before its connection is closed.
+        // A caller whose thread is ended early gets an answer before its connection is closed.
         const ended = service.close();
         await atMost(DRAIN_MILLIS * 0.1, ended);
-        // The answers are on their way by then.
+        // Lets the answers reach the sockets.
         await new Promise((resolve) => setImmediate(resolve));
         await server.close(CLOSE.draining, 'draining', DRAIN_MILLIS * 0.1);
-        // What the watcher still asks has ended with the threads. While one of them lives nobody else may serve the root.
+        // The tasks of the watcher end with the threads. While a thread lives, no other agent may serve the root.
         const left = Promise.all([ended, unwatched]).then(giveBack);
         await atMost(DRAIN_MILLIS * 0.05, left);
         log.info('closed');
@@ -152,7 +152,7 @@ export async function startAgent(
   }
 }
 
-/** Edits by hand are seen from here on. */
+/** From here on edits by hand are reported. */
 function startWatching(
   { watch, root, policy }: AgentConfig,
   service: Service,
@@ -172,7 +172,7 @@ function startWatching(
       });
 }
 
-/** Without a command of its own the agent restarts nothing: who asks for a change is told what it takes. */
+/** Without a restart command the agent restarts nothing: the answer tells the caller that a restart is needed. */
 function restarterOf({ restart }: AgentConfig, { loads }: Service, log: Log): Restarter | undefined {
   return restart === undefined
     ? undefined
@@ -186,7 +186,7 @@ function restarterOf({ restart }: AgentConfig, { loads }: Service, log: Log): Re
       });
 }
 
-/** A restart that was promised and had not ended well when an agent ended is made up for, once. */
+/** Repeats once a promised restart that had not ended well when the last agent ended. */
 async function restartWhatWaits(
   { loads }: Service,
   restarter: Restarter | undefined,
@@ -201,7 +201,7 @@ async function restartWhatWaits(
   }
 }
 
-/** What is done before anybody is let in. Listening depends on none of it. */
+/** The work before the agent listens. Its failures do not prevent listening. */
 async function prepare(
   { root, bootFrom, durability }: AgentConfig,
   service: Service,

@@ -1,22 +1,22 @@
-/** The agent's configuration, from the one table of settings. */
+/** The agent's configuration, from the table of settings. */
 import { type Texts, partOf, readSettings, settingsOf } from '../shared/api/setting.ts';
 import { type SettingsOf, settings } from '../shared/api/settings.ts';
 import { Fault } from '../shared/api/fault.ts';
 import type { InstallPolicy } from './store/context.ts';
 import type { Timeouts } from './service/upload.ts';
 
-/** What it takes to work on a root: the settings that such work reads, and those of each part together. */
+/** The settings for work on a root, and those of each part together. */
 export type WorkConfig = SettingsOf<'work' | 'boot'> & { policy: InstallPolicy; timeouts: Timeouts };
 
-/** What an agent is started with; all of it is checked. */
+/** The checked configuration of an agent. */
 export type AgentConfig = SettingsOf<'agent'> &
   WorkConfig & {
     tls: { cert: string; key: string; clientCa: string | undefined } | undefined;
-    /** How the agent restarts the runtime after cold changes; undefined: whoever asks for a change does it. */
+    /** The agent's restart command for cold changes; undefined: the caller of a change restarts the runtime. */
     restart: { command: string; timeout: number; env: Texts } | undefined;
   };
 
-/** Every install of a root has the same policy, also that of a command which installs nothing. */
+/** All commands on a root read the same policy, also those that install nothing. */
 const WORK = settingsOf(settings, 'work', 'boot');
 
 /** @throws Fault INVALID_PARAMS that names every bad value. */

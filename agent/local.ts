@@ -1,4 +1,4 @@
-/** Work on a root by a command, without an agent to ask: the same code, under the same locks, in this process. */
+/** Lets a command work on a root without an agent: the same code, under the same locks, in this process. */
 import type { Caller } from '../shared/api/caller.ts';
 import { Fault } from '../shared/api/fault.ts';
 import { type MethodName, methods } from '../shared/api/methods.ts';
@@ -9,11 +9,11 @@ import type { Streamed } from './service/execute.ts';
 import { openService } from './service/service.ts';
 import { deferred } from './worker/deferred.ts';
 
-/** The service of this process, for a command: it is asked as an agent is. */
+/** The service of this process, with the interface of an agent. */
 export type Local = Caller & {
-  /** Installs what is new among the bundles of a directory. */
+  /** Installs the new bundles of a directory. */
   boot(directory: string): Promise<Booted[]>;
-  /** Waits until house-keeping is over, and gives everything back. */
+  /** Waits until the house-keeping is over, and frees everything. */
   close(): Promise<void>;
 };
 
@@ -23,14 +23,14 @@ export type LocalOptions = {
   env: Readonly<Record<string, string | undefined>>;
   /** The module that runs as engine thread. */
   workerFile: URL;
-  /** Told of failures that change nothing for who asked. */
+  /** Receives failures that do not change the answer. */
   complain: (fault: Fault) => void;
 };
 
-/** Who stands in markers where no token says it. */
+/** The `by` of markers, as there is no token. */
 const BY = 'local';
 
-/** Keeps the process alive until it is stopped: a command that waits for a lock has nothing else to do. */
+/** A clock that keeps the process alive until it is stopped: a command that waits for a lock has nothing else to do. */
 function patientClock(): Clock & { stop: () => void } {
   const timers = new Set<NodeJS.Timeout>();
   return {
@@ -50,7 +50,7 @@ function patientClock(): Clock & { stop: () => void } {
   };
 }
 
-/** Streams without a connection: each is read once, or never. */
+/** Streams without a connection. Each is read at most once. */
 class Streams {
   readonly #lines = new Map<number, readonly object[]>();
   #last = 0;
@@ -73,7 +73,7 @@ class Streams {
   }
 }
 
-/** Gives up waiting once it is aborted. @throws Fault CANCELLED */
+/** Stops waiting when the signal is aborted. @throws Fault CANCELLED */
 async function unlessAborted<T>(answer: Promise<T>, method: string, signal: AbortSignal): Promise<T> {
   const aborted = deferred<never>();
   const abort = (): void => aborted.reject(new Fault('CANCELLED', `"${method}" was cancelled`));
@@ -89,9 +89,9 @@ async function unlessAborted<T>(answer: Promise<T>, method: string, signal: Abor
 }
 
 /**
- * Nothing is written before the first change: whoever may only read can ask queries.
+ * Writes nothing before the first change, so a user who can only read can run queries.
  *
- * @throws Fault INVALID_PARAMS; later READ_ONLY, NO_SPACE, INTERNAL if the root cannot be worked on.
+ * @throws Fault INVALID_PARAMS; later READ_ONLY, NO_SPACE, INTERNAL if the root cannot be used.
  */
 export function openLocal({ flags, env, workerFile, complain }: LocalOptions): Local {
   const config = readWorkConfig(flags, env);
@@ -119,9 +119,9 @@ export function openLocal({ flags, env, workerFile, complain }: LocalOptions): L
     if (!isQuery) {
       await service.prepare();
     }
-    // The caller has chosen the parameters by the method, which the compiler cannot follow through the table.
+    // The parameters belong to the method, which the compiler cannot derive from the table.
     const answer: Promise<unknown> = service.execute(method, params as never, BY);
-    // A change that is under way is made: only queries are given up.
+    // A change that has begun is finished. Only queries are abandoned.
     const executed = await (isQuery && signal ? unlessAborted(answer, method, signal) : answer);
     return methods[method].streams ? streams.open(executed as Streamed<object>) : executed;
   };
@@ -135,7 +135,7 @@ export function openLocal({ flags, env, workerFile, complain }: LocalOptions): L
     close: async () => {
       await service.drain();
       await service.close();
-      // What is forgotten after a while need not be waited for.
+      // Timers that only forget old entries need not be waited for.
       clock.stop();
     },
   };

@@ -23,7 +23,7 @@ export type RunOptions = {
  */
 export async function runAgent({ flags, env, version, workerFile }: RunOptions): Promise<number> {
   const config = readAgentConfig(flags, env);
-  // Here and not in the threads, which cannot: modes are what the agent asks for.
+  // Set here because threads cannot set it: files get exactly the modes that the agent passes.
   process.umask(0o022);
   const log = createLog(config.logLevel);
   const agent = await startAgent(config, workerFile, version, log);

@@ -1,10 +1,10 @@
-/** Failed system calls as faults with the codes that a platform understands. */
+/** Turns failed system calls into faults with the codes of the protocol. */
 import { Fault, type FaultCode, errorCode } from '../../shared/api/fault.ts';
 
 const ACCESS =
   'Give the user of the agent read and write access to the root and everything below it: check owners, modes and security modules';
 
-/** Without a code, what was being done has its own. */
+/** An entry without a code keeps the code of the caller. */
 const CODES: Record<string, { code?: FaultCode; hint: string }> = {
   ENOSPC: {
     code: 'NO_SPACE',
@@ -19,13 +19,14 @@ const CODES: Record<string, { code?: FaultCode; hint: string }> = {
   },
 };
 
-/** Whether the system says that this user may not do that. */
+/** Whether the system denies this user the access. */
 export const isDenied = (error: unknown): boolean => /^(?:EACCES|EPERM)$/.test(errorCode(error) ?? '');
 
 /**
- * Any error as a fault. A full or read-only disk is named as such whatever was being done; the rest gets `code`.
+ * Turns any error into a fault. A full or read-only disk has its own code whatever was being done; other errors get
+ * `code`.
  *
- * @param doing what was being done, as it begins a sentence: "Writing the receipt"
+ * @param doing what was being done, as the beginning of a sentence: "Writing the receipt"
  */
 export function diskFault(
   error: unknown,

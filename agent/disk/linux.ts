@@ -1,17 +1,20 @@
 /**
- * System calls of Linux that Node does not have: renameat2 with RENAME_EXCHANGE, syncfs and flock. They come from libc
- * by way of koffi, which is optional: without it swaps are plain renames, every file is synced on its own, and locks are
- * records of who holds them.
+ * System calls of Linux that Node lacks: renameat2 with RENAME_EXCHANGE, syncfs and flock. They are called in libc
+ * through koffi, which is optional. Without it swaps are plain renames, every file is synced on its own, and locks are
+ * records of their holders.
  */
 import { createRequire } from 'node:module';
 
-/** Each throws an error with `code` and `syscall`, as those of node:fs do. */
+/** Each call throws an error with `code` and `syscall`, like those of node:fs. */
 type LinuxCalls = {
-  /** Two paths of one file system change places, atomically: at no instant is one of them absent. */
+  /** Exchanges two paths of one file system atomically: neither is ever absent. */
   exchange: (a: string, b: string) => void;
-  /** Writes everything of the file system that holds `fd` to the disk. A failure is told once, so never ask again. */
+  /**
+   * Writes everything of the file system that holds `fd` to the disk. A failure is reported only once, so do not call it
+   * again after one.
+   */
   syncfs: (fd: number) => void;
-  /** Locks what is open, for as long as it is, without waiting. @returns whether nobody else holds it. */
+  /** Locks an open file, without waiting, until it is closed. @returns false if another process holds the lock. */
   tryLock: (fd: number) => Promise<boolean>;
 };
 
@@ -19,12 +22,12 @@ const AT_FDCWD = -100;
 const RENAME_EXCHANGE = 2;
 const LOCK_EX_NB = 2 | 4;
 
-/** What of koffi is used. It is loaded by name at run time, so that an image without it still starts. */
+/** The part of koffi that is used. It is loaded by name at run time, so that an image without it still starts. */
 type Koffi = Pick<typeof import('koffi'), 'load' | 'errno' | 'os'>;
 
 let loaded: LinuxCalls | string | undefined;
 
-/** The calls, or in a sentence why they cannot be had. Loaded at the first question. */
+/** The calls, or why they are not available. Loaded at the first call. */
 export function linuxCalls(): LinuxCalls | string {
   loaded ??= load();
   return loaded;
@@ -43,7 +46,7 @@ function load(): LinuxCalls | string {
 
 function bind(): LinuxCalls {
   const koffi = createRequire(import.meta.url)('koffi') as Koffi;
-  // The process itself is linked with libc, be it glibc or musl.
+  // The process itself is linked with libc, glibc or musl.
   const libc = koffi.load(null);
   const call = (definition: string): ((...values: unknown[]) => number) => {
     const bound = libc.func(definition);
@@ -58,7 +61,7 @@ function bind(): LinuxCalls {
     const code = names.get(errno) ?? `E${errno}`;
     return Object.assign(new Error(`${code}: ${syscall} ${detail}`), { code, errno, syscall });
   };
-  /** Over a network it may take as long as it likes. Which error it was is known only while it is told. */
+  /** On a network file system the call may take long. The error number is valid only during the callback. */
   const lock = (fd: number): Promise<ReturnType<typeof failure> | undefined> =>
     new Promise((resolve, reject) => {
       flock.async(fd, LOCK_EX_NB, (error: Error | null, result: number) => {

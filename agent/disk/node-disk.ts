@@ -1,4 +1,4 @@
-/** The disk of this machine, by node:fs. */
+/** The disk of this machine, through node:fs. */
 import { errorCode } from '../../shared/api/fault.ts';
 import * as fs from 'node:fs';
 import { release } from 'node:os';
@@ -61,7 +61,7 @@ function ifThere<T>(look: () => T): T | undefined {
   }
 }
 
-/** The same disk without any sync: quick, and nothing that it was told is sure to survive a power cut. */
+/** The same disk without syncs: fast, and a power cut may destroy what was written. */
 export const withoutSyncs = (disk: Disk): Disk => ({
   ...disk,
   sync: () => undefined,
@@ -70,8 +70,8 @@ export const withoutSyncs = (disk: Disk): Disk => ({
 });
 
 /**
- * ext4, xfs, btrfs, tmpfs, by the magic numbers of statfs. On overlayfs syncfs was seen to return 0 while files were
- * lost; of others nothing is known.
+ * ext4, xfs, btrfs and tmpfs, by the magic numbers of statfs. On overlayfs syncfs returned 0 although files were lost.
+ * Other file systems were not tested.
  */
 const SYNCFS_KEEPS_ITS_PROMISE: ReadonlySet<number> = new Set([
   0xef_53, 0x58_46_53_42, 0x91_23_68_3e, 0x01_02_19_94,
@@ -81,7 +81,7 @@ const OVERLAYFS_MAGIC = 0x79_4c_76_30;
 
 const isOverlay = (path: string): boolean => fs.statfsSync(path).type === OVERLAYFS_MAGIC;
 
-/** The id of the mount that a path lies in; of one that cannot be found, nothing that is equal to anything. */
+/** The id of the mount that holds a path; for a path that cannot be found, a value that equals no other. */
 function mountOf(path: string): string | symbol {
   const fd = fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   try {
@@ -94,7 +94,7 @@ function mountOf(path: string): string | symbol {
   }
 }
 
-/** Before Linux 5.8 syncfs did not tell of failed writes. */
+/** Before Linux 5.8 syncfs did not report failed writes. */
 function isRecentLinux(): boolean {
   const [major = 0, minor = 0] = release().split('.').map(Number);
   return major > 5 || (major === 5 && minor >= 8);

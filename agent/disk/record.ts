@@ -1,4 +1,4 @@
-/** Small files that are there whole or not at all, and how to make a directory's names durable. */
+/** Small files that are written as a whole, and syncs of a directory's names. */
 import { dirname, join } from 'node:path';
 
 import { errorCode } from '../../shared/api/fault.ts';
@@ -8,8 +8,8 @@ import { isDenied } from './disk-fault.ts';
 import type { Disk } from './port.ts';
 
 /**
- * Makes the names in a directory durable: what was renamed, made or removed in it. The dot goes through a link, for
- * the owner may have put the root behind one.
+ * Makes the names in a directory durable: renames, new entries, removals. The dot follows a link, because the owner may
+ * have put the root behind one.
  */
 export function syncDirectory(disk: Disk, path: string): void {
   syncFile(disk, `${path}/.`);
@@ -25,13 +25,13 @@ export function syncFile(disk: Disk, path: string): void {
   }
 }
 
-/** Whom a file is given to. */
+/** The owner that a file gets. */
 type Owner = { uid: number; gid: number };
 
 /**
- * Writes a new file and makes its content and owner durable; its name is durable once the directory is synced.
+ * Writes a new file and makes its content and owner durable. Its name is durable when the directory is synced.
  *
- * @param owner undefined: whoever runs this.
+ * @param owner undefined: the user of this process.
  */
 export function writeDurably(disk: Disk, path: string, text: string, mode: number, owner?: Owner): void {
   const fd = disk.create(path, mode);
@@ -50,15 +50,18 @@ let counter = 0;
 
 const TEMPORARY = /^\.tmp-(.*)-\d+-[a-z0-9]+-\d+$/;
 
-/** Whose record a temporary file of staging was to be: a plugin's name, or '' for the root's own; undefined if it is none. */
+/**
+ * The plugin whose record a temporary file in staging was to become; '' for a record of the root; undefined for other
+ * entries.
+ */
 export const temporaryOf = (entry: string): string | undefined => TEMPORARY.exec(entry)?.[1];
 
 /**
- * Puts a text in place: a temporary name in `staging`, sync, rename, sync of the directory. A crash leaves the old text
- * or the new one, and perhaps a temporary file, which recovery of the plugin deletes.
+ * Puts a text in place: writes a temporary file in `staging`, syncs and renames it, and syncs the directory. After a
+ * crash the old or the new text is there, and perhaps a temporary file, which the plugin's recovery removes.
  *
- * @param plugin whose text it is; '' for the root's own. Its lock is the caller's to hold.
- * @param owner undefined: whoever runs this.
+ * @param plugin the plugin of the text; '' for the root. The caller holds its lock.
+ * @param owner undefined: the user of this process.
  */
 export function putText(
   disk: Disk,
@@ -81,15 +84,12 @@ export function putText(
   syncDirectory(disk, dirname(path));
 }
 
-/** Puts a record in place, as {@link putText} does a text. */
+/** Puts a record in place, as {@link putText} does with a text. */
 export function putRecord(disk: Disk, staging: string, plugin: string, path: string, value: unknown): void {
   putText(disk, staging, plugin, path, `${JSON.stringify(value)}\n`);
 }
 
-/**
- * The entries of a directory: none where there is no directory, undefined where this user may not list it. Other failures are
- * thrown.
- */
+/** The entries of a directory; none if it does not exist, undefined if this user may not list it. Other failures are thrown. */
 export function listAllowed(disk: Disk, path: string): ReturnType<Disk['list']> | undefined {
   try {
     return disk.list(path);
@@ -105,12 +105,12 @@ export function listAllowed(disk: Disk, path: string): ReturnType<Disk['list']> 
   }
 }
 
-/** Threads share a process id, so a temporary name carries something that they do not share. */
+/** Threads share a process id, so a temporary name needs another part. */
 const threadTag = Math.random().toString(36).slice(2, 8);
 
 /**
- * Reads a small text file. Anything but a regular file of at most `maxBytes` is `unreadable`; nothing is thrown,
- * because a stranger's or a half-made file is an answer, not an accident.
+ * Reads a small text file. Anything but a regular file of at most `maxBytes` is `unreadable`. Nothing is thrown, because
+ * a file of unknown origin or an incomplete one is an expected answer.
  */
 export function readText(disk: Disk, path: string, maxBytes: number): FileReading {
   let fd: number;
@@ -154,8 +154,8 @@ function readAll(disk: Disk, fd: number, maxBytes: number): Buffer {
 }
 
 /**
- * Removes a tree or a file if it is there. Links are removed, never followed. A plugin's marker goes first: a reader that
- * holds the tree open can tell by it whether what it read was still whole.
+ * Removes a tree or a file if it exists. Links are removed, never followed. A plugin's marker is removed first: a reader
+ * that has the tree open can tell by it whether the tree was still complete.
  */
 export function removeTree(disk: Disk, path: string): void {
   const stat = disk.stat(path);
@@ -166,7 +166,7 @@ export function removeTree(disk: Disk, path: string): void {
     disk.unlink(path);
     return;
   }
-  // Held open, so that nobody puts a link in its place while it is worked through.
+  // Held open, so that nobody can put a link in its place meanwhile.
   const fd = disk.open(path);
   try {
     const inside = disk.within(fd) ?? path;

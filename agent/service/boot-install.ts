@@ -1,6 +1,6 @@
 /**
- * Boot-install: bundles that lie in a directory of the image are installed when a workspace starts. What was installed last
- * is remembered, so that it neither takes back what the platform has updated nor brings back what was uninstalled.
+ * Boot-install: installs the bundles in a directory of the image when a workspace starts. It remembers the last installed
+ * bundle of each plugin. So it neither undoes an update by the platform nor brings back an uninstalled plugin.
  */
 import { randomUUID } from 'node:crypto';
 import { lstat, readFile, readdir } from 'node:fs/promises';
@@ -15,7 +15,7 @@ import { type Layout, layoutOf } from '../../shared/format/layout.ts';
 import { digestSchema } from '../../shared/format/name.ts';
 import type { Service } from './service.ts';
 
-/** What became of one bundle. `kept`: it was installed before, or something else is live that boot-install leaves alone. */
+/** The result for one bundle. `kept`: it was installed before, or another version is live and stays. */
 export type Booted = {
   file: string;
   plugin: string | undefined;
@@ -24,17 +24,17 @@ export type Booted = {
   error?: FaultData;
 };
 
-/** What boot-install asks of the service. */
+/** The part of the service that boot-install uses. */
 type BootService = Pick<Service, 'begin' | 'execute' | 'hold'> & { worker: Pick<Service['worker'], 'call'> };
 
 const recordSchema = z.object({ version: z.literal(1), bundle: digestSchema });
 
-/** Who stands in markers and logs. */
+/** The `by` of markers and logs. */
 const BY = 'boot';
 
 /**
- * Installs what is new among the bundles (`*.tgz`, `*.tar.gz`) of a directory, one after another by name. Each stands for
- * itself: one that fails keeps no other back.
+ * Installs the new bundles (`*.tgz`, `*.tar.gz`) of a directory, one after another by name. A bundle that fails does not
+ * stop the others.
  *
  * @throws Fault INVALID_PARAMS if the directory cannot be read.
  */
@@ -104,7 +104,7 @@ async function bootOne(service: BootService, layout: Layout, bundle: Bundle): Pr
       return { file, plugin, status: 'kept', detail: 'another version is live already' };
     }
     if (last === UNREADABLE) {
-      // Taken for none, it would bring back what was uninstalled.
+      // If an unreadable record counted as none, an uninstalled plugin would come back.
       throw new Fault(
         'INTERNAL',
         `The record "${layout.bootOf(plugin)}" of the last boot-install cannot be read`,
@@ -121,10 +121,10 @@ async function bootOne(service: BootService, layout: Layout, bundle: Bundle): Pr
   }
 }
 
-/** A record is there, and nobody can say what it says. */
+/** There is a record that cannot be read. */
 const UNREADABLE = 'unreadable';
 
-/** The digest of the bundle that was installed last; undefined if none was. */
+/** The digest of the bundle that was installed last; undefined if there was none. */
 async function lastOf(layout: Layout, plugin: string): Promise<string | undefined> {
   try {
     return recordSchema.parse(JSON.parse(await readFile(layout.bootOf(plugin), 'utf8'))).bundle;
@@ -145,7 +145,7 @@ async function isThere(path: string): Promise<boolean> {
   }
 }
 
-/** An upload whose sender is this process: it goes on as far as it is granted. */
+/** An upload by this process: sends as far as it has credit. */
 async function feed(service: BootService, bundle: Bundle): Promise<{ status: string; installId: string }> {
   const { plugin, file, size, sha256 } = bundle;
   const operationId = `boot-${randomUUID()}`;
@@ -174,7 +174,7 @@ async function feed(service: BootService, bundle: Bundle): Promise<{ status: str
   return service.execute('install.commit', { operationId }, BY);
 }
 
-/** How far the upload may send; it ends where the upload has failed, whose commit says why. */
+/** The credit of the upload. It ends if the upload fails; its commit has the reason. */
 class Credit {
   #limit = 0;
   #dropped = false;
@@ -190,7 +190,7 @@ class Credit {
     this.#wake();
   }
 
-  /** Waits until so much may be sent. @returns false if nothing more is wanted. */
+  /** Waits until bytes up to the offset may be sent. @returns false if no more bytes are wanted. */
   async upTo(offset: number): Promise<boolean> {
     while (offset > this.#limit && !this.#dropped) {
       await new Promise<void>((resolve) => {

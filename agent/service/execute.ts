@@ -1,6 +1,6 @@
 /**
- * Runs a method as its row says: a query in a thread; a change of a plugin in its lane, under its lock; a change of the root
- * once for each operation id.
+ * Runs a method as its row says: a query in a thread; a change of a plugin in its lane, under its lock; a change of the
+ * root once for each operation id.
  */
 import { Fault, toFault } from '../../shared/api/fault.ts';
 import {
@@ -18,11 +18,11 @@ import type { PluginLocks } from './plugin-locks.ts';
 
 export type { Streamed } from '../worker/handlers.ts';
 
-/** The methods that a service executes: a session starts itself, and an upload begins with a stream. */
+/** The methods that a service executes. A session starts itself, and an upload begins with a stream. */
 export type Executable = Exclude<MethodName, 'session.start' | 'install.begin'>;
 export type Executed<M extends Executable> = M extends ThreadMethod ? Reply<M> : Result<M>;
 
-/** The methods that the main thread does, from calls of its threads. */
+/** The methods that the main thread executes, with calls of its threads. */
 export type OwnHandlers = {
   [M in Exclude<Executable, ThreadMethod>]: (params: Params<M>) => Promise<Result<M>>;
 };
@@ -35,14 +35,14 @@ export type ExecutorOptions = {
   pluginLocks: Pick<PluginLocks, 'hold'>;
   lanes: Lanes;
   own: OwnHandlers;
-  /** Told what fails without being anybody's answer. */
+  /** Receives failures that are not part of an answer. */
   complain: (fault: Fault, stack: string | undefined) => void;
 };
 
 export class Executor {
   readonly #options: ExecutorOptions;
   readonly #running = new Map<Promise<void>, Running>();
-  /** Changes of the root under way, by operation id: who asks again meanwhile waits for the same answer. */
+  /** Running changes of the root, by operation id. A repeated request waits for the same answer. */
   readonly #rootChanges = new Map<string, { question: string; answer: Promise<object> }>();
   #draining = false;
 
@@ -50,23 +50,23 @@ export class Executor {
     this.#options = options;
   }
 
-  /** The changes of plugins that are under way. */
+  /** The running changes of plugins. */
   get running(): Running[] {
     return [...this.#running.values()];
   }
 
   /**
-   * Answers as soon as there is an answer; house-keeping comes after it.
+   * Resolves with the answer. The house-keeping comes after it.
    *
-   * @param by the label of who asks, for markers and logs.
-   * @throws Fault what the method's row names; DRAINING for a change while the agent ends.
+   * @param by the label of the caller, for markers and logs.
+   * @throws Fault of the method's row; DRAINING for a change while the agent shuts down.
    */
   async execute<M extends Executable>(method: M, params: Params<M>, by: string): Promise<Executed<M>> {
-    // The name chooses row, parameters and answer together, which the compiler cannot follow through the tables.
+    // The name selects row, parameters and answer, which the compiler cannot derive from the tables.
     return this.#execute(method, params, by) as Promise<Executed<M>>;
   }
 
-  /** Begins no further change, and waits for those of plugins that have begun: they take no longer than a few renames. */
+  /** Accepts no further change, and waits for the running changes of plugins, which take no longer than a few renames. */
   async drain(): Promise<void> {
     this.#draining = true;
     await Promise.all(this.#running.keys());
@@ -98,7 +98,7 @@ export class Executor {
     }
   }
 
-  /** Lane and lock are kept until the house-keeping after the answer is over. */
+  /** Lane and lock are held until the house-keeping after the answer is over. */
   #pluginChange(
     method: MethodsOf<'changes-plugin'>,
     params: Params<MethodsOf<'changes-plugin'>>,

@@ -1,4 +1,7 @@
-/** What lies below a root, by a look at names alone. It asks the disk asynchronously: the main thread waits for no disk. */
+/**
+ * Lists what is below a root, by names only. It reads the disk asynchronously, because the main thread must not wait for
+ * a disk.
+ */
 import { readdir } from 'node:fs/promises';
 
 import { isLoadedDraft } from '../../shared/format/loaded.ts';
@@ -8,18 +11,18 @@ import { knownAmong } from '../change/sweep.ts';
 import { unfinishedAmong } from '../store/staging.ts';
 
 /**
- * What there is to look after: where there is nothing, no thread is started.
+ * The work that there is. If there is none, no thread is started.
  *
- * All reject with Fault INTERNAL if the root cannot be looked at.
+ * All methods reject with Fault INTERNAL if the root cannot be listed.
  */
 export type Inventory = {
-  /** The plugins that a crash has left half-way. */
+  /** The plugins with an interrupted change. */
   unfinished(): Promise<string[]>;
-  /** The plugins of which there is anything. */
+  /** All plugins that have anything in the root. */
   known(): Promise<string[]>;
-  /** How many answers are remembered. */
+  /** The number of remembered answers. */
   answers(): Promise<number>;
-  /** How many reports of what is loaded got no name. */
+  /** The number of reports of loaded versions that have only a temporary name. */
   drafts(): Promise<number>;
 };
 
@@ -34,7 +37,7 @@ export const inventoryOf = (layout: Layout): Inventory => ({
     return knownAmong(live, [...kept, ...installed]);
   },
   answers: async () => (await namesIn(layout.operations)).length,
-  // The directory is the runtime's: where nobody may look there are none.
+  // The directory belongs to the runtime. If this user may not list it, there are none.
   drafts: async () => (await readdir(layout.loaded).catch(() => [])).filter(isLoadedDraft).length,
 });
 

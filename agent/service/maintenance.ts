@@ -1,6 +1,6 @@
 /**
- * House-keeping over all plugins: each on its own, and what is changed under its lock; one that is being changed is left
- * alone.
+ * House-keeping of all plugins, one by one. Changes are made under the plugin's lock. Plugins that are being changed are
+ * skipped.
  */
 import { truncate } from '../../shared/truncate.ts';
 import { type FaultData, toFault } from '../../shared/api/fault.ts';
@@ -27,9 +27,9 @@ export class Maintenance {
   }
 
   /**
-   * Finishes or undoes what a crash has left half-way.
+   * Finishes or undoes what a crash has left.
    *
-   * @param plugin undefined for every plugin of which there is something.
+   * @param plugin undefined: every plugin with an interrupted change.
    */
   async recover(plugin?: string): Promise<RecoveryResult> {
     const names = plugin === undefined ? await this.#inventory.unfinished() : [plugin];
@@ -42,7 +42,7 @@ export class Maintenance {
     return { recovered: truncate(recovered), busy: truncate(busy), failed: truncate(failed) };
   }
 
-  /** Removes what is no longer needed and puts right what may be. */
+  /** Removes what is no longer needed, and repairs what can be repaired. */
   async sweep(): Promise<Swept> {
     const unfinished = new Set(await this.#inventory.unfinished());
     const names = [...new Set([...unfinished, ...(await this.#inventory.known())])].toSorted();
@@ -57,7 +57,7 @@ export class Maintenance {
       if (!(await this.#alone(name, recover))) {
         return false;
       }
-      // Nobody waits for what takes long: it is looked at without the lock, and under it whether it is still so.
+      // The work that takes long runs without the lock. Under the lock it is checked whether it still applies.
       const plan = await this.#worker.call('plugin.plan', { plugin: name });
       if (plan === undefined) {
         return true;
@@ -84,7 +84,7 @@ export class Maintenance {
     };
   }
 
-  /** @returns false if somebody works on the plugin: then it is left alone. */
+  /** @returns false if another operation or process works on the plugin; then it is skipped. */
   async #alone(plugin: string, work: () => Promise<unknown>): Promise<boolean> {
     const release = await this.#pluginLocks.tryHold(plugin);
     if (release === undefined) {
@@ -98,7 +98,7 @@ export class Maintenance {
     }
   }
 
-  /** Works on one plugin after the other: what fails for one keeps no other back. @param work says false of a busy one. */
+  /** Works on one plugin after the other. A failure does not stop the others. @param work returns false for a busy plugin. */
   async #each(
     names: readonly string[],
     work: (name: string) => Promise<boolean>,
@@ -113,7 +113,7 @@ export class Maintenance {
       } catch (error) {
         const fault = toFault(error, `Maintenance of "${name}"`);
         if (fault.code === 'DRAINING') {
-          // The agent ends: no other plugin has its turn, and who asks is to ask again.
+          // The agent is shutting down: no other plugin gets its turn, and the caller has to ask again.
           throw fault;
         }
         failed.push({ plugin: name, error: fault.toData() });

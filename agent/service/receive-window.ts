@@ -1,4 +1,4 @@
-/** How far a stream has come, and what its sender may send. Pure: the rules of credit, without the stream. */
+/** The credit of an incoming stream. Pure: only the rules, without the stream. */
 import { Fault, type FaultCode } from '../../shared/api/fault.ts';
 
 export class ReceiveWindow {
@@ -8,23 +8,23 @@ export class ReceiveWindow {
   #taken = 0;
   #fin = false;
 
-  /** @param size bytes that were declared. @param window bytes that may be on the way, beyond what is taken in. */
+  /** @param size the declared bytes. @param window the bytes that may be on the way beyond those that are taken in. */
   constructor(size: number, window: number) {
     this.#size = size;
     this.#window = window;
   }
 
-  /** Where the sender goes on. */
+  /** The offset at which the sender continues. */
   get received(): number {
     return this.#received;
   }
 
-  /** What is taken in for good. */
+  /** The bytes that the thread has taken in. */
   get taken(): number {
     return this.#taken;
   }
 
-  /** The sender may send bytes before this one; absolute, exclusive. */
+  /** The sender may send bytes before this offset (exclusive). */
   get limit(): number {
     return Math.min(this.#size, this.#taken + this.#window);
   }
@@ -33,16 +33,16 @@ export class ReceiveWindow {
     return this.#fin;
   }
 
-  /** Whether it is the sender's turn: silence is then a stall. */
+  /** Whether it is the sender's turn: then silence is a stall. */
   get mayCome(): boolean {
     return !this.#fin && (this.#received < this.limit || this.#received === this.#size);
   }
 
-  /** Takes note of bytes that came in. @returns what is wrong with them; the stream has then failed. */
+  /** Checks bytes that came in. @returns what is wrong with them; then the stream has failed. */
   accept(offset: number, length: number, fin: boolean): Fault | undefined {
     const end = offset + length;
     if (this.#fin && fin && length === 0 && offset === this.#received) {
-      // Who comes back cannot know whether the end had arrived, and may say it again.
+      // After a reconnection the sender does not know whether the FIN had arrived, and may send it again.
       return undefined;
     }
     if (this.#fin) {
@@ -74,7 +74,7 @@ export class ReceiveWindow {
   }
 }
 
-/** After these more bytes are in vain; after any other failure they still tell whether the digest is right. */
+/** After these faults further bytes are useless. After other faults they still show whether the digest is right. */
 const HOPELESS: ReadonlySet<FaultCode> = new Set([
   'LIMIT_ENTRIES',
   'LIMIT_RATIO',

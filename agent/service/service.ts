@@ -1,6 +1,6 @@
 /**
- * Everything that works on a root, without a socket: what the agent serves, and what a command does by itself where there
- * is no agent to ask, under the same locks.
+ * Everything that works on a root, without a socket: the agent serves it, and a command uses it if there is no agent to
+ * ask, under the same locks.
  */
 import { access } from 'node:fs/promises';
 
@@ -36,53 +36,56 @@ import { Pool } from '../worker/pool.ts';
 import { FairPool } from '../worker/fair-pool.ts';
 import { ENGINE, type EngineData } from '../worker/messages.ts';
 
-/** Most installs at once; more wait for their turn. */
+/** The most installs at once. Further ones wait. */
 const INSTALL_THREADS = 8;
-/** Threads for everything else, apart, so that stalled uploads never keep a list waiting. */
+/** Separate threads for everything else, so that stalled uploads do not delay a list. */
 const TASK_THREADS = 2;
 const IDLE_MILLIS = 15_000;
-/** The lock of who serves the root: no plugin has such a name. */
+/** The lock of the agent that serves the root. No plugin has this name. */
 const AGENT_LOCK = '.agent';
 
 export type Service = {
-  /** Makes what is missing below the root. Before it the service answers queries, and writes nothing. Throws as {@link prepareRoot}. */
+  /**
+   * Makes the missing directories of the root. Before that the service answers queries and writes nothing. Throws as
+   * {@link prepareRoot}.
+   */
   prepare(): Promise<void>;
   locks(): Promise<Locks>;
-  /** What the root can do: tried out by who serves it, taken from the system by others. */
+  /** What the root can do: tested by the agent that serves it, assumed from the system by others. */
   ability(): RootProbe;
   /**
-   * Takes the right to serve the root: one agent does, for a second one would serve what the first changes under it. Then
-   * tries out what the root can do, and looks what a restart of the machine has damaged because nothing was synced.
+   * Takes the right to serve the root. Only one agent may, because a second one would serve what the first changes. Then
+   * tests what the root can do, and checks what a restart of the machine has damaged because it was not synced.
    *
-   * @returns undefined if somebody serves it already.
+   * @returns undefined if another process serves the root.
    */
   serve(): Promise<{ damaged: string[]; release: Release } | undefined>;
-  /** Who serves the root, in words. */
+  /** The process that serves the root, in words. */
   server(): Promise<string | undefined>;
   /** Runs a method; see {@link Executor.execute}. */
   execute<M extends Executable>(method: M, params: Params<M>, by: string): Promise<Executed<M>>;
-  /** Begins an install, or goes on with one; see {@link Uploads.begin}. */
+  /** Begins an install, or continues one; see {@link Uploads.begin}. */
   begin(params: BeginParams, by: string, link: (inflow: Inflow) => Link): Promise<Begun>;
   /** Calls of the threads, for the watcher. */
   worker: WorkerClient;
   loads: Loads;
   maintenance: Maintenance;
-  /** Removes what is no longer needed, and tells so. */
+  /** Removes what is no longer needed, and reports it. */
   sweep(): Promise<Swept>;
   /** Takes the right to work on a plugin; see {@link PluginLocks.hold}. */
   hold(plugin: string): Promise<Release>;
-  /** Runs a task after all that is being done to a plugin, and before what is done to it later. */
+  /** Runs a task after the current operations on a plugin and before later ones. */
   turn(plugin: string, task: () => Promise<void>): Promise<void>;
-  /** Starts a thread ahead of the first install. */
+  /** Starts a thread before the first install. */
   warm(): void;
-  /** Gives up what is not sealed, and waits for the rest. */
+  /** Aborts what is not sealed, and waits for the rest. */
   drain(): Promise<void>;
   close(): Promise<void>;
 };
 
 /**
- * A full disk keeps no agent from starting, for it takes one to remove something; nor does a read-only one, whose plugins
- * can still be listed and verified.
+ * An agent starts on a full disk, because it takes one to remove something. It starts on a read-only disk, because
+ * plugins can still be listed and verified.
  */
 function tryOut(context: StoreContext, believed: RootProbe): RootProbe {
   try {
@@ -102,13 +105,13 @@ type ServiceOptions = {
   /** The module that runs as engine thread. */
   workerFile: URL;
   clock: Clock;
-  /** What an agent says of itself in a status. */
+  /** The agent's own data for a status. */
   about: () => Partial<Status>;
   tell: (event: EventBody) => void;
   complain: (fault: Fault, stack: string | undefined) => void;
 };
 
-/** Makes a service for a root, which it does not touch before {@link Service.prepare}. */
+/** Makes a service for a root. It changes nothing in the root before {@link Service.prepare}. */
 export function openService(
   config: WorkConfig,
   { workerFile, clock, about, tell, complain }: ServiceOptions,
@@ -133,7 +136,7 @@ export function openService(
     restartRuns: undefined,
   };
   let tried: Promise<Locks> | undefined;
-  /** Tried out when they are first asked for: to look at a root takes none. */
+  /** Locks are tested at their first use, because queries need none. */
   const locks = (): Promise<Locks> => (tried ??= createLocks(layout.locks, owner));
   const lazyLocks = {
     take: async (name: string) => (await locks()).take(name),
@@ -142,7 +145,7 @@ export function openService(
   const { root, loadedDir, policy, durability } = config;
   const prepare = async (): Promise<void> => {
     prepareRoot(nodeDisk, layout);
-    // A note of another boot stays until who serves the root has compared what that boot has left.
+    // The note of another boot stays until the agent that serves the root has compared what that boot has left.
     if (durability === 'none') {
       noteUnsynced(context);
     }
@@ -226,7 +229,7 @@ export function openService(
       }
       try {
         probed = tryOut(context, ability());
-        // Comparing may take long, and most agents need no thread for it.
+        // The comparison may take long, and most agents need no thread for it.
         const isNoted = await access(layout.unsynced).then(
           () => true,
           () => false,
@@ -258,7 +261,7 @@ export function openService(
   };
 }
 
-/** A sweep in figures, for its event and the log. */
+/** The numbers of a sweep, for its event and the log. */
 export const countsOf = (swept: Swept): Extract<EventBody, { type: 'sweep.done' }>['data'] => ({
   snapshots: swept.snapshots.total,
   receipts: swept.receipts.total,

@@ -1,6 +1,6 @@
 /**
- * One install as the main thread sees it: the bytes that come over some connection, the thread that works on them, the
- * lane, the answer. It outlives its connection: another one may take the stream over where it broke off.
+ * One install in the main thread: the bytes that come over a connection, the thread that works on them, the lane, the
+ * answer. It survives its connection: another one may continue the stream.
  */
 import type { EventBody } from '../../shared/api/events.ts';
 import { Fault, toFault } from '../../shared/api/fault.ts';
@@ -18,7 +18,7 @@ import type { Release } from '../disk/lock-record.ts';
 import type { PluginLocks } from './plugin-locks.ts';
 import { ReceiveWindow, isHopeless } from './receive-window.ts';
 
-/** An upload as who brings the bytes sees it. */
+/** The part of an upload that the sender of the bytes uses. */
 export type Inflow = Pick<Upload, 'accept' | 'detach'>;
 
 type Stage = 'opening' | 'receiving' | 'committed' | 'installing' | 'ended';
@@ -30,7 +30,7 @@ export class Upload {
   readonly #opened = deferred<Installed | undefined>();
   readonly #validated = deferred<void>();
   readonly #answered = deferred<Installed>();
-  /** The thread is free again: house-keeping is over, or the task has failed. */
+  /** Resolves when the thread is free again: the house-keeping is over, or the task has failed. */
   readonly #done = deferred<void>();
   readonly #timers: Timers<'stall' | 'resume' | 'deadline'>;
   readonly #intake: ReceiveWindow;
@@ -38,11 +38,11 @@ export class Upload {
   #engine: Engine | undefined;
   #stage: Stage = 'opening';
   #failed = false;
-  /** The thread was told to install: live may be another since. */
+  /** The thread was told to install, so live may have changed. */
   #touching = false;
   #stamp: string | undefined;
   #link: Link | undefined;
-  /** Gives the plugin's lock back. */
+  /** Releases the plugin's lock. */
   #release: Release | undefined;
 
   constructor(params: BeginParams, by: string, dependencies: UploadDependencies) {
@@ -57,7 +57,7 @@ export class Upload {
     return this.#failed;
   }
 
-  /** Bytes still come in, or may: a new connection can take over. */
+  /** Bytes may still come, and a new connection can take over. */
   get receiving(): boolean {
     return this.#stage === 'opening' || this.#stage === 'receiving';
   }
@@ -77,7 +77,7 @@ export class Upload {
     return this.#opened.promise;
   }
 
-  /** Gets the plugin's lock and a thread, and asks it; {@link opened} tells what came of it. */
+  /** Takes the plugin's lock and a thread, and begins the install there; {@link opened} has the result. */
   async start(): Promise<void> {
     const { pool, timeouts, pluginLocks } = this.#dependencies;
     if (this.#stage !== 'opening') {
@@ -104,7 +104,7 @@ export class Upload {
     }
   }
 
-  /** Nothing of it is left in the thread, and nothing of it holds the plugin any more. */
+  /** The thread has finished, and the plugin's lock is released. */
   async #over(): Promise<void> {
     const release = this.#release;
     this.#release = undefined;
@@ -112,7 +112,7 @@ export class Upload {
     this.#done.resolve();
   }
 
-  /** Takes the bytes from this link from now on. @returns where the sender goes on and how far it may. */
+  /** Takes the bytes from this link from now on. @returns where the sender continues and how far it may send. */
   attach(link: Link): { offset: number; limit: number } {
     this.#link?.drop();
     this.#link = link;
@@ -121,7 +121,7 @@ export class Upload {
     return { offset: this.#intake.received, limit: this.#intake.limit };
   }
 
-  /** The link is gone; the upload waits for another for a while. */
+  /** The link is gone. The upload waits for another one for a while. */
   detach(link: Link): void {
     if (this.#link === link) {
       this.#link = undefined;
@@ -132,7 +132,7 @@ export class Upload {
     }
   }
 
-  /** Takes bytes in. A sender that breaks the rules of the stream fails its upload. */
+  /** Takes bytes. A sender that breaks the rules of the stream fails its upload. */
   accept(offset: number, data: Uint8Array, fin: boolean): void {
     if (this.#stage !== 'receiving') return;
     const wrong = this.#intake.accept(offset, data.length, fin);
@@ -146,7 +146,7 @@ export class Upload {
     }
   }
 
-  /** Installs what was received, once; asked again it waits for the same answer. */
+  /** Installs the received bundle once. A repeated call waits for the same answer. */
   async commit(): Promise<Installed> {
     if (!this.receiving) {
       return this.#answered.promise;
@@ -162,7 +162,7 @@ export class Upload {
     return this.#answered.promise;
   }
 
-  /** Gives up, unless the swap has begun. @returns whether it is given up. */
+  /** Aborts the upload, unless the swap has begun. @returns whether it was aborted. */
   abort(fault: Fault): boolean {
     if (this.#stage === 'installing' || this.#stage === 'ended') {
       return false;
@@ -171,13 +171,13 @@ export class Upload {
     return true;
   }
 
-  /** Waits until the thread is free of this upload. */
+  /** Waits until the thread no longer works on this upload. */
   async settled(): Promise<void> {
     await this.#answered.promise.catch(() => undefined);
     await this.#done.promise;
   }
 
-  /** Takes its place in the lane at once, for the order is that of the commits and not of who validates faster. */
+  /** Takes its place in the lane at once, so that the order is that of the commits and not of the validations. */
   async #install(): Promise<void> {
     this.#stage = 'committed';
     this.#timers.stop('resume');
@@ -234,7 +234,7 @@ export class Upload {
         void this.#over();
         break;
       case 'answer':
-        // Belongs to a call; an upload makes none.
+        // Belongs to a call. An upload makes none.
         break;
       default:
         message satisfies never;
@@ -253,7 +253,7 @@ export class Upload {
   }
 
   #crashed(fault: Fault): void {
-    // Before the install was begun nothing can have reached live; afterwards slot and receipt may be live's own.
+    // Before the install began, live cannot have changed. Afterwards slot and receipt may belong to live.
     const harmless = !this.#touching;
     const { code, message, hint, cause } = fault;
     this.#finish(new Fault(code, message, { hint, cause, executed: harmless ? 'no' : 'maybe' }));
@@ -262,7 +262,7 @@ export class Upload {
     void Promise.resolve(left).then(() => this.#over());
   }
 
-  /** Silence counts as a stall only while it is the sender's turn. */
+  /** Silence is a stall only if it is the sender's turn. */
   #expectBytes(): void {
     if (this.#link !== undefined && this.#stage === 'receiving' && this.#intake.mayCome) {
       this.#arm('stall', this.#dependencies.timeouts.stall, 'No byte came in for too long');
@@ -282,7 +282,7 @@ export class Upload {
     this.#leave();
   }
 
-  /** Fails from this side: the thread is told to remove what there is. */
+  /** Fails the upload from the main thread, and tells the thread to remove the slot. */
   #end(fault: Fault): void {
     this.#engine?.say({ kind: 'abort' });
     this.#finish(fault);
@@ -309,10 +309,10 @@ export class Upload {
   }
 }
 
-/** A quarter of what may be on its way: the thread always has the next message, and few of them are enough. */
+/** A quarter of the window: the thread always has another message to work on, and few messages are needed. */
 const MESSAGE_BYTES = WIRE.windowBytes / 4;
 
-/** While the thread is busy, what comes in is gathered to messages of the largest size. */
+/** While the thread is busy, bytes are gathered into messages of the largest size. */
 export class Batch {
   readonly #say: (bytes: Uint8Array<ArrayBuffer>) => void;
   #gathered: Uint8Array<ArrayBuffer> | undefined;
@@ -323,7 +323,7 @@ export class Batch {
     this.#say = say;
   }
 
-  /** Copies the data: its buffer belongs to somebody else. */
+  /** Copies the data, because its buffer is reused. */
   add(data: Uint8Array): void {
     if (this.#underWay === 0 && data.length > 0) {
       this.#send(new Uint8Array(data));
@@ -341,7 +341,7 @@ export class Batch {
     }
   }
 
-  /** The thread has worked off a message. */
+  /** The thread has finished a message. */
   taken(): void {
     this.#underWay -= 1;
     if (this.#underWay === 0) {
@@ -349,7 +349,7 @@ export class Batch {
     }
   }
 
-  /** Sends what was gathered. */
+  /** Sends the gathered bytes. */
   flush(): void {
     const gathered = this.#gathered;
     if (gathered !== undefined && this.#length > 0) {
@@ -367,16 +367,16 @@ export class Batch {
   }
 }
 
-/** The stream of a connection on which the bytes come in. */
+/** The stream of a connection that brings the bytes. */
 export type Link = {
   stream: number;
-  /** Tells the sender what is taken in and how far it may send; both absolute. */
+  /** Tells the sender what is taken in and how far it may send, both absolute. */
   grant(offset: number, limit: number): void;
-  /** The upload has another link now or needs none any more; with a fault, it has failed and the sender is told. */
+  /** The upload has another link or needs none. With a fault the upload has failed, and the sender is told. */
   drop(fault?: Fault): void;
 };
 
-/** How long an upload and an operation wait, in milliseconds, by the names of the settings. */
+/** The time limits of uploads and operations in milliseconds, by the names of the settings. */
 export type Timeouts = SettingsPart<'timeouts'>;
 
 export type UploadDependencies = {
@@ -397,7 +397,7 @@ export class Timers<Name extends string> {
     this.#clock = clock;
   }
 
-  /** Starts a timer, anew if it runs. */
+  /** Starts a timer, or starts it again if it runs. */
   start(name: Name, millis: number, call: () => void): void {
     this.stop(name);
     this.#running.set(name, this.#clock.after(millis, call));

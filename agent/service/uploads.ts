@@ -1,4 +1,7 @@
-/** All operations by their ids: asking again is safe, twins wait for each other, and in the end there is one answer. */
+/**
+ * All uploads by operation id. A repeated request is safe, uploads of the same bundle wait for each other, and all get
+ * one answer.
+ */
 import { Fault, toFault } from '../../shared/api/fault.ts';
 import type { BeginParams, Installed } from '../../shared/api/methods.ts';
 import type { WorkerClient } from '../worker/client.ts';
@@ -10,7 +13,7 @@ export class Uploads {
   readonly #dependencies: UploadDependencies;
   readonly #worker: Pick<WorkerClient, 'call'>;
   readonly #uploads = new Map<string, Upload>();
-  /** Those that still have a thread: more than are known by id, for a failed one may have been begun anew. */
+  /** The uploads that still have a thread. A failed one that was begun again is here twice but known once by its id. */
   readonly #running = new Set<Upload>();
   #draining = false;
 
@@ -20,9 +23,9 @@ export class Uploads {
   }
 
   /**
-   * Begins an install, goes on with one whose connection broke, or answers what is known.
+   * Begins an install, continues one whose connection broke, or gives the known answer.
    *
-   * @param by the label of who asks. @param link makes the stream, once it is known that bytes are needed.
+   * @param by the label of the caller. @param link makes the stream if bytes are needed.
    * @throws Fault CONFLICT, HELD, TOO_LARGE, NO_SPACE, DRAINING …
    */
   async begin(params: BeginParams, by: string, link: (upload: Upload) => Link): Promise<Begun> {
@@ -37,14 +40,14 @@ export class Uploads {
       return answer;
     }
     if (!upload.receiving) {
-      // It was given up or committed in the very moment in which it was asked for.
+      // It was aborted or committed just now.
       return upload.commit();
     }
     const to = this.#linkOrGiveUp(upload, known === undefined, link);
     return { status: 'open', stream: to.stream, ...upload.attach(to) };
   }
 
-  /** @throws Fault NOT_FOUND, CONFLICT if bytes are missing, or what the install failed with. */
+  /** @throws Fault NOT_FOUND, CONFLICT if bytes are missing, or the fault of the install. */
   async commit(operationId: string): Promise<Installed> {
     const upload = this.#uploads.get(operationId);
     if (upload !== undefined) {
@@ -60,18 +63,18 @@ export class Uploads {
     return answer;
   }
 
-  /** @returns whether the operation is given up; false if there is none, it has ended or its swap has begun. */
+  /** @returns whether the operation was aborted; false if there is none, it has ended, or its swap has begun. */
   abort(operationId: string): boolean {
     const fault = new Fault('CANCELLED', 'The install was aborted by its client');
     return this.#uploads.get(operationId)?.abort(fault) ?? false;
   }
 
-  /** What is under way. */
+  /** The running uploads. */
   get running(): { plugin: string; operationId: string }[] {
     return [...this.#running].map(({ params: { plugin, operationId } }) => ({ plugin, operationId }));
   }
 
-  /** Begins nothing more, gives up what is not sealed, and waits for the rest. */
+  /** Begins no more uploads, aborts what is not sealed, and waits for the rest. */
   async drain(): Promise<void> {
     this.#draining = true;
     const uploads = [...this.#running];
@@ -89,7 +92,7 @@ export class Uploads {
     }
   }
 
-  /** The upload of that id, if it has not failed: what was not executed is not replayed, it begins anew. */
+  /** The upload with that id, unless it has failed: a failed one begins again. */
   #known(params: BeginParams): Upload | undefined {
     const known = this.#uploads.get(params.operationId);
     if (known === undefined || known.failed) {
@@ -108,8 +111,8 @@ export class Uploads {
   }
 
   #open(params: BeginParams, by: string): Upload {
-    // Same plugin, same bundle: the first one's success makes the second one present, without sending a byte.
-    // The latest of them: should all before fail, the rest still go one after another.
+    // With the same plugin and bundle, the success of the first makes the second one present without a byte. It waits for
+    // the latest of them, so that after failures the others still run one after another.
     const twin = [...this.#uploads.values()].findLast((other) => isTwin(other, params));
     const upload = new Upload(params, by, this.#dependencies);
     this.#uploads.set(params.operationId, upload);
@@ -124,7 +127,7 @@ export class Uploads {
     await upload.start();
   }
 
-  /** A fresh upload that gets no stream is given up: nothing would ever wake it, and it holds a thread. */
+  /** A new upload that gets no stream is aborted: nothing would continue it, and it holds a thread. */
   #linkOrGiveUp(upload: Upload, fresh: boolean, link: (upload: Upload) => Link): Link {
     try {
       return link(upload);

@@ -1,6 +1,6 @@
 /**
- * The watcher over the agent's root: tells what no operation of this agent has told already. What takes long is asked of
- * the engine threads.
+ * The watcher over the agent's root. It reports changes that no operation of this agent has reported. Work that takes
+ * long is done by the engine threads.
  */
 import { basename } from 'node:path';
 
@@ -19,19 +19,19 @@ import type { Clock } from '../../shared/clock.ts';
 import type { WorkerClient } from '../worker/client.ts';
 
 /**
- * A watcher that broke is started again after so long (milliseconds), each time twice as long, up to the last; once it has run
- * for longer than that, it begins with the first again.
+ * A watcher that has failed is started again after so long (milliseconds), each time twice as long, up to the most. After
+ * a longer run it begins with the first pause again.
  */
 const AGAIN_MILLIS = { first: 1000, most: 60_000 };
-/** What went wrong is remembered so often. */
+/** The number of problems that are remembered. */
 const NOTICES_MAX = 10;
-/** Own swaps of one plugin that are remembered until the watcher has seen them. */
+/** The swaps of one plugin by the agent that are remembered until the watcher has seen them. */
 const OWN_MAX = 100;
 
 export type WatchBridge = {
-  /** Hears what the agent itself tells: its own swaps are told by their operations. */
+  /** Receives the agent's own events, because operations report their swaps themselves. */
   heard(event: EventBody): void;
-  /** What the runtime has loaded of a plugin may be another version now. */
+  /** The loaded version of a plugin may have changed. */
   loaded(plugin: string): void;
   status(): WatchStatus;
   close(): Promise<void>;
@@ -40,17 +40,17 @@ export type WatchBridge = {
 export type WatchBridgeOptions = {
   root: string;
   ignore: Ignore;
-  /** Look again and again instead of being woken up. */
+  /** Whether to poll. */
   polling: boolean;
   worker: Pick<WorkerClient, 'call'>;
-  /** Runs a task when what the agent itself is doing to a plugin is over, and told. */
+  /** Runs a task after the agent's own operations on a plugin have ended and were reported. */
   turn: (plugin: string, task: () => Promise<void>) => Promise<void>;
   tell: (event: EventBody) => void;
   clock: Clock;
   log: Pick<Log, 'info' | 'warn' | 'error'>;
 };
 
-/** Begins to watch. */
+/** Starts watching. */
 export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
   const { root, worker, turn, tell, clock, log } = options;
   const own = new OwnSwaps();
@@ -90,27 +90,28 @@ export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
     if (closed || isOwn) {
       return;
     }
-    // What was seen before or in the middle of an operation: its own event, told since, says what it all means. In doubt cold.
+    // The watcher saw this before or during an operation. The operation's own event came later and includes it; in doubt
+    // it is cold.
     if (own.has(plugin) && cause.by === 'edit' && (status !== 'admitted' || kind !== 'cold')) {
       return;
     }
-    // Nobody is known to restart for an edit: a plugin that writes into its own tree would restart its runtime for ever.
+    // Nobody restarts for an edit: a plugin that writes into its own tree would restart its runtime for ever.
     const reload = reloadOf({ kind, reasons: [...reasons] }, false);
     tell({ type: 'plugin.changed', data: { plugin, ...reload, cause: cause.by } });
   };
-  /** How much was told that a list may be older than. */
+  /** The number of events; a list may be older than the last ones. */
   let changes = 0;
   /**
-   * Nobody knows what was edited while nothing watched: how it all is now is told instead.
+   * Edits that were made without a watch are not known. A snapshot is sent instead.
    *
-   * @param tries so many lists were older than an event that came meanwhile.
+   * @param tries how many lists were older than an event that came meanwhile.
    */
   const tellAll = async (tries = 0): Promise<void> => {
     const before = changes;
     try {
       const { plugins } = (await worker.call('plugin.list', {})).answer;
       if (closed) return;
-      // Behind an event it must not say how things were before that.
+      // A snapshot after an event must not show the state before it.
       if (changes !== before) {
         cancelTellAll = clock.after(pauseAfter(tries + 1, AGAIN_MILLIS), () => void tellAll(tries + 1));
         return;
@@ -134,7 +135,7 @@ export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
     if (broke) void tellAll();
     for await (const event of watch) {
       const seen = own.seen(event.plugin);
-      // Not waited for: another plugin may be busy for long.
+      // Not awaited, because another plugin may be busy for long.
       turn(event.plugin, () => take(event, seen)).catch((error: unknown) => {
         log.error({ err: error }, 'a change cannot be reported');
       });
@@ -180,10 +181,13 @@ export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
 
 type Made = { installId: string | null; at: number };
 
-/** What the agent itself has made live, in order, until the watcher has seen it. Told after it lay on the disk. */
+/**
+ * The versions that the agent itself has made live, in order, until the watcher has seen them. Each is added after its
+ * swap.
+ */
 class OwnSwaps {
   readonly #made = new Map<string, Made[]>();
-  /** How many had been told when a plugin was last looked at: those were there to be seen. */
+  /** The number of swaps when a plugin was last read: the watcher can have seen those. */
   readonly #looked = new Map<string, number>();
   #count = 0;
 
@@ -195,19 +199,22 @@ class OwnSwaps {
     }
   }
 
-  /** The watcher looks at a plugin. */
+  /** The watcher reads a plugin. */
   look(plugin: string): void {
     if (this.#made.has(plugin)) {
       this.#looked.set(plugin, this.#count);
     }
   }
 
-  /** What had been told when the watcher last looked. */
+  /** The number of swaps when the watcher last read the plugin. */
   seen(plugin: string): number {
     return this.#looked.get(plugin) ?? 0;
   }
 
-  /** Whether the agent has made this live (null: nothing). Of several in one burst the watcher sees only the last. */
+  /**
+   * Whether the agent has made this version live (null: removed the plugin). Of several swaps in one burst the watcher
+   * sees only the last.
+   */
   take(plugin: string, installId: string | null): boolean {
     const made = this.#made.get(plugin) ?? [];
     const index = made.findIndex((one) => one.installId === installId);
@@ -215,7 +222,7 @@ class OwnSwaps {
     return index !== -1;
   }
 
-  /** Forgets what lay there when the watcher looked: what it has not told by now, it tells no more. */
+  /** Forgets the swaps before the watcher's reading: it will not report them any more. */
   forget(plugin: string, seen: number): void {
     this.#keep(
       plugin,
@@ -223,7 +230,7 @@ class OwnSwaps {
     );
   }
 
-  /** Whether the watcher has not told all of a plugin yet. */
+  /** Whether the watcher has not yet reported all swaps of a plugin. */
   has(plugin: string): boolean {
     return this.#made.has(plugin);
   }

@@ -1,4 +1,4 @@
-/** What every step stands on: the disk, the places, the owner's policy, the clock. */
+/** What every step gets: the disk, the paths, the owner's policy, the clock. */
 import type { Ignore } from '../../shared/format/tree.ts';
 import type { Intent } from '../../shared/format/intent.ts';
 import type { Layout } from '../../shared/format/layout.ts';
@@ -8,13 +8,13 @@ import { attempt as tryTo } from '../../shared/attempt.ts';
 import type { SettingsPart } from '../../shared/api/settings.ts';
 import type { Disk } from '../disk/port.ts';
 
-/** What the owner of the workspace has decided, by the names of the settings. Sizes in bytes, times in milliseconds. */
+/** The owner's decisions, by the names of the settings. Sizes in bytes, times in milliseconds. */
 export type InstallPolicy = SettingsPart<'policy'> & {
-  /** Who restarts the runtime after a cold change: who asked for it, or the agent with a command of its own. */
+  /** Who restarts the runtime after a cold change: the caller of the change, or the agent with its command. */
   restarts: 'caller' | 'command';
 };
 
-/** `none`: nothing is synced, so a power cut may take what was acknowledged. */
+/** `none`: nothing is synced, so a power cut may destroy acknowledged installs. */
 export type Durability = 'full' | 'none';
 
 export type StoreContext = {
@@ -24,23 +24,23 @@ export type StoreContext = {
   ignore: Ignore;
   /** Milliseconds since the epoch. */
   now: () => number;
-  /** Who holds the intents that this process writes. */
+  /** The holder of the intents that this process writes. */
   owner: Intent['owner'];
-  /** Where steps tell how they are getting on. */
+  /** Receives the progress of steps. */
   tell: (event: EventBody) => void;
-  /** Where failures go that change nothing for who asked. */
+  /** Receives failures that do not change the answer. */
   complain: (fault: Fault) => void;
-  /** Whether a restart of the agent's own runs; undefined: it makes none. */
+  /** Whether the agent's restart command is running; undefined: it has none. */
   restartRuns: (() => boolean) | undefined;
 };
 
-/** What it takes to look, and to change nothing. */
+/** The part that is needed to read and change nothing. */
 export type ReadContext = Pick<StoreContext, 'disk' | 'layout' | 'ignore'>;
 
 /**
- * Does what changes nothing for who asked. Never throws: a failure is complained of.
+ * Does work that does not change the answer. Never throws: a failure is reported.
  *
- * @param doing what is being done, as it begins a sentence. @param otherwise what a failure gives; left out: undefined.
+ * @param doing what is being done, as the beginning of a sentence. @param otherwise the result of a failure.
  */
 export function attempt<T>(context: Complaining, doing: string, run: () => T): T | undefined;
 export function attempt<T>(context: Complaining, doing: string, run: () => T, otherwise: T): T;

@@ -1,4 +1,4 @@
-/** Files of an installed version that are not as they were installed, found without reading the others. */
+/** Finds files of an installed version that have changed since the install, without reading the others. */
 import { join } from 'node:path';
 
 import { attempt } from '../../shared/attempt.ts';
@@ -13,11 +13,11 @@ const CHUNK_BYTES = 256 * 1024;
 export type Drifted = { path: string; change: 'added' | 'removed' | 'modified' };
 
 /**
- * What was edited in place, by path: sizes and modes are compared, and the content of a file that is younger than its
- * install. An edit that sets the time back is seen by a verification only. Never throws: what cannot be read counts as
+ * The paths that were edited in place. It compares sizes and modes, and the content of files that are newer than their
+ * install. Only a verification finds an edit that sets the time back. Never throws: a file that cannot be read counts as
  * modified.
  *
- * @param suspectsMax where more files than these are younger, none of them is read.
+ * @param suspectsMax if more files than this are newer, none of them is read.
  */
 export function driftOf(
   context: ReadContext,
@@ -52,7 +52,7 @@ export function driftOf(
   return drifted.toSorted((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** Everything below a directory that counts and is no directory; of what cannot be looked at, nothing. */
+/** All entries below a directory that count and are not directories. What cannot be read has no entries. */
 function filesIn({ disk, ignore }: ReadContext, top: string): { path: string; stat: Stat | undefined }[] {
   const found: { path: string; stat: Stat | undefined }[] = [];
   const list: Disk['list'] = (path) => attempt(() => disk.list(path)) ?? [];

@@ -5,16 +5,16 @@ import { MARKER } from '../../shared/format/layout.ts';
 import { putText, removeTree, syncDirectory } from '../disk/record.ts';
 import type { StoreContext } from './context.ts';
 
-/** A move that has been made, how to take it back, and how to make that durable. */
+/** A move that was made, how to undo it, and how to make the undoing durable. */
 export type Move = { what: string; undo: () => void; durable: () => void };
 
-/** Renames, and returns when that is durable. */
+/** Renames. When it returns, the rename is durable. */
 export function renameDurably(context: StoreContext, from: string, to: string): void {
   context.disk.rename(from, to);
   settle(context, from, to);
 }
 
-/** Lets two trees change places in one step, and returns when that is durable. Only where the disk can. */
+/** Exchanges two trees in one step. When it returns, that is durable. Only for disks that can exchange. */
 export function exchangeDurably(context: StoreContext, a: string, b: string): void {
   if (context.disk.exchange === undefined) {
     throw new Error('This disk has no exchange');
@@ -30,14 +30,14 @@ export function settle({ disk }: StoreContext, ...paths: string[]): void {
   }
 }
 
-/** Removing is renaming first: a half-removed tree must not have the name, or the place, of a whole one. */
+/** Renames before it removes: a half-removed tree must not have the name or place of a complete one. */
 export function trash(context: StoreContext, path: string, aside = `${path}.trash`): void {
   removeTree(context.disk, aside);
   renameDurably(context, path, aside);
   removeTree(context.disk, aside);
 }
 
-/** In a lower overlay layer a tree cannot be renamed away: its marker goes first, durably, so that no gate admits it. */
+/** In a lower overlay layer a tree cannot be renamed away. Its marker is removed first, durably, so that no gate admits it. */
 export function clearLive({ disk, layout }: StoreContext, live: string): void {
   if (disk.stat(join(live, MARKER)) !== undefined) {
     disk.unlink(join(live, MARKER));
@@ -47,7 +47,7 @@ export function clearLive({ disk, layout }: StoreContext, live: string): void {
   syncDirectory(disk, layout.root);
 }
 
-/** A version that goes home is the one that it was. */
+/** A version that is moved back to its source gets its old marker again. */
 function giveMarkerBack(
   { disk, layout, policy }: StoreContext,
   slot: string,
@@ -63,8 +63,8 @@ function giveMarkerBack(
 }
 
 /**
- * Empties a slot whose tree is not to go live: a rollback's holds a snapshot, which goes back to where it came from; any
- * other goes.
+ * Empties a slot whose tree does not become live. The slot of a rollback holds a snapshot, which is moved back to its
+ * source; any other tree is removed.
  */
 export function discardTree(context: StoreContext, slot: string, intent: Intent | undefined): void {
   const { disk, layout } = context;

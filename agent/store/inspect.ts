@@ -1,4 +1,4 @@
-/** Looking at what is live: as the gate would judge it, and as its receipt says that it should be. */
+/** Inspects live plugins: what the gate says of them, and how they differ from their receipts. */
 import { join } from 'node:path';
 
 import { Fault, toFault } from '../../shared/api/fault.ts';
@@ -32,7 +32,7 @@ import { hashTree } from './tree.ts';
 type Mode = 'enforce' | 'warn';
 type Admitted = AdmissionDecision & { admitted: true };
 
-/** What the gate says of one name; undefined if there is nothing. */
+/** The decision of the gate on one name; undefined if there is no such entry. */
 export function inspect(
   context: StoreContext,
   name: string,
@@ -51,9 +51,9 @@ export function inspect(
 }
 
 const VERIFY_TRIES = 20;
-/** A list hashes no more files than these of a plugin: where more are younger than its install, somebody copied the root. */
+/** The most files of a plugin that a list hashes. If more are newer than their install, somebody has copied the root. */
 const LISTED_SUSPECTS = 200;
-/** A listing taken while the root changes may overlook a plugin, so it is taken again, but not forever. */
+/** A listing that is taken while the root changes may overlook a plugin, so it is repeated, at most so often. */
 const LISTINGS = 3;
 
 function liveIdOf(context: StoreContext, name: string, mode?: Mode): string | undefined {
@@ -61,13 +61,13 @@ function liveIdOf(context: StoreContext, name: string, mode?: Mode): string | un
   return judgement?.admitted === true ? judgement.installId : undefined;
 }
 
-/** How a list looks at plugins. */
+/** How a list inspects plugins. */
 export type ListOptions = Pick<Params<'plugin.list'>, 'mode' | 'verify'> & {
-  /** Whether to look for files that were edited in place: it reads each receipt, and looks at each file. */
+  /** Whether to look for files that were edited in place. That reads each receipt and looks at each file. */
   drift?: boolean;
 };
 
-/** The plugins below the root, by name; entries that are no plugin names are not seen. */
+/** The plugins below the root, by name. Entries with names that no plugin can have are ignored. */
 export function listPlugins(context: StoreContext, options: ListOptions = {}): PluginInfo[] {
   try {
     const { disk, layout } = context;
@@ -81,7 +81,7 @@ export function listPlugins(context: StoreContext, options: ListOptions = {}): P
   }
 }
 
-/** What lies in the root, or is about to. */
+/** The names in the root, and those that are about to be there. */
 function liveNames({ disk, layout }: StoreContext): ReadonlySet<string> {
   const staged = (listAllowed(disk, layout.staging) ?? []).flatMap(
     ({ name }) => parseSlotName(name.replace(/\.json$/, ''))?.plugin ?? [],
@@ -97,7 +97,7 @@ function liveNames({ disk, layout }: StoreContext): ReadonlySet<string> {
   return names;
 }
 
-/** What waits for a restart. A plugin that the disk does not let be looked at is listed all the same. */
+/** The change that waits for a restart. A plugin that the disk does not let inspect is listed all the same. */
 function listedPending(context: StoreContext, name: string): PluginInfo['pending'] {
   try {
     return pendingOf(context, name);
@@ -106,7 +106,7 @@ function listedPending(context: StoreContext, name: string): PluginInfo['pending
   }
 }
 
-/** One plugin; undefined if there is nothing to say of that name. */
+/** One plugin; undefined if there is nothing to say about that name. */
 export function getPlugin(
   context: StoreContext,
   name: string,
@@ -127,7 +127,7 @@ export function getPlugin(
   return { ...describe(judgement), ...(edited === 0 ? {} : { drift: edited }), ...notes };
 }
 
-/** What a gate says that compares so much of it with what was installed. */
+/** The decision of a gate that compares this much with what was installed. */
 function askGate(
   context: StoreContext,
   name: string,
@@ -151,10 +151,7 @@ function askGate(
   return detail === undefined ? judgement : refuse(name, 'digest-mismatch', detail);
 }
 
-/**
- * How many files are not those that were installed, as far as a list looks. What this user may not read is not counted: whether
- * it was edited cannot be said.
- */
+/** The number of files that were edited in place, as far as a list looks. Files that this user may not read are not counted. */
 function listedDrift(context: StoreContext, name: string, installId: string): number {
   const { disk, layout } = context;
   const isCertain = ({ path, change }: Drifted): boolean => {
@@ -172,7 +169,7 @@ function listedDrift(context: StoreContext, name: string, installId: string): nu
   return driftSince(context, name, installId, LISTED_SUSPECTS).filter(isCertain).length;
 }
 
-/** Files that are not as this version had them; nothing where nobody can say, or where it is live no more. */
+/** The files that differ from this version; empty if that is not known, or if the version is no longer live. */
 function driftSince(
   context: StoreContext,
   name: string,
@@ -182,11 +179,11 @@ function driftSince(
   const receipt = receiptOf(context, name, installId);
   const drifted =
     receipt === undefined ? [] : driftOf(context, context.layout.live(name), receipt, suspectsMax);
-  // The files of a version that has come meanwhile are others, not edited ones.
+  // The files of a version that became live meanwhile differ, but they were not edited.
   return drifted.length === 0 || liveIdOf(context, name, 'warn') === installId ? drifted : [];
 }
 
-/** A judgement as it travels. */
+/** A decision in the form in which it is sent. */
 function describe(judgement: AdmissionDecision): PluginInfo {
   if (!judgement.admitted) {
     const { name, reason, detail, hint } = judgement;
@@ -221,7 +218,7 @@ function describeMarker(
   };
 }
 
-/** What lies there, and how it compares with what was installed; `unknown`: nobody can say. */
+/** The live files, and how they differ from what was installed; `unknown`: that cannot be said. */
 type Comparison = { tree: string; difference: TreeDifference } & (
   | { verdict: 'intact' }
   | { verdict: 'drifted' | 'unknown'; detail: string; hint: string }
@@ -230,7 +227,7 @@ type Comparison = { tree: string; difference: TreeDifference } & (
 const NO_DIFFERENCE: TreeDifference = { modified: [], missing: [], unlisted: [] };
 const DRIFTED = 'Files were changed in place: install again to bring them back; a snapshot keeps the edits';
 
-/** Hashes what is live. Throws what the disk throws. */
+/** Hashes the live tree. Throws the errors of the disk. */
 function compare(context: StoreContext, { name, installId, marker }: Admitted): Comparison {
   const { files, others } = hashTree(context, context.layout.live(name));
   const tree = treeDigest(files);
@@ -267,7 +264,7 @@ type Compared =
   | { judgement: Admitted; found: Comparison }
   | { judgement: Refused | undefined; found?: undefined };
 
-/** A version that is replaced while it is hashed says nothing of the new one: then it begins again, so often. */
+/** If the version is replaced while it is hashed, the result is of no use, and the comparison is repeated, at most so often. */
 function compareLive(context: StoreContext, name: string, mode?: Mode): Compared {
   for (let tries = VERIFY_TRIES; ; tries -= 1) {
     const judgement = inspect(context, name, mode);
@@ -290,7 +287,7 @@ function compareLive(context: StoreContext, name: string, mode?: Mode): Compared
 }
 
 /**
- * Hashes what is live and compares it with the receipt, or, where that is gone, with the marker's digest.
+ * Hashes the live tree and compares it with the receipt, or, if there is none, with the digest in the marker.
  *
  * @throws Fault NOT_FOUND
  */
@@ -316,14 +313,14 @@ export function verifyPlugin(context: StoreContext, name: string): Verification 
   return { plugin: name, ...(installId === undefined ? {} : { installId }), ...said, ...lists };
 }
 
-/** As the loader names it, so that what a runtime reports is recognised. */
+/** The same generation as the loader gives, so that reports of runtimes are recognised. */
 function unmarkedGeneration({ disk }: StoreContext, path: string): string {
   const { dev = 0, ino = 0 } = disk.stat(path) ?? {};
   const directory = { dev, ino, ctimeNs: disk.changedAt(path) ?? 0n };
   return generationOf(undefined, directory, disk.changedAt(join(path, MARKER)));
 }
 
-/** What the gate says of a name. Never throws: what cannot be read is refused. */
+/** The decision of the gate on a name. Never throws: what cannot be read is refused. */
 export function admissionOf(context: StoreContext, name: string): Admission {
   try {
     const path = context.layout.live(name);
@@ -343,12 +340,12 @@ export function admissionOf(context: StoreContext, name: string): Admission {
 }
 
 /**
- * What is known to be loaded of a plugin whose version of that generation is live.
+ * What is known about the loaded version of a plugin whose live version has that generation.
  *
- * Where nothing was ever reported and nothing is pending, what lies there is what is loaded, as far as anybody can say; so it
- * is for a version of which nobody knows the files.
+ * If nothing was ever reported and nothing is pending, the live version counts as loaded. The same is true for a version
+ * whose files are not known.
  *
- * @param before the stamp of what is known already. @returns undefined if nothing else is known.
+ * @param before the stamp of the last answer. @returns undefined if nothing has changed since.
  */
 export function knownOf(
   context: StoreContext,
@@ -374,7 +371,7 @@ export function knownOf(
     isDoubted(basisFor(context, name, live, runtime)) &&
     !isCold(context, name, taken, generation)
   ) {
-    // A version between may be loaded by now, and nothing that lies there tells it from the one that was.
+    // A version in between may be loaded, and the live files do not tell it from the one before.
     return { stamp, loaded: 'unknown' };
   }
   if (isLive && said === undefined) {
@@ -391,11 +388,11 @@ export function knownOf(
   };
 }
 
-/** Whether something else than skills may be loaded otherwise than what is taken to be. */
+/** Whether files other than skills may be loaded in another form than that of the loaded version. */
 const isDoubted = (basis: Basis): boolean =>
   basis.kind === 'tree' && basis.edited.some((path) => !isSkill(path));
 
-/** Whether nobody needs to be told that a restart is due: what differs between two versions says it. */
+/** Whether nobody needs to be told that a restart is due, because the difference between two versions says so. */
 function isCold(context: StoreContext, name: string, from: string | null, to: string): boolean {
   const before = from === null ? undefined : receiptOf(context, name, from)?.list;
   return classify(before, receiptOf(context, name, to)?.list, { ignore: context.ignore }).kind === 'cold';

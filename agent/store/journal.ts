@@ -1,4 +1,4 @@
-/** The journal of a change: its slot, a fresh directory in staging under a new stamp; and the intent, which says what for. */
+/** The journal of a change: its slot, a new directory in staging with a new stamp; and its intent. */
 import { errorCode } from '../../shared/api/fault.ts';
 import type { Intent } from '../../shared/format/intent.ts';
 import type { Marker } from '../../shared/format/marker.ts';
@@ -8,7 +8,7 @@ import { putRecord, removeTree, syncDirectory } from '../disk/record.ts';
 import { discardTree, type Move } from './durable-rename.ts';
 import type { StoreContext } from './context.ts';
 
-/** The newest moment that any stamp of the plugin names: the next stamp lies after it, whatever the clock says. */
+/** The latest time in any stamp of the plugin. The next stamp is later, whatever the clock says. */
 function newestStamp({ disk, layout }: StoreContext, plugin: string, live: Intent['from']): number {
   const stamps = [layout.staging, layout.previous, layout.receipts]
     .flatMap((directory) => disk.list(directory))
@@ -17,7 +17,7 @@ function newestStamp({ disk, layout }: StoreContext, plugin: string, live: Inten
   return (
     [...stamps, live?.installId ?? '']
       .map(stampMillis)
-      // A stamp of no real moment, such as the 39th of a month, is not one that an agent has made.
+      // A stamp without a real time, such as the 39th of a month, was not made by an agent.
       .filter((millis) => !Number.isNaN(millis))
       .reduce((newest, millis) => Math.max(newest, millis), 0)
   );
@@ -26,10 +26,10 @@ function newestStamp({ disk, layout }: StoreContext, plugin: string, live: Inten
 const ATTEMPTS = 1000;
 
 /**
- * Takes a slot with an exclusive mkdir; the stamp is the id of the install, and later than every one before it.
+ * Makes a slot with an exclusive mkdir. Its stamp is the id of the install and later than all earlier ones.
  *
- * @param bundle the digest of what is to come into it; null: nothing.
- * @param live what is live: its receipt may be gone, and no two trees may have one id.
+ * @param bundle the digest of the bundle for the slot; null: none.
+ * @param live the live version: its receipt may be gone, and no two trees may have one id.
  * @throws Fault NO_SPACE, READ_ONLY, INTERNAL
  */
 export function takeSlot(
@@ -59,7 +59,7 @@ export function takeSlot(
   }
 }
 
-/** Writes the intent durably: the old one or the new one is there after a crash, never a torn one. */
+/** Writes the intent durably. After a crash the old or the new one is there, never a torn one. */
 export function writeIntent({ disk, layout }: StoreContext, intent: Intent): void {
   try {
     putRecord(disk, layout.staging, intent.plugin, layout.intent(intent.plugin, intent.stamp), intent);
@@ -68,7 +68,7 @@ export function writeIntent({ disk, layout }: StoreContext, intent: Intent): voi
   }
 }
 
-/** Drops the intent, which is the last thing that an operation does. */
+/** Removes the intent, which is the last action of an operation. */
 export function dropIntent({ disk, layout }: StoreContext, plugin: string, stamp: string): void {
   if (disk.stat(layout.intent(plugin, stamp)) !== undefined) {
     disk.unlink(layout.intent(plugin, stamp));
@@ -76,7 +76,7 @@ export function dropIntent({ disk, layout }: StoreContext, plugin: string, stamp
   syncDirectory(disk, layout.staging);
 }
 
-/** The undo of everything before the swap: empties the slot, and drops the receipt and the intent. Live was never touched. */
+/** The undo of everything before the swap: empties the slot, and removes the receipt and the intent. Live was not touched. */
 export function discardSlot(context: StoreContext, plugin: string, stamp: string, intent?: Intent): void {
   const { disk, layout } = context;
   const slot = layout.slot(plugin, stamp);
@@ -88,17 +88,17 @@ export function discardSlot(context: StoreContext, plugin: string, stamp: string
   dropIntent(context, plugin, stamp);
 }
 
-/** A change under way: its intent as it is on the disk, and the moves of live that it has made, the last one last. */
+/** A change in progress: its intent as it is on the disk, and the moves of live that were made, the latest last. */
 export type Journal = { intent: Intent; moves: Move[] };
 
-/** Writes durably into the intent how far the change has come. On failure the journal says what it said before. */
+/** Writes durably into the intent how far the change has come. On failure the journal stays as it was. */
 export function amend(context: StoreContext, journal: Journal, changes: Partial<Intent>): void {
   const intent = { ...journal.intent, ...changes };
   writeIntent(context, intent);
   journal.intent = intent;
 }
 
-/** The intent of a change that begins: the tree is not known yet, so nothing can be finished with it. */
+/** The intent at the beginning of a change. The tree is not known yet, so recovery cannot finish the change with it. */
 export function newIntent(
   context: StoreContext,
   about: Pick<Intent, 'plugin' | 'operationId' | 'stamp' | 'from'>,
@@ -120,7 +120,7 @@ export function newIntent(
   };
 }
 
-/** What the intent says when the swap is made: what is live just now, and which tree is to take its place. */
+/** The changes of the intent just before the swap: what is live, and which tree is to take its place. */
 export function readyChanges(
   context: StoreContext,
   from: Intent['from'],
@@ -129,6 +129,6 @@ export function readyChanges(
   return { path: pathOf(context, from), from, tree, files, bytes };
 }
 
-/** The way on which a swap sets out. */
+/** The path on which a swap begins. */
 const pathOf = ({ disk }: StoreContext, from: Intent['from']): Intent['path'] =>
   from !== null && disk.exchange !== undefined ? 'exchange' : 'rename';

@@ -1,4 +1,4 @@
-/** The marker of a tree, wherever it lies; a disk that fails is not taken for a tree without one. */
+/** Reads the marker of a tree. A failing disk does not count as a missing marker. */
 import { join } from 'node:path';
 
 import { Fault } from '../../shared/api/fault.ts';
@@ -9,9 +9,9 @@ import { readText } from '../disk/record.ts';
 import type { StoreContext } from './context.ts';
 
 /**
- * The marker of a tree; undefined if there is none, or something that is no file.
+ * The marker of a tree; undefined if there is none, or if it is not a file.
  *
- * @throws Fault INTERNAL if the disk does not let it be read: taken for unmarked, a version would be lost.
+ * @throws Fault INTERNAL if the disk does not let it be read: if it counted as missing, a version would be lost.
  */
 export function readMarkerAt(
   { disk }: Pick<StoreContext, 'disk'>,
@@ -32,7 +32,10 @@ export function markerAt(context: Pick<StoreContext, 'disk'>, directory: string)
   return reading?.kind === 'full' ? reading.marker : undefined;
 }
 
-/** Which version a tree is, also by a marker of a newer format; undefined if no marker says so. Throws as {@link readMarkerAt}. */
+/**
+ * The installId of a tree, also from a marker of a newer format; undefined if no marker has one. Throws as {@link
+ * readMarkerAt}.
+ */
 export function installIdAt(context: Pick<StoreContext, 'disk'>, directory: string): string | undefined {
   const reading = readMarkerAt(context, directory);
   switch (reading?.kind) {
@@ -49,14 +52,14 @@ export function installIdAt(context: Pick<StoreContext, 'disk'>, directory: stri
   }
 }
 
-/** Which version is live, as {@link versionOfTree} says it. */
+/** The live version, as {@link versionOfTree} gives it. */
 export const liveVersionOf = (context: StoreContext, plugin: string): Intent['from'] =>
   versionOfTree(context, context.layout.live(plugin));
 
 /**
- * Which version a tree is, as an intent names it; null if there is no tree.
+ * The version of a tree, as an intent names it; null if there is no tree.
  *
- * @throws Fault INTERNAL as {@link readMarkerAt}: taken for unmarked, the chain of versions would break.
+ * @throws Fault INTERNAL as {@link readMarkerAt}: if the marker counted as missing, the chain of versions would break.
  */
 export function versionOfTree(context: StoreContext, tree: string): Intent['from'] {
   const stat = context.disk.stat(tree);

@@ -1,4 +1,4 @@
-/** Finished operations, so that a question that is asked again gets the same answer, also after a restart. */
+/** Finished operations: a repeated request gets the same answer, also after a restart. */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 
@@ -9,24 +9,27 @@ import { putRecord, readText, removeTree } from '../disk/record.ts';
 import { attempt, type StoreContext } from './context.ts';
 
 const RECORD_MAX_BYTES = 1024 * 1024;
-/** How many finished operations are remembered; the oldest go by the hundred, for each look at a record costs time. */
+/**
+ * The number of finished operations that are remembered. The oldest are removed by the hundred, because each look at a
+ * record takes time.
+ */
 const REMEMBERED = 1000;
 const TOO_MANY = 1100;
 
 const recordSchema = z.object({ version: z.literal(1), question: z.string(), answer: z.unknown() });
 
-/** A digest of what was asked: the same operation id with another one is a CONFLICT. */
+/** The digest of a request. The same operation id with another digest is a CONFLICT. */
 export function questionOf(params: object): string {
   const sorted = Object.entries(params).toSorted(([a], [b]) => (a < b ? -1 : 1));
   return createHash('sha256').update(JSON.stringify(sorted)).digest('hex');
 }
 
 /**
- * The answer that an operation was given; undefined if it is not remembered.
+ * The answer of an operation; undefined if it is not remembered.
  *
- * @param question undefined to ask by id alone. @param schema of the answer.
- * @throws Fault CONFLICT if the id was used for something else; INTERNAL, executed `yes`, if another version of the
- *   agent has written an answer that this one cannot read: it is not done a second time.
+ * @param question undefined: any request. @param schema the schema of the answer.
+ * @throws Fault CONFLICT if the id was used for another request; INTERNAL, executed `yes`, if another version of the
+ *   agent wrote an answer that this one cannot read. The operation is not repeated then.
  */
 export function recall<T>(
   context: StoreContext,
@@ -35,7 +38,7 @@ export function recall<T>(
   schema: z.ZodType<T>,
 ): T | undefined {
   const reading = readText(context.disk, context.layout.operation(operationId), RECORD_MAX_BYTES);
-  // Torn, it is none: a record is written whole, so what it was to remember is not.
+  // A torn record counts as none: records are written as a whole, so its operation was not remembered.
   const json = reading.kind === 'text' ? parsed(reading.text) : undefined;
   if (json === undefined) {
     return undefined;
@@ -71,9 +74,9 @@ export function sameId(operationId: string): Fault {
 }
 
 /**
- * Remembers an answer; the oldest go when there are too many. Throws what the disk throws.
+ * Remembers an answer. The oldest are removed if there are too many. Throws the errors of the disk.
  *
- * @param plugin whom it is about; '' for the root.
+ * @param plugin the plugin of the operation; '' for the root.
  */
 export function remember(
   context: StoreContext,
@@ -134,10 +137,10 @@ export function once<A extends object>(
 }
 
 /**
- * Forgets operations that ended before a moment (milliseconds since the epoch), and the oldest beyond the number that is
- * remembered.
+ * Forgets operations that ended before a time (milliseconds since the epoch), and the oldest ones beyond the number to
+ * remember.
  *
- * @returns how many.
+ * @returns how many were forgotten.
  */
 export function forgetOperations({ disk, layout }: StoreContext, before: number): number {
   const records = disk.list(layout.operations);

@@ -1,4 +1,4 @@
-/** The root before the first install: the directories that Airlock keeps beside the plugins. */
+/** Prepares the root before the first install: makes the directories that Airlock keeps beside the plugins. */
 import { dirname } from 'node:path';
 
 import { Fault, errorCode } from '../../shared/api/fault.ts';
@@ -8,7 +8,7 @@ import type { Disk } from '../disk/port.ts';
 import { syncDirectory } from '../disk/record.ts';
 
 /**
- * Makes what is missing. Staging and snapshots are the agent's alone; the rest may be read.
+ * Makes the missing directories. Only the agent may read staging and snapshots; the others may be read by all.
  *
  * @throws Fault READ_ONLY, NO_SPACE, INTERNAL if the root cannot be used.
  */
@@ -44,7 +44,7 @@ function make(disk: Disk, path: string, mode: number): boolean {
   return stat === undefined;
 }
 
-/** Another process may prepare the same root just now. */
+/** Another process may prepare the same root at this moment. */
 function makeOne(disk: Disk, path: string, mode: number): void {
   try {
     disk.mkdir(path, mode);
@@ -65,11 +65,11 @@ function makeAll(disk: Disk, path: string): void {
   }
   makeAll(disk, dirname(path));
   makeOne(disk, path, 0o755);
-  // What is installed below a root that is not durable itself is not durable.
+  // Nothing below a root is durable if the root itself is not.
   syncDirectory(disk, dirname(path));
 }
 
-/** The owner may have put the root, or a directory above it, behind a link; only below the root none is followed. */
+/** The owner may have put the root, or a directory above it, behind a link. Below the root no link is followed. */
 function isDirectoryBehind(disk: Disk, path: string): boolean {
   return disk.stat(`${path}/.`)?.kind === 'directory';
 }

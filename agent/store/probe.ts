@@ -1,4 +1,4 @@
-/** Whether a root can keep the promises at all: tried with real calls, for what a file system says of itself is not enough. */
+/** Tests with real calls whether a root is suitable, because what a file system says about itself is not enough. */
 import { join } from 'node:path';
 
 import { Fault, errorCode } from '../../shared/api/fault.ts';
@@ -10,7 +10,7 @@ import { removeTree } from '../disk/record.ts';
 
 /** What a root can do beyond what it must. */
 export type RootProbe = {
-  /** Two directories can change places, so that a plugin is never absent during an update. */
+  /** Two directories can be exchanged, so that a plugin is never absent during an update. */
   exchange: boolean;
   /** One call makes everything durable. */
   syncAll: boolean;
@@ -19,14 +19,14 @@ export type RootProbe = {
 let counter = 0;
 
 /**
- * Tries what Airlock needs in the staging directory: exclusive creation, modes, the rename of a directory that is not
- * empty; and what it would like to have.
+ * Tests in the staging directory what Airlock needs (exclusive creation, modes, the rename of a directory that is not
+ * empty) and what it would like to have.
  *
- * @throws Fault INTERNAL if the root cannot be worked with, READ_ONLY, NO_SPACE
+ * @throws Fault INTERNAL if the root is not suitable, READ_ONLY, NO_SPACE
  */
 export function probeRoot(disk: Disk, layout: Layout): RootProbe {
   counter += 1;
-  // The name of a temporary file: what a crash leaves of it is removed like one.
+  // The name of a temporary file, so that the files of a crashed test are removed.
   const base = join(layout.staging, `.tmp--${process.pid}-probe-${counter}`);
   try {
     disk.mkdir(base, 0o700);
@@ -43,7 +43,7 @@ export function probeRoot(disk: Disk, layout: Layout): RootProbe {
   } catch (error) {
     throw diskFault(error, `Trying out the root "${layout.root}"`);
   } finally {
-    // What stays has the name of a temporary file, and goes like one.
+    // A file that stays has the name of a temporary file, and is removed later.
     attempt(() => removeTree(disk, base));
   }
 }

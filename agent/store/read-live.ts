@@ -1,4 +1,4 @@
-/** What lies under a plugin's name, read from one and the same directory, also while a swap goes on beside it. */
+/** Reads a live plugin from one directory, also while it is swapped. */
 import { join } from 'node:path';
 
 import { type FileReading, MARKER } from '../../shared/format/layout.ts';
@@ -14,14 +14,14 @@ import { listAllowed, readText } from '../disk/record.ts';
 import type { StoreContext } from './context.ts';
 import { isUnsyncedElsewhere } from './records.ts';
 
-/** The moment between two renames is short; whoever asks in it waits so many milliseconds at a time, so often. */
+/** The time between two renames is short. A reader in that moment pauses so many milliseconds, at most so often. */
 const PAUSE_MILLIS = 5;
 const TRIES = 100;
 
-/** So often where this user may not see whether a swap is under way. */
+/** At most so often if this user cannot see whether a swap is in progress. */
 const BLIND_TRIES = 20;
 
-/** Looks until what was read belongs together, or for half a second; the last look counts then. */
+/** Reads until the parts belong to one directory, for at most half a second; then the last reading counts. */
 export function readLive(context: StoreContext, name: string, disabled: boolean): Found {
   let found = look(context, name, disabled);
   for (let i = 1; i < TRIES; i += 1) {
@@ -87,8 +87,8 @@ function lookOnce(context: StoreContext, name: string, disabled: boolean): Found
 }
 
 /**
- * Something was live when an operation began, and its swap leaves the name empty for a moment; undefined where this user may
- * not see it.
+ * Whether a version was live when an operation began, so that its swap leaves the name empty for a moment; undefined if
+ * this user cannot see that.
  */
 function isBeingSwapped({ disk, layout }: StoreContext, name: string): boolean | undefined {
   return listAllowed(disk, layout.staging)
@@ -99,7 +99,7 @@ function isBeingSwapped({ disk, layout }: StoreContext, name: string): boolean |
     });
 }
 
-/** Engine threads work synchronously, and wait so too. */
+/** Engine threads work synchronously, so they also wait synchronously. */
 function pause(millis: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, millis);
 }

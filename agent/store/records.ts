@@ -1,4 +1,4 @@
-/** What is written down of a plugin: its state and its receipts. */
+/** Reads the records of a plugin: its state and its receipts. */
 import { type Receipt, receiptSchema } from '../../shared/format/receipt.ts';
 import { NO_STATE, type PluginState, readState } from '../../shared/format/state.ts';
 import { readUnsynced, UNSYNCED_MAX_BYTES, type Unsynced } from '../../shared/format/unsynced.ts';
@@ -7,7 +7,7 @@ import type { StoreContext, ReadContext } from './context.ts';
 
 const RECORD_MAX_BYTES = 64 * 1024 * 1024;
 
-/** What is remembered of a plugin; undefined if something is, and cannot be read. */
+/** The state of a plugin; undefined if there is one that cannot be read. */
 export function stateOf({ disk, layout }: ReadContext, name: string): PluginState | undefined {
   const reading = readText(disk, layout.stateOf(name), RECORD_MAX_BYTES);
   if (reading.kind === 'absent') {
@@ -37,5 +37,5 @@ export function receiptOf(
 export const unsyncedOf = ({ disk, layout, owner }: StoreContext): Unsynced =>
   readUnsynced(readText(disk, layout.unsynced, UNSYNCED_MAX_BYTES), owner.bootId);
 
-/** Whether what lies here was written without syncs and the machine has been restarted since. */
+/** Whether the root was written without syncs before the machine was restarted. */
 export const isUnsyncedElsewhere = (context: StoreContext): boolean => unsyncedOf(context) === 'elsewhere';

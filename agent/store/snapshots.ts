@@ -1,4 +1,4 @@
-/** The versions that were displaced and are kept: which there are, in which order, and how one goes. */
+/** The snapshots of a plugin: which there are, in which order, and how they are removed. */
 import { parseSlotName } from '../../shared/format/name.ts';
 import { compareTrees } from '../../shared/format/tree.ts';
 import { expiredSnapshots } from '../../shared/rule/retention.ts';
@@ -13,8 +13,8 @@ import { receiptOf } from './records.ts';
 import { fingerprintOf, hashTree } from './tree.ts';
 
 /**
- * The stamps of a plugin's snapshots: what live displaced, what that had displaced, and so on; then whatever is not on the
- * chain, which is older. Clocks have no say.
+ * The stamps of a plugin's snapshots: the version that live displaced, the one that this displaced, and so on. Snapshots
+ * outside this chain come last, as the oldest. No clock is used.
  */
 export function snapshotsOf(context: StoreContext, plugin: string): string[] {
   const { disk, layout } = context;
@@ -33,7 +33,7 @@ export function snapshotsOf(context: StoreContext, plugin: string): string[] {
   return [...chain, ...[...left].toSorted().toReversed()];
 }
 
-/** Whether every file of a snapshot is as it was installed; without a receipt nobody can say so. */
+/** Whether every file of a snapshot is as it was installed; false without a receipt. */
 export function isAsInstalled(context: StoreContext, plugin: string, directory: string): boolean {
   const installId = installIdAt(context, directory);
   const receipt = installId === undefined ? undefined : receiptOf(context, plugin, installId);
@@ -45,20 +45,20 @@ export function isAsInstalled(context: StoreContext, plugin: string, directory: 
   return modified.length + missing.length + unlisted.length + found.others.length === 0;
 }
 
-/** Snapshots that may go, each with the fingerprint of its tree from before that was found out. */
+/** Snapshots to remove, each with the fingerprint of its tree from before the check. */
 export type CollectPlan = readonly { stamp: string; fingerprint: string }[];
 
-/** The snapshots that the owner no longer wants. */
+/** The snapshots beyond the owner's number and age. */
 function expiredOf(context: StoreContext, plugin: string): string[] {
   const live = installIdAt(context, context.layout.live(plugin));
   return expiredSnapshots(snapshotsOf(context, plugin), context.policy, live, context.now());
 }
 
-/** Whether the runtime is taken to have loaded a snapshot, or a process has it open. */
+/** Whether a snapshot counts as loaded, or a process has it open. */
 const isInUse = (context: StoreContext, plugin: string, snapshot: string): boolean =>
   keptGenerations(context, plugin)[0] === installIdAt(context, snapshot) || context.disk.isHeldOpen(snapshot);
 
-/** Whether sizes, modes and times say that something was edited in place. Reads only what is younger than its install. */
+/** Whether sizes, modes and times show an edit in place. Reads only files that are newer than their install. */
 function isEdited(context: StoreContext, plugin: string, snapshot: string): boolean {
   const installId = installIdAt(context, snapshot);
   const receipt = installId === undefined ? undefined : receiptOf(context, plugin, installId);
@@ -66,11 +66,11 @@ function isEdited(context: StoreContext, plugin: string, snapshot: string): bool
 }
 
 /**
- * The snapshots that the owner no longer wants and that are of no use: no file was edited in place, the runtime is not taken
- * to have loaded them, and no process has them open. What costs little is asked first: only what nothing else keeps is hashed,
- * which may take long. The plugin's lock is not needed.
+ * The snapshots that can be removed: they are beyond the owner's number and age, no file was edited in place, they do not
+ * count as loaded, and no process has them open. Cheap checks come first, and only what they leave is hashed, which may
+ * take long. The plugin's lock is not needed.
  *
- * @param complain hears of a snapshot that cannot be looked at; it stays.
+ * @param complain receives the failure of a snapshot that cannot be read; it stays.
  */
 export function planCollect(
   context: StoreContext,
@@ -98,9 +98,9 @@ export function planCollect(
 }
 
 /**
- * Removes planned snapshots that are still of no use, with their receipts. The plugin's lock is the caller's to hold.
+ * Removes planned snapshots to which the plan still applies, with their receipts. The caller holds the plugin's lock.
  *
- * @returns the stamps that were removed.
+ * @returns the removed stamps.
  */
 export function collectPlanned(context: StoreContext, plugin: string, plan: CollectPlan): string[] {
   const expired = new Set(plan.length === 0 ? [] : expiredOf(context, plugin));
@@ -123,15 +123,15 @@ export function collectPlanned(context: StoreContext, plugin: string, plan: Coll
 function removeSnapshot(context: StoreContext, plugin: string, snapshot: string): void {
   const installId = installIdAt(context, snapshot);
   trash(context, snapshot);
-  // What the runtime may have loaded is compared with what comes next.
+  // Later changes are compared with the versions that the runtime may have loaded.
   if (installId !== undefined && !keptGenerations(context, plugin).includes(installId)) {
     removeTree(context.disk, context.layout.receipt(plugin, installId));
   }
 }
 
 /**
- * What must be done before the intent of a swap may go. After an exchange the version before is in the slot: it becomes the
- * snapshot of the change that displaced it.
+ * The work that must be done before the intent of a swap is removed. After an exchange the version before is in the slot.
+ * It becomes the snapshot of the change that displaced it.
  */
 export function tidy(context: StoreContext, { intent: { plugin, stamp, path } }: Journal): void {
   const { layout } = context;
@@ -141,10 +141,10 @@ export function tidy(context: StoreContext, { intent: { plugin, stamp, path } }:
 }
 
 /**
- * Removes the snapshots of a plugin that the owner no longer wants, except those that are still of use. The plugin's lock is
- * the caller's to hold.
+ * Removes the snapshots of a plugin beyond the owner's number and age, except those that are still needed. The caller
+ * holds the plugin's lock.
  *
- * @returns the stamps that were removed.
+ * @returns the removed stamps.
  */
 export function collect(context: StoreContext, plugin: string): string[] {
   return expiredOf(context, plugin).filter((stamp) => {

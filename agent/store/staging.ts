@@ -1,11 +1,11 @@
-/** What operations have left half-way, by the names in staging and of what was being removed. */
+/** Finds interrupted operations by the names in staging and by half-removed snapshots. */
 import { join } from 'node:path';
 
 import { isPluginName, parseSlotName } from '../../shared/format/name.ts';
 import { removeTree, temporaryOf } from '../disk/record.ts';
 import type { StoreContext } from './context.ts';
 
-/** The plugins of which something is in staging, or half removed. */
+/** The plugins with entries in staging, or with half-removed snapshots. */
 export function unfinishedPlugins({ disk, layout }: Pick<StoreContext, 'disk' | 'layout'>): string[] {
   const [staged, kept] = [layout.staging, layout.previous].map((directory) =>
     disk.list(directory).map(({ name }) => name),
@@ -13,7 +13,7 @@ export function unfinishedPlugins({ disk, layout }: Pick<StoreContext, 'disk' | 
   return unfinishedAmong(staged ?? [], kept ?? []);
 }
 
-/** The same, by the names in staging and of the snapshots. */
+/** The same, from the names in staging and of the snapshots. */
 export function unfinishedAmong(staged: readonly string[], kept: readonly string[]): string[] {
   const names = [
     ...staged.map((name) => stagingName(name)?.plugin ?? temporaryOf(name) ?? ''),
@@ -37,7 +37,7 @@ const leftoversIn = ({
       return slot === undefined ? [] : { plugin: slot.plugin, path: join(layout.previous, name) };
     });
 
-/** The stamps of a plugin that have something in staging, the newest last. */
+/** The stamps of a plugin with entries in staging, the newest last. */
 export function stampsOf({ disk, layout }: Pick<StoreContext, 'disk' | 'layout'>, plugin: string): string[] {
   const stamps = disk
     .list(layout.staging)
@@ -46,15 +46,15 @@ export function stampsOf({ disk, layout }: Pick<StoreContext, 'disk' | 'layout'>
   return [...new Set(stamps)].toSorted();
 }
 
-/** A staging entry's plugin and stamp: of a slot, an intent, or what is left of a removed slot. */
+/** The plugin and stamp of an entry in staging: a slot, an intent, or the rest of a removed slot. */
 function stagingName(entry: string): { plugin: string; stamp: string } | undefined {
   return parseSlotName(entry.replace(/(?:\.json|\.trash|\.old)$/, ''));
 }
 
 /**
- * Row 0 for what belongs to no unfinished stamp: snapshots that were being removed, records that got no name.
+ * Row 0 for entries without an unfinished stamp: snapshots that were being removed, records without a name.
  *
- * @param plugin '' for the root's own records, which only who serves the root writes.
+ * @param plugin '' for the records of the root, which only the agent that serves it writes.
  */
 export function removeLitter({ disk, layout }: StoreContext, plugin: string): void {
   const records = disk

@@ -1,4 +1,4 @@
-/** A directory as a file list: what lies there now, read and hashed. */
+/** Reads and hashes a directory as a list of files. */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { counts, type FileEntry, modeOf } from '../../shared/format/tree.ts';
@@ -9,7 +9,7 @@ import type { StoreContext } from './context.ts';
 
 const CHUNK_BYTES = 256 * 1024;
 
-/** The files that count in a tree, and the paths of entries that are neither files nor directories. */
+/** The files of a tree that count, and the paths of entries that are neither files nor directories. */
 export type HashedTree = { files: FileEntry[]; others: string[] };
 
 /** Walks what counts in a tree; see {@link walkTree}. */
@@ -21,7 +21,7 @@ export function walkCounted(
   walkTree(disk, directory, { counts: (path) => counts(path, ignore), entry });
 }
 
-/** Reads and hashes a whole tree; the marker and ignored files are left out. Throws what the disk throws. */
+/** Reads and hashes a tree, without the marker and ignored files. Throws the errors of the disk. */
 export function hashTree(context: Pick<StoreContext, 'disk' | 'ignore'>, directory: string): HashedTree {
   const found: HashedTree = { files: [], others: [] };
   const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
@@ -36,8 +36,8 @@ export function hashTree(context: Pick<StoreContext, 'disk' | 'ignore'>, directo
 }
 
 /**
- * A text that is another one once a file of a tree was changed, added, removed or replaced: made of names and of the times of
- * the last change, which nobody can set back. No file is read. Throws what the disk throws.
+ * A text that changes when a file of a tree is changed, added, removed or replaced. It is made of names and ctimes, which
+ * nobody can set. No file is read. Throws the errors of the disk.
  */
 export function fingerprintOf(context: Pick<StoreContext, 'disk' | 'ignore'>, directory: string): string {
   const lines: string[] = [];
@@ -63,11 +63,11 @@ export function hashFile(disk: Disk, path: string, buffer: Buffer): Omit<FileEnt
   }
 }
 
-/** Returns when every file and every name of the tree is durable. Throws what the disk throws. */
+/** When it returns, every file and every name of the tree is durable. Throws the errors of the disk. */
 export function syncTree({ disk }: Pick<StoreContext, 'disk'>, directory: string): void {
   const { syncAll } = disk;
   if (syncAll !== undefined && disk.canSyncAll(directory)) {
-    // The dot goes through a link, for the owner may have put the root behind one.
+    // The dot follows a link, because the owner may have put the root behind one.
     const fd = disk.open(`${directory}/.`);
     try {
       syncAll(fd);

@@ -1,4 +1,4 @@
-/** What a restart of the machine may have taken of versions that were written without syncs. */
+/** Finds versions that were written without syncs and damaged by a restart of the machine. */
 import { join } from 'node:path';
 
 import { MARKER } from '../../shared/format/layout.ts';
@@ -12,10 +12,10 @@ import { noteTrouble } from './state.ts';
 import { isAsInstalled, snapshotsOf } from './snapshots.ts';
 
 /**
- * Compares what is live and what is kept of a plugin with the receipts. What is not as it was installed loses its marker:
- * then the gate refuses it, and it comes back only by force.
+ * Compares the live version and the snapshots of a plugin with their receipts. A version that differs loses its marker.
+ * Then the gate refuses it, and a rollback to it needs force.
  *
- * @returns whether that is what happened to the live version. Throws what the disk throws: then nobody knows.
+ * @returns whether the live version lost its marker. Throws the errors of the disk; then that is not known.
  */
 export function unmarkLost(context: StoreContext, plugin: string): boolean {
   const { layout } = context;
@@ -50,7 +50,7 @@ function unmark(context: StoreContext, plugin: string, directory: string): boole
   return true;
 }
 
-/** By the receipt or, where that is gone, by the digest in the marker. What cannot be read is not whole. */
+/** Compares with the receipt, or, if there is none, with the digest in the marker. What cannot be read is not whole. */
 function isWhole(context: StoreContext, plugin: string, directory: string): boolean {
   const installId = installIdAt(context, directory);
   try {

@@ -1,20 +1,20 @@
-/** Who is calling: bearer tokens, their scopes and labels. Pure; reading the file is somebody else's. */
+/** Bearer tokens, their scopes and labels. Pure: another file reads the token file. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 
 import { Fault } from '../../shared/api/fault.ts';
 
 export type Scope = 'read' | 'write';
-/** A token, kept as its digest only. The label is the `by` of markers and logs. */
+/** A token, kept only as its digest. The label is the `by` of markers and logs. */
 export type Token = { digest: Buffer; scope: Scope; label: string };
-/** Who is on the other side of a connection. */
+/** The client on the other side of a connection. */
 export type Caller = { scope: Scope; label: string };
-/** A caller who was let in, and whether he still would be. */
+/** An admitted caller, and whether it would still be admitted. */
 export type Known = { caller: Caller; isValid(): boolean };
 
 const TOKEN_MIN_LENGTH = 32;
 const digestOf = (token: string): Buffer => createHash('sha256').update(token, 'utf8').digest();
 
-/** The token of `AIRLOCK_TOKEN`: it may write. @throws Fault INVALID_PARAMS if it is too short. */
+/** The token of `AIRLOCK_TOKEN`, with scope `write`. @throws Fault INVALID_PARAMS if it is too short. */
 export function tokenFromVariable(token: string): Token {
   if (token.length < TOKEN_MIN_LENGTH || /\s/.test(token)) {
     throw new Fault(
@@ -29,15 +29,15 @@ export function tokenFromVariable(token: string): Token {
 }
 
 /**
- * The tokens of a file: a line is `read|write <token> [label]`; empty lines and those that begin with `#` are passed
- * over. Several lines are several valid tokens, so that one can be exchanged without a gap.
+ * The tokens of a file. A line is `read|write <token> [label]`; empty lines and those that begin with `#` are ignored.
+ * Several lines are several valid tokens, so that a token can be replaced without a gap.
  *
- * @returns none for a file of comments alone, which revokes all that it held.
- * @throws Fault INVALID_PARAMS that names the line, never what stands in it.
+ * @returns none for a file with only comments, which revokes all its tokens.
+ * @throws Fault INVALID_PARAMS that names the line, never its content.
  */
 export function tokensFromFile(text: string): Token[] {
   if (text.trim() === '') {
-    // Whoever writes a file often empties it first: that must lock nobody out.
+    // A writer often empties a file first, which must lock nobody out.
     throw new Fault('INVALID_PARAMS', 'The token file is empty', {
       hint: 'Make a token with "airlock token"',
     });
@@ -61,8 +61,8 @@ export function tokensFromFile(text: string): Token[] {
 }
 
 /**
- * The token of this `Authorization` header; undefined if none is known. Takes the same time whichever token it is and
- * however much of one is right: digests are compared, in constant time, all of them.
+ * The token of this `Authorization` header; undefined if it is not known. It takes the same time for every token, because
+ * all digests are compared, in constant time.
  */
 export function authenticate(header: string | undefined, tokens: readonly Token[]): Token | undefined {
   const [, given] = /^Bearer ([\x21-\x7e]+)$/i.exec(header ?? '') ?? [];

@@ -1,4 +1,4 @@
-/** Taking an address: a port, or a Unix socket that is at no moment open to others. */
+/** Binds an address: a port, or a Unix socket that is at no moment open to other users. */
 import {
   type Stats,
   chmodSync,
@@ -16,19 +16,19 @@ import { Fault } from '../../shared/api/fault.ts';
 import { attempt } from '../../shared/attempt.ts';
 import { isLoopback, type Place } from './upgrade-policy.ts';
 
-/** A host and a port, of which 0 lets the system choose; or the path of a Unix socket. */
+/** A host and a port (0: the system chooses one), or the path of a Unix socket. */
 export type Address = { host: string; port: number } | { path: string };
 
-/** An address that was taken. */
+/** A bound address. */
 export type Bound = {
   place: Place;
   host: string;
   port: number;
-  /** Removes what stays of a Unix socket. */
+  /** Removes the file of a Unix socket. */
   release(): void;
 };
 
-/** @throws the error of the system, such as EADDRINUSE; Fault CONFLICT where a Unix socket is in use. */
+/** @throws the error of the system, such as EADDRINUSE; Fault CONFLICT if a Unix socket is in use. */
 export async function bind(server: Server, address: Address): Promise<Bound> {
   return 'path' in address ? bindPath(server, address.path) : bindPort(server, address);
 }
@@ -48,10 +48,13 @@ async function bindPort(server: Server, { host, port }: { host: string; port: nu
 }
 
 const NURSERY = /^\.al-[A-Za-z0-9]{6}$/;
-/** What a nursery is for takes an instant; one that is older (milliseconds) is of an agent that was killed. */
+/** The directory is used for an instant. An older one (milliseconds) was left by an agent that was killed. */
 const NURSERY_MILLIS = 60_000;
 
-/** Removes what agents of this user have left beside their sockets. Another's directory of such a name holds more, and stays. */
+/**
+ * Removes the directories that agents of this user have left beside their sockets. A directory of that name with other
+ * content stays.
+ */
 function removeNurseries(directory: string): void {
   for (const name of attempt(() => readdirSync(directory)) ?? []) {
     attempt(() => {
@@ -71,7 +74,10 @@ function removeNurseries(directory: string): void {
   }
 }
 
-/** It is made in a directory that is the agent's alone, given its mode there, and then put in place by a rename. */
+/**
+ * The socket is created in a directory that only the agent may enter, gets its mode there, and is then renamed to its
+ * place.
+ */
 async function bindPath(server: Server, path: string): Promise<Bound> {
   await refuseTaken(path);
   removeNurseries(dirname(path));
@@ -101,7 +107,7 @@ async function bindPath(server: Server, path: string): Promise<Bound> {
   };
 }
 
-/** What a dead agent has left is replaced; what somebody listens on is not, nor what is no socket. */
+/** The socket of a dead agent is replaced. A socket on which a process listens stays, and so does any other file. */
 async function refuseTaken(path: string): Promise<void> {
   const found = look(path);
   if (found === undefined) {

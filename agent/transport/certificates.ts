@@ -1,4 +1,4 @@
-/** The certificate that the agent shows, its key, and who may sign its clients: read again when they change. */
+/** The agent's certificate, its key, and the authority of its clients. They are read again when they change. */
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 
@@ -29,10 +29,10 @@ export class Certificates {
   }
 
   /**
-   * Looks at the files again; not while it looks already.
+   * Checks the files again, unless a check is running.
    *
-   * @returns what to use from now on; undefined if nothing has changed.
-   * @throws Fault INVALID_PARAMS if what stands there now is of no use: what was before stays.
+   * @returns the new certificates; undefined if nothing has changed.
+   * @throws Fault INVALID_PARAMS if the new files cannot be used. Then the old ones stay.
    */
   async refresh(): Promise<TlsContext | undefined> {
     const contents = await this.#files.read();
@@ -52,13 +52,13 @@ export class Certificates {
 const sameCa = (a: Buffer | undefined, b: Buffer | undefined): boolean =>
   a === undefined || b === undefined ? a === b : a.equals(b);
 
-/** @throws Fault INVALID_PARAMS, which holds nothing of what stands in the files. */
+/** @throws Fault INVALID_PARAMS without any content of the files. */
 function checked([cert, key, ca]: readonly Buffer[]): TlsContext {
   if (cert === undefined || key === undefined) {
     throw new Fault('INTERNAL', 'A certificate needs a key');
   }
   try {
-    // Without a certificate in it, every authority of the system would do: that must not let clients in.
+    // Without a certificate in the file, every authority of the system would be accepted for clients.
     if (ca !== undefined) {
       void new X509Certificate(ca);
     }

@@ -1,4 +1,4 @@
-/** One WebSocket with its session: what keeps it alive, and what ends it. */
+/** One WebSocket with its session: keeps it alive, and ends it. */
 import type { RawData, WebSocket } from 'ws';
 
 import { CLOSE, WIRE } from '../../shared/api/rpc.ts';
@@ -8,11 +8,11 @@ import type { Session, Socket } from './session.ts';
 
 export type OpenSession = (socket: Socket, caller: Caller, log: Log) => Session;
 
-/** What the server does with a connection from outside of it. */
+/** The part of a connection that the server uses. */
 export type Connection = {
   /**
-   * Looks whether the token is still valid. A file that is being written may lack a token for a moment: it is gone when it
-   * is missing twice in a row.
+   * Checks whether the token is still valid. A file that is being written may lack a token for a moment, so the token
+   * must be missing twice in a row.
    */
   review(): void;
 };
@@ -49,7 +49,7 @@ export function serve(ws: WebSocket, known: Known, open: OpenSession, log: Log):
   ws.on('message', (data: RawData, isBinary) => {
     alive();
     if (ws.readyState !== ws.OPEN) {
-      // It is being closed for what it did: what it goes on to send counts no more.
+      // The connection is being closed. Further messages are ignored.
       return;
     }
     const bytes = bufferOf(data);
@@ -59,7 +59,7 @@ export function serve(ws: WebSocket, known: Known, open: OpenSession, log: Log):
       session.text(bytes.toString('utf8'));
     }
   });
-  // ws closes by itself with the fitting code: 1009 for a frame too large, 1002 or 1007 for a broken one.
+  // ws closes with the right code by itself: 1009 for a frame that is too large, 1002 or 1007 for a malformed one.
   ws.on('error', (error) => log.info({ err: error }, 'connection failed'));
   ws.on('close', (code) => {
     clearInterval(beat);

@@ -1,12 +1,12 @@
-/** The agent's events: numbered from its start, kept for a while, handed to whoever listens. */
+/** The agent's events: numbered from its start, kept for a while, passed to listeners. */
 import type { Event, EventBody } from '../../shared/api/events.ts';
 import type { Params, Result } from '../../shared/api/methods.ts';
 
-/** How many events are kept for clients that come back, and how many bytes of JSON: all of them are sent at once. */
+/** The number of events that are kept for reconnecting clients, and their bytes of JSON. All of them are sent at once. */
 const KEPT = 2000;
 const KEPT_BYTES = 8 * 1024 * 1024;
 
-/** A place in the stream of events. */
+/** A position in the events. */
 export type Position = { bootId: string; seq: number };
 
 export class EventLog {
@@ -22,7 +22,7 @@ export class EventLog {
     this.#now = now;
   }
 
-  /** Numbers an event and hands it to everybody. */
+  /** Numbers an event and passes it to all listeners. */
   publish(body: EventBody): void {
     this.#seq += 1;
     const event = this.stamp(body, this.#seq);
@@ -37,12 +37,12 @@ export class EventLog {
     }
   }
 
-  /** The newest event's place. */
+  /** The position of the newest event. */
   get at(): Position {
     return { bootId: this.bootId, seq: this.#seq };
   }
 
-  /** What came after a place; undefined if that cannot be told any more and only a snapshot helps. */
+  /** The events after a position; undefined if they are no longer known, so that only a snapshot helps. */
   since({ bootId, seq }: Position): Event[] | undefined {
     const oldest = this.#seq - this.#kept.length;
     return bootId === this.bootId && seq >= oldest && seq <= this.#seq
@@ -56,19 +56,19 @@ export class EventLog {
     return () => this.#listeners.delete(listener);
   }
 
-  /** An event with a number, told to nobody. */
+  /** An event with a number, without passing it to anybody. */
   stamp({ type, data }: EventBody, seq: number): Event {
     return { bootId: this.bootId, seq, at: new Date(this.#now()).toISOString(), type, data };
   }
 }
 
 export type Feed = {
-  /** Whether everything since `resume` was still there; if not, a snapshot was sent. */
+  /** Whether all events since `resume` were still known. If not, a snapshot was sent. */
   resumed: boolean;
   stop: () => void;
 };
 
-/** Sends what was missed and goes on with what comes. */
+/** Sends the missed events, and then the new ones. */
 export async function startFeed(
   eventLog: EventLog,
   list: () => Promise<Result<'plugin.list'>['plugins']>,
@@ -76,7 +76,7 @@ export async function startFeed(
   notify: (event: Event) => void,
 ): Promise<Feed> {
   const send = (event: Event): void => {
-    // It stands for events of every type that nobody could tell.
+    // A snapshot replaces events of all types.
     if (events === 'all' || events.some((type) => type === event.type || event.type === 'snapshot')) {
       notify(event);
     }
@@ -86,8 +86,8 @@ export async function startFeed(
     missed.forEach(send);
     return { resumed: true, stop: eventLog.listen(send) };
   }
-  // One list is enough, however fast events come meanwhile: they wait for it. What came before the list looked is told
-  // again rather than not at all.
+  // One list is enough, however fast events come: they wait for it. Events from before the list are sent again, so that
+  // none is missed.
   const { seq } = eventLog.at;
   let waiting: Event[] | undefined = [];
   const stop = eventLog.listen((event) => {

@@ -1,4 +1,4 @@
-/** The door of the agent: tokens and certificates, watched while it runs, and the address that it listens on. */
+/** The entrance of the agent: tokens and certificates, which are watched while it runs, and the address on which it listens. */
 import { Fault, toFault } from '../../shared/api/fault.ts';
 import { atMost } from '../../shared/clock.ts';
 import { Certificates } from './certificates.ts';
@@ -8,19 +8,19 @@ import type { Known } from './auth.ts';
 import { type ListenOptions, type Listening, listen } from './server.ts';
 import { Tokens } from './tokens.ts';
 
-/** How often (milliseconds) files are looked at, and sessions whether their token is still valid. */
+/** How often (milliseconds) the files are checked, and whether the tokens of sessions are still valid. */
 const LOOK_MILLIS = 1000;
 
-/** Who reaches a Unix socket of mode 0600 is the agent's own user, or root. */
+/** Only the agent's own user and root can open a Unix socket of mode 0600. */
 const LOCAL: Known = { caller: { scope: 'write', label: 'socket' }, isValid: () => true };
 
 type Door = {
   options: Omit<ListenOptions, 'session'>;
-  /** Looks at tokens and certificates from now on. @returns how to stop. */
+  /** Watches tokens and certificates from now on. @returns how to stop. */
   watch(server: Listening): () => void;
 };
 
-/** @throws Fault INVALID_PARAMS if no token is configured where one is needed, or TLS cannot be had. */
+/** @throws Fault INVALID_PARAMS if no token is configured where one is needed, or if TLS cannot be used. */
 export async function openIngress(config: AgentConfig, log: Log): Promise<Door> {
   const { listen: address, allowOrigin, allowHost } = config;
   const isUnix = 'path' in address;
@@ -70,7 +70,7 @@ export async function openIngress(config: AgentConfig, log: Log): Promise<Door> 
   };
 }
 
-/** A disk that does not answer is asked once, and not each second again. @param look never rejects. */
+/** A disk that does not answer is not asked again every second. @param look never rejects. */
 function unlessBusy(look: () => Promise<void>): () => void {
   let isBusy = false;
   return () => {
@@ -83,7 +83,7 @@ function unlessBusy(look: () => Promise<void>): () => void {
   };
 }
 
-/** @throws Fault INVALID_PARAMS that says what to do, where the address cannot be had. */
+/** @throws Fault INVALID_PARAMS with a hint if the address cannot be bound. */
 export async function listenOr({ listen: address }: AgentConfig, options: ListenOptions): Promise<Listening> {
   try {
     return await listen(options);

@@ -1,16 +1,16 @@
-/** Failed attempts to get in, by source address: bounded in number and in memory. They never keep a valid token out. */
+/** Counts failed attempts by source address, bounded in number and memory. It never refuses a valid token. */
 import { isIPv4 } from 'node:net';
 
-/** So many failures of an address in so long (milliseconds) are answered; those beyond are told to wait. */
+/** So many failures of an address in so long (milliseconds) are answered. Further ones are told to wait. */
 const MAX = 10;
 const WINDOW_MILLIS = 60_000;
-/** So many addresses are remembered: the oldest is forgotten for a new one. */
+/** The number of addresses that are remembered. The oldest is forgotten for a new one. */
 const ADDRESSES = 1000;
 
 export type Failure = {
   /** Seconds to wait; 0 if there were not too many. */
   wait: number;
-  /** Whether it is worth a line in the log: a flood is told once. */
+  /** Whether to write a line to the log: a flood has only one. */
   log: boolean;
 };
 
@@ -22,12 +22,12 @@ export class Failures {
     this.#now = now;
   }
 
-  /** How many addresses are remembered. */
+  /** The number of remembered addresses. */
   get size(): number {
     return this.#counts.size;
   }
 
-  /** Takes note of a failure. */
+  /** Counts a failure. */
   count(address: string | undefined): Failure {
     const now = this.#now();
     const key = networkOf(address ?? '');
@@ -47,7 +47,7 @@ export class Failures {
   }
 }
 
-/** An IPv4 address, or the 64 bits of an IPv6 address that one site has: it has all addresses below them. */
+/** An IPv4 address, or the first 64 bits of an IPv6 address: one site has all addresses below them. */
 export function networkOf(address: string): string {
   const mapped = address.startsWith('::ffff:') ? address.slice(7) : address;
   if (isIPv4(mapped)) {

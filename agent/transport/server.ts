@@ -1,4 +1,4 @@
-/** The socket: one HTTP server that upgrades whoever is known, and a WebSocket for each. The only importer of ws. */
+/** The server: one HTTP server that upgrades known callers, and a WebSocket for each. The only importer of ws. */
 import { type IncomingMessage, type RequestListener, type Server, createServer } from 'node:http';
 import { type Server as TlsServer, createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
@@ -13,7 +13,7 @@ import { type Connection, type OpenSession, serve } from './connection.ts';
 import { type UpgradePolicyOptions, type Place, judge } from './upgrade-policy.ts';
 import { Failures } from './rate-limit.ts';
 
-/** PEM. With `ca`, only clients that show a certificate of it come through the handshake. */
+/** In PEM. With `ca`, only clients with a certificate of it pass the handshake. */
 export type TlsContext = { cert: Buffer; key: Buffer; ca: Buffer | undefined };
 
 export type ListenOptions = UpgradePolicyOptions & {
@@ -26,22 +26,22 @@ export type ListenOptions = UpgradePolicyOptions & {
 /** A server that listens. */
 export type Listening = {
   place: Place;
-  /** The path, for a Unix socket, whose port is 0. */
+  /** For a Unix socket its path; the port is 0. */
   host: string;
   port: number;
-  /** Closes the sessions whose token is no longer valid; to be called every now and then. */
+  /** Closes the sessions whose token is no longer valid. Called regularly. */
   review(): void;
-  /** Uses other certificates from now on; connections that there are go on. */
+  /** Uses other certificates from now on. Open connections stay. */
   useTls(tls: TlsContext): void;
-  /** Takes no more connections; those that there are go on. */
+  /** Accepts no more connections. Open ones stay. */
   stop(): void;
-  /** Closes every connection with a code, and resolves when all are gone or the time (milliseconds) is up. */
+  /** Closes every connection with a code. Resolves when all are gone or the time (milliseconds) is up. */
   close(code: number, reason: string, graceMillis: number): Promise<void>;
 };
 
-/** Connections at once, with those who have not said what they want: they must not eat up all file descriptors. */
+/** The most connections at once, with those that are not upgraded yet, so that they cannot use up all file descriptors. */
 const CONNECTIONS_MAX = 4 * WIRE.connections;
-/** Until the head of a request is complete, or the handshake of TLS. */
+/** The time for the head of a request, or for the TLS handshake. */
 const HEAD_MILLIS = 10_000;
 const LIMITS = {
   headersTimeout: HEAD_MILLIS,
@@ -60,7 +60,7 @@ export async function listen(options: ListenOptions): Promise<Listening> {
     perMessageDeflate: false,
     maxPayload: WIRE.frameBytes,
     handleProtocols: () => PROTOCOL,
-    // The agent bounds its own closing; see close().
+    // The agent limits the time of closing itself; see close().
     clientTracking: true,
   });
   const failures = new Failures(Date.now);
@@ -164,7 +164,7 @@ function refuse(socket: Duplex, fault: Fault, wait: number): void {
   const body = `${JSON.stringify(fault.toData())}\n`;
   const challenge = status === 401 ? 'WWW-Authenticate: Bearer\r\n' : '';
   const later = wait > 0 ? `Retry-After: ${wait}\r\n` : '';
-  // A client that never closes its side would hold the socket for good, and with it the end of the agent.
+  // A client that never closes its side would hold the socket and delay the end of the agent.
   socket.once('finish', () => socket.destroy());
   socket.end(
     `HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Type: application/json\r\n` +

@@ -1,4 +1,7 @@
-/** One connection: frames in, methods to the service, answers and events out. Knows no disk and no thread. */
+/**
+ * One connection: passes frames to methods of the service, and sends answers and events. It has no access to disk or
+ * threads.
+ */
 import { Fault, toFault } from '../../shared/api/fault.ts';
 import { decodeFrame } from '../../shared/api/frame.ts';
 import {
@@ -32,19 +35,19 @@ import type { Inflow, Link } from '../service/upload.ts';
 import { type EventLog, startFeed } from './event-log.ts';
 import { OutgoingStreams, type StreamMemory } from './streams.ts';
 
-/** The socket as a session needs it. */
+/** The part of a socket that a session uses. */
 export type Socket = {
   sendText(text: string): void;
   sendBinary(frame: Buffer): void;
   close(code: number, reason: string): void;
-  /** Bytes that wait for the other side to read. */
+  /** Bytes that the other side has not read. */
   readonly buffered: number;
 };
 
-/** A reader that lets more than this pile up (bytes) is too slow: it is closed rather than waited for. */
+/** A client that leaves more bytes than this unread is closed instead of waited for. */
 const BUFFERED_MAX = 16 * 1024 * 1024;
 
-/** What a session asks. */
+/** The parts of the agent that a session uses. */
 export type Served = {
   hello: Hello;
   service: Pick<Service, 'execute' | 'begin' | 'warm'>;
@@ -92,12 +95,12 @@ export class Session {
     this.#notify('hello', hello);
   }
 
-  /** Whether the client has answered the hello. */
+  /** Whether the client has started the session. */
   get started(): boolean {
     return this.#started;
   }
 
-  /** A text frame came in. */
+  /** Handles a text frame. */
   text(frame: string): void {
     const read = readMessage(frame);
     if (!read.ok) {
@@ -116,7 +119,7 @@ export class Session {
     }
   }
 
-  /** A binary frame came in. Frames of a stream that has ended may still be on the way: they are dropped. */
+  /** Handles a binary frame. Frames of a stream that has ended may still arrive; they are dropped. */
   binary(bytes: Buffer): void {
     const read = decodeFrame(bytes);
     if (!read.ok) {
@@ -131,7 +134,7 @@ export class Session {
     this.#inflows.get(stream)?.inflow.accept(offset, data, fin);
   }
 
-  /** The connection is gone: uploads wait for another one. */
+  /** The connection is gone. Its uploads wait for another one. */
   ended(): void {
     this.#closed = true;
     this.#stopFeed?.();
@@ -168,7 +171,7 @@ export class Session {
       .finally(() => {
         this.#inFlight -= 1;
       })
-      // Nothing above throws but a socket that has just gone.
+      // Only a socket that has just closed can throw here.
       .catch((error: unknown) => this.#log.debug({ err: error }, 'answer not sent'));
   }
 
@@ -220,7 +223,7 @@ export class Session {
     try {
       return await this.#startFeed({ client, events, resume });
     } catch (error) {
-      // Who failed to start can try again.
+      // After a failed start the client can try again.
       this.#started = false;
       throw error;
     }
@@ -244,7 +247,7 @@ export class Session {
     return { at: this.#eventLog.at, resumed: feed.resumed };
   }
 
-  /** Opens a stream that brings values as JSON lines. @returns its number. */
+  /** Opens a stream with values as JSON lines. @returns its number. */
   #pour(values: readonly object[]): number {
     this.#checkStreams();
     const lines = Buffer.from(values.map((value) => `${JSON.stringify(value)}\n`).join(''), 'utf8');
@@ -256,7 +259,7 @@ export class Session {
     return this.#streams;
   }
 
-  /** Who has all its streams is told at once, and does not wait for a thread first. */
+  /** Refuses at once if all streams are in use, before waiting for a thread. */
   async #begin(params: Params<'install.begin'>): Promise<Result<'install.begin'>> {
     this.#checkStreams();
     return this.#service.begin(params, this.#caller.label, (inflow) => this.#openInflow(inflow));
@@ -277,7 +280,7 @@ export class Session {
       },
     };
     if (this.#closed) {
-      // The client left while its upload was being opened: the upload waits for it as for any that was cut off.
+      // The client left while its upload was being opened. The upload waits for another connection.
       queueMicrotask(() => inflow.detach(stream));
     } else {
       this.#inflows.set(number, { inflow, stream });
@@ -303,7 +306,7 @@ export class Session {
     this.#outgoing.grant(stream, limit);
   }
 
-  /** A stream that its reader no longer wants. One of the other direction, or one that has ended, is let be. */
+  /** The reader does not need the rest of a stream. A stream of the other direction, or one that has ended, is ignored. */
   #cancel(params: unknown): void {
     const parsed = cancelSchema.safeParse(params);
     if (!parsed.success) {
@@ -341,7 +344,7 @@ export class Session {
   }
 }
 
-/** An answer fits a frame: every list in it is cut. Should one not, its question fails, and not the connection. */
+/** Every list in an answer is cut, so it fits a frame. If it does not, the request fails and the connection stays. */
 function answerOf(id: string, method: string, result: unknown): string {
   const text = writeSuccess(id, result);
   const bytes = Buffer.byteLength(text);

@@ -3,7 +3,7 @@ import { Fault } from '../../shared/api/fault.ts';
 import { FRAME_DATA_BYTES, encodeFrame } from '../../shared/api/frame.ts';
 import type { Clock } from '../../shared/clock.ts';
 
-/** Sends what it has as far as the receiver's windows allow; it never queues frames beyond that. */
+/** Sends as far as the receiver's window allows, and never queues frames beyond it. */
 export class OutgoingStream {
   readonly #stream: number;
   readonly #content: Buffer;
@@ -17,7 +17,7 @@ export class OutgoingStream {
     this.#send = send;
   }
 
-  /** Bytes that are kept until the stream ends. */
+  /** The bytes that are kept until the stream ends. */
   get bytes(): number {
     return this.#content.length;
   }
@@ -27,7 +27,7 @@ export class OutgoingStream {
     return this.#sent;
   }
 
-  /** The receiver takes bytes before `limit`. @returns whether the stream has come to its end. */
+  /** The receiver accepts bytes before `limit`. @returns whether the stream has ended. */
   grant(limit: number): boolean {
     const end = Math.min(limit, this.#content.length);
     while (!this.#ended && (this.#sent < end || this.#content.length === 0)) {
@@ -41,12 +41,12 @@ export class OutgoingStream {
   }
 }
 
-/** Most bytes that all streams of an agent keep for their readers. */
+/** The most bytes that all streams of an agent keep for their readers. */
 const KEPT_MAX_BYTES = 64 * 1024 * 1024;
-/** A stream whose reader gives no credit for so long (milliseconds) is ended. */
+/** A stream without new credit for so long (milliseconds) is ended. */
 const STALL_MILLIS = 30_000;
 
-/** What all connections of an agent may have its streams keep, in memory, for readers that have not read yet. */
+/** Limits the memory that the streams of all connections keep for their readers. */
 export class StreamMemory {
   readonly #max: number;
   #kept = 0;
@@ -62,7 +62,7 @@ export class StreamMemory {
 
   /** @throws Fault RATE_LIMITED if there is no room for so many bytes. */
   take(bytes: number): void {
-    // One alone is always let through, however long its list is.
+    // A single stream is always accepted, however long its list is.
     if (this.#kept > 0 && this.#kept + bytes > this.#max) {
       throw new Fault('RATE_LIMITED', 'Other streams use all the memory that this agent has for streams', {
         hint: 'Read or cancel the streams that are open, or ask again in a moment',
@@ -80,7 +80,7 @@ export type OutgoingStreamsOptions = {
   memory: StreamMemory;
   clock: Clock;
   send: (frame: Buffer) => void;
-  /** Tells the reader that a stream has ended before its last byte. */
+  /** Tells the reader that a stream has failed before its last byte. */
   reset: (stream: number, fault: Fault) => void;
 };
 
@@ -97,7 +97,7 @@ export class OutgoingStreams {
     return this.#open.size;
   }
 
-  /** Opens a stream that brings these bytes. @throws Fault RATE_LIMITED */
+  /** Opens a stream with these bytes. @throws Fault RATE_LIMITED */
   open(number: number, content: Buffer): void {
     const { memory, send } = this.#options;
     memory.take(content.length);
@@ -105,7 +105,7 @@ export class OutgoingStreams {
     this.#open.set(number, { stream, stopTimer: this.#stall(number) });
   }
 
-  /** The reader takes bytes before `limit`. */
+  /** The reader accepts bytes before `limit`. */
   grant(number: number, limit: number): void {
     const open = this.#open.get(number);
     if (open === undefined) {
@@ -115,13 +115,13 @@ export class OutgoingStreams {
     if (open.stream.grant(limit)) {
       this.end(number);
     } else if (open.stream.sent > before) {
-      // A window that asks for nothing new does not count: repeated, it would keep the stream for ever.
+      // A window without new credit does not count: repeated, it would keep the stream for ever.
       open.stopTimer();
       open.stopTimer = this.#stall(number);
     }
   }
 
-  /** Nobody reads it any more: what it kept is let go. */
+  /** The stream has no reader any more, so its memory is freed. */
   end(number: number): void {
     const open = this.#open.get(number);
     if (open !== undefined) {

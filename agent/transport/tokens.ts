@@ -1,4 +1,4 @@
-/** The tokens that are valid now: from the variable, and from the file, which is read again when it changes. */
+/** The valid tokens: from the variable, and from the file, which is read again when it changes. */
 import { timingSafeEqual } from 'node:crypto';
 
 import { Fault, toFault } from '../../shared/api/fault.ts';
@@ -11,16 +11,16 @@ export class Tokens {
   readonly #complain: (fault: Fault) => void;
   #fromFile: Token[] = [];
   #complaint = '';
-  /** The look that is under way, and the one after it. */
+  /** The running check of the file, and the one after it. */
   #looking: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
   /**
    * Reads the tokens for the first time.
    *
-   * @param complain hears, once, of a file that cannot be read any more; the tokens before stay valid then.
-   * @param required whether nobody could ever get in without a token.
-   * @throws Fault INVALID_PARAMS if there is none though one is required, or one is malformed.
+   * @param complain called once for a file that can no longer be read; the old tokens stay valid then.
+   * @param required whether nobody could connect without a token.
+   * @throws Fault INVALID_PARAMS if a required token is missing, or one is malformed.
    */
   static async open(
     variable: string | undefined,
@@ -50,7 +50,7 @@ export class Tokens {
     this.#complain = complain;
   }
 
-  /** Who bears this `Authorization` header, by the last look at the file; undefined for nobody known. */
+  /** The caller of this `Authorization` header, by the last check of the file; undefined if the token is not known. */
   authenticate(header: string | undefined): Known | undefined {
     const token = authenticate(header, this.#all);
     return token === undefined
@@ -58,7 +58,7 @@ export class Tokens {
       : { caller: { scope: token.scope, label: token.label }, isValid: () => this.#isValid(token) };
   }
 
-  /** Looks at the file again. What was written before this is asked counts when it resolves; it never rejects. */
+  /** Checks the file again. When it resolves, everything that was written before the call counts. It never rejects. */
   refresh(): Promise<void> {
     if (this.#next !== undefined) {
       return this.#next;
@@ -97,7 +97,7 @@ export class Tokens {
     return [...this.#fixed, ...this.#fromFile];
   }
 
-  /** A token whose scope has changed is another one. */
+  /** A token with another scope is another token. */
   #isValid({ digest, scope }: Token): boolean {
     return this.#all.some((token) => token.scope === scope && timingSafeEqual(token.digest, digest));
   }

@@ -1,4 +1,4 @@
-/** Who is let in: the judgement of an upgrade, from its head alone. Knows no socket. */
+/** Decides whether to upgrade a request, by its head alone. Knows no socket. */
 import { isIPv4 } from 'node:net';
 
 import { Fault } from '../../shared/api/fault.ts';
@@ -10,13 +10,13 @@ import type { Failures } from './rate-limit.ts';
 export type Head = { url?: string | undefined; rawHeaders: readonly string[] };
 
 export type UpgradePolicyOptions = {
-  /** Looks which tokens are valid now. It takes about a second at most, also on a disk that does not answer. */
+  /** Checks which tokens are valid now. It takes about a second at most, also if the disk does not answer. */
   refresh: () => Promise<void>;
-  /** Who bears this `Authorization` header. */
+  /** The caller of this `Authorization` header. */
   authenticate: (header: string | undefined) => Known | undefined;
-  /** Origins that are served although a browser sends one. */
+  /** Origins of browsers that are served. */
   allowOrigin: readonly string[];
-  /** Names beside those of the loopback under which the agent may be asked for. */
+  /** Names in the Host header that are served, besides those of the loopback. */
   allowHost: readonly string[];
 };
 
@@ -25,17 +25,17 @@ export type Place = 'loopback' | 'network' | 'unix';
 
 export type Admission =
   | { known: Known }
-  /** `wait`: seconds after which to try again. `log`: whether that is worth a line. */
+  /** `wait`: seconds until the next try. `log`: whether to write a line to the log. */
   | { refused: Fault; wait: number; log: boolean };
 
-/** Headers that decide something: two of them are two opinions, of which a proxy in between may have read the other. */
+/** Headers that the agent decides by. With two of them, a proxy in between may have read the other one. */
 const ONCE: ReadonlySet<string> = new Set(['authorization', 'host', 'origin', 'upgrade']);
-/** How long to wait for a place (seconds), where all are taken. */
+/** The seconds to wait when all connections are in use. */
 const FULL_SECONDS = 5;
 
 const refused = (fault: Fault, wait = 0, log = true): Admission => ({ refused: fault, wait, log });
 
-/** Judges an upgrade, the cheapest question first; nothing is said about which token would have been right. */
+/** Judges an upgrade, the cheapest check first. The answer does not say which token would be right. */
 export function judge(
   { url, rawHeaders }: Head,
   from: { address: string | undefined; place: Place; connected: number },
@@ -107,8 +107,8 @@ export function judge(
 }
 
 /**
- * A page in a browser can make its own name mean 127.0.0.1: where only the loopback is served, only names that mean it
- * are. On a network every name is taken unless some are listed; a Unix socket has no name.
+ * A web page can make its own name resolve to 127.0.0.1. So on the loopback only names of the loopback are served. On a
+ * network every name is served unless some are listed. A Unix socket has no name.
  */
 export function isHostAllowed(host: string | undefined, place: Place, allowHost: readonly string[]): boolean {
   if (place === 'unix' || (place === 'network' && allowHost.length === 0)) {
@@ -118,7 +118,7 @@ export function isHostAllowed(host: string | undefined, place: Place, allowHost:
   return name !== '' && (isLoopback(name) || allowHost.some((allowed) => nameOf(allowed) === name));
 }
 
-/** Whether an address or a name means this machine alone. */
+/** Whether an address or name is that of the loopback. */
 export function isLoopback(name: string): boolean {
   const bare = name.replaceAll(/[[\]]/g, '').replace(/^::ffff:/, '');
   return (
@@ -129,7 +129,7 @@ export function isLoopback(name: string): boolean {
   );
 }
 
-/** The name of `name:port`, in one spelling; empty if it is none. */
+/** The name of `name:port` in one spelling; empty if it is not valid. */
 function nameOf(host: string): string {
   const [, name = ''] = /^(\[[0-9a-f:.]+\]|[^:[\]/@\s]+)(?::\d{1,5})?$/i.exec(host.trim()) ?? [];
   return name.toLowerCase().replace(/\.$/, '');

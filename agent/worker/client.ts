@@ -1,4 +1,4 @@
-/** How calls are given to engine threads, and answered. */
+/** Gives calls to engine threads, and returns their answers. */
 import type { EventBody } from '../../shared/api/events.ts';
 import { Fault, toFault } from '../../shared/api/fault.ts';
 import { deferred } from './deferred.ts';
@@ -9,13 +9,13 @@ import type { Pool } from './pool.ts';
 /** The answer, and the end of the house-keeping after it; `over` never rejects. */
 export type Asked<R> = { answer: Promise<R>; over: Promise<void> };
 
-/** Where events go, and failures that change nothing for who asked. */
+/** Receive events, and failures that do not change the answer. */
 export type Listeners = {
   tell: (event: EventBody) => void;
   complain: (fault: Fault, stack: string | undefined) => void;
 };
 
-/** Calls what a thread does; see handlers. */
+/** Calls handlers in threads. */
 export class WorkerClient {
   readonly #pool: Pick<Pool, 'lease'>;
   readonly #listeners: Listeners;
@@ -25,12 +25,12 @@ export class WorkerClient {
     this.#listeners = listeners;
   }
 
-  /** Resolves with the answer; for who need not wait for the house-keeping after it. */
+  /** Resolves with the answer, for callers that need not wait for the house-keeping after it. */
   call<N extends HandlerName>(name: N, params: Request<N>): Promise<Response<N>> {
     return this.ask(name, params, '').answer;
   }
 
-  /** @param by the label of who asks. */
+  /** @param by the label of the caller. */
   ask<N extends HandlerName>(name: N, params: Request<N>, by: string): Asked<Response<N>> {
     const { tell, complain } = this.#listeners;
     const answer = deferred<Response<N>>();
@@ -41,7 +41,7 @@ export class WorkerClient {
     };
     const hear = (message: FromEngine): void => {
       if (message.kind === 'answer') {
-        // The thread has run the handler of that name.
+        // The answer is that of the handler with this name.
         answer.resolve(message.answer as Response<N>);
       } else if (message.kind === 'failed') {
         answer.reject(Fault.from(message.fault));
@@ -62,8 +62,8 @@ export class WorkerClient {
 }
 
 /**
- * Removes the slot of an install whose thread crashed before it had begun to touch live. Never rejects: what cannot be
- * removed is complained of and left to recovery.
+ * Removes the slot of an install whose thread crashed before it changed live. Never rejects: a failure is reported, and
+ * recovery removes the slot.
  */
 export async function discard(
   { pool, ...listeners }: Listeners & { pool: Pick<Pool, 'lease'> },

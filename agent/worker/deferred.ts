@@ -1,4 +1,4 @@
-/** A promise that somebody else settles. One that nobody waits for may fail quietly. */
+/** A promise that other code settles. If nobody waits for it, it may fail without a report. */
 export type Deferred<T> = {
   promise: Promise<T>;
   resolve: (value: T) => void;

@@ -1,29 +1,29 @@
-/** Threads for uploads. While somebody waits for one, whoever holds one must bring bytes for it, or gives it back. */
+/** Threads for uploads. While an upload waits for a thread, the holders of threads must send bytes or lose theirs. */
 import { Fault } from '../../shared/api/fault.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Engine, Listener, Pool } from './pool.ts';
 
-/** While others wait, an upload brings at least so many bytes in so long (milliseconds) when it is its turn. */
+/** While others wait, an upload whose turn it is brings at least so many bytes in so long (milliseconds). */
 const BYTES_MIN = 64 * 1024;
 const LOOK_MILLIS = 5000;
 
-/** Who holds a thread. */
+/** The holder of a thread. */
 export type ThreadHolder = {
-  /** Bytes that have come in. */
+  /** Bytes that have arrived. */
   readonly received: number;
-  /** Nothing goes on until the client does something. */
+  /** The upload waits for its client. */
   readonly awaitsClient: boolean;
   readonly receiving: boolean;
   abort(fault: Fault): boolean;
 };
 
-/** Where threads are had. */
+/** Leases threads. */
 export type ThreadLeases = { lease(listener: Listener, holder?: ThreadHolder): Promise<Engine> };
 
 export class FairPool implements ThreadLeases {
   readonly #pool: Pick<Pool, 'lease'>;
   readonly #clock: Clock;
-  /** Holders, with what they had received when they were last looked at. */
+  /** Holders, with the bytes that they had received at the last check. */
   #holders = new Map<ThreadHolder, number>();
   #waiting = 0;
   #stop: (() => void) | undefined;

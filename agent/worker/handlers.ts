@@ -1,6 +1,6 @@
 /**
- * What a thread can be asked: the methods that work on the disk, by their names in the table, and the steps that the agent's
- * main thread puts its own work together from. A method without a handler does not compile.
+ * The calls that a thread answers: the methods that work on the disk, by their names in the table, and the steps from
+ * which the main thread composes its own work. A method without a handler does not compile.
  */
 import type * as z from 'zod';
 
@@ -62,13 +62,13 @@ import {
 import { receiptOf } from '../store/records.ts';
 import { changeState, listTroubles } from '../store/state.ts';
 
-/** An answer whose rest, if there is any, comes on a stream: `stream` is filled in by who opens it. */
+/** An answer whose rest, if there is any, comes on a stream. The session that opens the stream sets `stream`. */
 export type Streamed<R> = {
   answer: R extends unknown ? Omit<R, 'stream'> : never;
-  /** A JSON line each. */
+  /** One JSON line each. */
   lines: readonly object[] | undefined;
 };
-/** The methods that a thread does. */
+/** The methods that a thread executes. */
 export type ThreadMethod = MethodsOf<'query' | 'changes-plugin'>;
 export type Reply<M extends ThreadMethod> = Methods[M]['streams'] extends true
   ? Streamed<Result<M>>
@@ -153,7 +153,7 @@ function loadedBasis(context: StoreContext, plugin: string): ReturnType<typeof b
 type Asked = OperationRequest<object>['params'];
 
 const steps = {
-  /** Removes the slot of an install whose thread crashed before it touched live. */
+  /** Removes the slot of an install whose thread crashed before it changed live. */
   'slot.discard': (context: StoreContext, { plugin, stamp }: { plugin: string; stamp: string }): void =>
     discardSlot(context, plugin, stamp),
   /** Finishes or undoes what a crash has left of one plugin, then adopts what an operator has touched. */
@@ -166,7 +166,7 @@ const steps = {
     }
     return recovered;
   },
-  /** What there is to sweep of one plugin; undefined: nothing. It may take long, and needs no lock. */
+  /** What there is to sweep for one plugin; undefined: nothing. It may take long, and needs no lock. */
   'plugin.plan': (context: StoreContext, { plugin }: { plugin: string }): SweepPlan | undefined => {
     const plan = planSweep(context, plugin);
     return isNothing(plan) ? undefined : plan;
@@ -184,13 +184,16 @@ const steps = {
     context: StoreContext,
     { operationId }: Asked,
   ): Result<'install.commit'> | undefined => recall(context, operationId, undefined, installedSchema),
-  /** Looks what a restart of the machine has damaged, and notes how this agent writes. The note itself is synced in any case. */
+  /**
+   * Checks what a restart of the machine has damaged, and notes whether this agent writes with syncs. The note itself is
+   * always synced.
+   */
   'root.settle': (context: StoreContext, { durability }: { durability: Durability }): string[] =>
     settleUnsynced({ ...context, disk: nodeDisk }, durability),
-  /** Remembers, synced in any case, which bundle of the image was installed last. */
+  /** Remembers which bundle of the image was installed last; always synced. */
   'boot.remember': ({ layout }: StoreContext, { plugin, bundle }: { plugin: string; bundle: string }): void =>
     putRecord(nodeDisk, layout.staging, plugin, layout.bootOf(plugin), { version: 1, bundle }),
-  /** How the plugins are, counted. */
+  /** The numbers of plugins by status. */
   'root.status': (
     context: StoreContext,
     { quick }: Params<'status'>,
@@ -208,10 +211,10 @@ const steps = {
       troubles: truncate(listTroubles(context)),
     };
   },
-  /** What the gate says of a name. */
+  /** The decision of the gate on a name. */
   'watch.admission': (context: StoreContext, { plugin }: { plugin: string }): Admission =>
     admissionOf(context, plugin),
-  /** A version as it was installed; undefined where nobody knows. */
+  /** A version as it was installed; undefined if that is not known. */
   'watch.installed': (
     context: StoreContext,
     { plugin, installId }: { plugin: string; installId: string },
@@ -219,12 +222,12 @@ const steps = {
     const receipt = receiptOf(context, plugin, installId);
     return receipt && { files: receipt.list, at: Date.parse(receipt.installedAt) };
   },
-  /** What is known to be loaded of a plugin; undefined if that is still what was known by that stamp. */
+  /** What is known about the loaded version of a plugin; undefined if it is the same as for that stamp. */
   'watch.known': (
     context: StoreContext,
     { plugin, generation, stamp }: { plugin: string; generation: string; stamp: string | undefined },
   ): Known | undefined => knownOf(context, plugin, generation, stamp),
-  /** Which versions were live at a moment. */
+  /** The versions that were live at a time. */
   'runtime.live': (
     context: StoreContext,
     { at, swaps }: { at: number; swaps: Record<string, number> },
@@ -235,12 +238,12 @@ const steps = {
   ): void => noteLoaded(context, version, began, cause),
   /** The plugins that wait for a restart. */
   'runtime.pending': (context: StoreContext): string[] => pendingPlugins(context),
-  /** The plugins of which a restart was promised that never ended well. */
+  /** The plugins with a promised restart that has not ended well. */
   'runtime.promised': (context: StoreContext): string[] => promisedPlugins(context),
-  /** A restart begins; what was promised before a moment is tried for the last time. */
+  /** A restart begins. For changes that were promised before a time it is the last try. */
   'runtime.begins': (context: StoreContext, { plugin, before }: { plugin: string; before: number }): void =>
     noteBegun(context, plugin, before),
-  /** What a method that changes the root has answered to this operation id; undefined: nothing yet. */
+  /** The answer of a method that changes the root to this operation id; undefined: none yet. */
   'operations.recall': (context: StoreContext, { method, params }: RootChange): object | undefined =>
     answerBefore(context, askedOf(method, params)),
   'operations.remember': (
@@ -253,24 +256,24 @@ type RootChange = { method: MethodsOf<'changes-root'>; params: Asked };
 
 const resultOf = (method: MethodName): z.ZodType<object> => methods[method].result;
 
-/** The same question asked again gets the same answer: by the last word of the method, and its parameters. */
+/** Identifies a request, so that a repeated one gets the same answer: the last word of the method, and its parameters. */
 const questionTo = (method: MethodName, params: Asked): string =>
   questionOf({ ...params, op: method.slice(method.lastIndexOf('.') + 1) });
 
 const handlers = { ...steps, ...methodHandlers };
 type Handlers = typeof handlers & typeof transactions;
 
-/** What a thread can be asked. */
+/** The name of a handler. */
 export type HandlerName = keyof Handlers;
-/** What it is asked with. */
+/** Its parameters. */
 export type Request<N extends HandlerName> = N extends ThreadMethod ? Params<N> : Parameters<Handlers[N]>[1];
-/** What it answers. */
+/** Its answer. */
 export type Response<N extends HandlerName> = N extends ThreadMethod ? Reply<N> : ReturnType<Handlers[N]>;
 
 /**
- * Does what is asked.
+ * Runs a handler.
  *
- * @param by the label of who asks. @returns the answer, and the house-keeping that comes after it.
+ * @param by the label of the caller. @returns the answer, and the house-keeping after it.
  */
 export function handle(
   context: StoreContext,
@@ -279,7 +282,7 @@ export function handle(
   by: string,
 ): { answer: unknown; collect: () => unknown } {
   if (Object.hasOwn(transactions, name)) {
-    // The name chooses the parameters, which the compiler cannot follow through a table.
+    // The name selects the parameters, which the compiler cannot derive from a table.
     const transaction = transactions[name as keyof typeof transactions] as AnyTransaction;
     return transaction(context, params, by);
   }

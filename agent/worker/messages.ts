@@ -1,4 +1,4 @@
-/** What the main thread and an engine thread say to each other. */
+/** The messages between the main thread and an engine thread. */
 import type { EventBody } from '../../shared/api/events.ts';
 import type { FaultData } from '../../shared/api/fault.ts';
 import type { BeginParams, Installed } from '../../shared/api/methods.ts';
@@ -6,23 +6,26 @@ import type { Intent } from '../../shared/format/intent.ts';
 import type { Durability, InstallPolicy } from '../store/context.ts';
 import type { HandlerName } from './handlers.ts';
 
-/** Marks a thread as an engine: the bundle is one file, which looks at this to know what it is to be. */
+/** Marks a thread as an engine. The bundle is one file, and checks this to decide what to run. */
 export const ENGINE = 'airlock-engine';
 
-/** What an engine thread is started with. */
+/** The data with which an engine thread starts. */
 export type EngineData = {
   kind: typeof ENGINE;
   root: string;
-  /** Where runtimes say what they have loaded, if not below the root. */
+  /** The directory of reports about loaded versions, if it is not below the root. */
   loadedDir: string | undefined;
   policy: InstallPolicy;
   durability: Durability;
   owner: Intent['owner'];
-  /** Not 0 while a restart of the agent's own runs, in memory that all threads share; undefined: it makes none. */
+  /**
+   * Not 0 while the agent's restart command runs, in memory that all threads share; undefined: the agent has no such
+   * command.
+   */
   restartRuns?: Int32Array<SharedArrayBuffer> | undefined;
 };
 
-/** A question or a change that takes one message, and has one answer; see handlers. */
+/** A call with one message and one answer; see handlers. */
 type Call = { kind: 'call'; name: HandlerName; params: unknown; by: string };
 
 /** An install takes begin, data, commit, install. */
@@ -37,21 +40,21 @@ export type ToEngine = Call | ToInstall;
 export type FromEngine =
   /** The answer to a call. */
   | { kind: 'answer'; answer: unknown }
-  /** Answer to `begin`: there is nothing to send, or a slot is open. */
+  /** The answer to `begin`: there is nothing to send, or a slot is open. */
   | { kind: 'settled'; answer: Installed }
   | { kind: 'opened'; stamp: string }
-  /** That many bytes of the bundle are taken in, in all. A fault says that more would be in vain. */
+  /** The number of bytes of the bundle that are taken in so far. With a fault, further bytes may be useless. */
   | { kind: 'taken'; offset: number; fault: FaultData | undefined }
   | { kind: 'validated' }
   | { kind: 'installed'; answer: Installed }
-  /** The task has failed, and nothing of it is left. */
+  /** The task has failed, and its slot is removed. */
   | { kind: 'failed'; fault: FaultData; stack: string | undefined }
-  /** The task is over, its house-keeping included: the thread can take another. */
+  /** The task and its house-keeping are over: the thread can take another one. */
   | { kind: 'done' }
   | { kind: 'event'; event: EventBody }
   | { kind: 'complaint'; fault: FaultData; stack: string | undefined };
 /**
- * Each message names the task that it belongs to: a thread that has ended a task may still be told to abort it, and
- * what it says of an old task must not be taken for an answer to the next.
+ * Each message names its task. A thread that has ended a task may still get an abort for it, and a late message of an old
+ * task must not be taken for an answer to the next one.
  */
 export type Envelope<M> = { task: number; message: M };

@@ -1,17 +1,17 @@
-/** Engine threads: started when needed, each for one task at a time, ended when idle. A crash fails one task. */
+/** Engine threads: started when needed, each for one task at a time, ended when idle. A crash fails only one task. */
 import { Worker } from 'node:worker_threads';
 
 import { Fault } from '../../shared/api/fault.ts';
 import { type Deferred, deferred } from './deferred.ts';
 import type { EngineData, Envelope, FromEngine, ToEngine } from './messages.ts';
 
-/** What a task hears from its thread. `crash` is the last thing it hears. */
+/** The messages that a task gets from its thread. `crash` is the last one. */
 export type Listener = { message: (message: FromEngine) => void; crash: (fault: Fault) => void };
 
-/** A thread that is leased to one task. It goes back by itself when it says `done`. */
+/** A thread that is leased to one task. It is returned when it sends `done`. */
 export type Engine = {
   say(message: ToEngine, transfer?: ArrayBuffer[]): void;
-  /** Gives it back before anything was said to it. */
+  /** Returns it before any message was sent to it. */
   release(): void;
 };
 
@@ -19,9 +19,9 @@ export type PoolOptions = {
   /** The module that runs the engine when it is started as a thread. */
   file: URL;
   data: EngineData;
-  /** Most threads at once; a task beyond that waits for its turn. */
+  /** The most threads at once. Further tasks wait. */
   max: number;
-  /** A thread that had nothing to do for so long (milliseconds) is ended. */
+  /** A thread that is idle for so long (milliseconds) is ended. */
   idleMillis: number;
 };
 
@@ -51,7 +51,7 @@ export class Pool {
     this.#options = options;
   }
 
-  /** Starts a thread ahead of its first task, if there is none. */
+  /** Starts a thread before its first task, if there is none. */
   warm(): void {
     if (this.#threads.size === 0 && !this.#closed) {
       this.#rest(this.#start());
@@ -61,7 +61,7 @@ export class Pool {
   /**
    * Leases a thread to a task.
    *
-   * @throws Fault DRAINING after {@link close}, also to those who wait then
+   * @throws Fault DRAINING after {@link close}, also to tasks that wait then
    */
   async lease(listener: Listener): Promise<Engine> {
     if (this.#closed) {
@@ -86,7 +86,7 @@ export class Pool {
     };
   }
 
-  /** Ends all threads; what they were doing is cut short, and fails with DRAINING. */
+  /** Ends all threads. Their tasks fail with DRAINING. */
   async close(): Promise<void> {
     this.#closed = true;
     for (const waiting of this.#waiting.splice(0)) {
@@ -98,7 +98,7 @@ export class Pool {
   #free(): Promise<Thread> {
     const idle = [...this.#threads].find((thread) => thread.idle !== undefined);
     if (idle !== undefined) {
-      // Taken at once: another task that asks in the same tick must not find it idle too.
+      // Marked as taken at once: another task in the same tick must not find it idle.
       clearTimeout(idle.idle);
       idle.idle = undefined;
       idle.worker.ref();
@@ -113,7 +113,7 @@ export class Pool {
   }
 
   #start(): Thread {
-    // The environment stays outside: it may hold a token, and the engine needs none of it.
+    // The environment is not passed on: it may hold a token, and the engine does not need it.
     const worker = new Worker(this.#options.file, { workerData: this.#options.data, env: {}, argv: [] });
     const thread: Thread = { worker, task: 0, listener: undefined, idle: undefined };
     this.#threads.add(thread);
@@ -147,7 +147,7 @@ export class Pool {
 
   #rest(thread: Thread): void {
     if (this.#closed) {
-      // It is being ended: unref would let the process end before whoever waits for that.
+      // It is being ended. With unref the process could end before the caller of close has its answer.
       return;
     }
     const next = this.#waiting.shift();

@@ -1,4 +1,4 @@
-/** Inside an engine thread: takes messages, works on the disk, answers. One task at a time. */
+/** The engine thread: takes messages, works on the disk, answers. One task at a time. */
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { Fault, toFault } from '../../shared/api/fault.ts';
@@ -10,7 +10,7 @@ import { Install } from '../change/install.ts';
 import { handle } from './handlers.ts';
 import { ENGINE, type EngineData, type Envelope, type FromEngine, type ToEngine } from './messages.ts';
 
-/** Whether this thread was started to be an engine. */
+/** Whether this thread was started as an engine. */
 export const isEngine = (data: unknown): data is EngineData =>
   typeof data === 'object' && data !== null && 'kind' in data && data.kind === ENGINE;
 
@@ -22,20 +22,20 @@ export function runThread(): void {
     throw new Fault('INTERNAL', 'This file runs only as a thread of an agent');
   }
   const engine = new Engine(data, (envelope) => port.postMessage(envelope));
-  // Messages are worked off one after the other: a later one waits until the earlier one's promise has settled.
+  // Messages are handled one after the other: each waits until the promise of the one before has settled.
   let tail: Promise<void> = Promise.resolve();
   port.on('message', (envelope: Envelope<ToEngine>) => {
     tail = tail.then(() => engine.take(envelope));
   });
 }
 
-/** Messages that go on with a task; all others begin one. */
+/** Messages that continue a task. All others begin one. */
 const CONTINUES: ReadonlySet<ToEngine['kind']> = new Set(['data', 'commit', 'install', 'abort']);
 
 class Engine {
   readonly #context: StoreContext;
   readonly #send: (envelope: Envelope<FromEngine>) => void;
-  /** The task under way; undefined between two. */
+  /** The running task; undefined between tasks. */
   #task: number | undefined;
   #install: Install | undefined;
   #taken = 0;
@@ -143,7 +143,7 @@ class Engine {
   }
 }
 
-/** The stack with its causes, for the log; it never goes over the wire. */
+/** The stack with its causes, for the log. It is never sent to a client. */
 function stackOf(error: unknown): string | undefined {
   if (!(error instanceof Error)) {
     return undefined;
