@@ -2,6 +2,7 @@
 import { Fault } from '../../shared/api/fault.ts';
 import { type FileEntry, treeDigest } from '../../shared/format/tree.ts';
 import type { AdmissionDecision } from '../../shared/rule/admission.ts';
+import { reduce } from '../../shared/rule/runtime-state.ts';
 import { removeTree } from '../disk/record.ts';
 import { attempt, type StoreContext } from '../store/context.ts';
 import { fingerprintOf, hashTree, syncTree } from '../store/tree.ts';
@@ -9,6 +10,7 @@ import { inspect } from '../store/inspect.ts';
 import { installIdAt, liveVersionOf } from '../store/marker.ts';
 import { takeSlot } from '../store/journal.ts';
 import { isUnsyncedElsewhere } from '../store/records.ts';
+import { type Runtime, putRuntime, runtimeOf } from '../store/runtime-state.ts';
 import { standingBarrier } from './barrier.ts';
 import { markerOf, seal } from './seal.ts';
 import { Steps } from './steps.ts';
@@ -65,6 +67,7 @@ export function adoptTouched(
     throw changing(plugin);
   }
   const { files } = touched;
+  const runtime = runtimeOf(context, plugin, liveVersionOf(context, plugin));
   const tree = treeDigest(files);
   const stamp = takeSlot(context, plugin, tree, null);
   const slot = layout.slot(plugin, stamp);
@@ -90,12 +93,34 @@ export function adoptTouched(
       undo: () => attempt(context, 'Removing the staging directory', () => removeTree(disk, slot)),
     });
     steps.step({
+      name: 'foresee',
+      do: () => noteCandidate(context, plugin, runtime, stamp),
+      undo: () =>
+        attempt(context, 'Removing the candidate', () => dropCandidate(context, plugin, runtime, stamp)),
+    });
+    steps.step({
       name: 'seal',
       do: () => seal(context, marker, unsealed, standingBarrier(context, { isDurable: true })),
       undo: () => attempt(context, 'Removing the receipt', () => dropReceipt(context, plugin, stamp)),
     });
   });
   return true;
+}
+
+/** The runtime may have read the adopted files. If no runtime state is stored, the live version is a candidate anyway. */
+function noteCandidate(context: StoreContext, plugin: string, runtime: Runtime, stamp: string): void {
+  const { stored, state } = runtime;
+  if (stored !== undefined) {
+    const event = { type: 'live-changed', to: stamp, kind: 'identical', restart: 'none' } as const;
+    putRuntime(context, plugin, { ...stored, ...reduce(state, event) });
+  }
+}
+
+/** Stores the runtime state from before, unless the marker of that version is already in place. */
+function dropCandidate(context: StoreContext, plugin: string, { stored }: Runtime, stamp: string): void {
+  if (stored !== undefined && installIdAt(context, context.layout.live(plugin)) !== stamp) {
+    putRuntime(context, plugin, stored);
+  }
 }
 
 /** Removes the receipt, unless the marker of that version is already in place. */

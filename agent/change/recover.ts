@@ -299,14 +299,18 @@ export function rememberStanding(context: StoreContext, intent: Intent): void {
  * The change was not made, so nobody waits for its restart. If the version that counts as loaded is not the live one,
  * that difference stays pending. Never throws.
  */
-export function forgetPending(context: StoreContext, { op, plugin, stamp, operationId }: Intent): void {
+export function forgetPending(
+  context: StoreContext,
+  { op, plugin, stamp, operationId }: Pick<Intent, 'op' | 'plugin' | 'stamp' | 'operationId'>,
+): void {
   attempt(context, 'Taking back what was pending', () => {
     const stored = stateOf(context, plugin)?.runtime;
-    if (stored?.waiting?.operationId !== operationId) {
+    const isNamed = stored?.candidates.some(({ generation }) => generation === stamp) === true;
+    if (stored === undefined || !(isNamed || stored.waiting?.operationId === operationId)) {
       return;
     }
     const live = generationOfLive(liveVersionOf(context, plugin));
     const before = reduce(stored, { type: 'live-unchanged', to: op === 'remove' ? null : stamp });
-    putRuntime(context, plugin, isLoaded(before, live) ? undefined : { ...before, waiting: stored.waiting });
+    putRuntime(context, plugin, isLoaded(before, live) ? undefined : { ...stored, ...before });
   });
 }

@@ -78,7 +78,9 @@ export function foresee(context: StoreContext, change: PlannedChange): PlannedRe
     next === undefined && restart && runtime.reported === 'runtime' && context.policy.restarts === 'caller';
   const cold = { at: new Date(context.now()).toISOString(), operationId, restarting: reload.restarting };
   const waiting = isUntold ? undefined : isCold ? cold : runtime.waiting;
-  const isStored = isCold ? who !== 'assumed' : before.restart !== 'none';
+  const isKept = isCold ? who !== 'assumed' : before.restart !== 'none';
+  // What is cleared after a change that is not cold must not say less than is true if that fails, or the agent is killed.
+  const isStored = isKept || (!isCold && runtime.stored !== undefined);
   const after = (runs: boolean): StoredRuntime => ({
     ...reduce(before, {
       type: 'live-changed',
@@ -97,15 +99,18 @@ export function foresee(context: StoreContext, change: PlannedChange): PlannedRe
     }
   };
   const takeBack = (): void => note('Taking back what was pending', runtime.stored);
+  // A restart that begins before the change is made finds nothing that waits, and may load the change.
+  let saysRuns = false;
   if (isStored) {
     if (!runtime.known) {
       throw unreadable(context, plugin);
     }
     try {
-      const runs = context.restartRuns?.() === true;
-      putRuntime(context, plugin, after(runs));
+      saysRuns = context.restartRuns?.() === true;
+      putRuntime(context, plugin, after(saysRuns));
       // A restart that began meanwhile has seen what was written down before it, and nothing later.
-      if (!runs && context.restartRuns?.() === true) {
+      if (!saysRuns && context.restartRuns?.() === true) {
+        saysRuns = true;
         putRuntime(context, plugin, after(true));
       }
     } catch (error) {
@@ -118,8 +123,10 @@ export function foresee(context: StoreContext, change: PlannedChange): PlannedRe
     reload,
     warnings: drift.map(edited),
     settle: () => {
-      if (!isStored && runtime.known) {
+      if (!isKept && runtime.known) {
         note('Clearing what was pending', undefined);
+      } else if (isStored && !saysRuns && context.restartRuns?.() === true) {
+        note('Noting that a restart may have loaded the change', after(true));
       }
       context.tell({ type: 'plugin.changed', data: { plugin, ...reload, cause: operationId } });
     },

@@ -130,7 +130,7 @@ export function noteLoaded(
           live: versionsSince(context, plugin, live, loaded),
           at,
         })
-      : reduce(runtime.state, { type: 'reported', generation: loaded, at });
+      : reduce(runtime.state, { type: 'reported', generation: loaded, at, live: generationOfLive(live) });
   const settled = settle(context, plugin, live, { ...runtime, state }, cause);
   const note = (): void => {
     if (runtime.known) {

@@ -67,7 +67,9 @@ export function runtimeOf(context: StoreContext, plugin: string, live: Intent['f
     restart: 'none' as const,
     waiting: undefined,
   };
-  const told = said ? reduce(before, { type: 'reported', generation: said.generation, at: said.at }) : before;
+  const told = said
+    ? reduce(before, { type: 'reported', generation: said.generation, at: said.at, live: generation })
+    : before;
   // A runtime reports what it has loaded, and never that a plugin is gone: it may be.
   const state =
     live === null

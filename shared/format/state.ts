@@ -73,7 +73,9 @@ const formerPendingSchema = z.object({
 function fromFormer(former: z.infer<typeof formerPendingSchema>): StoredRuntime {
   const { at, operationId, restarting, against, installId, earlier, edited, reasons } = former;
   const mayBeLoaded = restarting || earlier !== undefined;
-  const paths = mayBeLoaded ? [...edited, ...reasons.items.map(({ path }) => path)] : edited;
+  const between = mayBeLoaded ? reasons.items.map(({ path }) => path) : [];
+  // Of no version there is no file that may differ.
+  const paths = against === null ? [] : [...edited, ...between];
   const isPromised = restarting || earlier === 'promised';
   const others = mayBeLoaded && installId !== against ? [{ generation: installId, edited: [] }] : [];
   return {

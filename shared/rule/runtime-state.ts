@@ -10,8 +10,12 @@ type Candidate = RuntimeState['candidates'][number];
 
 /** What happens to the runtime, or to what is live. */
 export type RuntimeEvent =
-  /** The runtime has loaded this version, as it says itself or as somebody says who has restarted it. */
-  | { type: 'reported'; generation: string | null; at: string | undefined }
+  /**
+   * The runtime has loaded this version, as it says itself or as somebody says who has restarted it.
+   *
+   * @param live what is live now.
+   */
+  | { type: 'reported'; generation: string | null; at: string | undefined; live: string | null }
   /** @param live what is live while it begins. @param promised whether it is to be made up for if it fails. */
   | { type: 'restart-began'; live: string | null; promised: boolean }
   /** A restart has ended well. @param live all versions that were live since it began, the oldest first. */
@@ -48,7 +52,7 @@ export function reduce(state: RuntimeState, event: RuntimeEvent): RuntimeState {
   const { candidates, restart } = state;
   switch (event.type) {
     case 'reported':
-      return report(state, event.generation, event.at);
+      return report(state, event);
     case 'restart-began':
       return {
         ...state,
@@ -64,9 +68,11 @@ export function reduce(state: RuntimeState, event: RuntimeEvent): RuntimeState {
     case 'live-changed':
       return changeLive(state, event);
     case 'live-unchanged': {
-      // What was taken to be loaded before stays so.
-      const rest = candidates.filter(({ generation }, i) => i === 0 || generation !== event.to);
-      return { ...state, candidates: rest };
+      // What was taken to be loaded before stays so, and so does an earlier time at which there was no version.
+      const last = restart === 'none' ? undefined : candidates.length - 1;
+      const isAdded = ({ generation }: Candidate, i: number): boolean =>
+        generation === event.to && i > 0 && (i === last || !isRepeated(generation));
+      return { ...state, candidates: candidates.filter((one, i) => !isAdded(one, i)) };
     }
     case 'edited':
       return {
@@ -82,17 +88,21 @@ export function reduce(state: RuntimeState, event: RuntimeEvent): RuntimeState {
 
 /**
  * The runtime has loaded this version at that moment. Candidates that became live after it stay, for a restart may have loaded them
- * since.
+ * since. Nothing became live after what is live now, whatever the time of the report.
  *
  * A version that is no candidate became live after all of them, unless a restart has added some: then it replaces the first
  * one. A report of such a version that is not newer than the last report takes nothing away.
  */
-function report(state: RuntimeState, generation: string | null, at: string | undefined): RuntimeState {
+function report(
+  state: RuntimeState,
+  { generation, at, live }: Extract<RuntimeEvent, { type: 'reported' }>,
+): RuntimeState {
   const { candidates, reportedAt, restart } = state;
   const found = candidates.findLastIndex((one) => one.generation === generation);
   const isNewer = at !== undefined && (reportedAt === undefined || Date.parse(at) > Date.parse(reportedAt));
   const earlier = restart === 'none' ? candidates.length : 1;
-  const later = candidates.slice(found >= 0 ? found + 1 : isNewer ? earlier : 0);
+  const isLast = generation === live && !isRepeated(generation);
+  const later = isLast ? [] : candidates.slice(found >= 0 ? found + 1 : isNewer ? earlier : 0);
   const last = isNewer ? at : reportedAt;
   return {
     candidates: bounded([candidateOf(candidates, generation), ...later]),
@@ -122,17 +132,14 @@ function changeLive(
 const candidateOf = (candidates: readonly Candidate[], generation: string | null): Candidate =>
   candidates.find((one) => one.generation === generation) ?? { generation, edited: [] };
 
-/** "No version" becomes live more than once: the last time counts, and the first candidate stays. */
+/** "No version", and one without a name, become live more than once. Each time is a candidate, for any may be reported. */
+const isRepeated = (generation: string | null): boolean => generation === null || generation === UNKNOWN;
+
 function withOne(candidates: readonly Candidate[], generation: string | null): Candidate[] {
-  if (
-    generation === null
-      ? candidates.at(-1)?.generation === null
-      : candidates.some((one) => one.generation === generation)
-  ) {
-    return [...candidates];
-  }
-  const others = candidates.filter((one, i) => i === 0 || one.generation !== generation);
-  return bounded([...others, { generation, edited: [] }]);
+  const has = isRepeated(generation)
+    ? candidates.at(-1)?.generation === generation
+    : candidates.some((one) => one.generation === generation);
+  return has ? [...candidates] : bounded([...candidates, { generation, edited: [] }]);
 }
 
 /** The first and the last candidates stay; one of which nobody knows the files stands for those between. */

@@ -90,7 +90,8 @@ class Simulation {
         break;
       case 'report': {
         const { generation } = this.#real;
-        this.#state = reduce(this.#state, { type: 'reported', generation, at: timeOf(this.#steps) });
+        const live = this.#live.generation;
+        this.#state = reduce(this.#state, { type: 'reported', generation, at: timeOf(this.#steps), live });
         break;
       }
       default:
@@ -192,12 +193,12 @@ describe('a runtime state', () => {
   it('keeps what became live after the reported version, and loses what was before it', () => {
     const state: RuntimeState = { candidates: [g('a'), g('b', HOOK), g('c')], restart: 'promised' };
     const at = timeOf(1);
-    expect(reduce(state, { type: 'reported', generation: 'b', at })).toEqual({
+    expect(reduce(state, { type: 'reported', generation: 'b', at, live: 'c' })).toEqual({
       candidates: [g('b', HOOK), g('c')],
       restart: 'promised',
       reportedAt: at,
     });
-    expect(reduce(state, { type: 'reported', generation: 'c', at })).toMatchObject({
+    expect(reduce(state, { type: 'reported', generation: 'c', at, live: 'c' })).toMatchObject({
       candidates: [g('c')],
       restart: 'none',
     });
@@ -205,7 +206,7 @@ describe('a runtime state', () => {
 
   it('loses nothing to a report that is older than the last one', () => {
     const state: RuntimeState = { candidates: [g('b')], restart: 'none', reportedAt: timeOf(9) };
-    expect(reduce(state, { type: 'reported', generation: 'a', at: timeOf(1) })).toEqual({
+    expect(reduce(state, { type: 'reported', generation: 'a', at: timeOf(1), live: 'b' })).toEqual({
       candidates: [g('a'), g('b')],
       restart: 'none',
       reportedAt: timeOf(9),
