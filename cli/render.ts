@@ -21,7 +21,7 @@ export const safe = (text: string): string =>
 export const reasonText = ({ path, why }: Pick<Reason, 'path' | 'why'>): string =>
   path === '' ? why : `${path}: ${why}`;
 
-/** What a pack has left out on purpose, and why. */
+/** An entry that a pack has left out on purpose, and why. */
 export const leftOutText = ({ path, why }: { path: string; why: string }): string =>
   `${safe(path)} is left out: ${safe(why)}`;
 

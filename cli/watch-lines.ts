@@ -98,6 +98,6 @@ function aboutText(event: AgentEvent, paint: Paint): string {
   const fields = Object.entries(rest)
     .filter(([, value]) => typeof value === 'string' || typeof value === 'number')
     .map(([name, value]) => `${safe(name)}=${safe(String(value))}`);
-  const subject = typeof plugin === 'string' ? `  ${paint('bold', safe(plugin))}` : '';
-  return `${subject}  ${fields.join(' ')}`;
+  const name = typeof plugin === 'string' ? `  ${paint('bold', safe(plugin))}` : '';
+  return `${name}  ${fields.join(' ')}`;
 }

@@ -1,8 +1,8 @@
-/** Trying what may fail. */
+/** Runs what may fail. */
 
-/** What a function gives; undefined where it throws: for what is done beside something that counts. */
+/** The result of a function; undefined if it throws. For work beside something that counts. */
 export function attempt<T>(run: () => T): T | undefined;
-/** What a function gives; where it throws, what is made of the error. */
+/** The result of a function; if it throws, the result of `failed`. */
 export function attempt<T, U>(run: () => T, failed: (error: unknown) => U): T | U;
 export function attempt<T, U>(run: () => T, failed?: (error: unknown) => U): T | U | undefined {
   try {

@@ -61,7 +61,7 @@ export class Unpacker {
   #plainHead: Buffer | undefined = Buffer.alloc(0);
   /** Output of the decompressor that was not handled yet. */
   #chunks: Buffer[] = [];
-  /** From here on there were zeros only: how many bytes of the bundle come before. */
+  /** Where the zeros at the end of the bundle begin, in bytes. */
   #zerosFrom = 0;
   /** Bytes of the bundle so far. */
   received = 0;
@@ -108,7 +108,7 @@ export class Unpacker {
     if (decompressor !== undefined && this.failure === undefined) {
       await ended(decompressor);
       this.#passOn();
-      // What follows a zero after its end it leaves unread, and says nothing. Zeros alone fill up the last block.
+      // The decompressor silently leaves what follows a zero after its end unread. Zeros alone are padding.
       if (this.#zerosFrom > decompressor.bytesWritten) {
         this.failure ??= corrupt(90, `bytes follow after the end of its ${this.#kind}`);
       }

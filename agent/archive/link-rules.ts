@@ -1,6 +1,6 @@
 /**
- * Links of an archive, told apart once all of it is known. None is ever made: one that leads to a file or a directory of the
- * archive becomes a copy of that, and another one is left out. Pure.
+ * Decides about the links of an archive once all of it is known. No link is ever created. A link to a file or directory
+ * of the archive becomes a copy of it; any other link is left out. Pure.
  */
 import { type BrokenRule, parentOf, parentsOf } from './path-rules.ts';
 import { escape } from './violations.ts';
@@ -8,7 +8,7 @@ import { escape } from './violations.ts';
 type Link = {
   target: string;
   hard: boolean;
-  /** Whether the archive has had an entry of the target before the link: a hard link leads to nothing else. */
+  /** Whether the target came before the link in the archive. Only then a hard link is valid. */
   isAfter: boolean;
 };
 
@@ -22,13 +22,13 @@ type Way = { kind: 'inside' | 'outside' | 'loop'; path: string; through: number 
 /** The files and directories of the archive, without its links. */
 export type Tree = {
   kindOf: (path: string) => 'file' | 'directory' | undefined;
-  /** Names in a directory. '' is the root. */
+  /** The names in a directory; '' is the root. */
   namesIn: (directory: string) => readonly string[];
 };
 
-/** What stands in the place of a link: a directory, or a copy of the file `from`. */
+/** What replaces a link: a directory, or a copy of the file `from`. */
 type Copy = { kind: 'directory'; path: string } | { kind: 'file'; path: string; from: string };
-/** A link that is left out, and the rule that says why. */
+/** A link that is left out, and the rule that it breaks. */
 export type LeftOut = BrokenRule & { path: string };
 
 const namesOf = (path: string): string[] => path.split('/').filter((name) => name !== '' && name !== '.');
@@ -53,7 +53,7 @@ export class Links {
   /** The names of links in each directory. */
   readonly #names = new Map<string, string[]>();
 
-  /** @param has whether the archive has had an entry of a path by now. */
+  /** @param has whether an entry of that path came before. */
   add(path: string, { target, hard }: Pick<Link, 'target' | 'hard'>, has: (path: string) => boolean): void {
     const shown = target.slice(0, TARGET_CHARACTERS);
     const known = namesOf(shown).join('/');
@@ -71,7 +71,7 @@ export class Links {
     return [...this.#links.keys()];
   }
 
-  /** Every link, left out because the caller wants no copies. */
+  /** Every link. They are left out because the caller wants no copies. */
   leaveAll(): LeftOut[] {
     return [...this.#links].map(([path, link]) => ({
       path,
@@ -80,7 +80,7 @@ export class Links {
     }));
   }
 
-  /** The rule that each link breaks where links are refused, in the order of the archive. */
+  /** The rule that each link breaks if links are refused, in the order of the archive. */
   breaks(tree: Tree): LeftOut[] {
     return [...this.#links].map(([path, link]) => {
       const end = this.#end(path, link, tree);
@@ -90,10 +90,11 @@ export class Links {
   }
 
   /**
-   * What stands in the place of each link, parents first. What is behind a link to a directory is copied as well, with the
-   * links in it. One that leads to a directory above it would have no end, so it is left out.
+   * What replaces each link, parents first. The content of a linked directory is copied too, with copies for the links in
+   * it. A link to a directory above it would have no end, so it is left out.
    *
-   * @param top the directory that is the plugin: links beside it are no part of it. @param most more copies than these are not planned: a few links can stand for any number of files.
+   * @param top the directory of the plugin; links outside of it are not part of the plugin. @param most no more copies
+   *   than this are planned, because a few links can stand for any number of files.
    */
   plan(tree: Tree, top: string, most: number): { copies: Copy[]; left: LeftOut[] } {
     const copies: Copy[] = [];
@@ -144,7 +145,7 @@ export class Links {
     return { copies, left };
   }
 
-  /** The file or directory that a link leads to, or the rule that it breaks. @param place where it lies itself. */
+  /** The file or directory to which a link leads, or the rule that it breaks. @param place the path of the link. */
   #end(place: string, link: Link, tree: Tree): string | number {
     return link.hard ? this.#endOfHard(link, tree) : this.#endOfSymbolic(place, link, tree);
   }
@@ -165,7 +166,7 @@ export class Links {
     if (!isAfter) {
       return 42;
     }
-    // Each leads to one before it, so that there is no circle.
+    // Each of them leads to an earlier one, so there is no circle.
     return other === undefined ? (tree.kindOf(path) === 'file' ? path : 42) : this.#endOfHard(other, tree);
   }
 

@@ -165,7 +165,7 @@ export class Claims {
     return this.kindOf(path) !== undefined;
   }
 
-  /** What claims exactly this path. */
+  /** The kind of entry with exactly this path. */
   kindOf(path: string): Claim['kind'] | undefined {
     const claim = this.#places.get(keyOf(path));
     return claim?.path === path ? claim.kind : undefined;

@@ -80,7 +80,7 @@ export class Install {
       return before;
     }
     const reload = standing(this.#context, present.plugin, present.installId, present.list);
-    // Of a receipt the field is the list, with ignored files.
+    // In a receipt this field is a list, which also names ignored files.
     const { skipped: _, ...marker } = present;
     const answer = answerOf('present', marker, reload, []);
     this.#tellComplete(answer);

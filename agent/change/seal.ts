@@ -7,10 +7,10 @@ import { putRecord, syncDirectory } from '../disk/record.ts';
 import type { StoreContext } from '../store/context.ts';
 import type { Barrier, TreeToSeal } from './barrier.ts';
 
-/** What a marker says beyond what its files say. */
+/** The fields of a marker that do not come from the files. */
 type MarkerFacts = Omit<Marker, 'version' | 'files' | 'bytes' | 'skipped' | 'installedAt' | 'source'> & {
   source: string | undefined;
-  /** How many links were left out. */
+  /** The number of links that were left out. */
   skipped?: number | undefined;
 };
 

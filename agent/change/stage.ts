@@ -1,4 +1,7 @@
-/** The second step: entries of the tar become files of the slot. Regular files and directories; no link lands. */
+/**
+ * The second step: writes the entries of the tar as files of the slot. Only regular files and directories are written, no
+ * links.
+ */
 import { createHash, type Hash } from 'node:crypto';
 import { Fault } from '../../shared/api/fault.ts';
 import { MARKER } from '../../shared/format/layout.ts';
@@ -18,9 +21,9 @@ export type Staged = {
   files: FileEntry[];
   /** Every directory in the slot, parents first. */
   directories: string[];
-  /** The directory that is the plugin; '' for the slot itself. */
+  /** The directory of the plugin; '' for the slot itself. */
   top: string;
-  /** What was left out on purpose: ignored files, and links that lead to nothing in the archive. */
+  /** What was left out on purpose: ignored files, and links to nothing in the archive. */
   skipped: string[];
   /** The links among them. */
   links: LeftOut[];
@@ -28,10 +31,10 @@ export type Staged = {
 };
 
 const CHUNK_BYTES = 256 * 1024;
-/** So many bytes tell a file of attributes of macOS. */
+/** The bytes that identify a file with attributes of macOS. */
 const HEAD_BYTES = 4;
 
-/** What becomes of links: copies of what they lead to, nothing, or a refusal of the archive. */
+/** What happens to links: they are replaced by copies, left out, or refused. */
 export type LinkPolicy = 'copy' | 'skip' | 'refuse';
 
 type Open = {
@@ -40,7 +43,7 @@ type Open = {
   hash: Hash;
   size: number;
   mode: FileEntry['mode'];
-  /** The first bytes of a file that may be nobody's by its name; undefined: by its name it is the plugin's. */
+  /** The first bytes of a file with a name that macOS uses for attributes; undefined for other names. */
   head: Buffer | undefined;
 };
 
@@ -308,7 +311,7 @@ export class Stager {
     };
   }
 
-  /** Puts copies in the places of links. What they cost is counted like what the archive holds. */
+  /** Replaces links by copies. The copies count like entries of the archive. */
   #replaceLinks(): void {
     const start = performance.now();
     const staged = this.#staged;

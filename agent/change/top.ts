@@ -1,19 +1,19 @@
-/** Which directory of an archive is the plugin. Pure. */
+/** Finds the directory of an archive that is the plugin. Pure. */
 import { MANIFEST_FILES } from '../../shared/format/manifest.ts';
 
-/** How many directories may stand around the plugin: `package/`, `plugins/<name>/`. */
+/** How many directories may be around the plugin: `package/`, `plugins/<name>/`. */
 const TOP_LEVELS = 2;
 
 const prefix = (top: string): string => (top === '' ? '' : `${top}/`);
-/** A path as it is below a directory. */
+/** A path relative to a directory. */
 export const below = (top: string, path: string): string => path.slice(prefix(top).length);
 export const isManifest = (path: string): boolean => MANIFEST_FILES.some((file) => file === path);
 
 /**
- * Finds the directory that holds the manifest: the root, or, as in what `npm pack` and `git archive` make, the only
- * directory of the root, or the only one in that. A link may be the manifest, but stands for no directory.
+ * Finds the directory that holds the manifest: the root, or the only directory of the root, or the only one in that. `npm
+ * pack` and `git archive` make such archives. A link may be the manifest, but does not count as a directory.
  *
- * @returns its path, '' for the root; also '' where there is no such directory.
+ * @returns its path, '' for the root and if there is no such directory.
  */
 export function findTop(
   files: readonly string[],
@@ -32,7 +32,7 @@ export function findTop(
       return top;
     }
     const [only, ...others] = new Set(entries.map((path) => path.slice(0, path.indexOf('/') + 1)));
-    // A file beside it has '' here, and so makes a second one.
+    // A file beside the directory gives '' here, and so counts as a second entry.
     if (only === undefined || only === '' || others.length > 0) {
       return '';
     }

@@ -30,7 +30,7 @@ export type Validated = {
   /** Undefined only if the owner allows plugins without a manifest. */
   manifest: Manifest | undefined;
   skipped: string[];
-  /** How many links were left out. */
+  /** The number of links that were left out. */
   links: number;
   warnings: string[];
 };
@@ -174,7 +174,7 @@ function textOf({ disk }: StoreContext, slot: string, file: ManifestFile): strin
   throw new Fault('MANIFEST_INVALID', `${file} cannot be read back: ${why}`);
 }
 
-/** @throws Fault ARCHIVE_TYPE that names each link that cannot be left out. */
+/** @throws Fault ARCHIVE_TYPE that names each link without which the plugin is not complete. */
 function refuseMissing(links: readonly LeftOut[], isNeeded: (path: string) => boolean, why: string): void {
   const findings = new Violations();
   for (const { path, rule, what } of links) {
@@ -187,7 +187,7 @@ function refuseMissing(links: readonly LeftOut[], isNeeded: (path: string) => bo
   }
 }
 
-/** Where hooks name files by their paths in the plugin. */
+/** The files in which hooks name other files by their paths in the plugin. */
 const HOOK_FILES: ReadonlySet<string> = new Set([
   'hooks/hooks.json',
   'hooks.json',
@@ -195,7 +195,7 @@ const HOOK_FILES: ReadonlySet<string> = new Set([
   'plugin.json',
 ]);
 
-/** What the manifest or a hook names must be there: a plugin that is installed without it fails when it is used. */
+/** The files that the manifest or a hook names must exist, because without them the plugin fails when it is used. */
 function refuseNamed(
   context: StoreContext,
   slot: string,

@@ -77,7 +77,7 @@ export function putText(
     writeDurably(disk, temporary, text, 0o644, owner);
     disk.rename(temporary, path);
   } catch (error) {
-    // One that stays is recovery's to remove.
+    // If it stays, recovery removes it.
     attempt(() => removeTree(disk, temporary));
     throw error;
   }

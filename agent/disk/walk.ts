@@ -1,27 +1,27 @@
-/** The one walk over a tree on the disk. */
+/** Walks a tree on the disk. */
 import { join } from 'node:path';
 
 import type { Disk, Kind } from './port.ts';
 
-/** What is done on the way. Paths are relative to the top, which is ''. */
+/** The callbacks of a walk. Paths are relative to the top, which is ''. */
 export type WalkSteps = {
-  /** Whether an entry is part of the walk; left out: every one is. The path of a directory ends with a slash. */
+  /** Whether an entry is part of the walk; default: every entry is. The path of a directory ends with a slash. */
   counts?: (path: string) => boolean;
-  /** Before what lies in a directory. */
+  /** Called before the content of a directory. */
   enter?: (path: string) => void;
-  /** Whatever is no directory. */
+  /** Called for every entry that is not a directory. */
   entry: (path: string, kind: Kind) => void;
-  /** After what lies in a directory. */
+  /** Called after the content of a directory. */
   leave?: (path: string) => void;
 };
 
-/** Walks a tree, each directory in the order in which the disk lists it. Links are not followed. Throws what the disk throws. */
+/** Walks a tree, each directory in the order of the disk's listing. Links are not followed. Throws the errors of the disk. */
 export function walkTree(disk: Pick<Disk, 'list'>, top: string, visitor: WalkSteps, path = ''): void {
   visitor.enter?.(path);
   for (const { name, kind } of disk.list(join(top, path))) {
     const inner = path === '' ? name : `${path}/${name}`;
     const isDirectory = kind === 'directory';
-    // The slash asks about the directory itself: patterns for files do not apply to what lies in it.
+    // The slash marks a directory: patterns for files do not apply to it.
     if (visitor.counts?.(isDirectory ? `${inner}/` : inner) === false) {
       continue;
     }

@@ -96,21 +96,21 @@ export function remember(
 
 /** A request with an operation id. */
 export type OperationRequest<A extends object> = {
-  /** Without a plugin it is about the root. */
+  /** Without a plugin the request is about the root. */
   params: { operationId: string; plugin?: string | undefined };
-  /** The digest of what was asked. */
+  /** The digest of the request. */
   question: string;
-  /** What an answer looks like. */
+  /** The schema of the answer. */
   answer: z.ZodType<A>;
 };
 
-/** The answer that was given already, if this operation has ended before. @throws Fault as {@link recall}. */
+/** The answer of this operation, if it has ended before. @throws Fault as {@link recall}. */
 export const answerBefore = <A extends object>(
   context: StoreContext,
   { params, question, answer }: OperationRequest<A>,
 ): A | undefined => recall(context, params.operationId, question, answer);
 
-/** Remembers an answer. Never throws: a change stands whether its answer can be remembered or not. */
+/** Remembers an answer. Never throws: the change stays whether or not its answer can be remembered. */
 export function rememberAnswer<A extends object>(
   context: StoreContext,
   { params, question }: Pick<OperationRequest<A>, 'params' | 'question'>,

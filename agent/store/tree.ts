@@ -12,7 +12,7 @@ const CHUNK_BYTES = 256 * 1024;
 /** The files of a tree that count, and the paths of entries that are neither files nor directories. */
 export type HashedTree = { files: FileEntry[]; others: string[] };
 
-/** Walks what counts in a tree; see {@link walkTree}. */
+/** Walks the entries of a tree that count; see {@link walkTree}. */
 export function walkCounted(
   { disk, ignore }: Pick<StoreContext, 'ignore'> & { disk: Pick<Disk, 'list'> },
   directory: string,
@@ -47,7 +47,7 @@ export function fingerprintOf(context: Pick<StoreContext, 'disk' | 'ignore'>, di
   return createHash('sha256').update(lines.toSorted().join(''), 'utf8').digest('hex');
 }
 
-/** The digest of a file, read through a buffer that many of them share. Throws what the disk throws. */
+/** The digest of a file, read through a shared buffer. Throws the errors of the disk. */
 export function hashFile(disk: Disk, path: string, buffer: Buffer): Omit<FileEntry, 'path'> {
   const fd = disk.open(path);
   try {

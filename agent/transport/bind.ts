@@ -47,29 +47,29 @@ async function bindPort(server: Server, { host, port }: { host: string; port: nu
   };
 }
 
-const NURSERY = /^\.al-[A-Za-z0-9]{6}$/;
+const TEMPORARY = /^\.al-[A-Za-z0-9]{6}$/;
 /** The directory is used for an instant. An older one (milliseconds) was left by an agent that was killed. */
-const NURSERY_MILLIS = 60_000;
+const TEMPORARY_MILLIS = 60_000;
 
 /**
  * Removes the directories that agents of this user have left beside their sockets. A directory of that name with other
  * content stays.
  */
-function removeNurseries(directory: string): void {
+function removeLeftovers(directory: string): void {
   for (const name of attempt(() => readdirSync(directory)) ?? []) {
     attempt(() => {
-      const nursery = join(directory, name);
-      const stats = NURSERY.test(name) ? look(nursery) : undefined;
+      const temporary = join(directory, name);
+      const stats = TEMPORARY.test(name) ? look(temporary) : undefined;
       if (stats?.isDirectory() !== true || stats.uid !== process.getuid?.()) {
         return;
       }
-      if (Date.now() - stats.mtimeMs <= NURSERY_MILLIS) {
+      if (Date.now() - stats.mtimeMs <= TEMPORARY_MILLIS) {
         return;
       }
-      if (look(join(nursery, 's'))?.isSocket() === true) {
-        rmSync(join(nursery, 's'));
+      if (look(join(temporary, 's'))?.isSocket() === true) {
+        rmSync(join(temporary, 's'));
       }
-      rmdirSync(nursery);
+      rmdirSync(temporary);
     });
   }
 }
@@ -80,10 +80,10 @@ function removeNurseries(directory: string): void {
  */
 async function bindPath(server: Server, path: string): Promise<Bound> {
   await refuseTaken(path);
-  removeNurseries(dirname(path));
-  const nursery = mkdtempSync(join(dirname(path), '.al-'));
+  removeLeftovers(dirname(path));
+  const temporary = mkdtempSync(join(dirname(path), '.al-'));
   try {
-    const made = join(nursery, 's');
+    const made = join(temporary, 's');
     await listening(server, () => server.listen(made));
     chmodSync(made, 0o600);
     renameSync(made, path);
@@ -91,7 +91,7 @@ async function bindPath(server: Server, path: string): Promise<Bound> {
     server.close();
     throw error;
   } finally {
-    rmSync(nursery, { recursive: true, force: true });
+    rmSync(temporary, { recursive: true, force: true });
   }
   const own = lstatSync(path);
   return {

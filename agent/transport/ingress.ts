@@ -14,14 +14,14 @@ const LOOK_MILLIS = 1000;
 /** Only the agent's own user and root can open a Unix socket of mode 0600. */
 const LOCAL: Known = { caller: { scope: 'write', label: 'socket' }, isValid: () => true };
 
-type Door = {
+type Ingress = {
   options: Omit<ListenOptions, 'session'>;
   /** Watches tokens and certificates from now on. @returns how to stop. */
   watch(server: Listening): () => void;
 };
 
 /** @throws Fault INVALID_PARAMS if no token is configured where one is needed, or if TLS cannot be used. */
-export async function openIngress(config: AgentConfig, log: Log): Promise<Door> {
+export async function openIngress(config: AgentConfig, log: Log): Promise<Ingress> {
   const { listen: address, allowOrigin, allowHost } = config;
   const isUnix = 'path' in address;
   const complain = (fault: Fault): void => log.warn({ code: fault.code }, fault.message);

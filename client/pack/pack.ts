@@ -164,7 +164,7 @@ async function withoutOut(own: LeftOut, root: string, out: string | undefined): 
   return into === root ? (path, kind) => path === basename(out) || own(path, kind) : own;
 }
 
-/** A plugin without these would be installed, and would not do what it says. */
+/** Without these a plugin could be installed but would not work. */
 function refuseNeeded(skipped: readonly Skipped[]): void {
   const needed = skipped.find(
     ({ path }) => MANIFEST_FILES.some((file) => file === path) || /(?:^|\/)skill\.md$/i.test(path),

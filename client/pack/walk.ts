@@ -1,4 +1,7 @@
-/** Walks a plugin's directory and says what goes into the bundle. Of files only those are opened that macOS may have added. */
+/**
+ * Walks a plugin's directory and lists what goes into the bundle. It opens only files with names that macOS uses for
+ * attributes.
+ */
 import { type Stats, constants } from 'node:fs';
 import { lstat, open, readdir, realpath, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';

@@ -36,20 +36,23 @@ const frame = z.union([
 type Document = { schema: z.ZodType; title: string };
 
 const documents: Record<string, Document> = {
-  marker: { schema: markerSchema, title: '<root>/<name>/.complete: the tree is whole' },
+  marker: { schema: markerSchema, title: '<root>/<name>/.complete: the tree is complete' },
   receipt: {
     schema: receiptSchema,
     title: '<root>/.receipts/<name>.<stamp>.json: the files of an installed version',
   },
   intent: {
     schema: intentSchema,
-    title: '<root>/.staging/<name>.<stamp>.json: what is being done to a plugin, and how far it has come',
+    title: '<root>/.staging/<name>.<stamp>.json: a change in progress, and how far it has come',
   },
   state: {
     schema: stateSchema,
-    title: '<root>/.state/<name>.json: what is known of a plugin beyond its files',
+    title: '<root>/.state/<name>.json: the record about a plugin beside its files',
   },
-  loaded: { schema: loadedSchema, title: '<root>/.loaded/<name>.json: what the runtime has loaded' },
+  loaded: {
+    schema: loadedSchema,
+    title: '<root>/.loaded/<name>.json: the version that the runtime has loaded',
+  },
   'manifest.yaml': { schema: manifestSchemas['plugin.yaml'], title: 'plugin.yaml: the manifest of a plugin' },
   'manifest.claude': {
     schema: manifestSchemas['.claude-plugin/plugin.json'],

@@ -24,13 +24,13 @@ export type EventType = (typeof eventTypes)[number];
 export const installSteps = ['receive', 'stage', 'validate', 'seal', 'swap', 'verify', 'collect'] as const;
 export type InstallStep = (typeof installSteps)[number];
 
-const subject = { operationId: z.string(), plugin: z.string() };
+const operation = { operationId: z.string(), plugin: z.string() };
 
 /** The data of each type. */
 export const eventData = {
   /** Sent at the end of each step with its time, and from time to time while bytes arrive. */
   'install.progress': z.object({
-    ...subject,
+    ...operation,
     step: z.enum(installSteps),
     received: z.number(),
     total: z.number(),
@@ -38,19 +38,19 @@ export const eventData = {
     /** Milliseconds that the step took; absent while it is running. */
     millis: z.number().optional(),
   }),
-  'install.staged': z.object({ ...subject, tree: z.string(), files: z.number(), bytes: z.number() }),
-  'install.swapped': z.object({ ...subject, installId: z.string(), replaced: z.string().nullable() }),
+  'install.staged': z.object({ ...operation, tree: z.string(), files: z.number(), bytes: z.number() }),
+  'install.swapped': z.object({ ...operation, installId: z.string(), replaced: z.string().nullable() }),
   'install.complete': z.object({
-    ...subject,
+    ...operation,
     status: z.enum(['installed', 'present']),
     installId: z.string(),
     version: z.string(),
     by: z.string(),
   }),
-  'install.failed': z.object({ ...subject, error: faultDataSchema }),
+  'install.failed': z.object({ ...operation, error: faultDataSchema }),
   /** An older version is live again. `refused` is the version that it replaced; null if nothing was live. */
   'install.rolled-back': z.object({
-    ...subject,
+    ...operation,
     installId: z.string(),
     version: z.string(),
     refused: z.string().nullable(),
@@ -60,7 +60,7 @@ export const eventData = {
   'plugin.changed': reloadSchema.extend({ plugin: z.string(), cause: z.string() }),
   /** The runtime has loaded another version; null: the plugin is unloaded. */
   'plugin.loaded': z.object({ plugin: z.string(), generation: z.string().nullable(), cause: z.string() }),
-  'plugin.removed': z.object({ ...subject, installId: z.string().nullable(), by: z.string() }),
+  'plugin.removed': z.object({ ...operation, installId: z.string().nullable(), by: z.string() }),
   'sweep.done': z.object({
     snapshots: z.number(),
     receipts: z.number(),

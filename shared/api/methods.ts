@@ -191,7 +191,7 @@ export const pluginSchema = z.object({
   tree: z.string().optional(),
   files: z.number().optional(),
   bytes: z.number().optional(),
-  /** Links of the archive that lead to nothing in it and so were left out; absent: none. */
+  /** The number of links to nothing in the archive, which were left out; absent: none. */
   skipped: z.number().optional(),
   installedAt: z.string().optional(),
   source: z.string().optional(),
@@ -254,11 +254,11 @@ export const methods = {
       /** The digest that the manifest file must have. */
       pin: digestSchema.optional(),
       /**
-       * What becomes of links in the archive: a copy of the file or directory of the archive that they lead to (`copy`, the
-       * default), nothing (`skip`), or a refusal of the archive (`refuse`).
+       * What happens to links in the archive: they are replaced by copies of the file or directory of the archive to
+       * which they lead (`copy`, the default), left out (`skip`), or the archive is refused (`refuse`).
        */
       links: z.enum(['copy', 'skip', 'refuse']).optional(),
-      /** `false`: the caller does not want a restart, whatever changed. */
+      /** `false` suppresses the restart. */
       restart,
       /** Install even if the version is live already or the plugin is held. */
       force,

@@ -4,7 +4,7 @@ import * as z from 'zod';
 import { markerSchema } from './marker.ts';
 import { fileEntrySchema } from './tree.ts';
 
-/** Everything that the marker says, and every file by path, size, mode and sha256. */
+/** All fields of the marker, and every file with path, size, mode and sha256. */
 export const receiptSchema = markerSchema.omit({ skipped: true }).extend({
   list: z.array(fileEntrySchema),
   /** Entries of the archive that were left out on purpose (links, ignored files), by path. */

@@ -38,7 +38,7 @@ export function treeDigest(files: readonly FileEntry[]): string {
   return `sha256:${hash.digest('hex')}`;
 }
 
-/** Editors' swap and backup files, caches and what desktops and file systems leave behind: never part of a plugin. */
+/** Swap and backup files of editors, caches, and files of desktops and file systems: never part of a plugin. */
 const IGNORED_NAMES = [
   /^\.DS_Store$/,
   /^Thumbs\.db$/i,
@@ -54,12 +54,12 @@ const IGNORED_NAMES = [
 ] as const;
 const IGNORED_DIRECTORIES: ReadonlySet<string> = new Set(['__pycache__', '__MACOSX']);
 
-/** How a file begins in which macOS keeps the attributes of another one, called `._` and its name. */
+/** The first bytes of a file `._NAME` in which macOS keeps the attributes of the file NAME. */
 const APPLE_DOUBLE = Buffer.from([0x00, 0x05, 0x16, 0x07]);
 
-/** Whether a file may be such a one by its name. */
+/** Whether a file has a name of that form. */
 export const mayBeAppleDouble = (path: string): boolean => /(?:^|\/)\._[^/]*$/.test(path);
-/** Whether it is one by its first bytes. */
+/** Whether the first bytes are those of such a file. */
 export const isAppleDouble = (head: Buffer): boolean =>
   head.subarray(0, APPLE_DOUBLE.length).equals(APPLE_DOUBLE);
 

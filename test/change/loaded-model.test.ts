@@ -63,7 +63,7 @@ function quickHand(room: Room): Hand {
     });
     const files = to && [fileOf(HOOK, to.hook, '755'), fileOf(SKILL, textOf(to.skill), '644')];
     const next = files === null ? undefined : { installId, files, directory: live };
-    const outlook = foresee(context, { plugin: 'lint', operationId, restart, from, next });
+    const planned = foresee(context, { plugin: 'lint', operationId, restart, from, next });
     removeTree(context.disk, live);
     if (files !== null && to !== null) {
       const marker = {
@@ -87,8 +87,8 @@ function quickHand(room: Room): Hand {
       put(room, `${live}/.complete`, JSON.stringify(marker), 0o644);
       editIn(room, to);
     }
-    outlook.settle();
-    return outlook.reload;
+    planned.settle();
+    return planned.reload;
   };
   return { room, change, edit: (to) => editIn(room, to), report: reporter(room) };
 }
