@@ -19,15 +19,20 @@ export function readArguments(
   const settingOptions = Object.fromEntries(
     [...byFlag.keys()].map((flag) => [flag, { type: 'string' as const }]),
   );
-  const own = Object.fromEntries(Object.entries(command.options).map(([name, { type }]) => [name, { type }]));
+  const own = Object.fromEntries(
+    Object.entries(command.options).map(([name, { type, multiple = false }]) => [name, { type, multiple }]),
+  );
   const options = { ...ALWAYS, ...settingOptions, ...own };
   const { values, positionals } = parse(command, words, options);
   const settings: Record<string, string> = {};
   const strings: Record<string, string> = {};
+  const lists: Record<string, string[]> = {};
   const booleans: Record<string, boolean> = {};
   for (const [flag, value] of Object.entries(values)) {
     const setting = byFlag.get(flag);
-    if (typeof value === 'boolean') {
+    if (Array.isArray(value)) {
+      lists[flag] = value.map(String);
+    } else if (typeof value === 'boolean') {
       booleans[flag] = value;
     } else if (typeof value === 'string' && setting !== undefined) {
       settings[setting] = value;
@@ -41,7 +46,7 @@ export function readArguments(
     const found = positionals.length === 0 ? 'nothing' : positionals.map((word) => `"${word}"`).join(' ');
     throw usage(command, `It takes ${command.positionals || 'no arguments'}, found ${found}`);
   }
-  return { positionals, settings, strings, booleans, json: booleans['json'] === true, help };
+  return { positionals, settings, strings, lists, booleans, json: booleans['json'] === true, help };
 }
 
 type Options = NonNullable<NonNullable<Parameters<typeof parseArgs>[0]>['options']>;

@@ -13,7 +13,13 @@ export const EXIT = {
 } as const;
 
 /** An option of one command. Settings are in `settings`. */
-export type Option = { type: 'boolean' | 'string'; value?: string; help: string };
+export type Option = {
+  type: 'boolean' | 'string';
+  value?: string;
+  /** It may be given more than once. */
+  multiple?: true;
+  help: string;
+};
 
 export type Given = {
   positionals: readonly string[];
@@ -21,6 +27,8 @@ export type Given = {
   settings: Texts;
   /** The command's own options. */
   strings: Texts;
+  /** Of options that may be given more than once. */
+  lists: Readonly<Record<string, readonly string[]>>;
   booleans: Readonly<Record<string, boolean | undefined>>;
 };
 

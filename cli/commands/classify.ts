@@ -30,7 +30,9 @@ export const command: Command = {
     const { plugin, skipped, secrets } = listed;
     for (const one of skipped) output.note(leftOutText(one));
     for (const path of secrets) {
-      output.note(`${safe(path)} looks like a secret: a push takes it only with --allow-secrets`);
+      output.note(
+        `${safe(path)} looks like a secret: a push takes it only with --allow-secret ${safe(path)}`,
+      );
     }
     const reload = await withCaller(context, (caller) => classify(caller, listed, { signal }));
     output.result({ plugin, ...reload }, () => textOf(plugin, reload, context));

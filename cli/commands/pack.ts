@@ -20,13 +20,18 @@ export const command: Command = {
       help: 'the file to write; default: <name>-<version>.tgz in this directory',
     },
     force: { type: 'boolean', help: 'replace an existing file' },
-    'allow-secrets': { type: 'boolean', help: 'pack also .env, *.pem and id_*' },
+    'allow-secret': {
+      type: 'string',
+      value: 'path',
+      multiple: true,
+      help: 'pack this file though it looks like a secret; may be given more than once',
+    },
   },
   examples: ['airlock pack ./my-plugin --out my-plugin.tgz'],
   async run({ given, env, output }) {
     const [directory = ''] = given.positionals;
     const { ignore, manifest } = readSettings(settingsOf(settings, 'pack'), given.settings, env);
-    const allowSecrets = given.booleans['allow-secrets'] === true;
+    const allowSecrets = given.lists['allow-secret'];
     const overwrite = given.booleans['force'] === true;
     const options = { ignore, manifest, allowSecrets, overwrite };
     const out = resolve(given.strings['out'] ?? (await defaultName(directory, options)));

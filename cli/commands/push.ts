@@ -40,7 +40,12 @@ export const command: Command = {
     },
     force: { type: 'boolean', help: 'install even if this version is live already or the plugin is held' },
     'no-restart': { type: 'boolean', help: 'suppress the restart' },
-    'allow-secrets': { type: 'boolean', help: 'pack also .env, *.pem and id_*' },
+    'allow-secret': {
+      type: 'string',
+      value: 'path',
+      multiple: true,
+      help: 'pack this file though it looks like a secret; may be given more than once',
+    },
   },
   examples: [
     'airlock push ./my-plugin --to ws://127.0.0.1:7423',
@@ -87,7 +92,7 @@ async function bundleFrom({ given, env }: Context): Promise<Ready> {
     return { bundle: await openBundle(path, { name }), skipped: [], dispose: async () => undefined };
   }
   const { ignore, manifest } = readSettings(settingsOf(settings, 'pack'), given.settings, env);
-  const allowSecrets = given.booleans['allow-secrets'] === true;
+  const allowSecrets = given.lists['allow-secret'];
   const packed = await packDirectory(path, { name, ignore, manifest, allowSecrets });
   return { bundle: packed, skipped: packed.skipped, dispose: () => packed.dispose() };
 }

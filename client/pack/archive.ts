@@ -5,19 +5,20 @@ import { open } from 'node:fs/promises';
 
 import { Fault } from '../../shared/api/fault.ts';
 import { type FileEntry, modeOf } from '../../shared/format/tree.ts';
+import { SecretScan } from './secrets.ts';
 import { END_OF_ARCHIVE, headerOf, padding } from './ustar.ts';
 import type { Walked, WalkedFile } from './walk.ts';
 
 const CHUNK_BYTES = 256 * 1024;
 
 /**
- * The blocks of the archive. `onFile` gets each file with its size and hash.
+ * The blocks of the archive. `onFile` gets each file with its size and hash, and whether a secret is in it.
  *
  * @throws Fault INVALID_PARAMS for a file that cannot be read or changes meanwhile.
  */
 export async function* archive(
   entries: readonly Walked[],
-  onFile: (file: FileEntry) => void,
+  onFile: (file: FileEntry, isSecret: boolean) => void,
 ): AsyncGenerator<Buffer, void, undefined> {
   for (const entry of entries) {
     if (entry.kind === 'directory') {
@@ -31,7 +32,7 @@ export async function* archive(
 
 async function* fileBlocks(
   { path, source }: WalkedFile,
-  onFile: (file: FileEntry) => void,
+  onFile: (file: FileEntry, isSecret: boolean) => void,
 ): AsyncGenerator<Buffer, void, undefined> {
   // Does not follow a link that was made since the walk, and does not wait for a pipe.
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
@@ -45,6 +46,7 @@ async function* fileBlocks(
     const mode = modeOf(before.mode);
     yield headerOf({ kind: 'file', path, size, mode });
     const hash = createHash('sha256');
+    const scan = new SecretScan(path);
     let at = 0;
     while (at < size) {
       const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, size - at));
@@ -52,6 +54,7 @@ async function* fileBlocks(
       if (bytesRead === 0) throw spoilt(path, 'it has become shorter while it was packed');
       const part = buffer.subarray(0, bytesRead);
       hash.update(part);
+      scan.read(part);
       at += bytesRead;
       yield part;
     }
@@ -60,7 +63,7 @@ async function* fileBlocks(
       throw spoilt(path, 'it was changed while it was packed');
     }
     yield padding(size);
-    onFile({ path, size, mode, sha256: hash.digest('hex') });
+    onFile({ path, size, mode, sha256: hash.digest('hex') }, scan.found);
   } finally {
     await file.close();
   }

@@ -25,11 +25,3 @@ export function createLeftOut(extra: readonly string[], patterns: string): LeftO
     isIgnored(path) ||
     matcher.ignores(kind === 'directory' ? `${path}/` : path);
 }
-
-const SECRETS = [/^\.env$/, /^\.env\.(?!example$)/, /\.pem$/, /^id_(?!.*\.pub$)/] as const;
-
-/** Whether a file has a name under which people keep secrets. */
-export function looksSecret(path: string): boolean {
-  const name = path.slice(path.lastIndexOf('/') + 1).toLowerCase();
-  return SECRETS.some((pattern) => pattern.test(name));
-}

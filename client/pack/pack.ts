@@ -23,8 +23,8 @@ const GZIP_SYSTEM_BYTE = 9;
 const SECRETS_SHOWN = 20;
 
 export type PackOptions = {
-  /** Pack also files whose names look like secrets. */
-  allowSecrets?: boolean | undefined;
+  /** Paths of files that look like secrets and are packed all the same. */
+  allowSecrets?: readonly string[] | undefined;
   /** More names to leave out, as in `AIRLOCK_IGNORE`. */
   ignore?: readonly string[] | undefined;
   /** `optional`: a plugin without a manifest is packed too. Its name is then `name` or that of its directory. */
@@ -60,12 +60,20 @@ export type Packed = Bundle & {
  * @example const bundle = await packDirectory('./plugins/lint');
  */
 export async function packDirectory(directory: string, options: PackOptions = {}): Promise<Packed> {
-  const { entries, skipped, manifest, plugin } = await survey(directory, options);
+  const { entries, skipped, secrets, manifest, plugin } = await survey(directory, options);
+  refuseSecrets(secrets, options);
   const list: FileEntry[] = [];
   const target = await openTarget(options);
   try {
-    const blocks = joined(archive(entries, (file) => list.push(file)));
+    const found: string[] = [];
+    const blocks = joined(
+      archive(entries, (file, isSecret) => {
+        list.push(file);
+        if (isSecret) found.push(file.path);
+      }),
+    );
     const { size, sha256 } = await compress(blocks, target.path);
+    refuseSecrets(found, options);
     const { file, dispose } = await target.keep();
     const bytes = list.reduce((sum, one) => sum + one.size, 0);
     return {
@@ -104,12 +112,16 @@ export async function listDirectory(
   directory: string,
   options: Pick<PackOptions, 'ignore' | 'manifest' | 'name'> = {},
 ): Promise<Listed> {
-  const found = await survey(directory, { ...options, allowSecrets: true });
-  const { entries, skipped, secrets, manifest, plugin } = found;
+  const { entries, skipped, secrets, manifest, plugin } = await survey(directory, options);
   const list: FileEntry[] = [];
+  const found = new Set(secrets);
+  const blocks = archive(entries, (file, isSecret) => {
+    list.push(file);
+    if (isSecret) found.add(file.path);
+  });
   // Reading the blocks computes the hashes. The blocks themselves are not needed.
-  for await (const _ of archive(entries, (file) => list.push(file)));
-  return { plugin, list, manifest, hotReload: manifest?.hotReload, skipped, secrets };
+  for await (const _ of blocks);
+  return { plugin, list, manifest, hotReload: manifest?.hotReload, skipped, secrets: [...found].toSorted() };
 }
 
 type Survey = Pick<Packed, 'plugin' | 'manifest' | 'skipped'> & { entries: Walked[]; secrets: string[] };
@@ -119,7 +131,6 @@ async function survey(directory: string, options: PackOptions): Promise<Survey> 
   const root = await rootOf(directory);
   const own = createLeftOut(options.ignore ?? [], await ignorePatterns(root));
   const { entries, skipped, secrets } = await walk(root, await withoutOut(own, root, options.out));
-  if (options.allowSecrets !== true) refuseSecrets(secrets);
   refuseNeeded(skipped);
   const manifest = await findManifest(entries);
   const isRequired = options.manifest !== 'optional';
@@ -178,7 +189,8 @@ function refuseNeeded(skipped: readonly Skipped[]): void {
   }
 }
 
-function refuseSecrets(secrets: readonly string[]): void {
+function refuseSecrets(found: readonly string[], { allowSecrets = [] }: PackOptions): void {
+  const secrets = found.filter((path) => !allowSecrets.includes(path));
   if (secrets.length === 0) return;
   const shown = secrets.slice(0, SECRETS_SHOWN).map((path) => `"${path}"`);
   const more = secrets.length > shown.length ? ` and ${secrets.length - shown.length} more` : '';
@@ -186,7 +198,7 @@ function refuseSecrets(secrets: readonly string[]): void {
     'INVALID_PARAMS',
     `The plugin holds files that look like secrets: ${shown.join(', ')}${more}`,
     {
-      hint: `Name them in ${IGNORE_FILE}, or allow them (--allow-secrets) if they are none`,
+      hint: `Name them in ${IGNORE_FILE}; if one is no secret, allow its path (--allow-secret ${shown[0] ?? ''})`,
     },
   );
 }

@@ -8,7 +8,8 @@ import { join, relative, sep } from 'node:path';
 
 import { Fault } from '../../shared/api/fault.ts';
 import { isAppleDouble, mayBeAppleDouble } from '../../shared/format/tree.ts';
-import { type LeftOut, looksSecret } from './choice.ts';
+import type { LeftOut } from './choice.ts';
+import { looksSecret } from './secrets.ts';
 
 /** An entry of the bundle: its path in the bundle, and the path of its bytes. */
 export type WalkedFile = { kind: 'file'; path: string; source: string };

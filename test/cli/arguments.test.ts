@@ -35,6 +35,7 @@ describe('the arguments of a command', () => {
       positionals: ['dir'],
       settings: { to: 'ws://x', maxPacked: '5M' },
       strings: { source: 's' },
+      lists: {},
       booleans: { force: true, json: true },
       json: true,
       help: false,

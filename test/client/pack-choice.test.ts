@@ -1,12 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
 import { archive } from '../../client/pack/archive.ts';
-import { packDirectory } from '../../client/pack/pack.ts';
+import { listDirectory, packDirectory } from '../../client/pack/pack.ts';
 import { treeDigest } from '../../shared/format/tree.ts';
 import { base, extracted, files, listed, packed, plugin, refused, packsInScratch } from './packing.ts';
 
@@ -156,24 +156,82 @@ describe('links', () => {
 });
 
 describe('secrets', () => {
-  it.each(['.env', '.env.local', 'deep/.ENV', 'server.pem', 'id_rsa', 'keys/id_ed25519'])(
-    'under the name %s are refused, unless they are allowed',
-    async (path) => {
-      await files({ [path]: 'secret' });
-      const error = await refused();
-      expect(error.code).toBe('INVALID_PARAMS');
-      expect(error.message).toContain(`"${path}"`);
-      expect((await packed({ allowSecrets: true })).files).toBe(2);
-    },
-  );
+  const BEGIN = '-----BEGIN RSA PRIVATE KEY-----';
+  const BODY = 'MIIEpAIBAAKCAQEA1234567890abcdefghijklmnopqrstuvwxyz'.repeat(20);
 
-  it.each(['.env.example', 'id_rsa.pub', 'environment', 'pem.md', 'my_id_rsa'])(
-    'are not seen in %s',
-    async (path) => {
-      await files({ [path]: 'public' });
-      expect((await packed()).files).toBe(2);
-    },
-  );
+  it.each([
+    '.env',
+    '.env.local',
+    '.env.production',
+    'deep/.ENV',
+    'server.pem',
+    'cert.p12',
+    'release.keystore',
+    'id_rsa',
+    'keys/id_ed25519',
+    '.netrc',
+    '_netrc',
+    'config/credentials.json',
+    'application_default_credentials.json',
+    '.aws/credentials',
+    '.docker/config.json',
+    '.git-credentials',
+  ])('under the name %s are refused, unless its path is allowed', async (path) => {
+    await files({ [path]: 'secret' });
+    const error = await refused();
+    expect(error.code).toBe('INVALID_PARAMS');
+    expect(error.message).toContain(`"${path}"`);
+    expect(error.hint).toContain(`--allow-secret "${path}"`);
+    expect((await refused({ allowSecrets: [`other/${path}`] })).code).toBe('INVALID_PARAMS');
+    expect((await packed({ allowSecrets: [path] })).files).toBe(2);
+  });
+
+  it.each([
+    ['a private key', 'notes.txt', `${BEGIN}\n${BODY}\n`],
+    [
+      'an encrypted private key',
+      'k',
+      `${BEGIN}\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n${BODY}\n`,
+    ],
+    [
+      'a private key in JSON',
+      'account.json',
+      JSON.stringify({ private_key: `-----BEGIN PRIVATE KEY-----\n${BODY}\n` }),
+    ],
+    ['a private key on a boundary', 'big.bin', `${'x'.repeat(256 * 1024 - 20)}${BEGIN}\n${BODY}\n`],
+    ['a key of a cloud', 'setup.sh', `export AWS_SECRET_ACCESS_KEY="${'a1B2'.repeat(10)}"\n`],
+    ['a token of a registry', '.npmrc', '//registry.example.test/:_authToken=abcdef0123456789\n'],
+  ])('are seen in what a file holds: %s', async (_, path, content) => {
+    await files({ [path]: content });
+    expect((await refused()).message).toContain(`"${path}"`);
+    expect((await packed({ allowSecrets: [path] })).files).toBe(2);
+    const { secrets } = await listDirectory(plugin);
+    expect(secrets).toEqual([path]);
+  });
+
+  it('leave no bundle behind', async () => {
+    await files({ k: `${BEGIN}\n${BODY}\n` });
+    const out = join(base, 'out.tgz');
+    await refused({ out });
+    expect(await readdir(base)).not.toContain('out.tgz');
+  });
+
+  it.each([
+    ['.env.example', 'A='],
+    ['.env.sample', 'A='],
+    ['.env.local.template', 'A='],
+    ['id_rsa.pub', 'ssh-rsa AAAA'],
+    ['id_mapping.py', 'x = 1'],
+    ['environment', ''],
+    ['pem.md', ''],
+    ['my_id_rsa', ''],
+    ['docs/keys.md', `A key begins with ${BEGIN} and then lines.`],
+    ['.npmrc', '//registry.example.test/:_authToken=${NPM_TOKEN}\nsave-exact=true\n'],
+    ['aws.md', 'aws_secret_access_key = <your key>'],
+  ])('are not seen in %s', async (path, content) => {
+    await files({ [path]: content });
+    expect((await packed()).files).toBe(2);
+  });
 
   it('are no reason to refuse where .airlockignore leaves them out', async () => {
     await files({ '.env': 'secret', '.airlockignore': '.env\n' });

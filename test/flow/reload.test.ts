@@ -252,7 +252,7 @@ describe('a dry run', () => {
     const lines = text.split('\n');
     expect(lines.slice(0, 3)).toEqual([
       'out is left out: the link points at nothing',
-      '.env looks like a secret: a push takes it only with --allow-secrets',
+      '.env looks like a secret: a push takes it only with --allow-secret .env',
       'cold  lint: the runtime would have to be restarted',
     ]);
     expect(lines.slice(3, 5).join()).toMatch(/ {2}\.env: .* zone\.md: /);

@@ -1,0 +1,69 @@
+/** Recognises files in which people keep secrets: by their names, and by what is in them. Pure. */
+
+/** Names in lower case. */
+const NAMES = [
+  /^\.env$/,
+  /^\.env\.(?!(?:.+\.)?(?:example|sample|template|dist|defaults)$)/,
+  /\.(?:pem|p12|pfx|jks|keystore)$/,
+  /^id_(?:rsa|dsa|ecdsa|ed25519|xmss)(?:_sk)?$/,
+  /^[._]netrc$/,
+  /^\.(?:git-credentials|pgpass|pypirc)$/,
+  /^credentials\.json$/,
+  /^application_default_credentials\.json$/,
+] as const;
+
+/** Paths in lower case: files that are secrets in one directory only. */
+const PATHS = [
+  /(?:^|\/)\.aws\/credentials$/,
+  /(?:^|\/)\.docker\/config\.json$/,
+  /(?:^|\/)\.kube\/config$/,
+] as const;
+
+/** Whether a file has a name under which people keep secrets. */
+export function looksSecret(path: string): boolean {
+  const lower = path.toLowerCase();
+  const name = lower.slice(lower.lastIndexOf('/') + 1);
+  return NAMES.some((pattern) => pattern.test(name)) || PATHS.some((pattern) => pattern.test(lower));
+}
+
+/** A key, and not only its first line: documents and tests show that. */
+const PRIVATE_KEY =
+  /-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----(?:\s|\\[nr])+(?:[A-Za-z-]+: [^\n]*\n)*\s*[A-Za-z0-9+/=]{40}/;
+const CLOUD_KEY = /aws_secret_access_key\s*=\s*["']?[A-Za-z0-9+/]{40}/i;
+/** A token of a package registry that is written out. One that names a variable is none. */
+const REGISTRY_TOKEN = /^\s*[^#;\s][^\n]*(?:_authToken|_auth|_password)\s*=\s*["']?(?!\$\{)[^\s"']/m;
+
+/** More than one match has never more characters than these. */
+const OVERLAP_BYTES = 4096;
+
+/** Looks for secrets in a file as its bytes go by. */
+export class SecretScan {
+  readonly #isRegistry: boolean;
+  #tail = Buffer.alloc(0);
+  #found = false;
+
+  constructor(path: string) {
+    this.#isRegistry = /(?:^|\/)\.(?:npmrc|yarnrc)$/.test(path);
+  }
+
+  get found(): boolean {
+    return this.#found;
+  }
+
+  read(part: Buffer): void {
+    if (this.#found) return;
+    const bytes = this.#tail.length === 0 ? part : Buffer.concat([this.#tail, part]);
+    this.#found = this.#isSecret(bytes);
+    this.#tail = Buffer.from(bytes.subarray(-OVERLAP_BYTES));
+  }
+
+  #isSecret(bytes: Buffer): boolean {
+    // Looking for a few bytes costs little; only where they are is the text read.
+    return (
+      (bytes.includes('PRIVATE KEY-----') && PRIVATE_KEY.test(bytes.toString('latin1'))) ||
+      (bytes.includes('ecret_access_key') && CLOUD_KEY.test(bytes.toString('latin1'))) ||
+      (bytes.includes('ECRET_ACCESS_KEY') && CLOUD_KEY.test(bytes.toString('latin1'))) ||
+      (this.#isRegistry && REGISTRY_TOKEN.test(bytes.toString('latin1')))
+    );
+  }
+}
