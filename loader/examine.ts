@@ -25,12 +25,12 @@ import { isUnsyncedElsewhere } from './unsynced.ts';
  */
 const ATTEMPTS = { least: 20, most: 1000, millis: 2000 };
 
-type Candidate = { settings: Settings; layout: Layout; name: string; disabled: boolean };
+type Examined = { settings: Settings; layout: Layout; name: string; disabled: boolean };
 type Admitted = Extract<AdmissionDecision, { admitted: true }>;
 
 /** @throws the signal's reason. */
-export async function examine(candidate: Candidate, memory: Memory): Promise<Verdict> {
-  const { settings, layout, name, disabled } = candidate;
+export async function examine(examined: Examined, memory: Memory): Promise<Verdict> {
+  const { settings, layout, name, disabled } = examined;
   const live = layout.live(name);
   const begun = settings.clock.now();
   settings.signal?.throwIfAborted();
@@ -48,10 +48,10 @@ export async function examine(candidate: Candidate, memory: Memory): Promise<Ver
       case 'absent':
         return { kind: 'absent' };
       case 'unreadable':
-        return refused(candidate, 'unreadable', `It cannot be looked at: ${entry.why}`);
+        return refused(examined, 'unreadable', `It cannot be looked at: ${entry.why}`);
       case 'symlink':
       case 'other':
-        return judgeNothing(candidate, entry.kind);
+        return judgeNothing(examined, entry.kind);
       case 'directory':
         break;
       default:
@@ -61,10 +61,10 @@ export async function examine(candidate: Candidate, memory: Memory): Promise<Ver
     const { verdict, sources } =
       typeof facts === 'string'
         ? {
-            verdict: refused(candidate, 'unreadable', `Its directory cannot be listed: ${facts}`),
+            verdict: refused(examined, 'unreadable', `Its directory cannot be listed: ${facts}`),
             sources: undefined,
           }
-        : await judgeDirectory(candidate, entry.stats, facts);
+        : await judgeDirectory(examined, entry.stats, facts);
     const after = await statEntry(live);
     if (after.kind === 'directory' && isSame(entry.stats, after.stats)) {
       if (verdict.kind === 'admitted' && sources !== undefined) {
@@ -73,29 +73,29 @@ export async function examine(candidate: Candidate, memory: Memory): Promise<Ver
       return verdict;
     }
   }
-  return refused(candidate, 'in-transition', 'It changed again and again while it was read');
+  return refused(examined, 'in-transition', 'It changed again and again while it was read');
 }
 
-function refused({ layout, name }: Candidate, reason: RefusalReason, detail: string): Verdict {
+function refused({ layout, name }: Examined, reason: RefusalReason, detail: string): Verdict {
   return { kind: 'refused', refusal: { ...refuse(name, reason, detail), root: layout.root } };
 }
 
-function judgeNothing(candidate: Candidate, entry: 'symlink' | 'other'): Verdict {
-  const { name, disabled, settings, layout } = candidate;
+function judgeNothing(examined: Examined, entry: 'symlink' | 'other'): Verdict {
+  const { name, disabled, settings, layout } = examined;
   const judgement = judge(
     { name, entry, disabled, marker: { kind: 'absent' }, manifest: undefined, unsynced: false },
     settings.policy,
   );
   return judgement.admitted
-    ? refused(candidate, 'not-a-directory', 'It is not a directory')
+    ? refused(examined, 'not-a-directory', 'It is not a directory')
     : { kind: 'refused', refusal: { ...judgement, root: layout.root } };
 }
 
 type Judged = { verdict: Verdict; sources: Sources | undefined };
 
 /** The verdict is valid only if the directory is still the same afterwards. */
-async function judgeDirectory(candidate: Candidate, stats: BigIntStats, facts: Facts): Promise<Judged> {
-  const { settings, layout, name, disabled } = candidate;
+async function judgeDirectory(examined: Examined, stats: BigIntStats, facts: Facts): Promise<Judged> {
+  const { settings, layout, name, disabled } = examined;
   const { reading } = facts.marker;
   const isEmpty = reading.kind === 'text' && reading.text === '';
   const found: Found = {
@@ -112,13 +112,13 @@ async function judgeDirectory(candidate: Candidate, stats: BigIntStats, facts: F
   }
   const verification = await verify(settings, layout, judgement);
   if (!verification.ok) {
-    return { verdict: refused(candidate, verification.reason, verification.detail), sources: undefined };
+    return { verdict: refused(examined, verification.reason, verification.detail), sources: undefined };
   }
   const live = layout.live(name);
   const contents = await readContents(live, facts.listing, settings.ignore);
   const generation = generationOf(judgement.installId, stats, facts.marker.stats?.ctimeNs);
   const warnings = [...judgement.warnings, ...verification.warnings, ...contents.warnings];
-  const plugin = freeze(describe(candidate, judgement, contents, generation, warnings));
+  const plugin = freeze(describe(examined, judgement, contents, generation, warnings));
   return {
     verdict: { kind: 'admitted', plugin },
     // Whether an empty marker is valid depends on other files too.
@@ -127,7 +127,7 @@ async function judgeDirectory(candidate: Candidate, stats: BigIntStats, facts: F
 }
 
 function describe(
-  { settings, layout, name }: Candidate,
+  { settings, layout, name }: Examined,
   { level, manifest, marker }: Admitted,
   { rules, promptFragments, skillsDir, settingsFragment }: Contents,
   generation: string,

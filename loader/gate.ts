@@ -32,8 +32,8 @@ export function createGate(settings: Settings, memory: Memory): Gate {
     for (const layout of settings.layouts) {
       // A plugin that is disabled in the workspace's root is not replaced by a shared one.
       disabled ||= await approach.isDisabled(name, layout);
-      const candidate = { settings, layout, name, disabled };
-      const examineOnce = (): Promise<Verdict> => examine(candidate, memory);
+      const examined = { settings, layout, name, disabled };
+      const examineOnce = (): Promise<Verdict> => examine(examined, memory);
       const verdict = await (approach.expected(name, layout)
         ? waitForSwap(settings, layout, name, examineOnce)
         : examineOnce());
