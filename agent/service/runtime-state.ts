@@ -20,7 +20,7 @@ const AHEAD_MILLIS = 60_000;
 
 export class Loads {
   readonly #worker: Pick<WorkerClient, 'ask' | 'call'>;
-  readonly #pluginLocks: Pick<PluginLocks, 'hold' | 'tryHold'>;
+  readonly #pluginLocks: Pick<PluginLocks, 'hold'>;
   readonly #lanes: Lanes;
   readonly #clock: Clock;
   readonly #complain: (fault: Fault) => void;
@@ -34,7 +34,7 @@ export class Loads {
   /** @param restartRuns where all threads see that a restart of the agent's own runs; undefined: it makes none. */
   constructor(
     worker: Pick<WorkerClient, 'ask' | 'call'>,
-    pluginLocks: Pick<PluginLocks, 'hold' | 'tryHold'>,
+    pluginLocks: Pick<PluginLocks, 'hold'>,
     lanes: Lanes,
     clock: Clock,
     complain: (fault: Fault) => void,
@@ -159,12 +159,12 @@ export class Loads {
     }
   }
 
-  /** A plugin that is being worked on is left alone: what is done to it sees that a restart runs. */
+  /**
+   * An upload of the plugin may go on meanwhile. A change that is being made is waited for: what waits after it is what the
+   * restart finds.
+   */
   async #noteBegun(plugin: string, before: number): Promise<void> {
-    const release = await this.#pluginLocks.tryHold(plugin);
-    if (release === undefined) {
-      return;
-    }
+    const release = await this.#pluginLocks.hold(plugin);
     try {
       await this.#lanes.run(plugin, () => this.#worker.call('runtime.begins', { plugin, before }));
     } finally {

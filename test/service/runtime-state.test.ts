@@ -8,6 +8,7 @@ import { WorkerClient } from '../../agent/worker/client.ts';
 import type { FromEngine, ToEngine } from '../../agent/worker/messages.ts';
 import type { Listener } from '../../agent/worker/pool.ts';
 import { Fault } from '../../shared/api/fault.ts';
+import { deferred } from '../../agent/worker/deferred.ts';
 import { Lanes } from '../../shared/lanes.ts';
 import { FakeClock } from '../_kit/clock.ts';
 import { faultOf } from '../_kit/scene.ts';
@@ -73,9 +74,10 @@ function makeLoads(changes: Partial<World> = {}) {
     wait: 1000,
     recover: (plugin) => loads.noteOwed(plugin),
   });
-  const loads = new Loads(worker, locks, new Lanes(), clock, (fault) => complaints.push(fault));
+  const lanes = new Lanes();
+  const loads = new Loads(worker, locks, lanes, clock, (fault) => complaints.push(fault));
   const codes = (): string[] => complaints.map(({ code }) => code);
-  return { world, loads, locks, noted, codes };
+  return { world, loads, locks, lanes, noted, codes };
 }
 
 describe('a restart that begins', () => {
@@ -86,6 +88,23 @@ describe('a restart that begins', () => {
     expect(noted).toEqual(['a (last try)', 'b (last try)', 'c']);
     expect(await loads.takeUp()).toBe(true);
     expect(noted.slice(3)).toEqual(['a', 'b', 'c']);
+  });
+
+  // Was a bug: an upload holds the lock for as long as it takes, and a restart that failed meanwhile was noted nowhere.
+  it('notes it also of a plugin that is uploaded, and waits for a change of it that is being made', async () => {
+    const { loads, locks, lanes, noted } = makeLoads({ pending: ['a', 'b'] });
+    const releases = [await locks.hold('a'), await locks.hold('b')];
+    expect(await loads.takeUp()).toBe(true);
+    expect(noted).toEqual(['a', 'b']);
+    const change = deferred<void>();
+    const made = lanes.run('a', async () => {
+      await change.promise;
+      noted.push('the change of a');
+    });
+    const takenUp = loads.takeUp();
+    change.resolve();
+    await Promise.all([made, takenUp, ...releases.map((release) => release())]);
+    expect(noted.slice(2)).toEqual(['the change of a', 'a', 'b']);
   });
 
   // Was a bug: what was promised for one plugin was forgotten when the lock or the note of another failed.
