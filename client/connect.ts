@@ -51,9 +51,9 @@ export type Reach =
 /**
  * Connects and starts a session.
  *
- * @throws Fault where an agent answered and refused (UNAUTHENTICATED, FORBIDDEN, RATE_LIMITED, DRAINING), where
- *   something answers that is no agent (UNREACHABLE, retry `never`), for a bad address (INVALID_PARAMS), an external
- *   workspace (RUNTIME_EXTERNAL), and CANCELLED by the signal.
+ * @throws Fault if an agent refuses (UNAUTHENTICATED, FORBIDDEN, RATE_LIMITED, DRAINING), if another program answers
+ *   (UNREACHABLE, retry `never`), for a bad address (INVALID_PARAMS), for an external workspace (RUNTIME_EXTERNAL), and
+ *   CANCELLED by the signal.
  *
  * @example
  * const reach = await connect({ url: 'ws://127.0.0.1:7423', token, client: 'platform' });

@@ -1,5 +1,5 @@
 /**
- * The platform's side of Airlock: reach a workspace, pack a plugin, push it, list what is there.
+ * The platform's side of Airlock: connects to a workspace, packs, pushes and lists plugins.
  *
  * @example
  * import { openSession, packDirectory, push } from 'airlock/client';

@@ -8,9 +8,9 @@ const LINE_MAX_BYTES = 256 * 1024;
 const VERIFY_AT_ONCE = 8;
 
 /**
- * Every plugin, also where there are more than an answer holds.
+ * All plugins, also if they do not fit an answer.
  *
- * @param gate the gate that is asked; left out: the one of the agent.
+ * @param gate how the gate judges; default: as in the agent.
  * @throws Fault as `request`.
  */
 export async function listPlugins(

@@ -28,11 +28,11 @@ export type PushOptions = InstallOptions & {
 export const newOperationId = (): string => randomUUID();
 
 /**
- * Installs a bundle. When the connection breaks before the answer, it connects again and goes on with the same
- * operation: from the byte that the agent has taken in, or from the start where the agent was restarted; an install
- * that was finished meanwhile gives its answer. Every session that `open` gives is closed again.
+ * Installs a bundle. If the connection breaks before the answer, it connects again and continues the same operation: from
+ * the byte up to which the agent has taken it in, or from the start if the agent was restarted. If the install has ended
+ * meanwhile, it gives that answer. Every session that `open` gives is closed again.
  *
- * @param open connects, and stops doing so by the signal.
+ * @param open connects; the signal aborts it.
  * @throws Fault as `install`; UNREACHABLE when all tries are used up.
  *
  * @example

@@ -54,8 +54,8 @@ export type Packed = Bundle & {
 /**
  * Packs a plugin's directory as a `.tgz`, streaming.
  *
- * @throws Fault INVALID_PARAMS for what cannot be read, changes meanwhile or looks like a secret; MANIFEST_*;
- *   CONFLICT where something is at `out` already.
+ * @throws Fault INVALID_PARAMS for a file that cannot be read, changes meanwhile or looks like a secret;
+ *   MANIFEST_*; CONFLICT if there is a file at `out` already.
  *
  * @example const bundle = await packDirectory('./plugins/lint');
  */
