@@ -56,8 +56,8 @@ export async function run(options: RunOptions): Promise<number> {
   const json = words.includes('--json');
   const output = new Output(out, error, json, noColour);
   try {
-    const [name, ...rest] = words;
-    if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    const [name, ...rest] = asMeant(words);
+    if (name === undefined || name === '--help' || name === '-h') {
       const all = await Promise.all(Object.values(COMMANDS).map((load) => load()));
       const text = overview(
         all.map(({ command }) => command),
@@ -71,7 +71,7 @@ export async function run(options: RunOptions): Promise<number> {
       output.text(text);
       return EXIT.done;
     }
-    if (name === '--version') {
+    if (name === '--version' || name === '-v') {
       output.text(version);
       return EXIT.done;
     }
@@ -89,10 +89,33 @@ export async function run(options: RunOptions): Promise<number> {
   }
 }
 
+/** `help push` is `push --help`, and `version` is `--version`. */
+function asMeant(words: readonly string[]): readonly string[] {
+  const [name, topic] = words;
+  if (name === 'help') {
+    return topic === undefined || topic.startsWith('-') ? ['--help'] : [topic, '--help'];
+  }
+  return name === 'version' ? ['--version'] : words;
+}
+
+/** What other tools call a command. */
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  install: 'push',
+  add: 'push',
+  update: 'push',
+  upgrade: 'push',
+  remove: 'uninstall',
+  rm: 'uninstall',
+  delete: 'uninstall',
+  ls: 'list',
+  downgrade: 'rollback',
+  check: 'verify',
+};
+
 async function find(name: string): Promise<Command> {
   const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (load === undefined) {
-    const near = nearest(name, Object.keys(COMMANDS));
+    const near = Object.hasOwn(ELSEWHERE, name) ? ELSEWHERE[name] : nearest(name, Object.keys(COMMANDS));
     const why = near === undefined ? '' : `; did you mean "${near}"`;
     throw new Fault('INVALID_PARAMS', `There is no command "${name}"${why}`, {
       hint: 'See "airlock --help"',

@@ -28,12 +28,12 @@ export const command: Command = {
     },
   },
   examples: ['airlock pack ./my-plugin --out my-plugin.tgz'],
-  async run({ given, env, output }) {
+  async run({ given, env, output, signal }) {
     const [directory = ''] = given.positionals;
     const { ignore, manifest } = readSettings(settingsOf(settings, 'pack'), given.settings, env);
     const allowSecrets = given.lists['allow-secret'];
     const overwrite = given.booleans['force'] === true;
-    const options = { ignore, manifest, allowSecrets, overwrite };
+    const options = { ignore, manifest, allowSecrets, overwrite, signal };
     const out = resolve(given.strings['out'] ?? (await defaultName(directory, options)));
     const packed = await packDirectory(directory, { ...options, out });
     for (const one of packed.skipped) output.note(leftOutText(one));

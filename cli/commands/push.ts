@@ -79,7 +79,7 @@ export const command: Command = {
 
 type Ready = { bundle: Bundle; skipped: readonly Skipped[]; dispose: () => Promise<void> };
 
-async function bundleFrom({ given, env }: Context): Promise<Ready> {
+async function bundleFrom({ given, env, signal }: Context): Promise<Ready> {
   const [path = ''] = given.positionals;
   const { name } = given.strings;
   const stats = await stat(path).catch((error: unknown) => {
@@ -93,7 +93,7 @@ async function bundleFrom({ given, env }: Context): Promise<Ready> {
   }
   const { ignore, manifest } = readSettings(settingsOf(settings, 'pack'), given.settings, env);
   const allowSecrets = given.lists['allow-secret'];
-  const packed = await packDirectory(path, { name, ignore, manifest, allowSecrets });
+  const packed = await packDirectory(path, { name, ignore, manifest, allowSecrets, signal });
   return { bundle: packed, skipped: packed.skipped, dispose: () => packed.dispose() };
 }
 

@@ -35,6 +35,8 @@ export type PackOptions = {
   out?: string | undefined;
   /** Replace an existing file at `out`. */
   overwrite?: boolean | undefined;
+  /** Ends packing at once. */
+  signal?: AbortSignal | undefined;
 };
 
 export type Packed = Bundle & {
@@ -72,7 +74,7 @@ export async function packDirectory(directory: string, options: PackOptions = {}
         if (isSecret) found.push(file.path);
       }),
     );
-    const { size, sha256 } = await compress(blocks, target.path);
+    const { size, sha256 } = await compress(blocks, target.path, options.signal);
     refuseSecrets(found, options);
     const { file, dispose } = await target.keep();
     const bytes = list.reduce((sum, one) => sum + one.size, 0);
@@ -90,7 +92,7 @@ export async function packDirectory(directory: string, options: PackOptions = {}
     };
   } catch (error) {
     await target.discard();
-    throw error;
+    throw options.signal?.aborted === true ? stopped() : error;
   }
 }
 
@@ -130,7 +132,9 @@ type Survey = Pick<Packed, 'plugin' | 'manifest' | 'skipped'> & { entries: Walke
 async function survey(directory: string, options: PackOptions): Promise<Survey> {
   const root = await rootOf(directory);
   const own = createLeftOut(options.ignore ?? [], await ignorePatterns(root));
-  const { entries, skipped, secrets } = await walk(root, await withoutOut(own, root, options.out));
+  const { entries, skipped, secrets } = await walk(root, await withoutOut(own, root, options.out), () => {
+    if (options.signal?.aborted === true) throw stopped();
+  });
   refuseNeeded(skipped);
   const manifest = await findManifest(entries);
   const isRequired = options.manifest !== 'optional';
@@ -237,9 +241,13 @@ async function openTarget({ out, overwrite }: PackOptions): Promise<Target> {
   return { path, keep, discard: () => rm(path, { force: true }) };
 }
 
+const stopped = (): Fault =>
+  new Fault('CANCELLED', 'Packing was stopped', { hint: 'Nothing was written or sent' });
+
 async function compress(
   blocks: AsyncIterable<Buffer>,
   file: string,
+  signal: AbortSignal | undefined,
 ): Promise<{ size: number; sha256: string }> {
   const hash = createHash('sha256');
   let size = 0;
@@ -252,6 +260,6 @@ async function compress(
       yield part;
     }
   }
-  await pipeline(blocks, createGzip(GZIP), measured, createWriteStream(file));
+  await pipeline(blocks, createGzip(GZIP), measured, createWriteStream(file), { signal });
   return { size, sha256: hash.digest('hex') };
 }

@@ -33,11 +33,15 @@ const MAX_ENTRIES = 200_000;
  * nothing, at a directory above it or at something that is left out is skipped and named. So are sockets, pipes and
  * devices.
  *
- * @param root a real path without links.
+ * @param root a real path without links. @param goesOn is called for each entry. What it throws ends the walk.
  * @throws Fault INVALID_PARAMS for a directory that cannot be read; LIMIT_ENTRIES.
  */
-export async function walk(root: string, leftOut: LeftOut): Promise<Walk> {
-  const walker = new Walker(root, leftOut);
+export async function walk(
+  root: string,
+  leftOut: LeftOut,
+  goesOn: () => void = () => undefined,
+): Promise<Walk> {
+  const walker = new Walker(root, leftOut, goesOn);
   await walker.directory('', root, [root]);
   const keyed = walker.entries.map((entry) => ({ entry, key: Buffer.from(entry.path, 'utf8') }));
   keyed.sort((a, b) => Buffer.compare(a.key, b.key));
@@ -54,16 +58,19 @@ class Walker {
   readonly secrets: string[] = [];
   readonly #root: string;
   readonly #leftOut: LeftOut;
+  readonly #goesOn: () => void;
 
-  constructor(root: string, leftOut: LeftOut) {
+  constructor(root: string, leftOut: LeftOut, goesOn: () => void) {
     this.#root = root;
     this.#leftOut = leftOut;
+    this.#goesOn = goesOn;
   }
 
   /** @param above the real directories on the way here, including this one: a guard against circles. */
   async directory(path: string, real: string, above: readonly string[]): Promise<void> {
     const names = await reading(path, () => readdir(real));
     for (const name of names) {
+      this.#goesOn();
       const inner = path === '' ? name : `${path}/${name}`;
       await this.#entry(inner, join(real, name), above);
     }

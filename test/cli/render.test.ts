@@ -124,3 +124,34 @@ describe('exit codes', () => {
     expect(error.text).toContain('There is no command "nothing"');
   });
 });
+
+describe('the words of other tools', () => {
+  const { signal } = new AbortController();
+  const ran = async (...words: string[]): Promise<{ code: number; text: string }> => {
+    const out = sink(false);
+    const dependencies = { env: {}, out, error: out, version: '1.2.3', self: new URL('file:///x'), signal };
+    const code = await run({ ...dependencies, words });
+    return { code, text: out.text };
+  };
+
+  it.each([
+    ['install', 'push'],
+    ['add', 'push'],
+    ['remove', 'uninstall'],
+    ['rm', 'uninstall'],
+    ['delete', 'uninstall'],
+    ['ls', 'list'],
+  ])('"%s" is told to be "%s"', async (word, meant) => {
+    expect(await ran(word, 'x')).toEqual({
+      code: 2,
+      text: expect.stringContaining(`did you mean "${meant}"`),
+    });
+  });
+
+  it('"help push" is the help of push, and "version" and "-v" are the version', async () => {
+    expect(await ran('help', 'push')).toEqual(await ran('push', '--help'));
+    expect(await ran('help')).toEqual(await ran('--help'));
+    for (const word of ['version', '-v']) expect(await ran(word)).toEqual({ code: 0, text: '1.2.3\n' });
+    expect((await ran('help', 'pusch')).text).toContain('did you mean "push"');
+  });
+});

@@ -296,3 +296,24 @@ describe('a file that changes while it is packed', () => {
     await expect(blocks.next()).rejects.toMatchObject({ code: 'INVALID_PARAMS' });
   });
 });
+
+describe('packing that is stopped', () => {
+  it.each([0, 1, 20])('ends, and leaves nothing behind (after %i ms)', async (millis) => {
+    await files(
+      Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`rules/${i}.md`, 'x'.repeat(50_000)])),
+    );
+    const controller = new AbortController();
+    const { signal } = controller;
+    const temporary = process.env['TMPDIR'];
+    process.env['TMPDIR'] = base;
+    try {
+      setTimeout(() => controller.abort(), millis);
+      expect((await refused({ out: join(base, 'out.tgz'), signal })).code).toBe('CANCELLED');
+      expect((await refused({ signal })).code).toBe('CANCELLED');
+    } finally {
+      if (temporary === undefined) delete process.env['TMPDIR'];
+      else process.env['TMPDIR'] = temporary;
+    }
+    expect(await readdir(base)).toEqual(['lint']);
+  });
+});
