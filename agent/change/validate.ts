@@ -62,7 +62,8 @@ export function validate(
     (path) => isManifest(path) || /(?:^|\/)skill\.md$/i.test(path),
     'a plugin cannot do without it',
   );
-  const manifest = checkManifest(context, slot, files, params);
+  const { manifest, remarks } = checkManifest(context, slot, files, params);
+  warnings.push(...remarks);
   refuseNamed(context, slot, missing, files, manifest);
   const tree = treeDigest(files);
   if (params.tree !== undefined && params.tree !== tree) {
@@ -116,12 +117,12 @@ function checkManifest(
   slot: string,
   files: FileEntry[],
   { plugin, pin }: BeginParams,
-): Manifest | undefined {
+): { manifest: Manifest | undefined; remarks: string[] } {
   const file = MANIFEST_FILES.find((candidate) => files.some(({ path }) => path === candidate));
   const sha256 = files.find(({ path }) => path === file)?.sha256;
   if (file === undefined) {
     if (context.policy.manifest === 'optional' && pin === undefined) {
-      return undefined;
+      return { manifest: undefined, remarks: [] };
     }
     throw new Fault('MANIFEST_MISSING', `The plugin "${plugin}" has no manifest`, {
       hint: `Add a ${MANIFEST_FILES.join(', a ')} at the root of the plugin`,
@@ -162,7 +163,7 @@ function checkManifest(
       },
     );
   }
-  return read.manifest;
+  return { manifest: read.manifest, remarks: read.warnings };
 }
 
 function textOf({ disk }: StoreContext, slot: string, file: ManifestFile): string {

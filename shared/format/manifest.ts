@@ -1,8 +1,8 @@
 /** The manifest of a plugin, in each of its three kinds: `plugin.yaml`, Claude Code's `plugin.json`, a root `SKILL.md`. */
-import { Lexer, Parser, isMap, isScalar, parseDocument } from 'yaml';
 import * as z from 'zod';
 
 import { schemaErrorOf } from '../schema-error.ts';
+import { frontMatter, jsonOf, yamlOf } from './manifest-text.ts';
 
 /** The files that can be a manifest. The first that exists counts. */
 export const MANIFEST_FILES = ['plugin.yaml', '.claude-plugin/plugin.json', 'SKILL.md'] as const;
@@ -13,12 +13,6 @@ const NAME_MAX = 128;
 const VERSION_MAX = 256;
 const DESCRIPTION_MAX = 1024;
 
-/** YAML with deeper nesting is refused: composing it is recursive, and a stack overflow may end the whole process. */
-const NESTING_MAX = 64;
-
-/** YAML with more tokens is refused: the check for duplicate keys takes the square of their number. */
-const LEXEMES_MAX = 20_000;
-
 /** A larger manifest is refused without reading it. */
 export const MANIFEST_MAX_BYTES = 1024 * 1024;
 
@@ -27,44 +21,57 @@ const texts = z
   .union([z.array(text), text.transform((one) => [one])])
   .nullish()
   .transform((list) => list ?? []);
-const author = z
-  .union([text, z.object({ name: text }).transform(({ name }) => name)])
-  .nullish()
-  .transform((value) => value ?? undefined);
 
 const short = (most: number): typeof text =>
   text.refine((value) => value.length <= most, `must have at most ${most} characters`);
 const versionText = short(VERSION_MAX);
 
+const names = texts.describe('a list of texts, or one text');
 const fields = {
   name: short(NAME_MAX).refine((value) => value !== '', 'must not be empty'),
   version: versionText.nullish().transform((value) => value ?? '0.0.0'),
   // A long description is cut, not refused, because nothing depends on its end.
-  description: text.nullish().transform((value) => (value ?? '').slice(0, DESCRIPTION_MAX)),
-  author,
+  description: z
+    .string()
+    .nullish()
+    .transform((value) => (value ?? '').slice(0, DESCRIPTION_MAX))
+    .describe('a text'),
+  author: z
+    .union([z.string(), z.object({ name: z.string() }).transform(({ name }) => name)])
+    .nullish()
+    .transform((value) => value ?? undefined)
+    .describe('a text, or a map with the text "name"'),
 };
 
 const yamlSchema = z.looseObject({
   ...fields,
-  tags: texts,
+  tags: names,
   kind: short(NAME_MAX)
     .nullish()
-    .transform((value) => value ?? undefined),
-  skills: texts,
-  rules: texts,
-  prompt_fragments: texts,
-  hooks: texts,
-  adapters: texts,
+    .transform((value) => value ?? undefined)
+    .describe(`a text of at most ${NAME_MAX} characters`),
+  skills: names,
+  rules: names,
+  prompt_fragments: names,
+  hooks: names,
+  adapters: names,
   runtimes: texts.refine((list) => list.length <= 100, 'must have at most 100 entries'),
   hot_reload: z
     .boolean()
     .nullish()
     .transform((value) => value ?? undefined),
 });
-const claudeSchema = z.looseObject({ ...fields, keywords: texts });
+const claudeSchema = z.looseObject({
+  ...fields,
+  keywords: z
+    .array(text)
+    .nullish()
+    .transform((list) => list ?? [])
+    .describe('a list of texts'),
+});
 const skillSchema = z.looseObject({
   ...fields,
-  metadata: z.looseObject({ version: versionText.optional() }).nullish(),
+  metadata: z.looseObject({ version: versionText.nullish() }).nullish().describe('a map'),
 });
 
 /** The required and optional fields of each manifest file. */
@@ -94,17 +101,61 @@ export type Manifest = {
   hotReload: boolean | undefined;
 };
 
-export type ManifestReading = { ok: true; manifest: Manifest } | { ok: false; why: string };
+/** The warnings name the fields that are left out because their form is not a known one. */
+export type ManifestReading =
+  | { ok: true; manifest: Manifest; warnings: string[] }
+  | { ok: false; why: string };
 
 /** Reads the text of a manifest file. Never throws: `why` says what is wrong. */
 export function readManifest(file: ManifestFile, source: string): ManifestReading {
   try {
-    return { ok: true, manifest: PARSERS[file](source) };
+    const { manifest, warnings } = PARSERS[file](source);
+    return { ok: true, manifest, warnings: warnings.map((warning) => `${file}: ${warning}`) };
   } catch (error) {
     const why = error instanceof z.ZodError ? schemaErrorOf(error) : (error as Error).message;
     return { ok: false, why: why.replaceAll(/\s*\n\s*/g, ' ').slice(0, 500) };
   }
 }
+
+/** Airlock acts on these fields. A wrong value of one of them refuses the plugin. */
+const DECISIVE: ReadonlySet<string> = new Set([
+  'name',
+  'version',
+  'runtimes',
+  'hot_reload',
+  'metadata.version',
+]);
+
+const isDecisive = ({ path: [key, below] }: z.core.$ZodIssue): boolean =>
+  key === undefined || DECISIVE.has(String(key)) || DECISIVE.has(`${String(key)}.${String(below)}`);
+
+/**
+ * Reads the fields of a manifest. Other fields than the decisive ones are left out with a warning if their form is not known.
+ * @throws ZodError for decisive fields.
+ */
+function fieldsOf<Shape extends Readonly<Record<string, z.ZodType>>>(
+  schema: z.ZodObject<Shape, z.core.$loose>,
+  source: unknown,
+): { read: z.output<typeof schema>; warnings: string[] } {
+  const first = schema.safeParse(source);
+  if (first.success) {
+    return { read: first.data, warnings: [] };
+  }
+  const decisive = first.error.issues.filter(isDecisive);
+  if (decisive.length > 0) {
+    throw new z.ZodError(decisive);
+  }
+  const wrong = new Set(first.error.issues.map(({ path }) => String(path[0])));
+  const rest = Object.entries(source as object).filter(([key]) => !wrong.has(key));
+  return {
+    read: schema.parse(Object.fromEntries(rest)),
+    warnings: [...wrong].map(
+      (key) => `"${key}" is left out: it must be ${schema.shape[key]?.description ?? 'of another form'}`,
+    ),
+  };
+}
+
+type Parsed = { manifest: Manifest; warnings: string[] };
 
 const blank = {
   tags: [],
@@ -118,98 +169,42 @@ const blank = {
   hotReload: undefined,
 };
 
-const PARSERS: Record<ManifestFile, (source: string) => Manifest> = {
+const PARSERS: Record<ManifestFile, (source: string) => Parsed> = {
   'plugin.yaml': (source) => {
-    const yaml = yamlSchema.parse(yamlOf(source));
-    return {
+    const { read, warnings } = fieldsOf(yamlSchema, yamlOf(source));
+    const { name, version, description, author, tags, kind, skills, rules, hooks, adapters } = read;
+    const manifest: Manifest = {
       file: 'plugin.yaml',
-      name: yaml.name,
-      version: yaml.version,
-      description: yaml.description,
-      author: yaml.author,
-      tags: yaml.tags,
-      kind: yaml.kind,
-      skills: yaml.skills,
-      rules: yaml.rules,
-      promptFragments: yaml.prompt_fragments,
-      hooks: yaml.hooks,
-      adapters: yaml.adapters,
-      runtimes: yaml.runtimes.map(runtimeName),
-      hotReload: yaml.hot_reload,
+      name,
+      version,
+      description,
+      author,
+      tags,
+      kind,
+      skills,
+      rules,
+      promptFragments: read.prompt_fragments,
+      hooks,
+      adapters,
+      runtimes: read.runtimes.map(runtimeName),
+      hotReload: read.hot_reload,
     };
+    return { manifest, warnings };
   },
   '.claude-plugin/plugin.json': (source) => {
-    const { name, version, description, author: by, keywords } = claudeSchema.parse(JSON.parse(source));
-    return {
-      ...blank,
-      file: '.claude-plugin/plugin.json',
-      name,
-      version,
-      description,
-      author: by,
-      tags: keywords,
-    };
+    const { read, warnings } = fieldsOf(claudeSchema, jsonOf(source));
+    const { name, version, description, author, keywords } = read;
+    const file = '.claude-plugin/plugin.json';
+    return { manifest: { ...blank, file, name, version, description, author, tags: keywords }, warnings };
   },
   'SKILL.md': (source) => {
-    const skill = skillSchema.parse(yamlOf(frontMatter(source)));
-    const version = skill.metadata?.version ?? skill.version;
-    const { name, description, author: by } = skill;
-    return {
-      ...blank,
-      file: 'SKILL.md',
-      name,
-      version,
-      description,
-      author: by,
-      kind: 'skill',
-      skills: [name],
-    };
+    const { read, warnings } = fieldsOf(skillSchema, yamlOf(frontMatter(source)));
+    const { name, description, author } = read;
+    const version = read.metadata?.version ?? read.version;
+    const own = { name, version, description, author, kind: 'skill', skills: [name] };
+    return { manifest: { ...blank, file: 'SKILL.md', ...own }, warnings };
   },
 };
-
-/** YAML 1.2 without custom tags and with few aliases: a file of unknown origin must not cost more than its size. */
-function yamlOf(source: string): unknown {
-  assertModest(source);
-  const document = parseDocument(source, { schema: 'core' });
-  const [error] = document.errors;
-  if (error !== undefined) {
-    throw error;
-  }
-  // As a number, version 1.10 would be 1.1.
-  const version: unknown = isMap(document.contents) ? document.contents.get('version', true) : undefined;
-  if (isScalar(version) && typeof version.value === 'number') {
-    version.value = version.source;
-  }
-  return document.toJS({ maxAliasCount: 20 });
-}
-
-/** Bounds the cost of {@link parseDocument}. The lexer is neither recursive nor more than linear. */
-function assertModest(source: string): void {
-  const parser = new Parser();
-  let lexemes = 0;
-  for (const lexeme of new Lexer().lex(source)) {
-    lexemes += 1;
-    Array.from(parser.next(lexeme));
-    if (parser.stack.length > NESTING_MAX) {
-      throw new Error(`it is nested more than ${NESTING_MAX} levels deep`);
-    }
-    if (lexemes > LEXEMES_MAX) {
-      throw new Error(`it holds more than ${LEXEMES_MAX} words and signs`);
-    }
-  }
-}
-
-/**
- * The YAML between the two `---` lines at the head of a SKILL.md.
- * @throws Error if there is none.
- */
-export function frontMatter(markdown: string): string {
-  const match = /^\uFEFF?---[ \t]*\r?\n([\s\S]*?)\r?\n---[ \t]*(?:\r?\n|$)/.exec(markdown);
-  if (match?.[1] === undefined) {
-    throw new Error('it has no front matter between two lines of "---"');
-  }
-  return match[1];
-}
 
 /** Runtime names in one spelling: `claude-code` and `claude_code` are the same runtime. */
 export const runtimeName = (name: string): string => name.toLowerCase().replaceAll('-', '_');

@@ -128,16 +128,18 @@ export function judge(found: Found, policy: Policy): AdmissionDecision {
   if ('admitted' in marking) {
     return marking;
   }
-  const manifest = judgeManifest(found, policy);
-  if (manifest !== undefined && 'admitted' in manifest) {
-    return manifest;
+  const reading = judgeManifest(found, policy);
+  if ('admitted' in reading) {
+    return reading;
   }
+  const { manifest } = reading;
   if (manifest !== undefined && !supportsRuntime(manifest, policy.runtime)) {
     const needs = manifest.runtimes.join(', ');
     const here = runtimeName(policy.runtime ?? '');
     return no('runtime-unsupported', `It runs on ${needs}, but this runtime is ${here}`);
   }
-  return { admitted: true, name, ...marking, manifest };
+  const warnings = [...marking.warnings, ...reading.warnings];
+  return { admitted: true, name, ...marking, manifest, warnings };
 }
 
 type Marking = {
@@ -191,15 +193,17 @@ const refuseVolatile = (name: string): Refused => ({
   hint: `Start the agent, which finds out what was lost; then install "${name}" again, or, if you know that it is whole: touch ${name}/.complete`,
 });
 
-function judgeManifest({ name, manifest }: Found, policy: Policy): Manifest | Refused | undefined {
+type ManifestJudgement = { manifest: Manifest | undefined; warnings: string[] };
+
+function judgeManifest({ name, manifest }: Found, policy: Policy): ManifestJudgement | Refused {
   if (manifest === undefined || manifest.reading.kind === 'absent') {
     return policy.manifest === 'optional'
-      ? undefined
+      ? { manifest: undefined, warnings: [] }
       : refuse(name, 'manifest-missing', 'It has no manifest');
   }
   if (manifest.reading.kind === 'unreadable') {
     return refuse(name, 'unreadable', `${manifest.file} cannot be read: ${manifest.reading.why}`);
   }
   const read = readManifest(manifest.file, manifest.reading.text);
-  return read.ok ? read.manifest : refuse(name, 'manifest-invalid', `${manifest.file}: ${read.why}`);
+  return read.ok ? read : refuse(name, 'manifest-invalid', `${manifest.file}: ${read.why}`);
 }

@@ -48,6 +48,13 @@ describe('a plugin is recognised', () => {
     expect(check(bytes).manifest?.file).toBe('plugin.yaml');
   });
 
+  it('also where a field on which nothing depends has another form, which is warned of', () => {
+    const text = yamlOf('lint', '2.0.0', 'author: [a, b]\nhooks: { Stop: [] }\n');
+    const { manifest, warnings } = check(tar(file('plugin.yaml', text)));
+    expect([manifest?.version, manifest?.author, manifest?.hooks]).toEqual(['2.0.0', undefined, []]);
+    expect(warnings).toEqual([expect.stringContaining('"author"'), expect.stringContaining('"hooks"')]);
+  });
+
   it('without a manifest only where the owner allows it', async () => {
     const bytes = tar(file('rules/a.md', 'x'));
     expect(check(bytes, {}, { manifest: 'optional' }).manifest).toBeUndefined();

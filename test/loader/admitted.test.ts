@@ -87,6 +87,16 @@ test('a .claude-plugin directory without a plugin.json leaves the SKILL.md to be
   expect((await admitted(layout.root, 'lint')).manifest?.name).toBe('c');
 });
 
+test('a manifest with a field of another form admits, with a warning', async () => {
+  const layout = await makeRoot();
+  await writeFiles(layout.live('lint'), { 'plugin.yaml': 'name: lint\nauthor: [a, b]\n', '.complete': '' });
+  const { manifest, warnings } = await admitted(layout.root, 'lint');
+  expect(manifest?.name).toBe('lint');
+  expect(warnings).toEqual([
+    'plugin.yaml: "author" is left out: it must be a text, or a map with the text "name"',
+  ]);
+});
+
 test('without a manifest where the owner allows it', async () => {
   const layout = await makeRoot();
   await install(layout, 'lint', { 'rules/a.md': 'a' });

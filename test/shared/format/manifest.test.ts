@@ -136,6 +136,45 @@ hot_reload: false
   });
 });
 
+describe('a field on which nothing depends', () => {
+  const said = (file: ManifestFile, source: string): string[] => {
+    const reading = readManifest(file, source);
+    return reading.ok ? reading.warnings : [`refused: ${reading.why}`];
+  };
+
+  test.each([
+    ['plugin.yaml', 'author', 'author: [a, b]', 'a text, or a map with the text "name"'],
+    ['plugin.yaml', 'author', 'author: { email: a@b.c }', 'a text, or a map with the text "name"'],
+    ['plugin.yaml', 'hooks', 'hooks: { PreToolUse: [] }', 'a list of texts, or one text'],
+    ['plugin.yaml', 'description', 'description: 5', 'a text'],
+    ['plugin.yaml', 'tags', 'tags: [{ a: b }]', 'a list of texts, or one text'],
+    ['plugin.yaml', 'kind', `kind: ${'k'.repeat(200)}`, 'a text of at most 128 characters'],
+    ['.claude-plugin/plugin.json', 'keywords', '"keywords": "a, b"', 'a list of texts'],
+    ['.claude-plugin/plugin.json', 'description', '"description": ["d"]', 'a text'],
+    ['SKILL.md', 'metadata', 'metadata: none', 'a map'],
+    ['SKILL.md', 'author', 'author: 5', 'a text, or a map with the text "name"'],
+  ] as const)('of %s, %s, of another form is left out with a warning', (file, key, field, form) => {
+    const source = {
+      'plugin.yaml': `name: a\nversion: 1.0.0\n${field}\n`,
+      '.claude-plugin/plugin.json': `{"name":"a","version":"1.0.0",${field}}`,
+      'SKILL.md': `---\nname: a\nversion: 1.0.0\n${field}\n---\n`,
+    }[file];
+    expect(said(file, source)).toEqual([`${file}: "${key}" is left out: it must be ${form}`]);
+    expect(read(file, source)).toMatchObject({ name: 'a', version: '1.0.0', author: undefined, hooks: [] });
+  });
+
+  test('hides nothing that is wrong with one on which something depends', () => {
+    const words = why('plugin.yaml', 'name: a\nauthor: []\nhot_reload: sometimes\n');
+    expect(words).toContain('hot_reload');
+    expect(words).not.toContain('author');
+  });
+
+  test('is not warned of where its form is known, or its key is not', () => {
+    expect(said('plugin.yaml', 'name: a\nauthor: { name: n, email: e }\ntags: t\nlater: [{}]\n')).toEqual([]);
+    expect(said('.claude-plugin/plugin.json', '{"name":"a","hooks":{"a":[]},"commands":[1]}')).toEqual([]);
+  });
+});
+
 describe('.claude-plugin/plugin.json', () => {
   const file = '.claude-plugin/plugin.json';
 
@@ -214,6 +253,19 @@ test('whatever the text, reading it never throws', () => {
       expect(reading.ok || reading.why !== '').toBe(true);
     }),
   );
+});
+
+test.each<[ManifestFile, string]>([
+  ['plugin.yaml', 'name: a\nversion: 1.10\n'],
+  ['.claude-plugin/plugin.json', '{"name":"a","version":1.10}'],
+  [
+    '.claude-plugin/plugin.json',
+    '{ "x": { "version": 2 }, "version": 3,\n"y": [":", "version"], "name": "a\\"",\t"v\\u0065rsion" : 1.10 }',
+  ],
+  ['SKILL.md', '---\nname: a\nversion: 1.10\n---\n'],
+  ['SKILL.md', '---\nname: a\nversion: 2.0\nmetadata:\n  author: n\n  version: 1.10\n---\n'],
+])('version 1.10 of %s is not 1.1: %j', (file, source) => {
+  expect(read(file, source).version).toBe('1.10');
 });
 
 test.each([
