@@ -12,7 +12,7 @@ import type { Ignore } from '../../shared/format/tree.ts';
 import type { WatchStatus } from '../../shared/api/maintenance.ts';
 import { systemFileEvents } from '../../watch/file-events.ts';
 import { pollingFileEvents } from '../../watch/poll.ts';
-import type { Ports, Watch, WatchEvent } from '../../watch/ports.ts';
+import type { Admission, Ports, Watch, WatchEvent } from '../../watch/ports.ts';
 import { createWatch } from '../../watch/watch.ts';
 import type { Log } from '../log.ts';
 import type { Clock } from '../../shared/clock.ts';
@@ -65,13 +65,32 @@ export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
     notices.push(text);
     notices.splice(0, notices.length - NOTICES_MAX);
   };
+  /** The version of each plugin that the watcher was answered last; no entry: none. */
+  const answered = new Map<string, string>();
+  const ask = (plugin: string): Promise<Admission> => {
+    own.look(plugin);
+    return worker.call('watch.admission', { plugin });
+  };
+  /**
+   * An operation of this agent may take back what it has made live, and then nobody tells of it. So another version counts
+   * only if it is still there after the operations under way. The lane is free while a thread is waited for.
+   */
+  const admit = async (plugin: string): Promise<Admission> => {
+    let admission = await ask(plugin);
+    while (versionOf(admission) !== answered.get(plugin)) {
+      const version = versionOf(admission);
+      await turn(plugin, async () => undefined);
+      admission = await ask(plugin);
+      if (versionOf(admission) !== version) continue;
+      if (version === undefined) answered.delete(plugin);
+      else answered.set(plugin, version);
+    }
+    return admission;
+  };
   const poll = pollingFileEvents(clock);
   const ports: Ports = {
     roots: [root],
-    admit: (name) => {
-      own.look(name);
-      return worker.call('watch.admission', { plugin: name });
-    },
+    admit,
     installed: (path, installId) => worker.call('watch.installed', { plugin: basename(path), installId }),
     loaded: (plugin, generation, stamp) => worker.call('watch.known', { plugin, generation, stamp }),
     ignore: options.ignore,
@@ -177,6 +196,12 @@ export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
         .catch((error: unknown) => log.error({ err: error }, 'the watcher cannot be closed'));
     },
   };
+}
+
+/** What an admission says is live; undefined: nothing. */
+function versionOf(admission: Admission): string | undefined {
+  if (admission.status === 'absent') return undefined;
+  return admission.status === 'admitted' ? admission.generation : admission.status;
 }
 
 type Made = { installId: string | null; at: number };

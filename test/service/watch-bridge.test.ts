@@ -207,37 +207,66 @@ it('it ends, and is not started again, while it waits to be started', async () =
   expect(asked).toBe(before);
 });
 
+const TAKEN_BACK: readonly [
+  what: string,
+  half: (path: string) => Admission,
+  make: (live: string) => Promise<void>,
+][] = [
+  [
+    'a swap',
+    (path) => admitted(path, LATER),
+    async (live) => {
+      await mkdir(join(live, 'skills/a'), { recursive: true });
+      await writeFile(join(live, SKILL), 'two');
+    },
+  ],
+  ['a removal', () => ({ status: 'absent' }), async () => undefined],
+];
+
+it.each(TAKEN_BACK)(
+  '%s that its operation takes back is not told, nor is the return',
+  async (_, half, make) => {
+    let now: (path: string) => Admission = (path) => admitted(path);
+    const { root, live, told, turns, until, isOn, during } = await begin(async (path) => now(path));
+    await patiently(isOn);
+    let end = (): void => undefined;
+    during(new Promise((resolve) => (end = resolve)));
+    now = half;
+    await rename(live, join(root, '.away'));
+    await make(live);
+    // The watcher has looked in the middle of the operation.
+    await until(() => expect(turns.waiting).toBe(1));
+    await rm(live, { recursive: true, force: true });
+    await rename(join(root, '.away'), live);
+    now = (path) => admitted(path);
+    end();
+    await writeFile(join(live, 'hook'), 'an edit afterwards');
+    await until(() => expect(told).not.toEqual([]));
+    expect(told).toMatchObject([
+      { data: { cause: 'edit', reasons: { items: [{ path: 'hook' }], total: 1 } } },
+    ]);
+  },
+);
+
 it('what is half-way there in the middle of an operation is not told as an edit', async () => {
   let now: (path: string) => Admission = (path) => admitted(path);
   const { root, live, told, watching, turns, until, isOn, during } = await begin(async (path) => now(path));
   await patiently(isOn);
+  const before = turns.over;
   let end = (): void => undefined;
   during(new Promise((resolve) => (end = resolve)));
   // As where a version is copied out of an image layer: first its marker goes, then all the rest.
-  let seen = 0;
-  now = () => {
-    seen += 1;
-    return { status: 'refused', why: 'no-marker' };
-  };
+  now = () => ({ status: 'refused', why: 'no-marker' });
   await rm(join(live, SKILL));
-  await until(() => expect(seen).toBeGreaterThan(0));
+  await until(() => expect(turns.waiting).toBe(1));
   await rename(live, join(root, '.away'));
   await mkdir(join(live, 'skills/a'), { recursive: true });
   await writeFile(join(live, SKILL), 'two');
-  let looks = 0;
-  now = (path) => {
-    looks += 1;
-    return admitted(path, LATER);
-  };
+  now = (path) => admitted(path, LATER);
   watching.heard(swapped(LATER));
-  await until(() => expect(turns.waiting).toBe(1));
   end();
-  // The first turn is that of the half-way state; the second one comes when it has looked at the new directory.
-  await until(() => {
-    expect(looks).toBeGreaterThan(0);
-    expect(turns.over).toBeGreaterThan(1);
-    expect(turns.waiting).toBe(0);
-  });
+  // After the operation it looks again, makes sure of the version that it finds, and hears that it is the agent's own.
+  await until(() => expect(turns).toEqual({ waiting: 0, over: before + 3 }));
   expect(told).toEqual([]);
   await writeFile(join(live, 'hook'), 'an edit afterwards');
   await until(() => expect(told).toHaveLength(1));
@@ -245,19 +274,37 @@ it('what is half-way there in the middle of an operation is not told as an edit'
 });
 
 it('a hot edit is not told behind an operation that came after it', async () => {
-  let installId = STAMP;
-  const { live, told, watching, turns, until, isOn, during } = await begin(async (path) =>
-    admitted(path, installId),
-  );
+  const { live, told, watching, turns, until, isOn, during } = await begin(async (path) => admitted(path));
   await patiently(isOn);
+  const before = turns.over;
   let end = (): void => undefined;
   during(new Promise((resolve) => (end = resolve)));
   await writeFile(join(live, SKILL), 'edited');
   await until(() => expect(turns.waiting).toBe(1));
   // Cold, say, and nobody restarts for it: whoever then heard that skills can be read again would be misled.
-  installId = LATER;
   watching.heard(swapped(LATER));
   end();
-  await until(() => expect(turns).toEqual({ waiting: 0, over: 1 }));
+  await until(() => expect(turns).toEqual({ waiting: 0, over: before + 1 }));
+  expect(told).toEqual([]);
+});
+
+it('a removal by hand is not told behind an install that came after it', async () => {
+  let now: (path: string) => Admission = (path) => admitted(path);
+  const { live, told, watching, turns, until, isOn, during } = await begin(async (path) => now(path));
+  await patiently(isOn);
+  const before = turns.over;
+  let end = (): void => undefined;
+  let asked = 0;
+  now = () => {
+    asked += 1;
+    // The install begins when the watcher has made sure of the removal.
+    if (asked === 2) during(new Promise((resolve) => (end = resolve)));
+    return { status: 'absent' };
+  };
+  await rm(live, { recursive: true });
+  await until(() => expect(turns).toEqual({ waiting: 1, over: before + 1 }));
+  watching.heard(swapped(LATER));
+  end();
+  await until(() => expect(turns).toEqual({ waiting: 0, over: before + 2 }));
   expect(told).toEqual([]);
 });
