@@ -310,7 +310,7 @@ export function forgetPending(
       return;
     }
     const live = generationOfLive(liveVersionOf(context, plugin));
-    const before = reduce(stored, { type: 'live-unchanged', to: op === 'remove' ? null : stamp });
+    const before = reduce(stored, { type: 'live-unchanged', to: op === 'remove' ? null : stamp, live });
     putRuntime(context, plugin, isLoaded(before, live) ? undefined : { ...stored, ...before });
   });
 }

@@ -31,8 +31,8 @@ export type RuntimeEvent =
       restart: 'assumed' | 'promised' | 'none';
       runs?: boolean;
     }
-  /** The change of `live-changed` was not made. */
-  | { type: 'live-unchanged'; to: string | null }
+  /** The change of `live-changed` was not made. @param live what is live, as before: its edits are looked for again. */
+  | { type: 'live-unchanged'; to: string | null; live: string | null }
   /** Files of a version were edited in place. */
   | { type: 'edited'; generation: string; paths: readonly string[] };
 
@@ -72,7 +72,11 @@ export function reduce(state: RuntimeState, event: RuntimeEvent): RuntimeState {
       const last = restart === 'none' ? undefined : candidates.length - 1;
       const isAdded = ({ generation }: Candidate, i: number): boolean =>
         generation === event.to && i > 0 && (i === last || !isRepeated(generation));
-      return { ...state, candidates: candidates.filter((one, i) => !isAdded(one, i)) };
+      const rest = candidates.filter((one, i) => !isAdded(one, i));
+      return {
+        ...state,
+        candidates: rest.map((one) => (one.generation === event.live ? { ...one, edited: [] } : one)),
+      };
     }
     case 'edited':
       return {

@@ -25,14 +25,31 @@ export type Content = { hook: string; skill: string } | null;
 export const WAYS = ['command', 'reporting', 'restarted', 'silent'] as const;
 export type Way = (typeof WAYS)[number];
 
+/**
+ * How a change ends: as it should; it is taken back, for it fails; the agent is killed before the swap, or after it and before
+ * anything else is written down.
+ */
+export const ENDS = ['made', 'taken back', 'killed before', 'killed after'] as const;
+export type End = (typeof ENDS)[number];
+
 /** How changes are made. */
 export type Hand = {
   room: Room;
-  /** Puts this in place of what is live. */
-  change: (to: Content, restart: boolean) => Promise<Pick<Reload, 'kind' | 'restarting'>>;
+  /**
+   * Puts this in place of what is live.
+   *
+   * @param meanwhile is called after the change is judged, and before it is made. @returns undefined: it was not made.
+   */
+  change: (
+    to: Content,
+    restart: boolean,
+    end: End,
+    meanwhile: () => void,
+  ) => Promise<Pick<Reload, 'kind' | 'restarting'> | undefined>;
   /** Edits what is live. */
   edit: (to: NonNullable<Content>) => void;
-  report: (generation: string, at: number) => void;
+  /** @param at undefined: the report does not say when. */
+  report: (generation: string, at: number | undefined) => void;
 };
 
 /** Answers, and how many of them were cold; needlessly so; and that though no restart and no edit was in doubt. */
@@ -86,10 +103,10 @@ export class Play {
     if (n < 10) {
       const hook = String(1 + pick(this.#chance, 3));
       const skill = String(1 + pick(this.#chance, 2));
-      return this.#change({ hook, skill }, this.#chance() < 0.5);
+      return this.#change({ hook, skill }, this.#chance() < 0.5, this.#pickEnd());
     }
     if (n === 10) {
-      return this.#change(null, this.#chance() < 0.5);
+      return this.#change(null, this.#chance() < 0.5, this.#pickEnd());
     }
     if (n < 13) {
       this.#edit();
@@ -101,18 +118,28 @@ export class Play {
     return undefined;
   }
 
-  async #change(to: Content, restart: boolean): Promise<string | undefined> {
+  #pickEnd(): End {
+    return this.#chance() < 0.8 ? 'made' : (ENDS[1 + pick(this.#chance, ENDS.length - 1)] ?? 'made');
+  }
+
+  async #change(to: Content, restart: boolean, end: End = 'made'): Promise<string | undefined> {
     if (to === null && this.#live === null) {
       return undefined;
     }
     const { context } = this.#hand.room;
     // Where nothing was ever reported, who asks for a change is taken to restart at once.
     const isUntold = loadedRecord(context, 'lint') === undefined && pendingOf(context, 'lint') === undefined;
-    const { kind, restarting } = await this.#hand.change(to, restart);
     const maybe = this.#maybe;
+    const answer = await this.#hand.change(to, restart, end, () => this.#beginMeanwhile(end));
+    if (answer === undefined) {
+      this.#kill(end);
+      this.#said(`${restart ? 'push' : 'suppressed'} ${show(to)}: ${end}`);
+      return undefined;
+    }
+    const { kind, restarting } = answer;
     const needsRestart = to === null || maybe.some((one) => one?.hook !== to.hook);
     const needsReading = needsRestart || maybe.some((one) => one?.skill !== to.skill);
-    this.#said(`${restart ? 'push' : 'suppressed'} ${show(to)}: ${kind}`);
+    this.#said(`${restart ? 'push' : 'suppressed'} ${show(to)}: ${kind}, ${end}`);
     if (kind === 'identical' ? needsReading : kind === 'skill-content-only' && needsRestart) {
       return `${kind}, though the runtime may be running ${maybe.map(show).join(', ')}`;
     }
@@ -135,7 +162,24 @@ export class Play {
       this.#window ??= [];
     }
     this.#mayRead();
+    this.#kill(end);
     return undefined;
+  }
+
+  /** The command is killed with the agent. */
+  #kill(end: End): void {
+    if (end.startsWith('killed')) {
+      this.#end?.(false);
+    }
+  }
+
+  /** A restart begins while a change is made. It waits for the end of that only if something of the plugin waits. */
+  #beginMeanwhile(end: End): void {
+    const isKilled = end.startsWith('killed');
+    const mayBegin = this.#way === 'command' && !isKilled && this.#end === undefined;
+    if (mayBegin && pendingPlugins(this.#hand.room.context).length === 0 && this.#chance() < 0.3) {
+      this.#begin();
+    }
   }
 
   /** What is live now may be read, if something reads. */
@@ -169,7 +213,8 @@ export class Play {
     const generation = liveVersionOf(room.context, 'lint')?.installId ?? undefined;
     const at = room.clock.now;
     if (generation !== undefined && (this.#way === 'reporting' || this.#way === 'command')) {
-      this.#later(`report of ${generation}`, () => this.#hand.report(generation, at));
+      const said = this.#chance() < 0.8 ? at : undefined;
+      this.#later(`report of ${generation}`, () => this.#hand.report(generation, said));
     }
   }
 

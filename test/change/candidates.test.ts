@@ -36,6 +36,9 @@ function report(
   write(room, layout.loadedOf('lint'), JSON.stringify({ version: 1, generation, ...at }));
 }
 
+const isNew = ({ context, layout }: Room): boolean =>
+  contentOf(context.disk, `${layout.live('lint')}/hooks/run.sh`) === '2';
+
 /** Makes a change on a disk that fails, and recovers. @returns the calls that changed something before it failed. */
 async function failing(room: Room, rule: Rule, change: (room: Room) => unknown): Promise<number[]> {
   const faulty = new FaultyDisk(room.context.disk);
@@ -131,6 +134,21 @@ describe('an update of skills', () => {
     await failing(room, rule, (other) => put(other, version('2', '2')));
     expect(room.complaints.map(({ message }) => message).join()).toContain('Clearing what was pending');
     expect((await put(room, version('2', '1'))).reload.kind).toBe('skill-content-only');
+  });
+});
+
+it('an update of edited files that is killed before it is made leaves nothing to wait for', async () => {
+  const makeOne = async (): Promise<Room> => {
+    const room = memoryRoom();
+    report(room, (await put(room, version('1', '1'))).installId);
+    room.clock.now += 10_000;
+    write(room, `${room.layout.live('lint')}/hooks/run.sh`, 'edited');
+    return room;
+  };
+  const change = (room: Room): unknown => put(room, version('2', '1'));
+  await everyCrash(makeOne, change, async (room, n) => {
+    expect([n, pendingOf(room)?.reasons.total ?? 0]).toEqual([n, isNew(room) ? 1 : 0]);
+    expect([n, (await put(room, version('1', '1', '\n'), false)).reload.kind]).toEqual([n, 'cold']);
   });
 });
 

@@ -5,6 +5,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { removeTree } from '../../agent/disk/record.ts';
+import { forgetPending } from '../../agent/change/recover.ts';
 import { foresee } from '../../agent/change/reload.ts';
 import { liveVersionOf } from '../../agent/store/marker.ts';
 import type { Reload } from '../../shared/rule/classify.ts';
@@ -27,12 +28,12 @@ const put = ({ context }: Room, path: string, text: string, mode: number): void 
   context.disk.close(fd);
 };
 
-const reporter = (room: Room) => (generation: string, at: number) => {
+const reporter = (room: Room) => (generation: string, at: number | undefined) => {
   const { disk, layout } = room.context;
   if (disk.stat(layout.loaded) === undefined) {
     disk.mkdir(layout.loaded, 0o755);
   }
-  const record = { version: 1, generation, at: new Date(at).toISOString() };
+  const record = { version: 1, generation, ...(at === undefined ? {} : { at: new Date(at).toISOString() }) };
   put(room, layout.loadedOf('lint'), JSON.stringify(record), 0o644);
 };
 
@@ -49,7 +50,7 @@ function quickHand(room: Room): Hand {
   const { context, layout, clock } = room;
   const live = layout.live('lint');
   let operations = 0;
-  const change = async (to: Content, restart: boolean): Promise<Reload> => {
+  const change: Hand['change'] = async (to, restart, end, meanwhile) => {
     operations += 1;
     const operationId = `operation-${operations}`;
     const from = liveVersionOf(context, 'lint');
@@ -64,6 +65,20 @@ function quickHand(room: Room): Hand {
     const files = to && [fileOf(HOOK, to.hook, '755'), fileOf(SKILL, textOf(to.skill), '644')];
     const next = files === null ? undefined : { installId, files, directory: live };
     const planned = foresee(context, { plugin: 'lint', operationId, restart, from, next });
+    meanwhile();
+    if (end === 'taken back') {
+      planned.takeBack();
+      return undefined;
+    }
+    if (end === 'killed before') {
+      forgetPending(context, {
+        op: to === null ? 'remove' : 'install',
+        plugin: 'lint',
+        stamp: installId,
+        operationId,
+      });
+      return undefined;
+    }
     removeTree(context.disk, live);
     if (files !== null && to !== null) {
       const marker = {
