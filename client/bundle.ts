@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 
 import { Fault } from '../shared/api/fault.ts';
+import { BUNDLE_HEAD_BYTES, bundleKind } from '../shared/format/bundle-kind.ts';
 import { isPluginName } from '../shared/format/name.ts';
 import { manifestInside } from './manifest-inside.ts';
 
@@ -27,8 +28,10 @@ export type Bundle = {
 export async function openBundle(file: string, options: { name?: string | undefined } = {}): Promise<Bundle> {
   const hash = createHash('sha256');
   let size = 0;
+  let head = Buffer.alloc(0);
   try {
     for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {
+      if (head.length < BUNDLE_HEAD_BYTES) head = Buffer.concat([head, chunk.subarray(0, BUNDLE_HEAD_BYTES)]);
       hash.update(chunk);
       size += chunk.length;
     }
@@ -41,6 +44,7 @@ export async function openBundle(file: string, options: { name?: string | undefi
   if (size === 0) {
     throw new Fault('INVALID_PARAMS', `The bundle "${file}" is empty`, { hint: 'Pack the plugin again' });
   }
+  refuseOther(file, head, options.name);
   const plugin = options.name ?? (await manifestInside(file)).name;
   if (!isPluginName(plugin)) {
     const code = options.name === undefined ? 'MANIFEST_INVALID' : 'INVALID_PARAMS';
@@ -49,4 +53,23 @@ export async function openBundle(file: string, options: { name?: string | undefi
     });
   }
   return { plugin, file, size, sha256: hash.digest('hex') };
+}
+
+/** The agent would refuse it too, after all of it was sent. */
+function refuseOther(file: string, head: Buffer, name: string | undefined): void {
+  const kind = bundleKind(head.subarray(0, BUNDLE_HEAD_BYTES));
+  if (kind === undefined || kind === 'gzip' || (kind === 'zstd' && name !== undefined)) return;
+  if (kind === 'zstd') {
+    throw new Fault(
+      'MANIFEST_MISSING',
+      `"${file}" is compressed with zstd, so its manifest cannot be read here`,
+      {
+        hint: 'Name the plugin (--name), or pack it with gzip',
+      },
+    );
+  }
+  const what = kind === 'text' ? 'a text file' : `a file of ${kind}`;
+  throw new Fault('ARCHIVE_CORRUPT', `"${file}" is ${what}, and no .tgz`, {
+    hint: 'Push the directory of the plugin, or make a .tgz of it with "airlock pack"',
+  });
 }

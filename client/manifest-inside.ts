@@ -5,7 +5,7 @@ import { createGunzip } from 'node:zlib';
 
 import { Parser, type ReadEntry } from 'tar';
 
-import { Fault } from '../shared/api/fault.ts';
+import { Fault, errorCode } from '../shared/api/fault.ts';
 import {
   type Manifest,
   MANIFEST_FILES,
@@ -32,6 +32,12 @@ export async function manifestInside(bundle: string): Promise<Manifest> {
     await feed(bundle, search);
   } catch (error) {
     if (error instanceof Fault) throw error;
+    if (errorCode(error) === 'Z_BUF_ERROR') {
+      throw new Fault('ARCHIVE_CORRUPT', `"${bundle}" is cut off: its end is missing`, {
+        cause: error,
+        hint: 'Copy or download it again, and compare its size',
+      });
+    }
     throw helpless('ARCHIVE_CORRUPT', `"${bundle}" cannot be unpacked: ${(error as Error).message}`, error);
   }
   const found = search.best();

@@ -7,6 +7,7 @@ import type { Transform } from 'node:stream';
 import * as zlib from 'node:zlib';
 
 import { Fault, errorCode } from '../../shared/api/fault.ts';
+import { bundleKind } from '../../shared/format/bundle-kind.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 
 const RATIO_FREE_BYTES = 1024 * 1024;
@@ -15,20 +16,8 @@ const CHUNK_BYTES = 1024 * 1024;
 /** Windows of zstd beyond 8 MiB are refused: each upload would cost that much memory. */
 const ZSTD_WINDOW_LOG = 23;
 
-const ZSTD_MAGIC = 0x28_b5_2f_fd;
 /** ZSTD_d_windowLogMax; this Node may not have its name. */
 const ZSTD_D_WINDOW_LOG_MAX = 100;
-/** The first bytes of compressions that cannot be read. */
-const COMPRESSIONS: [start: string, name: string][] = [
-  ['\x28\xb5\x2f\xfd', 'zstd'],
-  ['\xfd7zX', 'xz'],
-  ['BZh', 'bzip2'],
-  ['\x04\x22\x4d\x18', 'lz4'],
-  ['LZIP', 'lzip'],
-  ['7z\xbc\xaf', '7-Zip'],
-  ['\x1f\x9d', 'compress'],
-];
-
 /** A stream of node:zlib; `bytesWritten` is the number of bytes of the bundle that it has used. */
 type Decompressor = Transform & { readonly bytesWritten: number };
 type Kind = 'gzip' | 'zstd';
@@ -126,22 +115,20 @@ export class Unpacker {
   async #begin(): Promise<void> {
     const head = this.#head;
     this.#head = Buffer.alloc(0);
-    const magic = head.readUInt32BE(0);
+    const found = bundleKind(head);
     const zstd = zstdOf();
-    if (isGzip(head)) {
+    if (found === 'gzip') {
       this.#decompress('gzip', zlib.createGunzip({ chunkSize: CHUNK_BYTES }));
-    } else if (magic === ZSTD_MAGIC && zstd !== undefined) {
+    } else if (found === 'zstd' && zstd !== undefined) {
       const params = { [ZSTD_D_WINDOW_LOG_MAX]: ZSTD_WINDOW_LOG };
       this.#decompress('zstd', zstd({ chunkSize: CHUNK_BYTES, params }));
-    } else if (magic === 0x50_4b_03_04) {
+    } else if (found === 'zip') {
       this.failure = corrupt(85, 'it is a zip, not a tar: pack it with "airlock pack"');
+    } else if (found === undefined || found === 'text') {
+      // The name of the first entry of a tar is text as well: its reader tells.
+      this.#kind = 'plain';
     } else {
-      const compression = COMPRESSIONS.find(([start]) => head.toString('latin1').startsWith(start))?.[1];
-      if (compression === undefined) {
-        this.#kind = 'plain';
-      } else {
-        this.failure = corrupt(92, unreadable(compression));
-      }
+      this.failure = corrupt(92, unreadable(found));
     }
     await this.#feed(head);
   }

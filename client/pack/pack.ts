@@ -138,6 +138,7 @@ async function survey(directory: string, options: PackOptions): Promise<Survey> 
   refuseNeeded(skipped);
   const manifest = await findManifest(entries);
   const isRequired = options.manifest !== 'optional';
+  if (manifest === undefined && isRequired) refuseWithout(entries);
   const plugin = pluginName(
     manifest,
     options.name ?? (manifest === undefined ? basename(root) : undefined),
@@ -177,6 +178,29 @@ async function withoutOut(own: LeftOut, root: string, out: string | undefined): 
   if (out === undefined) return own;
   const into = await realpath(dirname(out)).catch(() => undefined);
   return into === root ? (path, kind) => path === basename(out) || own(path, kind) : own;
+}
+
+/** The most directories of plugins that the message names. */
+const NAMED_MAX = 5;
+
+/** A directory without a manifest may hold plugins, as a marketplace does. */
+function refuseWithout(entries: readonly Walked[]): void {
+  const below = entries.flatMap(({ kind, path }) => {
+    const file = MANIFEST_FILES.find((name) => kind === 'file' && path.endsWith(`/${name}`));
+    return file === undefined ? [] : path.slice(0, -file.length - 1);
+  });
+  const isInner = (path: string): boolean => below.some((other) => path.startsWith(`${other}/`));
+  const plugins = [...new Set(below)].filter((path) => !isInner(path));
+  if (plugins.length === 0) return;
+  const named = plugins.slice(0, NAMED_MAX).map((path) => `"${path}"`);
+  const more = plugins.length > NAMED_MAX ? ` and ${plugins.length - NAMED_MAX} more` : '';
+  throw new Fault(
+    'MANIFEST_MISSING',
+    `The directory is no plugin but holds some: ${named.join(', ')}${more}`,
+    {
+      hint: 'Name the directory of one of them',
+    },
+  );
 }
 
 /** Without these a plugin could be installed but would not work. */

@@ -67,12 +67,12 @@ describe('the name of a bundle', () => {
 
   it('is what the caller says, and then nothing is unpacked', async () => {
     const file = join(base, 'x.tgz');
-    await writeFile(file, 'no archive');
+    await writeFile(file, 'no archive\0');
     expect(await openBundle(file, { name: 'lint' })).toEqual({
       plugin: 'lint',
       file,
-      size: 10,
-      sha256: createHash('sha256').update('no archive').digest('hex'),
+      size: 11,
+      sha256: createHash('sha256').update('no archive\0').digest('hex'),
     });
     await expect(openBundle(file, { name: '../x' })).rejects.toMatchObject({ code: 'INVALID_PARAMS' });
   });
@@ -82,13 +82,37 @@ describe('the name of a bundle', () => {
     await expect(openBundle(file)).rejects.toMatchObject({ code: 'MANIFEST_INVALID' });
   });
 
-  it.each([
-    ['is cut', async (file: string) => writeFile(file, (await readFile(file)).subarray(0, 60))],
-    ['is no archive', async (file: string) => writeFile(file, 'x'.repeat(5000))],
-  ])('is not found in a file that %s, and that is said', async (_, spoil) => {
+  it('is not found in a file that is cut, and that is said', async () => {
     const file = await bundle({ 'rules/a.md': 'a'.repeat(3000), 'plugin.yaml': yaml('lint') });
-    await spoil(file);
+    await writeFile(file, (await readFile(file)).subarray(0, 60));
+    await expect(openBundle(file)).rejects.toMatchObject({
+      code: 'ARCHIVE_CORRUPT',
+      message: expect.stringContaining('is cut off'),
+    });
+  });
+
+  it.each([
+    ['a text file', Buffer.from('x\n'.repeat(2500))],
+    ['a file of zip', Buffer.from('PK\u0003\u0004rest')],
+    ['a file of xz', Buffer.from('fd377a585a0000', 'hex')],
+    ['a file of bzip2', Buffer.from('BZh91AY')],
+  ])('is not looked for in %s', async (what, bytes) => {
+    const file = join(base, 'x.tgz');
+    await writeFile(file, bytes);
+    for (const name of [undefined, 'lint']) {
+      await expect(openBundle(file, { name })).rejects.toMatchObject({
+        code: 'ARCHIVE_CORRUPT',
+        message: `"${file}" is ${what}, and no .tgz`,
+        hint: expect.stringContaining('airlock pack'),
+      });
+    }
+  });
+
+  it('is asked for where the bundle is compressed with zstd', async () => {
+    const file = join(base, 'x.tgz');
+    await writeFile(file, Buffer.from('28b52ffd00000000', 'hex'));
     await expect(openBundle(file)).rejects.toMatchObject({ hint: expect.stringContaining('--name') });
+    expect(await openBundle(file, { name: 'lint' })).toMatchObject({ plugin: 'lint', size: 8 });
   });
 });
 

@@ -248,6 +248,20 @@ describe('the manifest', () => {
     expect(await packed({ manifest: 'optional', name: 'other' })).toMatchObject({ plugin: 'other' });
   });
 
+  it('of plugins below the directory is named where the directory has none', async () => {
+    await rm(join(plugin, 'plugin.yaml'));
+    const paths = Array.from({ length: 6 }, (_, i) => `plugins/p${i}`);
+    await files(
+      Object.fromEntries(paths.map((path) => [`${path}/.claude-plugin/plugin.json`, '{"name":"x"}'])),
+    );
+    await files({ 'plugins/p0/skills/a/SKILL.md': 'x' });
+    const error = await refused();
+    expect(error.code).toBe('MANIFEST_MISSING');
+    expect(error.message).toContain('"plugins/p0", "plugins/p1"');
+    expect(error.message).toContain(' and 1 more');
+    expect(error.message).not.toContain('skills');
+  });
+
   it('must be readable and name the plugin by a plugin name', async () => {
     await files({ 'plugin.yaml': 'name: [' });
     expect((await refused()).code).toBe('MANIFEST_INVALID');
