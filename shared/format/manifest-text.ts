@@ -1,5 +1,5 @@
 /** From the text of a manifest to its values, with bounds: a file of unknown origin must not cost more than its size. */
-import { Lexer, Parser, isCollection, isScalar, parseDocument } from 'yaml';
+import { Lexer, Parser, YAMLParseError, isCollection, isScalar, parseDocument } from 'yaml';
 
 /** YAML with deeper nesting is refused: composing it is recursive, and a stack overflow may end the whole process. */
 const NESTING_MAX = 64;
@@ -75,14 +75,90 @@ function writtenVersion(source: string): string | undefined {
   return version;
 }
 
+type FrontMatter = { fields: unknown; warnings: string[] };
+
 /**
- * The YAML between the two `---` lines at the head of a SKILL.md.
- * @throws Error if there is none.
+ * The values between the two `---` lines at the head of a SKILL.md. Where they are no YAML, as with a colon in a description
+ * without quotes, each entry is read by itself, and one that is no YAML either is plain text.
+ * @throws Error if there is no front matter, or it cannot be read so.
  */
-export function frontMatter(markdown: string): string {
+export function frontMatterOf(markdown: string): FrontMatter {
+  const source = betweenDashes(markdown);
+  try {
+    return { fields: yamlOf(source), warnings: [] };
+  } catch (error) {
+    const read = error instanceof YAMLParseError ? readByEntry(source) : undefined;
+    if (read === undefined) {
+      throw error;
+    }
+    return read;
+  }
+}
+
+function betweenDashes(markdown: string): string {
   const match = /^\uFEFF?---[ \t]*\r?\n([\s\S]*?)\r?\n---[ \t]*(?:\r?\n|$)/.exec(markdown);
   if (match?.[1] === undefined) {
     throw new Error('it has no front matter between two lines of "---"');
   }
   return match[1];
 }
+
+/** Undefined if the text has other lines than entries and what belongs to them, a key twice, or no entry to read as text. */
+function readByEntry(source: string): FrontMatter | undefined {
+  const entries = entriesOf(source);
+  if (entries === undefined) {
+    return undefined;
+  }
+  const fields = new Map<string, unknown>();
+  const warnings: string[] = [];
+  for (const [key, lines] of entries) {
+    const value = valueOf(lines);
+    if (value === undefined) {
+      warnings.push(`"${key}" is not valid YAML and is read as plain text: put its value in quotes`);
+    }
+    fields.set(key, value === undefined ? plainText(lines) : value);
+  }
+  return warnings.length === 0 ? undefined : { fields: Object.fromEntries(fields), warnings };
+}
+
+/** The lines of each entry: `key: value` at the left edge, then what is indented, list items, comments and empty lines. */
+function entriesOf(source: string): Map<string, [string, ...string[]]> | undefined {
+  const entries = new Map<string, [string, ...string[]]>();
+  let last: string[] | undefined;
+  for (const line of source.split(/\r?\n/)) {
+    const key = /^([\w.-]+):(?=[ \t]|$)/.exec(line)?.[1];
+    if (key !== undefined) {
+      if (entries.has(key)) {
+        return undefined;
+      }
+      const lines: [string] = [line];
+      entries.set(key, lines);
+      last = lines;
+    } else if (/^[ \t]*(?:#|$)/.test(line) || (last !== undefined && /^(?:[ \t]|-[ \t])/.test(line))) {
+      last?.push(line);
+    } else {
+      return undefined;
+    }
+  }
+  return entries;
+}
+
+/** The value of one entry; undefined if it is no YAML. */
+function valueOf(lines: readonly string[]): unknown {
+  try {
+    const entry = yamlOf(lines.join('\n')) as Record<string, unknown>;
+    return Object.values(entry)[0];
+  } catch (error) {
+    if (error instanceof YAMLParseError) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+const plainText = ([first, ...rest]: readonly [string, ...string[]]): string =>
+  [first.slice(first.indexOf(':') + 1), ...rest]
+    .filter((line) => !line.startsWith('#'))
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
+    .join(' ');

@@ -1,8 +1,9 @@
 /** The manifest of a plugin, in each of its three kinds: `plugin.yaml`, Claude Code's `plugin.json`, a root `SKILL.md`. */
 import * as z from 'zod';
 
+import { attempt } from '../attempt.ts';
 import { schemaErrorOf } from '../schema-error.ts';
-import { frontMatter, jsonOf, yamlOf } from './manifest-text.ts';
+import { frontMatterOf, jsonOf, yamlOf } from './manifest-text.ts';
 
 /** The files that can be a manifest. The first that exists counts. */
 export const MANIFEST_FILES = ['plugin.yaml', '.claude-plugin/plugin.json', 'SKILL.md'] as const;
@@ -198,11 +199,12 @@ const PARSERS: Record<ManifestFile, (source: string) => Parsed> = {
     return { manifest: { ...blank, file, name, version, description, author, tags: keywords }, warnings };
   },
   'SKILL.md': (source) => {
-    const { read, warnings } = fieldsOf(skillSchema, yamlOf(frontMatter(source)));
+    const front = frontMatterOf(source);
+    const { read, warnings } = fieldsOf(skillSchema, front.fields);
     const { name, description, author } = read;
     const version = read.metadata?.version ?? read.version;
     const own = { name, version, description, author, kind: 'skill', skills: [name] };
-    return { manifest: { ...blank, file: 'SKILL.md', ...own }, warnings };
+    return { manifest: { ...blank, file: 'SKILL.md', ...own }, warnings: [...front.warnings, ...warnings] };
   },
 };
 
@@ -220,17 +222,20 @@ export function supportsRuntime(manifest: Manifest, runtime: string | undefined)
 
 /** Warnings about the front matter of a `skills/<name>/SKILL.md`: a skill without a name or description is not found. */
 export function skillWarnings(path: string, markdown: string): string[] {
-  let front: unknown;
-  try {
-    front = yamlOf(frontMatter(markdown));
-  } catch (error) {
-    return [`${path}: ${(error as Error).message.split('\n')[0] ?? 'unreadable front matter'}`];
+  const front = attempt(
+    () => frontMatterOf(markdown),
+    (error) => (error as Error).message.split('\n')[0] ?? 'unreadable front matter',
+  );
+  if (typeof front === 'string') {
+    return [`${path}: ${front}`];
   }
+  const { fields: found, warnings } = front;
   const has = (key: string): boolean =>
-    typeof front === 'object' &&
-    front !== null &&
-    typeof (front as Record<string, unknown>)[key] === 'string';
-  return ['name', 'description']
-    .filter((key) => !has(key))
-    .map((key) => `${path}: its front matter has no ${key}`);
+    typeof found === 'object' &&
+    found !== null &&
+    typeof (found as Record<string, unknown>)[key] === 'string';
+  const missing = ['name', 'description'].filter((key) => !has(key));
+  return [...warnings, ...missing.map((key) => `its front matter has no ${key}`)].map(
+    (warning) => `${path}: ${warning}`,
+  );
 }

@@ -55,6 +55,13 @@ describe('a plugin is recognised', () => {
     expect(warnings).toEqual([expect.stringContaining('"author"'), expect.stringContaining('"hooks"')]);
   });
 
+  it('by a SKILL.md with a colon that is not quoted, which is warned of', () => {
+    const text = '---\nname: lint\ndescription: Use when: asked\n---\n';
+    const { manifest, warnings } = check(tar(file('SKILL.md', text)));
+    expect(manifest?.description).toBe('Use when: asked');
+    expect(warnings).toEqual([expect.stringMatching(/"description".*quotes/)]);
+  });
+
   it('without a manifest only where the owner allows it', async () => {
     const bytes = tar(file('rules/a.md', 'x'));
     expect(check(bytes, {}, { manifest: 'optional' }).manifest).toBeUndefined();

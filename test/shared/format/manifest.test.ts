@@ -226,6 +226,52 @@ describe('SKILL.md', () => {
   );
 });
 
+describe('front matter with a colon that is not quoted', () => {
+  const QUOTE = '"description" is not valid YAML and is read as plain text: put its value in quotes';
+  const skill = (...lines: string[]): string => `---\n${lines.join('\n')}\n---\n# Skill\n`;
+
+  test('is read entry by entry, with a warning', () => {
+    const source = skill(
+      '# of a skill',
+      'name: pdf',
+      'description: Use when: a PDF comes up',
+      '  or "forms: filled in" are asked for',
+      '',
+      'allowed-tools:',
+      '- Read',
+      'metadata:',
+      '  version: 1.10',
+    );
+    const reading = readManifest('SKILL.md', source);
+    expect(reading).toMatchObject({ ok: true, warnings: [`SKILL.md: ${QUOTE}`] });
+    expect(read('SKILL.md', source)).toMatchObject({
+      name: 'pdf',
+      version: '1.10',
+      description: 'Use when: a PDF comes up or "forms: filled in" are asked for',
+    });
+    expect(skillWarnings('skills/pdf/SKILL.md', source)).toEqual([`skills/pdf/SKILL.md: ${QUOTE}`]);
+  });
+
+  test('is read so with the lines of Windows too, and its other entries stay YAML', () => {
+    const source = skill('name: "pdf"', 'version: 1.10 # ten', 'description: a: b').replaceAll('\n', '\r\n');
+    expect(read('SKILL.md', source)).toMatchObject({ name: 'pdf', version: '1.10', description: 'a: b' });
+  });
+
+  test.each([
+    ['a key twice', skill('name: a', 'name: b', 'description: c: d')],
+    ['a line that is no entry', skill('name: a', 'whatever', 'description: c: d')],
+    ['an indented line before the first entry', skill('  x', 'name: a', 'description: c: d')],
+    ['no name', skill('description: c: d')],
+    ['a flow map around it', skill('{ name: a, description: c: d }')],
+  ])('is refused with %s', (_, source) => {
+    expect(why('SKILL.md', source)).not.toBe('');
+  });
+
+  test('makes no other manifest readable', () => {
+    expect(why('plugin.yaml', 'name: a\ndescription: c: d\n')).not.toBe('');
+  });
+});
+
 test('runtimes are equal whether spelled with "-" or "_", in any case', () => {
   const manifest = read('plugin.yaml', 'name: a\nruntimes: [claude-code]');
   for (const same of ['claude-code', 'claude_code', 'Claude_Code']) {
