@@ -6,6 +6,7 @@ import { readSettings, settingsOf } from '../shared/api/setting.ts';
 import { settings } from '../shared/api/settings.ts';
 import { Fault } from '../shared/api/fault.ts';
 import { isPluginName } from '../shared/format/name.ts';
+import { textIn } from '../shared/format/text.ts';
 import type { Context } from './command.ts';
 
 /** The settings of every command that speaks to an agent. */
@@ -114,7 +115,9 @@ async function tokenOf({ given, env }: Context): Promise<string | undefined> {
   }
   let text: string;
   try {
-    text = await readFile(tokenFile, 'utf8');
+    const reading = textIn(await readFile(tokenFile));
+    if (reading.kind === 'unreadable') throw new Error(reading.why);
+    text = reading.text;
   } catch (error) {
     throw new Fault(
       'INVALID_PARAMS',

@@ -13,12 +13,13 @@ import {
   type ManifestFile,
   readManifest,
 } from '../shared/format/manifest.ts';
+import { textIn } from '../shared/format/text.ts';
 
 /** At most this much is unpacked to find the name. */
 const UNPACKED_MAX_BYTES = 1024 ** 3;
 const CANDIDATES_MAX = 100;
 
-type Candidate = { above: string; file: ManifestFile; text: string };
+type Candidate = { above: string; file: ManifestFile; bytes: Buffer };
 
 /**
  * The manifest at the top of the archive, or at the top of the one directory that holds everything in it.
@@ -44,7 +45,11 @@ export async function manifestInside(bundle: string): Promise<Manifest> {
   if (found === undefined) {
     throw helpless('MANIFEST_MISSING', `"${bundle}" holds none of ${MANIFEST_FILES.join(', ')} at its top`);
   }
-  const read = readManifest(found.file, found.text);
+  const reading = textIn(found.bytes);
+  const read =
+    reading.kind === 'text'
+      ? readManifest(found.file, reading.text)
+      : { ok: false as const, why: reading.why };
   if (!read.ok) {
     throw helpless(
       'MANIFEST_INVALID',
@@ -81,9 +86,7 @@ class Search {
     }
     const parts: Buffer[] = [];
     entry.on('data', (part: Buffer) => parts.push(part));
-    entry.on('end', () =>
-      this.#candidates.push({ above, file, text: Buffer.concat(parts).toString('utf8') }),
-    );
+    entry.on('end', () => this.#candidates.push({ above, file, bytes: Buffer.concat(parts) }));
   }
 
   best(): Candidate | undefined {

@@ -172,7 +172,9 @@ function textOf({ disk }: StoreContext, slot: string, file: ManifestFile): strin
     return reading.text;
   }
   const why = reading.kind === 'unreadable' ? reading.why : 'it is gone';
-  throw new Fault('MANIFEST_INVALID', `${file} cannot be read back: ${why}`);
+  throw new Fault('MANIFEST_INVALID', `${file} cannot be read back: ${why}`, {
+    hint: 'Save the manifest as UTF-8 and pack the plugin again',
+  });
 }
 
 /** @throws Fault ARCHIVE_TYPE that names each link without which the plugin is not complete. */
@@ -228,6 +230,6 @@ function checkSkills({ disk }: StoreContext, slot: string, files: FileEntry[]): 
       const reading = readText(disk, `${slot}/${path}`, MANIFEST_MAX_BYTES);
       return reading.kind === 'text'
         ? skillWarnings(path, reading.text)
-        : [`${path}: it cannot be read back`];
+        : [`${path}: it cannot be read back${reading.kind === 'unreadable' ? `: ${reading.why}` : ''}`];
     });
 }

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { errorCode } from '../../shared/api/fault.ts';
 import { attempt } from '../../shared/attempt.ts';
 import { type FileReading, MARKER } from '../../shared/format/layout.ts';
+import { textIn } from '../../shared/format/text.ts';
 import { isDenied } from './disk-fault.ts';
 import type { Disk } from './port.ts';
 
@@ -131,7 +132,7 @@ export function readText(disk: Disk, path: string, maxBytes: number): FileReadin
     if (stat.size > maxBytes) {
       return { kind: 'unreadable', why: `it has ${stat.size} bytes, more than ${maxBytes}` };
     }
-    return { kind: 'text', text: readAll(disk, fd, maxBytes).toString('utf8') };
+    return textIn(readAll(disk, fd, maxBytes));
   } catch (error) {
     return { kind: 'unreadable', why: errorCode(error) ?? String(error) };
   } finally {

@@ -2,6 +2,7 @@
 import { timingSafeEqual } from 'node:crypto';
 
 import { Fault, toFault } from '../../shared/api/fault.ts';
+import { textIn } from '../../shared/format/text.ts';
 import { ReloadedFiles } from './reloaded-files.ts';
 import { type Known, type Token, authenticate, tokenFromVariable, tokensFromFile } from './auth.ts';
 
@@ -104,8 +105,15 @@ export class Tokens {
 
   async #read(): Promise<void> {
     const [bytes] = (await this.#file?.read()) ?? [];
-    if (bytes !== undefined) {
-      this.#fromFile = tokensFromFile(bytes.toString('utf8'));
+    if (bytes === undefined) {
+      return;
     }
+    const reading = textIn(bytes);
+    if (reading.kind === 'unreadable') {
+      throw new Fault('INVALID_PARAMS', `The token file cannot be read: ${reading.why}`, {
+        hint: 'Save the token file as UTF-8',
+      });
+    }
+    this.#fromFile = tokensFromFile(reading.text);
   }
 }

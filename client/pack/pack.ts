@@ -9,6 +9,7 @@ import { constants, createGzip } from 'node:zlib';
 
 import { Fault } from '../../shared/api/fault.ts';
 import { type Manifest, MANIFEST_FILES } from '../../shared/format/manifest.ts';
+import { textIn } from '../../shared/format/text.ts';
 import { type FileEntry, treeDigest } from '../../shared/format/tree.ts';
 import type { Bundle } from '../bundle.ts';
 import { archive, joined } from './archive.ts';
@@ -164,7 +165,9 @@ async function rootOf(directory: string): Promise<string> {
 
 async function ignorePatterns(root: string): Promise<string> {
   try {
-    return await readFile(join(root, IGNORE_FILE), 'utf8');
+    const reading = textIn(await readFile(join(root, IGNORE_FILE)));
+    if (reading.kind === 'unreadable') throw new Error(reading.why);
+    return reading.text;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
     throw new Fault('INVALID_PARAMS', `${IGNORE_FILE} cannot be read: ${(error as Error).message}`, {

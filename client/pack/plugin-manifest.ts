@@ -9,6 +9,7 @@ import {
   readManifest,
 } from '../../shared/format/manifest.ts';
 import { isPluginName } from '../../shared/format/name.ts';
+import { textIn } from '../../shared/format/text.ts';
 import type { Walked } from './walk.ts';
 
 /**
@@ -22,7 +23,9 @@ export async function findManifest(entries: readonly Walked[]): Promise<Manifest
     if (entry?.kind !== 'file') continue;
     const { size } = await stat(entry.source);
     if (size > MANIFEST_MAX_BYTES) throw invalid(`${name} is larger than ${MANIFEST_MAX_BYTES} bytes`);
-    const read = readManifest(name, await readFile(entry.source, 'utf8'));
+    const reading = textIn(await readFile(entry.source));
+    if (reading.kind === 'unreadable') throw invalid(`${name} cannot be read: ${reading.why}`);
+    const read = readManifest(name, reading.text);
     if (!read.ok) throw invalid(`${name} cannot be read: ${read.why}`);
     return read.manifest;
   }

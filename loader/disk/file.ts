@@ -3,6 +3,7 @@ import type { BigIntStats } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 
 import type { FileReading } from '../../shared/format/layout.ts';
+import { textIn } from '../../shared/format/text.ts';
 import { OPEN_CAUTIOUSLY } from '../../watch/files.ts';
 import { isMissing, systemErrorOf } from './system-error.ts';
 
@@ -34,7 +35,7 @@ export async function readSmall(path: string, maxBytes: number): Promise<SmallFi
     const bytes = await readAll(file, Number(stats.size), maxBytes);
     return bytes === undefined
       ? unreadable(`it grew beyond ${maxBytes} bytes while it was read`)
-      : { reading: { kind: 'text', text: bytes.toString('utf8') }, stats };
+      : { reading: textIn(bytes), stats };
   } catch (error) {
     return unreadable(systemErrorOf(error).why);
   } finally {

@@ -84,7 +84,7 @@ export function hintFor(reason: RefusalReason, name: string): string {
     case 'symlink':
       return `Replace the link "${name}" by an installed plugin: links are not followed`;
     case 'unreadable':
-      return 'Check owner and permissions of the plugin and the directories above it';
+      return 'Check owner and permissions of the plugin and the directories above it, and that its texts are UTF-8';
     case 'runtime-unsupported':
       return 'Use a version of the plugin that lists this runtime, or leave the plugin out';
     case 'digest-mismatch':

@@ -62,6 +62,27 @@ describe('a plugin is recognised', () => {
     expect(warnings).toEqual([expect.stringMatching(/"description".*quotes/)]);
   });
 
+  it.each([
+    ['plugin.yaml', `\uFEFF${yamlOf()}`],
+    ['.claude-plugin/plugin.json', '\uFEFF{"name":"lint"}'],
+    ['SKILL.md', `\uFEFF${skill('lint')}`],
+  ])('by a %s with a byte order mark, and not by one in UTF-16', async (path, text) => {
+    expect(check(tar(file(path, text))).manifest?.name).toBe('lint');
+    const fault = await refusal(tar(file(path, Buffer.from(text, 'utf16le'))));
+    expect([fault.code, fault.message]).toEqual(['MANIFEST_INVALID', expect.stringContaining('UTF-16')]);
+  });
+
+  it('and the front matter of its skills is read behind a byte order mark, and UTF-16 is named', () => {
+    const { warnings } = check(
+      tar(
+        MANIFEST,
+        file('skills/a/SKILL.md', `\uFEFF${skill('a')}`),
+        file('skills/b/SKILL.md', Buffer.from(`\uFEFF${skill('b')}`, 'utf16le')),
+      ),
+    );
+    expect(warnings).toEqual([expect.stringMatching(/^skills\/b\/SKILL.md: .*UTF-16/)]);
+  });
+
   it('without a manifest only where the owner allows it', async () => {
     const bytes = tar(file('rules/a.md', 'x'));
     expect(check(bytes, {}, { manifest: 'optional' }).manifest).toBeUndefined();

@@ -16,7 +16,7 @@ beforeEach(async () => {
 afterEach(() => rm(base, { recursive: true, force: true }));
 
 /** Packs with GNU tar, in the order given. */
-async function bundle(contents: Record<string, string>, flags: string[] = ['-z']): Promise<string> {
+async function bundle(contents: Record<string, string | Buffer>, flags: string[] = ['-z']): Promise<string> {
   const from = join(base, 'from');
   await mkdir(from, { recursive: true });
   for (const [path, text] of Object.entries(contents)) {
@@ -75,6 +75,12 @@ describe('the name of a bundle', () => {
       sha256: createHash('sha256').update('no archive\0').digest('hex'),
     });
     await expect(openBundle(file, { name: '../x' })).rejects.toMatchObject({ code: 'INVALID_PARAMS' });
+  });
+
+  it('is found behind a byte order mark, and UTF-16 is named', async () => {
+    expect(await named({ '.claude-plugin/plugin.json': '\uFEFF{"name":"lint"}' })).toBe('lint');
+    const file = await bundle({ 'plugin.yaml': Buffer.from(`\uFEFF${yaml('lint')}`, 'utf16le') });
+    await expect(openBundle(file)).rejects.toMatchObject({ message: expect.stringContaining('UTF-16') });
   });
 
   it('must be a plugin name', async () => {

@@ -271,6 +271,21 @@ describe('the manifest', () => {
     expect((await refused({ name: 'lint' })).code).toBe('MANIFEST_MISMATCH');
   });
 
+  it('may begin with a byte order mark, and is not UTF-16', async () => {
+    await files({
+      'plugin.yaml': '\uFEFFname: lint\n',
+      '.airlockignore': '\uFEFFnotes.md\n',
+      'notes.md': '',
+    });
+    const one = await packed();
+    expect([one.plugin, one.files]).toEqual(['lint', 2]);
+    await writeFile(join(plugin, 'plugin.yaml'), Buffer.from('\uFEFFname: lint\n', 'utf16le'));
+    expect(await refused()).toMatchObject({
+      code: 'MANIFEST_INVALID',
+      message: expect.stringContaining('UTF-16'),
+    });
+  });
+
   it('does not count where it is left out', async () => {
     await files({ '.airlockignore': 'plugin.yaml\n' });
     expect((await refused()).code).toBe('MANIFEST_MISSING');

@@ -97,6 +97,17 @@ test('a manifest with a field of another form admits, with a warning', async () 
   ]);
 });
 
+test('a byte order mark in the marker and the manifest is not part of them', async () => {
+  const layout = await makeRoot();
+  const marker = await install(layout, 'lint');
+  await writeFiles(layout.live('lint'), {
+    'plugin.yaml': `\uFEFF${yamlOf('lint')}`,
+    '.complete': `\uFEFF${JSON.stringify(marker)}`,
+  });
+  const plugin = await admitted(layout.root, 'lint');
+  expect([plugin.level, plugin.marker, plugin.manifest?.name]).toEqual(['verified', marker, 'lint']);
+});
+
 test('without a manifest where the owner allows it', async () => {
   const layout = await makeRoot();
   await install(layout, 'lint', { 'rules/a.md': 'a' });

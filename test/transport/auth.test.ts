@@ -139,6 +139,13 @@ async function labelsOf(tokens: Tokens, ...asked: string[]): Promise<(string | u
 }
 
 describe('the token file', () => {
+  it('may begin with a byte order mark, and is not UTF-16', async () => {
+    const { file, open } = await makePlace(`\uFEFFwrite ${A} platform\n`);
+    expect(await labelsOf(await open(undefined), A)).toEqual(['platform']);
+    await writeFile(file, Buffer.from(`\uFEFFwrite ${A} platform\n`, 'utf16le'));
+    expect((await rejection(open(undefined))).message).toContain('UTF-16');
+  });
+
   it('is read again when it is written over, so that tokens rotate without a gap', async () => {
     const { file, open } = await makePlace(`write ${A} old\n`);
     const tokens = await open();
