@@ -60,3 +60,10 @@ export type Command = {
   /** @returns the exit code. @throws Fault */
   run(context: Context): Promise<number>;
 };
+
+/** Of the commands that take the directory of a plugin. */
+export const NAME_OPTION = {
+  type: 'string',
+  value: 'name',
+  help: 'the name of the plugin, if the manifest has none or is a SKILL.md with a name for people',
+} as const;

@@ -4,7 +4,8 @@ import { createReadStream } from 'node:fs';
 
 import { Fault } from '../shared/api/fault.ts';
 import { BUNDLE_HEAD_BYTES, bundleKind } from '../shared/format/bundle-kind.ts';
-import { isPluginName } from '../shared/format/name.ts';
+import { NAME_RULE, isPluginName } from '../shared/format/name.ts';
+import { namePlugin } from '../shared/rule/plugin-name.ts';
 import { manifestInside } from './manifest-inside.ts';
 
 export type Bundle = {
@@ -45,11 +46,10 @@ export async function openBundle(file: string, options: { name?: string | undefi
     throw new Fault('INVALID_PARAMS', `The bundle "${file}" is empty`, { hint: 'Pack the plugin again' });
   }
   refuseOther(file, head, options.name);
-  const plugin = options.name ?? (await manifestInside(file)).name;
+  const plugin = options.name ?? (await nameInside(file));
   if (!isPluginName(plugin)) {
-    const code = options.name === undefined ? 'MANIFEST_INVALID' : 'INVALID_PARAMS';
-    throw new Fault(code, `"${plugin}" is not a plugin name`, {
-      hint: 'Name it with a-z, 0-9, ".", "_" and "-", beginning with a letter or digit',
+    throw new Fault('INVALID_PARAMS', `"${plugin}" is not a plugin name`, {
+      hint: `Choose another name: ${NAME_RULE}`,
     });
   }
   return { plugin, file, size, sha256: hash.digest('hex') };
@@ -72,4 +72,12 @@ function refuseOther(file: string, head: Buffer, name: string | undefined): void
   throw new Fault('ARCHIVE_CORRUPT', `"${file}" is ${what}, and no .tgz`, {
     hint: 'Push the directory of the plugin, or make a .tgz of it with "airlock pack"',
   });
+}
+
+async function nameInside(file: string): Promise<string> {
+  const naming = namePlugin(await manifestInside(file), undefined);
+  if (!naming.ok) {
+    throw new Fault(naming.code, naming.why, { hint: naming.hint });
+  }
+  return naming.name;
 }

@@ -13,6 +13,7 @@ import {
 } from '../../shared/format/manifest.ts';
 import type { BeginParams } from '../../shared/api/methods.ts';
 import { type FileEntry, treeDigest } from '../../shared/format/tree.ts';
+import { namePlugin } from '../../shared/rule/plugin-name.ts';
 import { readText } from '../disk/record.ts';
 import { parentsOf } from '../archive/path-rules.ts';
 import { Violations } from '../archive/violations.ts';
@@ -140,17 +141,11 @@ function checkManifest(
       hint: 'Correct the manifest and pack the plugin again',
     });
   }
-  if (read.manifest.name !== plugin) {
-    throw new Fault(
-      'MANIFEST_MISMATCH',
-      `${file} names the plugin "${read.manifest.name}", but the request names "${plugin}"`,
-      {
-        hint: `Install it as "${read.manifest.name}", or correct the name in the manifest`,
-        violations: [
-          { path: file, rule: 24, code: 'MANIFEST_MISMATCH', what: `it names "${read.manifest.name}"` },
-        ],
-      },
-    );
+  const naming = namePlugin(read.manifest, plugin);
+  if (!naming.ok) {
+    const { code, why, hint } = naming;
+    const what = `it names "${read.manifest.name}"`;
+    throw new Fault(code, why, { hint, violations: [{ path: file, rule: 24, code, what }] });
   }
   if (!supportsRuntime(read.manifest, context.policy.runtime)) {
     const runs = read.manifest.runtimes.join(', ');

@@ -2,7 +2,7 @@
 import { type Reload, classify, listDirectory } from '../../client/index.ts';
 import { readSettings, settingsOf } from '../../shared/api/setting.ts';
 import { settings } from '../../shared/api/settings.ts';
-import { type Command, type Context, EXIT } from '../command.ts';
+import { type Command, type Context, EXIT, NAME_OPTION } from '../command.ts';
 import { leftOutText, reasonText, safe } from '../render.ts';
 import { CHANGE_SETTINGS, withCaller } from '../work.ts';
 
@@ -16,7 +16,7 @@ export const command: Command = {
   count: { min: 1, max: 1 },
   settings: CHANGE_SETTINGS,
   options: {
-    name: { type: 'string', value: 'name', help: 'the name of the plugin, if the manifest does not say it' },
+    name: NAME_OPTION,
   },
   examples: [
     'airlock classify ./my-plugin --to ws://127.0.0.1:7423',

@@ -4,7 +4,7 @@ import { basename, resolve } from 'node:path';
 import { packDirectory } from '../../client/index.ts';
 import { readSettings, settingsOf } from '../../shared/api/setting.ts';
 import { settings } from '../../shared/api/settings.ts';
-import { type Command, EXIT } from '../command.ts';
+import { type Command, EXIT, NAME_OPTION } from '../command.ts';
 import { bytes, leftOutText, plural, safe } from '../render.ts';
 
 export const command: Command = {
@@ -14,6 +14,7 @@ export const command: Command = {
   count: { min: 1, max: 1 },
   settings: settingsOf(settings, 'pack'),
   options: {
+    name: NAME_OPTION,
     out: {
       type: 'string',
       value: 'file',
@@ -33,7 +34,8 @@ export const command: Command = {
     const { ignore, manifest } = readSettings(settingsOf(settings, 'pack'), given.settings, env);
     const allowSecrets = given.lists['allow-secret'];
     const overwrite = given.booleans['force'] === true;
-    const options = { ignore, manifest, allowSecrets, overwrite, signal };
+    const { name } = given.strings;
+    const options = { name, ignore, manifest, allowSecrets, overwrite, signal };
     const out = resolve(given.strings['out'] ?? (await defaultName(directory, options)));
     const packed = await packDirectory(directory, { ...options, out });
     for (const one of packed.skipped) output.note(leftOutText(one));

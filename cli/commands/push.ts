@@ -12,7 +12,7 @@ import {
 import { readSettings, settingsOf } from '../../shared/api/setting.ts';
 import { settings } from '../../shared/api/settings.ts';
 import { Fault } from '../../shared/api/fault.ts';
-import { type Command, type Context, EXIT } from '../command.ts';
+import { type Command, type Context, EXIT, NAME_OPTION } from '../command.ts';
 import type { Output } from '../output.ts';
 import { openFor, urlOf } from '../reach.ts';
 import { bytes, duration, leftOutText, plural, reloadText, safe } from '../render.ts';
@@ -24,7 +24,7 @@ export const command: Command = {
   count: { min: 1, max: 1 },
   settings: settingsOf(settings, 'client', 'pack'),
   options: {
-    name: { type: 'string', value: 'name', help: 'the name of the plugin, if the manifest does not say it' },
+    name: NAME_OPTION,
     source: { type: 'string', value: 'text', help: 'the origin of the plugin, which the marker records' },
     expect: { type: 'string', value: 'id|none', help: 'refuse unless this install, or nothing, is live' },
     pin: { type: 'string', value: 'sha256:…', help: 'the digest that the manifest file must have' },

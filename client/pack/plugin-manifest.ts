@@ -8,8 +8,9 @@ import {
   MANIFEST_MAX_BYTES,
   readManifest,
 } from '../../shared/format/manifest.ts';
-import { isPluginName } from '../../shared/format/name.ts';
+import { NAME_RULE, isPluginName } from '../../shared/format/name.ts';
 import { textIn } from '../../shared/format/text.ts';
+import { namePlugin } from '../../shared/rule/plugin-name.ts';
 import type { Walked } from './walk.ts';
 
 /**
@@ -47,20 +48,17 @@ export function pluginName(
       hint: 'Add a plugin.yaml with name and version at the root of the plugin',
     });
   }
-  if (manifest !== undefined && !isPluginName(manifest.name)) {
-    throw invalid(`${manifest.file} names the plugin "${manifest.name}", which is not a plugin name`);
+  const naming = manifest === undefined ? undefined : namePlugin(manifest, given);
+  if (naming?.ok === false) {
+    throw new Fault(naming.code, naming.why, { hint: naming.hint });
   }
-  if (manifest !== undefined && given !== undefined && manifest.name !== given) {
-    const why = `${manifest.file} names the plugin "${manifest.name}", not "${given}"`;
-    throw new Fault('MANIFEST_MISMATCH', why, { hint: 'Correct the name in one of the two places' });
-  }
-  const name = manifest?.name ?? given;
+  const name = naming?.name ?? given;
   if (name === undefined || !isPluginName(name)) {
     throw new Fault(
       'INVALID_PARAMS',
       name === undefined ? 'The plugin has no name' : `"${name}" is not a plugin name`,
       {
-        hint: 'Name it with a-z, 0-9, ".", "_" and "-", beginning with a letter or digit',
+        hint: `Choose another name: ${NAME_RULE}`,
       },
     );
   }

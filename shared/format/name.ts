@@ -29,6 +29,24 @@ export const operationIdSchema = z
 
 export const isPluginName = (text: string): boolean => pluginNameSchema.safeParse(text).success;
 
+/** What a plugin name is, for people. */
+export const NAME_RULE =
+  'a plugin name begins with a-z or 0-9 and holds only a-z, 0-9, ".", "_" and "-", at most 128 of them and no ".."';
+
+/** The plugin name that is nearest to a name for people; undefined if no character of it can stay. */
+export function slugOf(name: string): string | undefined {
+  const slug = name
+    .normalize('NFKD')
+    .replaceAll(/\p{M}+/gu, '')
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9._-]+/g, '-')
+    .replaceAll(/\.{2,}/g, '.')
+    .replace(/^[._-]+/, '')
+    .slice(0, 128)
+    .replace(/[._-]+$/, '');
+  return isPluginName(slug) ? slug : undefined;
+}
+
 /** Makes the stamp from a time (milliseconds since the epoch) and a bundle (hex sha256). */
 export function makeStamp(millis: number, bundleSha256: string): string {
   const compact = new Date(millis).toISOString().replaceAll(/[-:.]/g, '');

@@ -83,6 +83,11 @@ describe('a plugin is recognised', () => {
     expect(warnings).toEqual([expect.stringMatching(/^skills\/b\/SKILL.md: .*UTF-16/)]);
   });
 
+  it('by a SKILL.md with a name for people, under the name that is asked for', () => {
+    const { manifest, warnings } = check(tar(file('SKILL.md', skill('Lint My_Code'))));
+    expect([manifest?.name, warnings]).toEqual(['Lint My_Code', []]);
+  });
+
   it('without a manifest only where the owner allows it', async () => {
     const bytes = tar(file('rules/a.md', 'x'));
     expect(check(bytes, {}, { manifest: 'optional' }).manifest).toBeUndefined();
@@ -205,6 +210,12 @@ describe('a manifest is refused', () => {
       expect(fault.message).toContain('"lint"');
     },
   );
+
+  it('that has a name for people: it proposes a plugin name, and never that name', async () => {
+    const { hint } = await refusal(tar(file('plugin.yaml', 'name: Writing Hookify Rules\n')));
+    expect(hint).toContain('"writing-hookify-rules"');
+    expect(hint).not.toContain('Writing Hookify Rules');
+  });
 
   it('that is not the one that was pinned, or not there to be pinned', async () => {
     expect(check(tar(MANIFEST), { pin: `sha256:${sha256(yamlOf())}` }).manifest?.name).toBe('lint');

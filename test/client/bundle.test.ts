@@ -83,6 +83,14 @@ describe('the name of a bundle', () => {
     await expect(openBundle(file)).rejects.toMatchObject({ message: expect.stringContaining('UTF-16') });
   });
 
+  it('of a skill with a name for people is what the caller says', async () => {
+    const file = await bundle({ 'SKILL.md': skill('Lint My Code') });
+    expect((await openBundle(file, { name: 'lint' })).plugin).toBe('lint');
+    await expect(openBundle(file)).rejects.toMatchObject({
+      hint: expect.stringContaining('--name lint-my-code'),
+    });
+  });
+
   it('must be a plugin name', async () => {
     const file = await bundle({ 'plugin.yaml': yaml('"../../x"') });
     await expect(openBundle(file)).rejects.toMatchObject({ code: 'MANIFEST_INVALID' });

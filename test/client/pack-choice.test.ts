@@ -286,6 +286,17 @@ describe('the manifest', () => {
     });
   });
 
+  it('may be a SKILL.md with a name for people if the caller names the plugin', async () => {
+    await rm(join(plugin, 'plugin.yaml'));
+    await files({ 'SKILL.md': '---\nname: Lint My Code\ndescription: d\n---\n' });
+    expect(await refused()).toMatchObject({
+      code: 'MANIFEST_INVALID',
+      hint: expect.stringContaining('--name lint-my-code'),
+    });
+    expect((await packed({ name: 'lint' })).plugin).toBe('lint');
+    expect((await listDirectory(plugin, { name: 'lint' })).plugin).toBe('lint');
+  });
+
   it('does not count where it is left out', async () => {
     await files({ '.airlockignore': 'plugin.yaml\n' });
     expect((await refused()).code).toBe('MANIFEST_MISSING');

@@ -201,6 +201,23 @@ describe('airlock pack and token', () => {
     expect(await program.json(['push', file, '--force'])).toMatchObject({ bundle: `sha256:${sha256}` });
   });
 
+  it('names a SKILL.md with a name for people, as push does', async () => {
+    const folder = join(program.folder, 'Lint My Code');
+    await mkdir(folder);
+    await writeFile(join(folder, 'SKILL.md'), '---\nname: Lint My Code\ndescription: d\n---\n');
+    const pushed = await program.json(['push', folder, '--name', 'lint']);
+    expect(pushed).toMatchObject({ status: 'installed', plugin: 'lint' });
+    const packed = await program.run(['pack', folder, '--name', 'lint', '--out', 'lint.tgz', '--json']);
+    const { plugin, file } = JSON.parse(packed.stdout) as { plugin: string; file: string };
+    expect(plugin).toBe('lint');
+    expect(await program.json(['push', file, '--name', 'lint', '--force'])).toMatchObject({
+      status: 'installed',
+    });
+    const { code, stderr } = await program.here(['push', folder, '--to', program.url]);
+    expect(code).toBeGreaterThan(0);
+    expect(stderr).toContain('--name lint-my-code');
+  });
+
   it('does not replace a file unless told to', async () => {
     const { code, stderr } = await program.run(['pack', examplePlugin, '--out', 'one.tgz']);
     expect(code).toBe(1);

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import {
   digestSchema,
   isPluginName,
+  slugOf,
   makeStamp,
   operationIdSchema,
   parseSlotName,
@@ -108,4 +109,32 @@ test('the id of an operation is a safe file name', () => {
   ]) {
     expect(operationIdSchema.safeParse(bad).success).toBe(false);
   }
+});
+
+test.each([
+  ['Writing Hookify Rules', 'writing-hookify-rules'],
+  ['  PDF / Tools! ', 'pdf-tools'],
+  ['_private_', 'private'],
+  ['Crème Brûlée', 'creme-brulee'],
+  ['a..b', 'a.b'],
+  ['../x', 'x'],
+  ['x'.repeat(300), 'x'.repeat(128)],
+  ['日本', undefined],
+  ['', undefined],
+])('the plugin name that is nearest to %j is %j', (text, slug) => {
+  expect(slugOf(text)).toBe(slug);
+});
+
+test('a slug is a plugin name, and a plugin name its own slug but for signs at its end', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), (text) => {
+      const slug = slugOf(text);
+      expect(slug === undefined || isPluginName(slug)).toBe(true);
+    }),
+  );
+  fc.assert(
+    fc.property(name, (one) => {
+      expect(slugOf(one)).toBe(one.replace(/[._-]+$/, ''));
+    }),
+  );
 });
