@@ -130,7 +130,7 @@ describe('boot-install', () => {
     );
     await writeFile(join(directory, 'a-bad.tgz'), 'no archive');
     const booted = [
-      { status: 'failed', error: { code: 'MANIFEST_MISSING' } },
+      { status: 'failed', error: { code: 'ARCHIVE_CORRUPT' } },
       { plugin: 'lint', status: 'installed' },
       { plugin: 'lint', status: 'failed', error: { code: 'CONFLICT' } },
       { plugin: 'other', status: 'installed' },
