@@ -11,6 +11,9 @@ import {
   MANIFEST_FILES,
   MANIFEST_MAX_BYTES,
   type ManifestFile,
+  MANIFESTS_SAID,
+  isManifest,
+  manifestAt,
   readManifest,
 } from '../shared/format/manifest.ts';
 import { textIn } from '../shared/format/text.ts';
@@ -43,7 +46,7 @@ export async function manifestInside(bundle: string): Promise<Manifest> {
   }
   const found = search.best();
   if (found === undefined) {
-    throw helpless('MANIFEST_MISSING', `"${bundle}" holds none of ${MANIFEST_FILES.join(', ')} at its top`);
+    throw helpless('MANIFEST_MISSING', `"${bundle}" does not hold ${MANIFESTS_SAID} at its top`);
   }
   const reading = textIn(found.bytes);
   const read =
@@ -77,7 +80,7 @@ class Search {
       return;
     }
     this.#common = commonOf(this.#common, path.slice(0, path.lastIndexOf('/') + 1));
-    const file = MANIFEST_FILES.find((name) => path === name || path.endsWith(`/${name}`));
+    const file = manifestAt(path);
     const above = file === undefined ? '' : path.slice(0, path.length - file.length);
     const isFile = entry.type === 'File' || entry.type === 'OldFile';
     if (file === undefined || !isFile || entry.size > MANIFEST_MAX_BYTES || !this.#isAbove(above)) {
@@ -86,7 +89,10 @@ class Search {
     }
     const parts: Buffer[] = [];
     entry.on('data', (part: Buffer) => parts.push(part));
-    entry.on('end', () => this.#candidates.push({ above, file, bytes: Buffer.concat(parts) }));
+    entry.on('end', () => {
+      const bytes = Buffer.concat(parts);
+      if (isManifest(file, textIn(bytes))) this.#candidates.push({ above, file, bytes });
+    });
   }
 
   best(): Candidate | undefined {

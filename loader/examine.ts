@@ -160,6 +160,10 @@ function sourcesOf(live: string, stats: BigIntStats, facts: Facts, contents: Con
   if (manifest.file === 'SKILL.md' && listing.has('.claude-plugin')) {
     return undefined;
   }
+  // A plugin.json that is no manifest may become one.
+  if (manifest.file !== 'plugin.yaml' && manifest.file !== 'plugin.json' && listing.has('plugin.json')) {
+    return undefined;
+  }
   const sources = new Map([
     [live, stats],
     [join(live, MARKER), marker.stats],

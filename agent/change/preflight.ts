@@ -1,12 +1,12 @@
 /** The checks before any byte is received: is the install allowed, is the version live already, is there room. */
 import { Fault } from '../../shared/api/fault.ts';
-import { MANIFEST_FILES } from '../../shared/format/manifest.ts';
 import type { BeginParams } from '../../shared/api/methods.ts';
 import type { Receipt } from '../../shared/format/receipt.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import type { StoreContext } from '../store/context.ts';
 import { verifyPlugin } from '../store/inspect.ts';
 import { markerAt, liveVersionOf } from '../store/marker.ts';
+import { readLive } from '../store/read-live.ts';
 import { receiptOf, stateOf } from '../store/records.ts';
 
 /** The free space that must remain beside the bundle. */
@@ -77,15 +77,19 @@ export function findPresent(
     return undefined;
   }
   // A request that declares another tree or manifest is refused, as it would be without a live version.
-  if ((tree !== undefined && receipt.tree !== tree) || !hasPin(receipt, pin)) {
+  if ((tree !== undefined && receipt.tree !== tree) || !hasPin(context, receipt, pin)) {
     return undefined;
   }
   return verifyPlugin(context, plugin).verdict === 'intact' ? receipt : undefined;
 }
 
-function hasPin({ list }: Receipt, pin: string | undefined): boolean {
-  const manifest = MANIFEST_FILES.map((file) => list.find(({ path }) => path === file)).find(Boolean);
-  return pin === undefined || pin === `sha256:${manifest?.sha256 ?? ''}`;
+function hasPin(context: StoreContext, { plugin, list }: Receipt, pin: string | undefined): boolean {
+  if (pin === undefined) {
+    return true;
+  }
+  const { manifest } = readLive(context, plugin, false);
+  const sha256 = list.find(({ path }) => path === manifest?.file)?.sha256;
+  return pin === `sha256:${sha256 ?? ''}`;
 }
 
 /** @throws Fault TOO_LARGE, NO_SPACE */

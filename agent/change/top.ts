@@ -7,6 +7,7 @@ const TOP_LEVELS = 2;
 const prefix = (top: string): string => (top === '' ? '' : `${top}/`);
 /** A path relative to a directory. */
 export const below = (top: string, path: string): string => path.slice(prefix(top).length);
+/** Whether a file of this path can be a manifest. */
 export const isManifest = (path: string): boolean => MANIFEST_FILES.some((file) => file === path);
 
 /**

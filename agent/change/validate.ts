@@ -4,8 +4,10 @@ import { ASIDE, MARKER, RESERVED } from '../../shared/format/layout.ts';
 import {
   MANIFEST_FILES,
   MANIFEST_MAX_BYTES,
+  MANIFESTS_SAID,
   type Manifest,
   type ManifestFile,
+  isManifest as isManifestText,
   readManifest,
   runtimeName,
   skillWarnings,
@@ -119,14 +121,18 @@ function checkManifest(
   files: FileEntry[],
   { plugin, pin }: BeginParams,
 ): { manifest: Manifest | undefined; remarks: string[] } {
-  const file = MANIFEST_FILES.find((candidate) => files.some(({ path }) => path === candidate));
+  const file = MANIFEST_FILES.find(
+    (candidate) =>
+      files.some(({ path }) => path === candidate) &&
+      isManifestText(candidate, readText(context.disk, `${slot}/${candidate}`, MANIFEST_MAX_BYTES)),
+  );
   const sha256 = files.find(({ path }) => path === file)?.sha256;
   if (file === undefined) {
     if (context.policy.manifest === 'optional' && pin === undefined) {
       return { manifest: undefined, remarks: [] };
     }
     throw new Fault('MANIFEST_MISSING', `The plugin "${plugin}" has no manifest`, {
-      hint: `Add a ${MANIFEST_FILES.join(', a ')} at the root of the plugin`,
+      hint: `Add ${MANIFESTS_SAID} at the root of the plugin`,
       violations: [{ path: '', rule: 24, code: 'MANIFEST_MISSING', what: 'no manifest at the top' }],
     });
   }

@@ -5,7 +5,7 @@ import { type FileReading, MARKER } from '../../shared/format/layout.ts';
 import type { Found } from '../../shared/rule/admission.ts';
 import { isSwapInProgress } from '../../shared/rule/swap-in-progress.ts';
 import { INTENT_MAX_BYTES } from '../../shared/format/intent.ts';
-import { MANIFEST_FILES, MANIFEST_MAX_BYTES } from '../../shared/format/manifest.ts';
+import { MANIFEST_FILES, MANIFEST_MAX_BYTES, isManifest } from '../../shared/format/manifest.ts';
 import { MARKER_MAX_BYTES } from '../../shared/format/marker.ts';
 import { parseSlotName } from '../../shared/format/name.ts';
 import { isDenied } from '../disk/disk-fault.ts';
@@ -79,7 +79,7 @@ function lookOnce(context: StoreContext, name: string, disabled: boolean): Found
   const unsynced = isEmpty && isUnsyncedElsewhere(context);
   for (const file of MANIFEST_FILES) {
     const reading = readText(disk, join(live, file), MANIFEST_MAX_BYTES);
-    if (reading.kind !== 'absent') {
+    if (isManifest(file, reading)) {
       return { ...found, entry: 'directory', marker, unsynced, manifest: { file, reading } };
     }
   }

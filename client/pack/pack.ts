@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { constants, createGzip } from 'node:zlib';
 
 import { Fault } from '../../shared/api/fault.ts';
-import { type Manifest, MANIFEST_FILES } from '../../shared/format/manifest.ts';
+import { type Manifest, MANIFEST_FILES, manifestAt } from '../../shared/format/manifest.ts';
 import { textIn } from '../../shared/format/text.ts';
 import { type FileEntry, treeDigest } from '../../shared/format/tree.ts';
 import type { Bundle } from '../bundle.ts';
@@ -189,8 +189,8 @@ const NAMED_MAX = 5;
 /** A directory without a manifest may hold plugins, as a marketplace does. */
 function refuseWithout(entries: readonly Walked[]): void {
   const below = entries.flatMap(({ kind, path }) => {
-    const file = MANIFEST_FILES.find((name) => kind === 'file' && path.endsWith(`/${name}`));
-    return file === undefined ? [] : path.slice(0, -file.length - 1);
+    const file = kind === 'file' ? manifestAt(path) : undefined;
+    return file === undefined || file === path ? [] : path.slice(0, -file.length - 1);
   });
   const isInner = (path: string): boolean => below.some((other) => path.startsWith(`${other}/`));
   const plugins = [...new Set(below)].filter((path) => !isInner(path));

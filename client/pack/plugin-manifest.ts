@@ -6,6 +6,8 @@ import {
   type Manifest,
   MANIFEST_FILES,
   MANIFEST_MAX_BYTES,
+  MANIFESTS_SAID,
+  isManifest,
   readManifest,
 } from '../../shared/format/manifest.ts';
 import { NAME_RULE, isPluginName } from '../../shared/format/name.ts';
@@ -23,8 +25,10 @@ export async function findManifest(entries: readonly Walked[]): Promise<Manifest
     const entry = entries.find(({ path }) => path === name);
     if (entry?.kind !== 'file') continue;
     const { size } = await stat(entry.source);
+    if (size > MANIFEST_MAX_BYTES && name === 'plugin.json') continue;
     if (size > MANIFEST_MAX_BYTES) throw invalid(`${name} is larger than ${MANIFEST_MAX_BYTES} bytes`);
     const reading = textIn(await readFile(entry.source));
+    if (!isManifest(name, reading)) continue;
     if (reading.kind === 'unreadable') throw invalid(`${name} cannot be read: ${reading.why}`);
     const read = readManifest(name, reading.text);
     if (!read.ok) throw invalid(`${name} cannot be read: ${read.why}`);
@@ -44,8 +48,8 @@ export function pluginName(
   isRequired: boolean,
 ): string {
   if (manifest === undefined && isRequired) {
-    throw new Fault('MANIFEST_MISSING', `The directory holds none of ${MANIFEST_FILES.join(', ')}`, {
-      hint: 'Add a plugin.yaml with name and version at the root of the plugin',
+    throw new Fault('MANIFEST_MISSING', 'The directory holds no manifest', {
+      hint: `Add ${MANIFESTS_SAID} at the root of the plugin`,
     });
   }
   const naming = manifest === undefined ? undefined : namePlugin(manifest, given);

@@ -4,7 +4,12 @@ import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { type FileReading, MARKER } from '../../shared/format/layout.ts';
-import { MANIFEST_FILES, MANIFEST_MAX_BYTES, type ManifestFile } from '../../shared/format/manifest.ts';
+import {
+  MANIFEST_FILES,
+  MANIFEST_MAX_BYTES,
+  type ManifestFile,
+  isManifest,
+} from '../../shared/format/manifest.ts';
 import { MARKER_MAX_BYTES } from '../../shared/format/marker.ts';
 import { type SmallFile, readSmall } from './file.ts';
 import { isMissing, systemErrorOf } from './system-error.ts';
@@ -70,7 +75,7 @@ async function readFirstManifest(path: string, listing: Facts['listing']): Promi
       continue;
     }
     const found = await readSmall(join(path, file), MANIFEST_MAX_BYTES);
-    if (found.reading.kind !== 'absent') {
+    if (isManifest(file, found.reading)) {
       return { file, found };
     }
   }

@@ -54,6 +54,10 @@ const documents: Record<string, Document> = {
     title: '<root>/.loaded/<name>.json: the version that the runtime has loaded',
   },
   'manifest.yaml': { schema: manifestSchemas['plugin.yaml'], title: 'plugin.yaml: the manifest of a plugin' },
+  'manifest.agent-plugins': {
+    schema: manifestSchemas['plugin.json'],
+    title: 'plugin.json: the manifest of a plugin of Agent Plugins 1.0.0',
+  },
   'manifest.claude': {
     schema: manifestSchemas['.claude-plugin/plugin.json'],
     title: '.claude-plugin/plugin.json: the manifest of a plugin of Claude Code',

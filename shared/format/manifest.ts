@@ -1,13 +1,32 @@
-/** The manifest of a plugin, in each of its three kinds: `plugin.yaml`, Claude Code's `plugin.json`, a root `SKILL.md`. */
+/** The manifest of a plugin, in each of its kinds: `plugin.yaml`, the `plugin.json` of Agent Plugins and of Claude Code, a root `SKILL.md`. */
 import * as z from 'zod';
 
 import { attempt } from '../attempt.ts';
 import { schemaErrorOf } from '../schema-error.ts';
+import type { FileReading } from './layout.ts';
 import { frontMatterOf, jsonOf, yamlOf } from './manifest-text.ts';
 
-/** The files that can be a manifest. The first that exists counts. */
-export const MANIFEST_FILES = ['plugin.yaml', '.claude-plugin/plugin.json', 'SKILL.md'] as const;
+/** The files that can be a manifest. The first that is one counts: see {@link isManifest}. */
+export const MANIFEST_FILES = [
+  'plugin.yaml',
+  'plugin.json',
+  '.claude-plugin/plugin.json',
+  'SKILL.md',
+] as const;
 export type ManifestFile = (typeof MANIFEST_FILES)[number];
+
+const LONGEST_FIRST = MANIFEST_FILES.toSorted((a, b) => b.length - a.length);
+
+/** Which of these files a path of any directory ends with: `.claude-plugin/plugin.json` rather than `plugin.json`. */
+export const manifestAt = (path: string): ManifestFile | undefined =>
+  LONGEST_FIRST.find((file) => path === file || path.endsWith(`/${file}`));
+
+/** What a plugin must have, for people. */
+export const MANIFESTS_SAID =
+  'a plugin.yaml, a plugin.json of Agent Plugins 1.0.0 (as its "$schema" says), a .claude-plugin/plugin.json or a SKILL.md';
+
+/** Names the format of a root `plugin.json`. It is compared, never fetched. */
+const AGENT_PLUGINS = 'https://agent-plugins.org/schemas/1.0.0/plugin.schema.json';
 
 /** The longest values, in characters. What goes into markers, lists and errors must be small enough for one frame. */
 const NAME_MAX = 128;
@@ -75,9 +94,32 @@ const skillSchema = z.looseObject({
   metadata: z.looseObject({ version: versionText.nullish() }).nullish().describe('a map'),
 });
 
+// As strict as the specification: only unknown fields and "extensions" of another form are not fatal.
+const agentPluginsSchema = z.looseObject({
+  $schema: z.literal(AGENT_PLUGINS),
+  name: z
+    .string()
+    .max(64)
+    .regex(
+      /^(?!.*(?:--|\.\.))[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/,
+      'must be a name as Agent Plugins 1.0.0 has it',
+    ),
+  version: z.string().max(VERSION_MAX).optional(),
+  description: z.string().optional(),
+  author: z
+    .strictObject({ name: z.string().optional(), email: z.string().optional(), url: z.string().optional() })
+    .optional(),
+  homepage: z.string().optional(),
+  repository: z.string().optional(),
+  license: z.string().optional(),
+  keywords: z.array(z.string()).optional(),
+  extensions: z.record(z.string(), z.unknown()).optional().describe('a map'),
+});
+
 /** The required and optional fields of each manifest file. */
 export const manifestSchemas = {
   'plugin.yaml': yamlSchema,
+  'plugin.json': agentPluginsSchema,
   '.claude-plugin/plugin.json': claudeSchema,
   'SKILL.md': skillSchema,
 } as const satisfies Record<ManifestFile, z.ZodType>;
@@ -107,6 +149,15 @@ export type ManifestReading =
   | { ok: true; manifest: Manifest; warnings: string[] }
   | { ok: false; why: string };
 
+/** Whether a file is a manifest. Many tools have a `plugin.json` at the root, so that one must say what it is. */
+export function isManifest(file: ManifestFile, reading: FileReading): boolean {
+  if (file !== 'plugin.json') {
+    return reading.kind !== 'absent';
+  }
+  const json = reading.kind === 'text' ? attempt((): unknown => JSON.parse(reading.text)) : undefined;
+  return typeof json === 'object' && json !== null && '$schema' in json && json.$schema === AGENT_PLUGINS;
+}
+
 /** Reads the text of a manifest file. Never throws: `why` says what is wrong. */
 export function readManifest(file: ManifestFile, source: string): ManifestReading {
   try {
@@ -127,7 +178,9 @@ const DECISIVE: ReadonlySet<string> = new Set([
   'metadata.version',
 ]);
 
-const isDecisive = ({ path: [key, below] }: z.core.$ZodIssue): boolean =>
+type IsDecisive = (issue: z.core.$ZodIssue) => boolean;
+
+const isDecisive: IsDecisive = ({ path: [key, below] }) =>
   key === undefined || DECISIVE.has(String(key)) || DECISIVE.has(`${String(key)}.${String(below)}`);
 
 /**
@@ -137,12 +190,13 @@ const isDecisive = ({ path: [key, below] }: z.core.$ZodIssue): boolean =>
 function fieldsOf<Shape extends Readonly<Record<string, z.ZodType>>>(
   schema: z.ZodObject<Shape, z.core.$loose>,
   source: unknown,
+  decides: IsDecisive = isDecisive,
 ): { read: z.output<typeof schema>; warnings: string[] } {
   const first = schema.safeParse(source);
   if (first.success) {
     return { read: first.data, warnings: [] };
   }
-  const decisive = first.error.issues.filter(isDecisive);
+  const decisive = first.error.issues.filter(decides);
   if (decisive.length > 0) {
     throw new z.ZodError(decisive);
   }
@@ -191,6 +245,32 @@ const PARSERS: Record<ManifestFile, (source: string) => Parsed> = {
       hotReload: read.hot_reload,
     };
     return { manifest, warnings };
+  },
+  'plugin.json': (source) => {
+    const { read, warnings } = fieldsOf(
+      agentPluginsSchema,
+      JSON.parse(source),
+      ({ path }) => path[0] !== 'extensions',
+    );
+    const { name, version = '0.0.0', author, keywords = [] } = read;
+    const description = (read.description ?? '').slice(0, DESCRIPTION_MAX);
+    const unknown = Object.keys(read).filter((key) => !(key in agentPluginsSchema.shape));
+    const manifest: Manifest = {
+      ...blank,
+      file: 'plugin.json',
+      name,
+      version,
+      description,
+      author: author?.name,
+      tags: keywords,
+    };
+    return {
+      manifest,
+      warnings: [
+        ...warnings,
+        ...unknown.map((key) => `"${key}" is left out: Agent Plugins 1.0.0 does not know it`),
+      ],
+    };
   },
   '.claude-plugin/plugin.json': (source) => {
     const { read, warnings } = fieldsOf(claudeSchema, jsonOf(source));

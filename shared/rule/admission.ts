@@ -3,6 +3,7 @@
  * loader uses it for the runtime, the agent for `plugin.list`, so both always agree.
  */
 import {
+  MANIFESTS_SAID,
   type Manifest,
   type ManifestFile,
   readManifest,
@@ -76,7 +77,7 @@ export function hintFor(reason: RefusalReason, name: string): string {
     case 'marker-foreign':
       return `Somebody copied a directory: install "${name}" under its own name instead`;
     case 'manifest-missing':
-      return 'Add a plugin.yaml, a .claude-plugin/plugin.json or a SKILL.md at the root of the plugin';
+      return `Add ${MANIFESTS_SAID} at the root of the plugin`;
     case 'manifest-invalid':
       return 'Correct the manifest where it was packed and install the plugin again';
     case 'not-a-directory':

@@ -22,6 +22,8 @@ function check(bytes: Buffer, more: Partial<BeginParams> = {}, policy: Partial<I
 const refusal = (...how: Parameters<typeof check>): Promise<Fault> => faultOf(() => check(...how));
 const paths = ({ files }: Validated): string[] => files.map(({ path }) => path);
 const MANIFEST = file('plugin.yaml', yamlOf());
+const AGENT_PLUGIN =
+  '{"$schema":"https://agent-plugins.org/schemas/1.0.0/plugin.schema.json","name":"lint","version":"3.0.0"}';
 const skill = (name: string): string => `---\nname: ${name}\ndescription: does it\n---\nDo it\n`;
 
 describe('a plugin is recognised', () => {
@@ -86,6 +88,27 @@ describe('a plugin is recognised', () => {
   it('by a SKILL.md with a name for people, under the name that is asked for', () => {
     const { manifest, warnings } = check(tar(file('SKILL.md', skill('Lint My_Code'))));
     expect([manifest?.name, warnings]).toEqual(['Lint My_Code', []]);
+  });
+
+  it('by a plugin.json at the root only if it says that it is one of Agent Plugins', () => {
+    const others = [
+      file('.claude-plugin/plugin.json', '{"name":"lint","version":"0.9.1"}'),
+      file('SKILL.md', skill('lint')),
+    ];
+    const manifestOf = (...parts: Buffer[]): unknown[] => {
+      const { manifest } = check(tar(...parts));
+      return [manifest?.file, manifest?.version];
+    };
+    expect(manifestOf(file('plugin.json', AGENT_PLUGIN), ...others)).toEqual(['plugin.json', '3.0.0']);
+    expect(manifestOf(file('p/plugin.json', AGENT_PLUGIN), file('p/a', ''))).toEqual([
+      'plugin.json',
+      '3.0.0',
+    ]);
+    expect(manifestOf(file('plugin.json', '{"name":"other"}'), ...others)).toEqual([
+      '.claude-plugin/plugin.json',
+      '0.9.1',
+    ]);
+    expect(manifestOf(MANIFEST, file('plugin.json', AGENT_PLUGIN))).toEqual(['plugin.yaml', '1.2.3']);
   });
 
   it('without a manifest only where the owner allows it', async () => {

@@ -32,6 +32,8 @@ const named = async (contents: Record<string, string>, flags?: string[]): Promis
   (await openBundle(await bundle(contents, flags))).plugin;
 
 const yaml = (name: string): string => `name: ${name}\nversion: 1.0.0\n`;
+const AGENT_PLUGIN =
+  '{"$schema":"https://agent-plugins.org/schemas/1.0.0/plugin.schema.json","name":"agent"}';
 const skill = (name: string): string => `---\nname: ${name}\ndescription: d\n---\n`;
 
 describe('the name of a bundle', () => {
@@ -41,6 +43,20 @@ describe('the name of a bundle', () => {
     ['below two', { 'plugins/lint/rules/a.md': '', 'plugins/lint/plugin.yaml': yaml('lint') }, 'lint'],
     ['behind ./', { './plugin.yaml': yaml('lint') }, 'lint'],
     ['of Claude Code', { '.claude-plugin/plugin.json': '{"name":"claude"}', 'README.md': '' }, 'claude'],
+    [
+      'of Agent Plugins',
+      {
+        '.claude-plugin/plugin.json': '{"name":"claude"}',
+        'plugin.json': AGENT_PLUGIN,
+        'SKILL.md': skill('one'),
+      },
+      'agent',
+    ],
+    [
+      'of Claude Code beside another plugin.json',
+      { 'plugin.json': '{"name":"x"}', '.claude-plugin/plugin.json': '{"name":"claude"}' },
+      'claude',
+    ],
     ['of a skill', { 'SKILL.md': skill('one'), 'x/SKILL.md': skill('two') }, 'one'],
     ['plugin.yaml before the others', { 'SKILL.md': skill('two'), 'plugin.yaml': yaml('lint') }, 'lint'],
     [

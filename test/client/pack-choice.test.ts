@@ -297,6 +297,21 @@ describe('the manifest', () => {
     expect((await listDirectory(plugin, { name: 'lint' })).plugin).toBe('lint');
   });
 
+  it('may be a plugin.json that says it is one of Agent Plugins, and is no other plugin.json', async () => {
+    await rm(join(plugin, 'plugin.yaml'));
+    await files({ 'plugin.json': '{"name":"lint"}' });
+    expect(await refused()).toMatchObject({
+      code: 'MANIFEST_MISSING',
+      hint: expect.stringContaining('$schema'),
+    });
+    await files({
+      'plugin.json':
+        '{"$schema":"https://agent-plugins.org/schemas/1.0.0/plugin.schema.json","name":"lint","version":"3.0.0"}',
+    });
+    const { manifest } = await packed();
+    expect([manifest?.file, manifest?.version]).toEqual(['plugin.json', '3.0.0']);
+  });
+
   it('does not count where it is left out', async () => {
     await files({ '.airlockignore': 'plugin.yaml\n' });
     expect((await refused()).code).toBe('MANIFEST_MISSING');

@@ -108,6 +108,20 @@ test('a byte order mark in the marker and the manifest is not part of them', asy
   expect([plugin.level, plugin.marker, plugin.manifest?.name]).toEqual(['verified', marker, 'lint']);
 });
 
+test('a plugin.json counts as soon as it says that it is a manifest of Agent Plugins', async () => {
+  const layout = await makeRoot();
+  const live = layout.live('lint');
+  await writeFiles(live, {
+    'SKILL.md': '---\nname: lint\n---\n',
+    'plugin.json': '{"name":"lint"}',
+    '.complete': '',
+  });
+  expect((await admitted(layout.root, 'lint')).manifest?.file).toBe('SKILL.md');
+  const $schema = 'https://agent-plugins.org/schemas/1.0.0/plugin.schema.json';
+  await writeFiles(live, { 'plugin.json': JSON.stringify({ $schema, name: 'lint' }) });
+  expect((await admitted(layout.root, 'lint')).manifest?.file).toBe('plugin.json');
+});
+
 test('without a manifest where the owner allows it', async () => {
   const layout = await makeRoot();
   await install(layout, 'lint', { 'rules/a.md': 'a' });

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 
 import {
   MANIFEST_FILES,
+  isManifest,
   type Manifest,
   type ManifestFile,
   readManifest,
@@ -172,6 +173,70 @@ describe('a field on which nothing depends', () => {
   test('is not warned of where its form is known, or its key is not', () => {
     expect(said('plugin.yaml', 'name: a\nauthor: { name: n, email: e }\ntags: t\nlater: [{}]\n')).toEqual([]);
     expect(said('.claude-plugin/plugin.json', '{"name":"a","hooks":{"a":[]},"commands":[1]}')).toEqual([]);
+  });
+});
+
+describe('the plugin.json of Agent Plugins', () => {
+  const $schema = 'https://agent-plugins.org/schemas/1.0.0/plugin.schema.json';
+  const json = (fields: object): string => JSON.stringify({ $schema, name: 'a', ...fields });
+
+  test('is one by its $schema alone', () => {
+    const is = (text: string): boolean => isManifest('plugin.json', { kind: 'text', text });
+    expect(is(json({}))).toBe(true);
+    expect(is(json({ $schema: $schema.replace('1.0.0', '2.0.0') }))).toBe(false);
+    for (const text of ['{"name":"a"}', 'null', '[]', '{', '']) expect(is(text)).toBe(false);
+    expect(isManifest('plugin.json', { kind: 'unreadable', why: 'EIO' })).toBe(false);
+    expect(isManifest('SKILL.md', { kind: 'unreadable', why: 'EIO' })).toBe(true);
+    expect(isManifest('plugin.yaml', { kind: 'absent' })).toBe(false);
+  });
+
+  test('is read', () => {
+    const author = { name: 'n', email: 'a@b.c' };
+    const fields = {
+      name: 'acme.tools',
+      version: '1.10',
+      description: 'd',
+      author,
+      keywords: ['k'],
+      license: 'MIT',
+    };
+    expect(read('plugin.json', json(fields))).toEqual({
+      ...NOTHING,
+      file: 'plugin.json',
+      name: 'acme.tools',
+      version: '1.10',
+      description: 'd',
+      author: 'n',
+      tags: ['k'],
+    });
+    expect(read('plugin.json', json({ extensions: { 'com.example': 1 } })).version).toBe('0.0.0');
+  });
+
+  test.each([
+    { name: 'A' },
+    { name: 'a--b' },
+    { name: 'a_b' },
+    { name: '' },
+    { name: 'a'.repeat(65) },
+    { version: 1.1 },
+    { version: null },
+    { description: 5 },
+    { author: 'n' },
+    { author: { name: 'n', team: 't' } },
+    { keywords: 'k' },
+    { license: ['MIT'] },
+  ])('is as strict as its specification: %j', (fields) => {
+    expect(why('plugin.json', json(fields))).not.toBe('');
+  });
+
+  test('is read in spite of unknown fields and extensions of another form, with a warning for each', () => {
+    expect(readManifest('plugin.json', json({ displayName: 'A', extensions: 'x' }))).toMatchObject({
+      ok: true,
+      warnings: [
+        'plugin.json: "extensions" is left out: it must be a map',
+        'plugin.json: "displayName" is left out: Agent Plugins 1.0.0 does not know it',
+      ],
+    });
   });
 });
 
