@@ -78,6 +78,17 @@ test('a manifest that goes before the remembered one is seen', async () => {
   expect((await only(loader))?.manifest?.name).toBe('p');
 });
 
+test('a plugin.json that becomes a manifest where it lies is seen', async () => {
+  const { layout, loader } = await settled({
+    'SKILL.md': '---\nname: s\n---\n',
+    'plugin.json': '{"name":"p"}',
+  });
+  expect((await only(loader))?.manifest?.name).toBe('s');
+  const $schema = 'https://agent-plugins.org/schemas/1.0.0/plugin.schema.json';
+  await writeFile(join(layout.live('lint'), 'plugin.json'), JSON.stringify({ $schema, name: 'p' }));
+  expect((await only(loader))?.manifest?.name).toBe('p');
+});
+
 test('what is remembered is refused all the same once it is disabled, unmarked or linked', async () => {
   const { layout, loader } = await settled();
   const reason = async (): Promise<unknown> => (await loader.scan()).refused[0]?.reason;
