@@ -4,6 +4,8 @@ import { Fault, type FaultCode } from '../../shared/api/fault.ts';
 /** An allowance for headers, padding and what follows the end: once, and for each possible entry. */
 const PER_ENTRY_BYTES = 4096;
 const SLACK_BYTES = 1024 * 1024;
+/** An allowance for the names in the targets of links, for each possible entry. Each name costs a search. */
+const STEPS_PER_ENTRY = 50;
 
 /** The limits of one archive: bytes when unpacked, and entries. */
 export type ArchiveLimits = { maxUnpacked: number; maxEntries: number };
@@ -13,6 +15,7 @@ export class Budget {
   #declared = 0;
   #written = 0;
   #plain = 0;
+  #steps = 0;
   entries = 0;
 
   constructor(policy: ArchiveLimits) {
@@ -25,6 +28,16 @@ export class Budget {
     const { maxEntries } = this.#policy;
     if (this.entries > maxEntries) {
       throw limit(95, 'LIMIT_ENTRIES', `The archive holds more than ${maxEntries} entries`, 'ENTRIES');
+    }
+  }
+
+  /** Counts names on the ways of links. @throws Fault LIMIT_ENTRIES */
+  steps(count: number): void {
+    this.#steps += count;
+    const most = this.#policy.maxEntries * STEPS_PER_ENTRY;
+    if (this.#steps > most) {
+      const what = `The links of the archive lead through more than ${most} names`;
+      throw limit(95, 'LIMIT_ENTRIES', what, 'ENTRIES');
     }
   }
 

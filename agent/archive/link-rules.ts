@@ -8,13 +8,15 @@ import { escape } from './violations.ts';
 type Link = {
   target: string;
   hard: boolean;
-  /** Whether the target came before the link in the archive. Only then a hard link is valid. */
-  isAfter: boolean;
+  /** The file to which a hard link leads. Only a file that comes before the link in the archive counts. */
+  file: string | undefined;
 };
 
 /** The most characters of a target that are read and shown. */
 const TARGET_CHARACTERS = 4096;
 const MAX_STEPS = 40;
+/** No path of an archive is longer, so no link has a longer one. */
+const PATH_CHARACTERS = 1024;
 
 /** Where a path through the links ends: inside the archive, outside of it, or nowhere. */
 type Way = { kind: 'inside' | 'outside' | 'loop'; path: string; through: number };
@@ -24,6 +26,16 @@ export type Tree = {
   kindOf: (path: string) => 'file' | 'directory' | undefined;
   /** The names in a directory; '' is the root. */
   namesIn: (directory: string) => readonly string[];
+};
+
+/** Where the copies are, and how many and how deep they may be. */
+type Bounds = {
+  /** The directory of the plugin; links outside of it are not part of the plugin. */
+  top: string;
+  /** Planning ends soon after so many copies, because a few links can stand for any number of files. */
+  maxEntries: number;
+  /** The content of a directory below this depth is not planned, because links can nest without end. */
+  maxDepth: number;
 };
 
 /** What replaces a link: a directory, or a copy of the file `from`. */
@@ -52,15 +64,29 @@ export class Links {
   readonly #links = new Map<string, Link>();
   /** The names of links in each directory. */
   readonly #names = new Map<string, string[]>();
+  readonly #steps: (count: number) => void;
 
-  /** @param has whether an entry of that path came before. */
-  add(path: string, { target, hard }: Pick<Link, 'target' | 'hard'>, has: (path: string) => boolean): void {
+  /** @param steps counts the names in the targets that are followed. What it throws ends the work. */
+  constructor(steps: (count: number) => void) {
+    this.#steps = steps;
+  }
+
+  /** @param isFile whether a file of that path came before. */
+  add(
+    path: string,
+    { target, hard }: Pick<Link, 'target' | 'hard'>,
+    isFile: (path: string) => boolean,
+  ): void {
     const shown = target.slice(0, TARGET_CHARACTERS);
     const known = namesOf(shown).join('/');
-    this.#links.set(path, { target: shown, hard, isAfter: has(known) || this.#links.has(known) });
+    const earlier = this.#links.get(known);
+    // The path of the link itself may count as a file already.
+    const file = known !== path && isFile(known) ? known : undefined;
+    this.#links.set(path, { target: shown, hard, file: earlier === undefined ? file : earlier.file });
     const above = parentOf(path);
     const names = this.#names.get(above) ?? [];
-    this.#names.set(above, [...names, path.slice(above === '' ? 0 : above.length + 1)]);
+    names.push(path.slice(above === '' ? 0 : above.length + 1));
+    this.#names.set(above, names);
   }
 
   has(path: string): boolean {
@@ -91,14 +117,13 @@ export class Links {
 
   /**
    * What replaces each link, parents first. The content of a linked directory is copied too, with copies for the links in
-   * it. A link to a directory above it would have no end, so it is left out.
-   *
-   * @param top the directory of the plugin; links outside of it are not part of the plugin. @param most no more copies
-   *   than this are planned, because a few links can stand for any number of files.
+   * it. A link to a directory above it would have no end, so it is left out. A link that is left out in a copied directory
+   * counts like a copy.
    */
-  plan(tree: Tree, top: string, most: number): { copies: Copy[]; left: LeftOut[] } {
+  plan(tree: Tree, { top, maxEntries, maxDepth }: Bounds): { copies: Copy[]; left: LeftOut[] } {
     const copies: Copy[] = [];
     const left: LeftOut[] = [];
+    const isFull = (): boolean => copies.length + left.length > maxEntries + this.#links.size;
     const leave = (path: string, link: Link, rule: number): void => {
       const what = `it is a link to "${shown(link)}": ${WHY[rule] ?? 'it cannot be followed'}`;
       left.push({ path, rule, what });
@@ -117,10 +142,13 @@ export class Links {
     };
     const expand = (path: string, directory: string, above: readonly string[]): void => {
       copies.push({ kind: 'directory', path });
+      if (path.split('/').length > maxDepth) {
+        return;
+      }
       const around = [...above, directory];
       const links = this.#names.get(directory) ?? [];
       for (const name of [...tree.namesIn(directory), ...links].toSorted()) {
-        if (copies.length > most) {
+        if (isFull()) {
           return;
         }
         const place = inside(directory, name);
@@ -138,7 +166,7 @@ export class Links {
       if (top !== '' && !path.startsWith(`${top}/`)) {
         const what = `it is a link beside "${top}", which is the plugin`;
         left.push({ path, rule: link.hard ? 41 : 34, what });
-      } else if (copies.length <= most) {
+      } else if (!isFull()) {
         followed(path, path, link, [...parentsOf(path), '']);
       }
     }
@@ -150,7 +178,7 @@ export class Links {
     return link.hard ? this.#endOfHard(link, tree) : this.#endOfSymbolic(place, link, tree);
   }
 
-  #endOfHard({ target, isAfter }: Link, tree: Tree): string | number {
+  #endOfHard({ target, file }: Link, tree: Tree): string | number {
     if (target.startsWith('/')) {
       return 39;
     }
@@ -158,16 +186,10 @@ export class Links {
     if (names.includes('..')) {
       return 40;
     }
-    const path = names.join('/');
-    const other = this.#links.get(path);
-    if (other?.hard === false) {
+    if (this.#links.get(names.join('/'))?.hard === false) {
       return 43;
     }
-    if (!isAfter) {
-      return 42;
-    }
-    // Each of them leads to an earlier one, so there is no circle.
-    return other === undefined ? (tree.kindOf(path) === 'file' ? path : 42) : this.#endOfHard(other, tree);
+    return file !== undefined && tree.kindOf(file) === 'file' ? file : 42;
   }
 
   #endOfSymbolic(place: string, { target }: Link, tree: Tree): string | number {
@@ -190,8 +212,8 @@ export class Links {
 
   /** Resolves links as a kernel does: `..` leads to the parent of the link's target. */
   #follow(from: string, target: string): Way {
-    const at = namesOf(from);
-    const ahead = namesOf(target).toReversed();
+    const at = from === '' ? [] : [from, ...parentsOf(from)].toReversed();
+    const ahead = this.#ahead(target);
     let through = 0;
     for (let name = ahead.pop(); name !== undefined; name = ahead.pop()) {
       if (name === '..') {
@@ -200,9 +222,10 @@ export class Links {
         }
         continue;
       }
-      const link = this.#links.get([...at, name].join('/'));
+      const path = inside(at.at(-1) ?? '', name);
+      const link = path.length > PATH_CHARACTERS ? undefined : this.#links.get(path);
       if (link === undefined || link.hard) {
-        at.push(name);
+        at.push(path);
         continue;
       }
       through += 1;
@@ -212,10 +235,17 @@ export class Links {
       if (link.target.startsWith('/')) {
         return { kind: 'outside', path: '', through };
       }
-      ahead.push(...namesOf(link.target).toReversed());
+      ahead.push(...this.#ahead(link.target));
     }
-    return { kind: 'inside', path: at.join('/'), through };
+    return { kind: 'inside', path: at.at(-1) ?? '', through };
+  }
+
+  /** The names of a target, the last one first. */
+  #ahead(target: string): string[] {
+    const names = target.split('/');
+    this.#steps(names.length);
+    return names.filter((name) => name !== '' && name !== '.').toReversed();
   }
 }
 
-const shown = ({ target }: Link): string => escape(target.slice(0, 300));
+const shown = ({ target }: Link): string => escape(target).slice(0, 300);

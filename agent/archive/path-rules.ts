@@ -160,11 +160,6 @@ export class Claims {
   /** Directories that are not empty. */
   readonly #filled = new Set<string>();
 
-  /** Whether an entry has exactly this path. */
-  has(path: string): boolean {
-    return this.kindOf(path) !== undefined;
-  }
-
   /** The kind of entry with exactly this path. */
   kindOf(path: string): Claim['kind'] | undefined {
     const claim = this.#places.get(keyOf(path));

@@ -63,9 +63,11 @@ export class Stager {
   readonly #perFile: boolean;
   readonly #reader: TarReader;
   readonly #claims = new Claims();
-  readonly #links = new Links();
+  readonly #links = new Links((count) => this.#budget.steps(count));
   readonly #warnings: ArchiveWarnings;
   readonly #made = new Set<string>();
+  /** Files that were removed again. No link leads to them. */
+  readonly #removed = new Set<string>();
   readonly #findings = new Violations();
   readonly #staged: Staged = {
     files: [],
@@ -292,7 +294,7 @@ export class Stager {
     const path = this.#place(entry, 'file');
     if (path !== undefined || this.#policyOfLinks === 'refuse') {
       const link = { target: entry.target, hard: entry.kind === 'hardlink' };
-      this.#links.add(path ?? entry.path, link, (target) => this.#claims.has(target));
+      this.#links.add(path ?? entry.path, link, (target) => this.#claims.kindOf(target) === 'file');
     }
   }
 
@@ -306,7 +308,7 @@ export class Stager {
       names.set(above, others);
     }
     return {
-      kindOf: (path) => this.#claims.kindOf(path),
+      kindOf: (path) => (this.#removed.has(path) ? undefined : this.#claims.kindOf(path)),
       namesIn: (directory) => names.get(directory) ?? [],
     };
   }
@@ -320,26 +322,28 @@ export class Stager {
     const { copies, left } =
       this.#policyOfLinks === 'skip'
         ? { copies: [], left: this.#links.leaveAll() }
-        : this.#links.plan(this.#tree(), staged.top, this.#context.policy.maxEntries);
-    const buffer = copies.length === 0 ? Buffer.alloc(0) : Buffer.allocUnsafe(CHUNK_BYTES);
-    const files = new Map(this.#staged.files.map((file) => [file.path, file]));
+        : this.#links.plan(this.#tree(), { ...this.#context.policy, top: staged.top });
+    const files = new Map(staged.files.map((file) => [file.path, file]));
+    // All are counted and checked before the first is written.
     for (const copy of copies) {
       this.#budget.entry();
       this.#checked({ path: copy.path, prefix: '' }, copy.kind);
-      const source = copy.kind === 'file' ? files.get(copy.from) : undefined;
-      if (!this.#findings.none) {
-        continue;
-      }
-      if (source !== undefined) {
-        this.#copy(copy.path, source, buffer);
-      } else {
-        this.#make(copy.path, true);
-      }
     }
     for (const { path, rule, what } of left) {
-      this.#staged.links.push({ path, rule, what });
-      this.#staged.skipped.push(path);
+      if (!this.#links.has(path)) this.#budget.entry();
+      staged.links.push({ path, rule, what });
+      staged.skipped.push(path);
       this.#warn(`${path} is left out: ${what} (rule ${rule})`);
+    }
+    const written = this.#findings.none ? copies : [];
+    const buffer = written.length === 0 ? Buffer.alloc(0) : Buffer.allocUnsafe(CHUNK_BYTES);
+    for (const copy of written) {
+      const source = copy.kind === 'file' ? files.get(copy.from) : undefined;
+      if (source === undefined) {
+        this.#make(copy.path, true);
+      } else {
+        this.#copy(copy.path, source, buffer);
+      }
     }
     this.millis += performance.now() - start;
   }
@@ -351,7 +355,7 @@ export class Stager {
     const from = disk.open(this.#placeOf(source.path));
     try {
       const fd = disk.create(this.#placeOf(path), source.mode === '755' ? 0o755 : 0o644);
-      this.#open = { path, fd, hash: createHash('sha256'), size: 0, mode: source.mode, head: undefined };
+      this.#open = { path, fd, hash: createHash('sha256'), size: 0, mode: source.mode, head: headOf(path) };
       for (let count = disk.read(from, buffer); count > 0; count = disk.read(from, buffer)) {
         this.#data(buffer.subarray(0, count));
       }
@@ -369,8 +373,7 @@ export class Stager {
     this.#make(parentOf(path), false);
     const mode = modeOf(entry.mode);
     const fd = this.#context.disk.create(this.#placeOf(path), mode === '755' ? 0o755 : 0o644);
-    const head = mayBeAppleDouble(path) ? Buffer.alloc(0) : undefined;
-    this.#open = { path, fd, hash: createHash('sha256'), size: 0, mode, head };
+    this.#open = { path, fd, hash: createHash('sha256'), size: 0, mode, head: headOf(path) };
   }
 
   #data(chunk: Buffer): void {
@@ -398,12 +401,15 @@ export class Stager {
     const { path, size, mode, head } = open;
     if (head !== undefined && isAppleDouble(head)) {
       this.#context.disk.unlink(this.#placeOf(path));
+      this.#removed.add(path);
       this.#leaveOut(path);
       return;
     }
     this.#staged.files.push({ path, size, mode, sha256: open.hash.digest('hex') });
   }
 }
+
+const headOf = (path: string): Open['head'] => (mayBeAppleDouble(path) ? Buffer.alloc(0) : undefined);
 
 const TYPES: Record<string, [rule: number, what: string]> = {
   '3': [44, 'it is a character device'],

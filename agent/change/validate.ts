@@ -199,6 +199,24 @@ const HOOK_FILES: ReadonlySet<string> = new Set([
   'plugin.json',
 ]);
 
+/** More links times characters of these files are refused: looking for each link would take seconds. */
+const NAMED_WORK = 1_000_000_000;
+
+const isOfName = (character: string | undefined): boolean =>
+  character !== undefined && /[\p{L}\p{N}_.-]/u.test(character);
+
+/** Whether a text has a path, and not only as a part of a longer name. */
+function namesPath(text: string, path: string): boolean {
+  for (let at = text.indexOf(path); at !== -1; at = text.indexOf(path, at + path.length)) {
+    // The letter of an escape in JSON is not part of a name.
+    const begins = !isOfName(text[at - 1]) || text[at - 2] === '\\';
+    if (begins && !isOfName(text[at + path.length])) {
+      return true;
+    }
+  }
+  return false;
+}
+
 /** The files that the manifest or a hook names must exist, because without them the plugin fails when it is used. */
 function refuseNamed(
   context: StoreContext,
@@ -218,9 +236,15 @@ function refuseNamed(
     .filter(({ path }) => HOOK_FILES.has(path))
     .map(({ path }) => readText(context.disk, `${slot}/${path}`, MANIFEST_MAX_BYTES))
     .flatMap((reading) => (reading.kind === 'text' ? reading.text : []));
+  const characters = texts.reduce((sum, text) => sum + text.length, 0);
+  if (characters * links.length > NAMED_WORK) {
+    throw new Fault('LIMIT_ENTRIES', `${links.length} links lead to nothing in the archive`, {
+      hint: 'Pack what they lead to, or leave the links out',
+    });
+  }
   const isNamed = (path: string): boolean =>
     named.some((name) => name === path || path.startsWith(`${name}/`)) ||
-    texts.some((text) => text.includes(path));
+    texts.some((text) => namesPath(text, path));
   refuseMissing(links, isNamed, 'the manifest or a hook names it');
 }
 

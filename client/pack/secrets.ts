@@ -26,12 +26,17 @@ export function looksSecret(path: string): boolean {
   return NAMES.some((pattern) => pattern.test(name)) || PATHS.some((pattern) => pattern.test(lower));
 }
 
+/*
+ * Each of these takes a time that grows with the length of the text and not faster: whatever repeats is bounded, or is
+ * followed by something that it cannot match.
+ */
+
 /** A key, and not only its first line: documents and tests show that. */
 const PRIVATE_KEY =
-  /-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----(?:\s|\\[nr])+(?:[A-Za-z-]+: [^\n]*\n)*\s*[A-Za-z0-9+/=]{40}/;
+  /-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY-----(?:\s|\\[nr]){1,100}(?:(?:[A-Za-z-]{1,40}: [^\n]{0,200}\n){1,10}\s{0,10})?[A-Za-z0-9+/=]{40}/;
 const CLOUD_KEY = /aws_secret_access_key\s*=\s*["']?[A-Za-z0-9+/]{40}/i;
 /** A token of a package registry that is written out. One that names a variable is none. */
-const REGISTRY_TOKEN = /^\s*[^#;\s][^\n]*(?:_authToken|_auth|_password)\s*=\s*["']?(?!\$\{)[^\s"']/m;
+const REGISTRY_TOKEN = /^[^\S\n]*[^#;\s][^\n]*(?:_authToken|_auth|_password)\s*=\s*["']?(?!\$\{)[^\s"']/m;
 
 /** More than one match has never more characters than these. */
 const OVERLAP_BYTES = 4096;

@@ -107,6 +107,10 @@ class Walker {
     if (above.includes(real)) return skip('the link points at a directory above it');
     const target = this.#pathOf(real);
     if (this.#leftOut(target, kind)) return skip(`the link points at "${target}", which is left out`);
+    const mayBe = kind === 'file' && (mayBeAppleDouble(path) || mayBeAppleDouble(target));
+    if (mayBe && found.isFile() && isAppleDouble(await headOf(path, real))) {
+      return skip(`the link points at "${target}", in which macOS keeps attributes`);
+    }
     // A secret stays a secret under another name.
     if (kind === 'file' && looksSecret(target) && !looksSecret(path)) this.secrets.push(path);
     await this.#take(path, real, found, above);

@@ -291,6 +291,18 @@ describe('a link that is left out is refused where the plugin cannot do without 
     expect([links, skipped]).toEqual([1, ['a.pyc', 'docs/a.md']]);
   });
 
+  // Was a bug: a link called "a" was refused, because every text has that letter.
+  it('but not where a hook only has a longer name that contains its path', async () => {
+    const hook = file('hooks/hooks.json', '{"command":"${CLAUDE_PLUGIN_ROOT}/bin/run.sh\\nother/do"}');
+    for (const path of ['a', 'run', 'in/run.sh', 'sh', 'bin/run.s']) {
+      expect(check(tar(MANIFEST, hook, symlink(path, '/etc/passwd'))).links).toBe(1);
+    }
+    for (const path of ['bin', 'bin/run.sh', 'other']) {
+      const { code } = await refusal(tar(MANIFEST, hook, symlink(path, '/etc/passwd')));
+      expect(code).toBe('ARCHIVE_TYPE');
+    }
+  });
+
   it('a manifest may be a link to a file of the archive', () => {
     const bytes = tar(
       file('package/all/real.yaml', yamlOf()),

@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest';
 
 import { archive } from '../../client/pack/archive.ts';
 import { listDirectory, packDirectory } from '../../client/pack/pack.ts';
+import { SecretScan } from '../../client/pack/secrets.ts';
 import { treeDigest } from '../../shared/format/tree.ts';
 import { base, extracted, files, listed, packed, plugin, refused, packsInScratch } from './packing.ts';
 
@@ -141,6 +142,16 @@ describe('links', () => {
     expect(listed(bundle).filter((path) => path.includes('own.md'))).toEqual([]);
   });
 
+  it('bring no attributes of macOS in under another name', async () => {
+    await writeFile(join(plugin, '._x'), Buffer.from([0x00, 0x05, 0x16, 0x07]));
+    await symlink('._x', join(plugin, 'x'));
+    const bundle = await packed();
+    expect(listed(bundle)).toEqual(['plugin.yaml']);
+    expect(bundle.skipped).toEqual([
+      { path: 'x', why: 'the link points at "._x", in which macOS keeps attributes' },
+    ]);
+  });
+
   it('do not hide a secret under another name', async () => {
     await files({ 'keys/.env': 'S=1' });
     await symlink('keys/.env', join(plugin, 'settings.txt'));
@@ -207,6 +218,19 @@ describe('secrets', () => {
     expect((await packed({ allowSecrets: [path] })).files).toBe(2);
     const { secrets } = await listDirectory(plugin);
     expect(secrets).toEqual([path]);
+  });
+
+  // Was a bug: the time grew with the square of the length, to minutes.
+  it.each([
+    ['spaces', 'a', `-----BEGIN PRIVATE KEY-----${' '.repeat(250_000)}`],
+    ['headers', 'a', '-----BEGIN PRIVATE KEY-----\na: '.repeat(8000)],
+    ['empty lines', '.npmrc', '\n'.repeat(250_000)],
+  ])('are looked for in a time that many %s do not stretch', (_, path, text) => {
+    const scan = new SecretScan(path);
+    const began = performance.now();
+    scan.read(Buffer.from(text));
+    expect(scan.found).toBe(false);
+    expect(performance.now() - began).toBeLessThan(2500);
   });
 
   it('leave no bundle behind', async () => {
