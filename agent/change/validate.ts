@@ -59,7 +59,9 @@ export function validate(
   if (files.length < lifted.length) {
     warnings.push(`${MARKER} of the archive is left out: the agent writes its own`);
   }
-  const missing = staged.links.map((link) => ({ ...link, path: below(top, link.path) }));
+  const missing = staged.links
+    .filter(({ path }) => top === '' || path.startsWith(`${top}/`))
+    .map((link) => ({ ...link, path: below(top, link.path) }));
   refuseMissing(
     missing,
     (path) => isManifest(path) || /(?:^|\/)skill\.md$/i.test(path),

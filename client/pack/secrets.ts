@@ -33,10 +33,11 @@ export function looksSecret(path: string): boolean {
 
 /** A key, and not only its first line: documents and tests show that. */
 const PRIVATE_KEY =
-  /-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY-----(?:\s|\\[nr]){1,100}(?:(?:[A-Za-z-]{1,40}: [^\n]{0,200}\n){1,10}\s{0,10})?[A-Za-z0-9+/=]{40}/;
-const CLOUD_KEY = /aws_secret_access_key\s*=\s*["']?[A-Za-z0-9+/]{40}/i;
+  /-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----(?:\s|\\[nr]){1,100}(?:(?:[A-Za-z-]{1,40}: [^\n\\]{0,200}(?:\\r)?(?:\n|\\n)[ \t]{0,100}){1,10}(?:\s|\\[nr]){0,100})?[A-Za-z0-9+/=]{40}/;
+const CLOUD_KEY = /aws_secret_access_key["']?[ \t]*[=:][ \t]*["']?[A-Za-z0-9+/]{40}/i;
 /** A token of a package registry that is written out. One that names a variable is none. */
-const REGISTRY_TOKEN = /^[^\S\n]*[^#;\s][^\n]*(?:_authToken|_auth|_password)\s*=\s*["']?(?!\$\{)[^\s"']/m;
+const REGISTRY_TOKEN =
+  /^[^\S\n]*[^#;\s][^\n]*(?:_authToken|_auth|_password)["']?(?:[ \t]*=[ \t]*|[ \t]+)["']?(?!\$\{|=)[^\s"']/m;
 
 /** More than one match has never more characters than these. */
 const OVERLAP_BYTES = 4096;
@@ -65,7 +66,7 @@ export class SecretScan {
   #isSecret(bytes: Buffer): boolean {
     // Looking for a few bytes costs little; only where they are is the text read.
     return (
-      (bytes.includes('PRIVATE KEY-----') && PRIVATE_KEY.test(bytes.toString('latin1'))) ||
+      (bytes.includes('PRIVATE KEY') && PRIVATE_KEY.test(bytes.toString('latin1'))) ||
       (bytes.includes('ecret_access_key') && CLOUD_KEY.test(bytes.toString('latin1'))) ||
       (bytes.includes('ECRET_ACCESS_KEY') && CLOUD_KEY.test(bytes.toString('latin1'))) ||
       (this.#isRegistry && REGISTRY_TOKEN.test(bytes.toString('latin1')))

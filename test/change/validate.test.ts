@@ -303,6 +303,25 @@ describe('a link that is left out is refused where the plugin cannot do without 
     }
   });
 
+  // Was a bug: the end of its name was taken for a path in the plugin.
+  it('but not for what is beside the directory of the plugin', () => {
+    const bytes = tar(file('package/plugin.yaml', yamlOf()), symlink('previousplugin.yaml', '/etc/passwd'));
+    expect(check(bytes)).toMatchObject({ links: 1, inside: ['/plugin.yaml'] });
+  });
+
+  it.each(['.staging', '.airlock-top', '.complete', '.COMPLETE'])(
+    'and a copied directory called %s at the root of the plugin is refused',
+    async (name) => {
+      const bytes = tar(
+        file('package/plugin.yaml', yamlOf()),
+        file('package/a/b', 'x'),
+        symlink(`package/${name}`, 'a'),
+      );
+      const { code, violations } = await refusal(bytes);
+      expect([code, violations[0]?.rule]).toEqual(['ARCHIVE_PATH', 23]);
+    },
+  );
+
   it('a manifest may be a link to a file of the archive', () => {
     const bytes = tar(
       file('package/all/real.yaml', yamlOf()),

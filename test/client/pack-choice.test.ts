@@ -211,6 +211,14 @@ describe('secrets', () => {
     ],
     ['a private key on a boundary', 'big.bin', `${'x'.repeat(256 * 1024 - 20)}${BEGIN}\n${BODY}\n`],
     ['a key of a cloud', 'setup.sh', `export AWS_SECRET_ACCESS_KEY="${'a1B2'.repeat(10)}"\n`],
+    [
+      'an encrypted private key in JSON',
+      'k.json',
+      JSON.stringify(`${BEGIN}\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n${BODY}`),
+    ],
+    ['a private key of PGP', 'k.asc', `-----BEGIN PGP PRIVATE KEY BLOCK-----\nVersion: 2\n\n${BODY}\n`],
+    ['a key of a cloud in YAML', 'ci.yml', `  AWS_SECRET_ACCESS_KEY: ${'a1B2'.repeat(10)}\n`],
+    ['a token of yarn', '.yarnrc', '"//registry.example.test/:_authToken" abcdef0123456789\n'],
     ['a token of a registry', '.npmrc', '//registry.example.test/:_authToken=abcdef0123456789\n'],
   ])('are seen in what a file holds: %s', async (_, path, content) => {
     await files({ [path]: content });
@@ -224,6 +232,8 @@ describe('secrets', () => {
   it.each([
     ['spaces', 'a', `-----BEGIN PRIVATE KEY-----${' '.repeat(250_000)}`],
     ['headers', 'a', '-----BEGIN PRIVATE KEY-----\na: '.repeat(8000)],
+    ['lines of headers', 'a', `-----BEGIN PRIVATE KEY-----\n${'a: a: \\n \n'.repeat(20_000)}`],
+    ['tokens', '.npmrc', '_auth""'.repeat(40_000)],
     ['empty lines', '.npmrc', '\n'.repeat(250_000)],
   ])('are looked for in a time that many %s do not stretch', (_, path, text) => {
     const scan = new SecretScan(path);
@@ -251,6 +261,7 @@ describe('secrets', () => {
     ['my_id_rsa', ''],
     ['docs/keys.md', `A key begins with ${BEGIN} and then lines.`],
     ['.npmrc', '//registry.example.test/:_authToken=${NPM_TOKEN}\nsave-exact=true\n'],
+    ['.npmrc', '//registry.example.test/:_authToken = ${NPM_TOKEN}\n//other.test/:_password=\nx=y\n'],
     ['aws.md', 'aws_secret_access_key = <your key>'],
   ])('are not seen in %s', async (path, content) => {
     await files({ [path]: content });
