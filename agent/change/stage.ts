@@ -66,7 +66,7 @@ export class Stager {
   readonly #links = new Links((count) => this.#budget.steps(count));
   readonly #warnings: ArchiveWarnings;
   readonly #made = new Set<string>();
-  /** Files that were removed again. No link leads to them. */
+  /** Files that do not stay in the slot. No link leads to them. */
   readonly #removed = new Set<string>();
   readonly #findings = new Violations();
   readonly #staged: Staged = {
@@ -319,6 +319,8 @@ export class Stager {
     const staged = this.#staged;
     const names = staged.files.map(({ path }) => path);
     staged.top = findTop(names, staged.directories, this.#links.paths);
+    // It is left out later, as the one at the root of an archive without a top directory is at once.
+    this.#removed.add(`${staged.top}/${MARKER}`);
     const { copies, left } =
       this.#policyOfLinks === 'skip'
         ? { copies: [], left: this.#links.leaveAll() }

@@ -139,6 +139,14 @@ describe('links are never made', () => {
     expect(stage(tar(MANIFEST, ...links), { links: 'refuse' }).error).toMatchObject({ code: 'ARCHIVE_TYPE' });
   });
 
+  it.each(['', 'package/'])('a link to the .complete at the root of the plugin ("%s") is left out', (top) => {
+    const marker = file(`${top}.complete`, 'forged');
+    const { staged } = accepted(
+      tar(file(`${top}plugin.yaml`, yamlOf()), marker, symlink(`${top}l`, '.complete')),
+    );
+    expect(staged.links.map(({ path, rule }) => `${path} ${rule}`)).toEqual([`${top}l 35`]);
+  });
+
   it('a copy with the name and the content of attributes of macOS is left out like the file itself', () => {
     const { staged } = accepted(
       tar(MANIFEST, file('data', Buffer.from([0x00, 0x05, 0x16, 0x07])), symlink('._d', 'data')),
