@@ -202,7 +202,7 @@ const HOOK_FILES: ReadonlySet<string> = new Set([
 ]);
 
 /** More links times characters of these files are refused: looking for each link would take seconds. */
-const NAMED_WORK = 1_000_000_000;
+const NAMED_WORK = 500_000_000;
 
 const isOfName = (character: string | undefined): boolean =>
   character !== undefined && /[\p{L}\p{N}_.-]/u.test(character);

@@ -303,6 +303,19 @@ describe('a link that is left out is refused where the plugin cannot do without 
     }
   });
 
+  // Was a bug: each of up to 50,000 links was looked for in up to 4 MiB.
+  it('and more links than can be looked for in long hooks are refused', async () => {
+    const links = Array.from({ length: 1100 }, (_, i) => symlink(`l${i}`, 'nothing'));
+    const hook = (size: number): Buffer => file('hooks.json', 'l'.repeat(size));
+    const policy = { maxEntries: 5000 };
+    const fault = await refusal(tar(MANIFEST, hook(600_000), ...links), {}, policy);
+    expect([fault.code, fault.message]).toEqual([
+      'LIMIT_ENTRIES',
+      '1100 links lead to nothing in the archive',
+    ]);
+    expect(check(tar(MANIFEST, hook(10_000), ...links), {}, policy).links).toBe(1100);
+  });
+
   // Was a bug: the end of its name was taken for a path in the plugin.
   it('but not for what is beside the directory of the plugin', () => {
     const bytes = tar(file('package/plugin.yaml', yamlOf()), symlink('previousplugin.yaml', '/etc/passwd'));
