@@ -329,6 +329,7 @@ export class Stager {
     // All are counted and checked before the first is written.
     for (const copy of copies) {
       this.#budget.entry();
+      if (copy.kind === 'file') this.#budget.declare(files.get(copy.from)?.size ?? 0);
       this.#checked({ path: copy.path, prefix: '' }, copy.kind);
     }
     for (const { path, rule, what } of left) {
@@ -352,7 +353,6 @@ export class Stager {
 
   #copy(path: string, source: FileEntry, buffer: Buffer): void {
     const { disk } = this.#context;
-    this.#budget.declare(source.size);
     this.#make(parentOf(path), false);
     const from = disk.open(this.#placeOf(source.path));
     try {

@@ -85,9 +85,7 @@ function noted({ name, status, drift, held, pending, skipped, trouble }: PluginI
   const missing =
     skipped === undefined
       ? []
-      : [
-          `${plural(skipped, 'link')} of its bundle led to nothing in it and ${skipped === 1 ? 'was' : 'were'} left out`,
-        ];
+      : [`${plural(skipped, 'link')} of its bundle ${skipped === 1 ? 'was' : 'were'} left out`];
   const waiting =
     pending === undefined || (status === 'absent' && trouble === undefined) ? [] : [pendingText(pending)];
   const kept = held === undefined ? [] : [`installs are refused unless they are forced: ${safe(held)}`];

@@ -191,7 +191,7 @@ export const pluginSchema = z.object({
   tree: z.string().optional(),
   files: z.number().optional(),
   bytes: z.number().optional(),
-  /** The number of links to nothing in the archive, which were left out; absent: none. */
+  /** The number of links of the archive that were left out; absent: none. */
   skipped: z.number().optional(),
   installedAt: z.string().optional(),
   source: z.string().optional(),

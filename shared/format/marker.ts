@@ -18,7 +18,7 @@ export const markerSchema = z.object({
   tree: digestSchema,
   files: z.number().int().nonnegative(),
   bytes: z.number().int().nonnegative(),
-  /** The number of links to nothing in the archive, which were left out; absent: none. */
+  /** The number of links of the archive that were left out; absent: none. */
   skipped: z.number().int().positive().optional(),
   installedAt: z.iso.datetime(),
   /** Where the bundle came from, in the words of its sender. */

@@ -59,7 +59,7 @@ export const storedRuntimeSchema = runtimeStateSchema.extend({ waiting: waitingS
 /** What the runtime may have loaded, and the change that waits for a restart. */
 export type StoredRuntime = z.infer<typeof storedRuntimeSchema>;
 
-/** How versions before 0.10 wrote down what the runtime may have loaded. */
+/** How the version before wrote down what the runtime may have loaded: in `pending`. */
 const formerPendingSchema = z.object({
   ...waitingSchema.shape,
   installId: z.string().nullable(),

@@ -110,6 +110,20 @@ describe('a cold change whose restart was suppressed', () => {
     expect((await put(room, version('1', '9'))).reload.kind).toBe('skill-content-only');
   });
 
+  it('keeps the receipts of all that may be loaded, whatever is swept', async () => {
+    const room = makeRoom({ keep: 0, keepMillis: 0 });
+    const { installId: loaded } = await put(room, version('1', '1'));
+    report(room, loaded);
+    const { installId: between } = await put(room, version('2', '1'));
+    const { installId: live } = await put(room, version('1', '1'));
+    room.clock.now += 1000;
+    sweepPlugin(room.context, 'lint');
+    const kept = [loaded, between, live].map((one) => `lint.${one}.json`);
+    expect(readdirSync(room.layout.receipts)).toEqual(kept.toSorted());
+    expect(readdirSync(room.layout.previous).length).toBe(1);
+    expect(pendingOf(room)?.reasons.items.map(({ path }) => path)).toEqual(['hooks/run.sh']);
+  });
+
   it('is taken back with an install that fails at its swap', async () => {
     const room = makeRoom();
     await put(room, version('1', '1'));

@@ -20,7 +20,9 @@ import {
   remove,
   rollBack,
   through,
+  yamlOf,
 } from '../_kit/install-room.ts';
+import { file, gzip, symlink, tar } from '../_kit/tar-builder.ts';
 
 const versionOf = (version: string): Buffer => bundleOf({ 'rules/a.md': version }, version);
 
@@ -194,4 +196,14 @@ describe('a disk that fails', () => {
     const fault = await faultOf(() => rollBack(through(room, disk), { force: true }));
     expect([fault.code, fault.message]).toEqual(['INTERNAL', expect.stringContaining('EMFILE')]);
   });
+});
+
+it('still says how many links of the bundle were left out', async () => {
+  const room = makeRoom();
+  const bytes = gzip(tar(file('plugin.yaml', yamlOf()), symlink('gone', '/etc/passwd')));
+  expect((await deliver(room, bytes)).skipped).toBe(1);
+  room.clock.now += 1000;
+  expect((await deliver(room, versionOf('2.0.0'))).skipped).toBeUndefined();
+  room.clock.now += 1000;
+  expect(rollBack(room).skipped).toBe(1);
 });

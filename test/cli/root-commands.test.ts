@@ -1,11 +1,13 @@
 /** Commands that look at a root, in this process, as on a terminal. */
-import { appendFile } from 'node:fs/promises';
+import { appendFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { describe, expect, it, test } from 'vitest';
 
-import { TOKEN, startTestAgent } from '../_kit/agent.ts';
+import { TOKEN, scratch, startTestAgent } from '../_kit/agent.ts';
 import { install, makeRoot, writeFiles, yamlOf } from '../_kit/loader-root.ts';
+import { deliver, makeRoom, yamlOf as roomYaml } from '../_kit/install-room.ts';
+import { file, gzip, symlink, tar } from '../_kit/tar-builder.ts';
 import { inProcess } from '../_kit/two-ways.ts';
 
 describe.each(['list', 'verify', 'watch', 'status', 'restarted'])('airlock %s', (name) => {
@@ -18,6 +20,16 @@ describe.each(['list', 'verify', 'watch', 'status', 'restarted'])('airlock %s', 
       expect.stringMatching(/file" cannot be read: ENOTDIR.*\n {2}what to do: /),
     ]);
   });
+});
+
+test.each(['pack', 'push'])('airlock %s ends at Ctrl-C while it packs', async (name) => {
+  const folder = await scratch();
+  await writeFiles(folder, { 'lint/plugin.yaml': yamlOf('lint') });
+  const more = name === 'pack' ? ['--out', join(folder, 'lint.tgz')] : ['--to', 'ws://127.0.0.1:1'];
+  const words = [name, join(folder, 'lint'), ...more];
+  const { code, text } = await inProcess(words, { AIRLOCK_TOKEN: TOKEN }, AbortSignal.abort());
+  expect([code, text]).toEqual([130, expect.stringContaining('Packing was stopped')]);
+  expect(await readdir(folder)).toEqual(['lint']);
 });
 
 test('airlock watch --polling is refused where an agent is asked', async () => {
@@ -41,6 +53,14 @@ describe('airlock list', () => {
       expect(text).toMatch(/\nhalf .* unmarked\s*\nlint .* refused: digest-mismatch/);
       expect(text).toContain('lint: It is not as it was installed: "plugin.yaml" is modified\n');
     }
+  });
+
+  it('says how many links of a bundle were left out', async () => {
+    const room = makeRoom();
+    const links = [symlink('gone', '/etc/passwd'), symlink('gone-too', 'nowhere')];
+    await deliver(room, gzip(tar(file('plugin.yaml', roomYaml()), ...links)));
+    const { text } = await inProcess(['list', '--root', room.layout.root]);
+    expect(text).toContain('lint: 2 links of its bundle were left out\n');
   });
 
   it('refuses what is no mode, whoever is asked', async () => {

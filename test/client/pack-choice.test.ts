@@ -104,6 +104,19 @@ describe('links', () => {
     expect(count).toBe(1);
   });
 
+  it.each(['skills/a/SKILL.md', 'skills/a/skill.md', 'SKILL.md'])(
+    'that are left out are refused where the plugin cannot do without them: %s',
+    async (path) => {
+      await mkdir(join(plugin, path, '..'), { recursive: true });
+      await symlink('/etc/hostname', join(plugin, path));
+      const { code, message } = await refused();
+      expect([code, message]).toEqual([
+        'INVALID_PARAMS',
+        expect.stringContaining(`"${path}" cannot be packed`),
+      ]);
+    },
+  );
+
   it('that lead in circles end', async () => {
     await files({ 'a/x': '', 'b/y': '' });
     await symlink('..', join(plugin, 'a/up'));

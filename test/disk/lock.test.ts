@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { processIdentity } from '../../agent/disk/identity.ts';
 import { linuxCalls } from '../../agent/disk/linux.ts';
 import { type Locks, createLocks } from '../../agent/disk/lock.ts';
+import { until } from '../_kit/until.ts';
 import { LockHolder, buildHolder } from '../_kit/lock-holder.ts';
 
 const self = processIdentity();
@@ -226,5 +227,28 @@ describe('flock', () => {
       },
     };
     expect((await createLocks(makeDirectory(), self, refused)).kind).toBe('flock');
+  });
+
+  it('asks the disk for two at a time, so that one that hangs leaves threads for everything else', async () => {
+    const probes = [true, false];
+    const answers: (() => void)[] = [];
+    const hanging = {
+      tryLock: (): Promise<boolean> => {
+        const probe = probes.shift();
+        return probe === undefined
+          ? new Promise((resolve) => answers.push(() => resolve(false)))
+          : Promise.resolve(probe);
+      },
+    };
+    const locks = await createLocks(makeDirectory(), self, hanging);
+    const taken = ['a', 'b', 'c'].map((name) => locks.take(name));
+    await until(() => expect(answers).toHaveLength(2));
+    // The third one is asked for when one of the others is answered, and not before.
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(answers).toHaveLength(2);
+    answers[0]?.();
+    await until(() => expect(answers).toHaveLength(3));
+    answers.forEach((answer) => answer());
+    expect(await Promise.all(taken)).toEqual([undefined, undefined, undefined]);
   });
 });
