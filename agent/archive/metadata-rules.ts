@@ -7,6 +7,8 @@ import type { TarEntry } from './tar-header.ts';
 const IDS = 2 ** 32;
 /** A later time is a mistake. */
 const FAR_FUTURE = 2 ** 32;
+/** No mode has more bits. */
+const MODES = 2 ** 32;
 const SECONDS = /^-?\d+(?:\.\d*)?$/;
 const ATTRIBUTES =
   /^(?:SCHILY\.xattr|SCHILY\.acl|LIBARCHIVE\.xattr|LIBARCHIVE\.creationtime$|RHT\.security|SUN\.holesdata)/;
@@ -23,7 +25,8 @@ const WARNINGS: Record<number, string> = {
 export function checkMetadata(entry: TarEntry): (BrokenRule & { code: FaultCode })[] {
   const { kind, mode, records } = entry;
   const breaks: BrokenRule[] = [];
-  if (kind === 'file' && (mode & 0o6000) !== 0) {
+  const isMode = mode >= 0 && mode < MODES;
+  if (isMode && kind === 'file' && (mode & 0o6000) !== 0) {
     breaks.push({ rule: 55, what: 'it is setuid or setgid' });
   }
   const ids = [idOf(entry.uid, records.get('uid')), idOf(entry.gid, records.get('gid'))];
@@ -35,6 +38,9 @@ export function checkMetadata(entry: TarEntry): (BrokenRule & { code: FaultCode 
   }
   if ([mode, entry.uid, entry.gid, entry.mtime].some(Number.isNaN)) {
     breaks.push({ rule: 75, what: 'a field of its header is not an octal number' });
+  } else if (!isMode || !Number.isFinite(entry.mtime)) {
+    // Written as bytes (base-256), every content of the field is a number.
+    breaks.push({ rule: 75, what: 'its mode or time is a number that no tar writes' });
   }
   if (hasSparse(records)) {
     breaks.push({

@@ -32,6 +32,8 @@ const MEGA = 'x'.repeat(1024 * 1024 + 1);
 const LONG_LINK = '././@LongLink';
 const binary = (length: number, ...last: number[]): Buffer =>
   Buffer.concat([Buffer.from([0x80]), Buffer.alloc(length - 1 - last.length), Buffer.from(last)]);
+/** The first bit says that the bytes are a number. */
+const garbage = (length: number): Buffer => Buffer.alloc(length, Buffer.from('deadbeef', 'hex'));
 
 const METADATA: Case[] = [
   refuses(55, 'setuid on a file', ['a 55'], file('a', 'x', { mode: 0o4755 })),
@@ -131,6 +133,17 @@ const AMBIGUOUS: Case[] = [
   ),
   ambiguous(75, 'garbage for a size', ['a 75'], file('a', 'x', { size: 'twelve' })),
   ambiguous(75, 'garbage for a mode', ['a 75'], file('a', 'x', { mode: '89' })),
+  ambiguous(75, 'garbage for a time', ['a 75'], file('a', 'x', { mtime: '12:30 today' })),
+  ambiguous(75, 'garbage for a mode in base-256', ['a 75'], file('a', 'x', { mode: garbage(8) })),
+  ambiguous(75, 'a negative mode in base-256', ['a 75'], file('a', 'x', { mode: Buffer.alloc(8, 0xff) })),
+  ambiguous(
+    75,
+    'a mode in base-256 that is too large',
+    ['a 75'],
+    file('a', 'x', { mode: binary(8, 1, 0, 0, 0, 0) }),
+  ),
+  ambiguous(75, 'garbage for a time in base-256', ['a 75'], file('a', 'x', { mtime: garbage(12) })),
+  ambiguous(75, 'garbage for the mode of a directory', ['a/ 75'], directory('a/', { mode: garbage(8) })),
   ambiguous(76, 'Solaris X', ['a 76'], entry({ name: 'a', type: 'X' }, '10 path=b\n')),
   ambiguous(
     77,
@@ -153,6 +166,13 @@ describe('metadata is passed over, with one warning', () => {
     expect(live).toEqual(['a', 'plugin.yaml']);
     await fortress.quiet();
   });
+});
+
+it('a mode and a time in base-256 are taken as the numbers that they are', async () => {
+  const fields = { mode: binary(8, 0x01, 0xed), mtime: binary(12, 0x65, 0x53, 0xf1, 0x00) };
+  const { warnings, live } = await fortress.accepted(tar(MANIFEST, file('a', 'x', fields)));
+  expect(warnings.items).toEqual([]);
+  expect(live).toEqual(['a', 'plugin.yaml']);
 });
 
 describe('what can be read in two ways is refused', () => {
