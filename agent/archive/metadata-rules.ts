@@ -77,10 +77,11 @@ export class ArchiveWarnings {
     if (records.size > 0 && [...records.keys()].some((key) => ATTRIBUTES.test(key))) this.#count(62, path);
   }
 
-  get warnings(): string[] {
+  /** What each warning is about, and its text after that path. */
+  get notices(): { path: string; text: string }[] {
     return [...this.#seen].map(([rule, { first, count }]) => {
       const others = count === 1 ? '' : ` (and ${count - 1} more)`;
-      return `${escape(first.slice(0, 300))}${others}: ${WARNINGS[rule] ?? ''} (rule ${rule})`;
+      return { path: escape(first.slice(0, 300)), text: `${others}: ${WARNINGS[rule] ?? ''} (rule ${rule})` };
     });
   }
 

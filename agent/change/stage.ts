@@ -14,7 +14,7 @@ import type { TarEntry } from '../archive/tar-header.ts';
 import { TarReader } from '../archive/tar-reader.ts';
 import { Violations } from '../archive/violations.ts';
 import type { StoreContext } from '../store/context.ts';
-import { findTop } from './top.ts';
+import { findTop, relativeTo } from './top.ts';
 
 /** The content of a slot when the archive was read to its end. Paths are relative to the slot. */
 export type Staged = {
@@ -23,10 +23,11 @@ export type Staged = {
   directories: string[];
   /** The directory of the plugin; '' for the slot itself. */
   top: string;
-  /** What was left out on purpose: ignored files, and links to nothing in the archive. */
+  /** What was left out on purpose: ignored files, and links to nothing in the archive. Relative to the plugin. */
   skipped: string[];
   /** The links among them. */
   links: LeftOut[];
+  /** Each begins with a path relative to the plugin. */
   warnings: string[];
 };
 
@@ -78,6 +79,8 @@ export class Stager {
     warnings: [],
   };
   readonly #budget: Budget;
+  /** What the warnings are about, by the path in the archive, until it is known which directory is the plugin. */
+  readonly #notices: { path: string; text: string }[] = [];
   #open: Open | undefined;
 
   constructor(context: StoreContext, slot: string, links: LinkPolicy, perFile: boolean) {
@@ -136,6 +139,9 @@ export class Stager {
    */
   end(): Staged {
     this.#reader.end();
+    const staged = this.#staged;
+    const names = staged.files.map(({ path }) => path);
+    staged.top = findTop(names, staged.directories, this.#links.paths);
     if (this.#policyOfLinks === 'refuse') {
       for (const { path, rule, what } of this.#links.breaks(this.#tree())) {
         this.#findings.note(path, rule, 'ARCHIVE_TYPE', what);
@@ -148,8 +154,11 @@ export class Stager {
     }
     this.#checkSlot();
     this.#release();
-    this.#staged.warnings.push(...this.#warnings.warnings);
-    return this.#staged;
+    const toPlugin = (path: string): string => relativeTo(staged.top, path);
+    const notices = [...this.#notices, ...this.#warnings.notices];
+    staged.skipped = staged.skipped.map(toPlugin);
+    staged.warnings = notices.map(({ path, text }) => `${toPlugin(path)}${text}`);
+    return staged;
   }
 
   /** A fault that ended the reading, with all violations until then. */
@@ -214,7 +223,7 @@ export class Stager {
       return undefined;
     }
     if (path === MARKER && kind === 'file') {
-      this.#warn(`${MARKER} of the archive is left out: the agent writes its own`);
+      this.#warn(path, ' of the archive is left out: the agent writes its own');
       return undefined;
     }
     // The slash marks a directory: patterns for files do not apply to it.
@@ -248,11 +257,11 @@ export class Stager {
 
   #leaveOut(path: string): void {
     this.#staged.skipped.push(path);
-    this.#warn(`${path} is left out: it is not part of a plugin`);
+    this.#warn(path, ' is left out: it is not part of a plugin');
   }
 
-  #warn(text: string): void {
-    this.#staged.warnings.push(text);
+  #warn(path: string, text: string): void {
+    this.#notices.push({ path, text });
   }
 
   #directory(entry: TarEntry): void {
@@ -317,8 +326,6 @@ export class Stager {
   #replaceLinks(): void {
     const start = performance.now();
     const staged = this.#staged;
-    const names = staged.files.map(({ path }) => path);
-    staged.top = findTop(names, staged.directories, this.#links.paths);
     // It is left out later, as the one at the root of an archive without a top directory is at once.
     this.#removed.add(`${staged.top}/${MARKER}`);
     const { copies, left } =
@@ -336,7 +343,7 @@ export class Stager {
       if (!this.#links.has(path)) this.#budget.entry();
       staged.links.push({ path, rule, what });
       staged.skipped.push(path);
-      this.#warn(`${path} is left out: ${what} (rule ${rule})`);
+      this.#warn(path, ` is left out: ${what} (rule ${rule})`);
     }
     const written = this.#findings.none ? copies : [];
     const buffer = written.length === 0 ? Buffer.alloc(0) : Buffer.allocUnsafe(CHUNK_BYTES);

@@ -7,6 +7,11 @@ const TOP_LEVELS = 2;
 const prefix = (top: string): string => (top === '' ? '' : `${top}/`);
 /** A path relative to a directory. */
 export const below = (top: string, path: string): string => path.slice(prefix(top).length);
+/** The path of an entry relative to the plugin. What is beside the plugin keeps its path in the archive. */
+export function relativeTo(top: string, path: string): string {
+  const plain = path.replace(/^(?:\.\/+)+/, '');
+  return plain.startsWith(prefix(top)) ? below(top, plain) || '.' : path;
+}
 /** Whether a file of this path can be a manifest. */
 export const isManifest = (path: string): boolean => MANIFEST_FILES.some((file) => file === path);
 

@@ -11,7 +11,7 @@ import { directory, file, symlink, tar } from '../_kit/tar-builder.ts';
 type Seen = Validated & { inside: string[] };
 
 function check(bytes: Buffer, more: Partial<BeginParams> = {}, policy: Partial<InstallPolicy> = {}): Seen {
-  const { room, slot, staged } = accepted(bytes, { policy });
+  const { room, slot, staged } = accepted(bytes, { policy, links: more.links ?? 'copy' });
   const validated = validate(room.context, slot, staged, paramsOf(bytes, more));
   return {
     ...validated,
@@ -162,6 +162,30 @@ describe('the directory around a plugin is taken off', () => {
   it('and leaves the digest what it is without it', () => {
     const bare = check(tar(MANIFEST, file('rules/a.md', 'x'))).tree;
     expect(check(tar(file('p/rules/a.md', 'x'), file('p/plugin.yaml', yamlOf()))).tree).toBe(bare);
+  });
+
+  it('and what is left out or warned of is named relative to the plugin', () => {
+    const { warnings, skipped } = check(
+      tar(
+        file('._pkg', Buffer.from([0x00, 0x05, 0x16, 0x07])),
+        directory('./pkg/', { mode: 0o777 }),
+        file('./pkg/plugin.yaml', yamlOf(), { uid: 4242 }),
+        file('pkg/rules/.DS_Store', 'x'),
+        symlink('pkg/rules/gone', 'nowhere'),
+      ),
+    );
+    expect(skipped).toEqual(['._pkg', 'rules/.DS_Store', 'rules/gone']);
+    expect(warnings).toEqual([
+      expect.stringMatching(/^\._pkg is left out/),
+      expect.stringMatching(/^rules\/\.DS_Store is left out/),
+      expect.stringMatching(/^rules\/gone is left out: it is a link to "nowhere"/),
+      expect.stringMatching(/^\.: anybody may write it.*\(rule 61\)$/),
+      expect.stringMatching(/^plugin\.yaml: it belongs to another user.*\(rule 57\)$/),
+    ]);
+  });
+
+  it.each(['copy', 'skip', 'refuse'] as const)('whatever is to happen to links (%s)', (links) => {
+    expect(paths(check(tar(file('pkg/plugin.yaml', yamlOf())), { links }))).toEqual(['plugin.yaml']);
   });
 
   it('with its .complete, which is left out with a warning', () => {
