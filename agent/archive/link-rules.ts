@@ -2,7 +2,7 @@
  * Decides about the links of an archive once all of it is known. No link is ever created. A link to a file or directory
  * of the archive becomes a copy of it; any other link is left out. Pure.
  */
-import { type BrokenRule, parentOf, parentsOf } from './path-rules.ts';
+import { type BrokenRule, parentOf, parentsOf } from '../../shared/rule/path-rules.ts';
 import { escape } from './violations.ts';
 
 type Link = {

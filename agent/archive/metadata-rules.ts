@@ -1,6 +1,6 @@
 /** The owner, mode, times and attributes of entries: none of them is used, some of them are refused. */
 import type { FaultCode } from '../../shared/api/fault.ts';
-import { type BrokenRule, codeOfRule } from './path-rules.ts';
+import { type BrokenRule, codeOfRule } from '../../shared/rule/path-rules.ts';
 import { escape } from './violations.ts';
 import type { TarEntry } from './tar-header.ts';
 

@@ -9,7 +9,7 @@ import { type FileEntry, isAppleDouble, mayBeAppleDouble, modeOf } from '../../s
 import { Budget } from '../archive/limits.ts';
 import { type LeftOut, Links, type Tree } from '../archive/link-rules.ts';
 import { checkMetadata, ArchiveWarnings } from '../archive/metadata-rules.ts';
-import { checkPath, Claims, codeOfRule, parentOf, parentsOf } from '../archive/path-rules.ts';
+import { checkPath, Claims, codeOfRule, parentOf, parentsOf } from '../../shared/rule/path-rules.ts';
 import type { TarEntry } from '../archive/tar-header.ts';
 import { TarReader } from '../archive/tar-reader.ts';
 import { Violations } from '../archive/violations.ts';

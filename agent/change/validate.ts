@@ -17,7 +17,7 @@ import type { BeginParams } from '../../shared/api/methods.ts';
 import { type FileEntry, treeDigest } from '../../shared/format/tree.ts';
 import { namePlugin } from '../../shared/rule/plugin-name.ts';
 import { readText } from '../disk/record.ts';
-import { parentsOf } from '../archive/path-rules.ts';
+import { parentsOf } from '../../shared/rule/path-rules.ts';
 import { Violations } from '../archive/violations.ts';
 import type { StoreContext } from '../store/context.ts';
 import type { LeftOut } from '../archive/link-rules.ts';

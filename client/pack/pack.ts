@@ -14,6 +14,7 @@ import { type FileEntry, treeDigest } from '../../shared/format/tree.ts';
 import type { Bundle } from '../bundle.ts';
 import { archive, joined } from './archive.ts';
 import { createLeftOut, IGNORE_FILE, type LeftOut } from './choice.ts';
+import { refusePaths } from './paths.ts';
 import { findManifest, pluginName } from './plugin-manifest.ts';
 import { type Skipped, type Walked, walk } from './walk.ts';
 
@@ -57,8 +58,8 @@ export type Packed = Bundle & {
 /**
  * Packs a plugin's directory as a `.tgz`, streaming.
  *
- * @throws Fault INVALID_PARAMS for a file that cannot be read, changes meanwhile or looks like a secret;
- *   MANIFEST_*; CONFLICT if there is a file at `out` already.
+ * @throws Fault ARCHIVE_PATH or ARCHIVE_COLLISION with every path that an agent would refuse; INVALID_PARAMS for a file
+ *   that cannot be read, changes meanwhile or looks like a secret; MANIFEST_*; CONFLICT if there is a file at `out` already.
  *
  * @example const bundle = await packDirectory('./plugins/lint');
  */
@@ -136,6 +137,7 @@ async function survey(directory: string, options: PackOptions): Promise<Survey> 
   const { entries, skipped, secrets } = await walk(root, await withoutOut(own, root, options.out), () => {
     if (options.signal?.aborted === true) throw stopped();
   });
+  refusePaths(entries);
   refuseNeeded(skipped);
   const manifest = await findManifest(entries);
   const isRequired = options.manifest !== 'optional';

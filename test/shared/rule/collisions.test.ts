@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { Claims, checkPath } from '../../agent/archive/path-rules.ts';
+import { Claims, checkPath } from '../../../shared/rule/path-rules.ts';
 
 describe('two entries collide', () => {
   type Entry = [raw: string, kind: 'file' | 'directory'];

@@ -3,7 +3,7 @@ import { join, resolve, sep } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { checkPath, parentOf, parentsOf } from '../../agent/archive/path-rules.ts';
+import { checkPath, parentOf, parentsOf } from '../../../shared/rule/path-rules.ts';
 
 const rulesOf = (raw: string, directory = false): number[] => {
   const checked = checkPath(raw, directory, 32);

@@ -2,8 +2,7 @@
  * The rules for names of entries. Pure: takes the name in the archive and returns the clean relative path, or every rule
  * that it breaks. A path is checked here before anything is written to it.
  */
-import type { FaultCode } from '../../shared/api/fault.ts';
-import { RESERVED } from '../../shared/format/layout.ts';
+import { MARKER, RESERVED } from '../format/layout.ts';
 
 const SEGMENT_BYTES = 255;
 const PATH_BYTES = 1024;
@@ -31,6 +30,8 @@ const hasControl = (text: string): boolean => {
 };
 const BIDI = /[\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]/u;
 const DEVICE = /^(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(?:\.|$)/i;
+
+const NOT_FREE = { rule: 23, what: 'its first name is reserved for Airlock' };
 
 const RULES: Rule[] = [
   { rule: 12, breaks: ({ raw }) => raw === '', what: 'it has no name' },
@@ -110,15 +111,23 @@ const RULES: Rule[] = [
     what: 'it is nested deeper than this agent accepts',
   },
   {
-    rule: 23,
+    ...NOT_FREE,
     breaks: ({ segments }) => RESERVED.has((segments[0] ?? '').toLowerCase()),
-    what: 'its first name is reserved for Airlock',
   },
 ];
 
+type RuleCode =
+  | 'ARCHIVE_PATH'
+  | 'ARCHIVE_COLLISION'
+  | 'ARCHIVE_TYPE'
+  | 'ARCHIVE_METADATA'
+  | 'ARCHIVE_AMBIGUOUS'
+  | 'ARCHIVE_CORRUPT'
+  | 'LIMIT_ENTRIES';
+
 /** The code of a broken rule: the numbers are grouped by code. Limits have their own codes. */
-export function codeOfRule(rule: number): FaultCode {
-  const groups: [last: number, code: FaultCode][] = [
+export function codeOfRule(rule: number): RuleCode {
+  const groups: [last: number, code: RuleCode][] = [
     [24, 'ARCHIVE_PATH'],
     [31, 'ARCHIVE_COLLISION'],
     [54, 'ARCHIVE_TYPE'],
@@ -150,6 +159,26 @@ export function checkPath(raw: string, directory: boolean, maxDepth: number): Ch
 
 /** Names with the same key may be one name on another system. */
 const keyOf = (path: string): string => path.normalize('NFC').toLowerCase();
+
+/** An entry of a plugin whose paths are clean and relative to its root. */
+type Placed = { path: string; kind: 'file' | 'directory' };
+
+/** Every rule that the paths of a whole plugin break, as the agent would find them in an archive of it. */
+export function checkPaths(entries: readonly Placed[], maxDepth: number): (BrokenRule & { path: string })[] {
+  const claims = new Claims();
+  return entries.flatMap(({ path, kind }) => {
+    const checked = checkPath(path, kind === 'directory', maxDepth);
+    if (!checked.ok) {
+      return checked.breaks.map((broken) => ({ path, ...broken }));
+    }
+    // The agent would write its marker in its place.
+    if (path.toLowerCase() === MARKER) {
+      return [{ path, ...NOT_FREE }];
+    }
+    const clash = claims.claim(path, kind);
+    return clash === undefined ? [] : [{ path, ...clash }];
+  });
+}
 
 type Claim = { path: string; kind: 'file' | 'directory'; raw: string };
 
