@@ -7,6 +7,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, readFile, readdir, stat, unlink, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { pause } from '../../shared/clock.ts';
 import type { Intent } from '../../shared/format/intent.ts';
 
 type Owner = Intent['owner'];
@@ -24,13 +25,18 @@ export type LockRecords = {
    * @throws what the file system throws where nobody can look, or, without flock, no file can be made.
    */
   announce(name: string): Promise<Release | undefined>;
-  /** Who says that he has the lock, in words for an operator; undefined if nobody does. */
+  /**
+   * Who says that he has the lock, in words for an operator; undefined if nobody does. Whoever only tries to take it is not
+   * named.
+   */
   holderOf(name: string): Promise<string | undefined>;
 };
 
 /** A holder in another pid namespace that has not said for so long (milliseconds) that it lives is dead. */
 const SILENT_MILLIS = 60_000;
 const BEAT_MILLIS = 5000;
+/** A process that only tries to take a lock removes its record at once. So who has it is asked again, at most so often. */
+const LOOKS = { most: 10, pauseMillis: 20 };
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
 
 /** Said by the name alone, which is there whole or not at all: a power cut empties files. */
@@ -71,8 +77,8 @@ export function createRecords(directory: string, owner: Owner, kind: LockKind): 
   }, BEAT_MILLIS);
   beat.unref();
   /** @param mine the record of this process, if it is to take the lock and not only to say who has it. */
-  const othersOf = async (name: string, mine: string | undefined): Promise<Owner[]> => {
-    const others: Owner[] = [];
+  const othersOf = async (name: string, mine: string | undefined): Promise<Map<string, Owner>> => {
+    const others = new Map<string, Owner>();
     for (const entry of await readdir(directory)) {
       const record = entry.startsWith(`${name}.`) ? readRecord(entry) : undefined;
       const path = join(directory, entry);
@@ -82,7 +88,7 @@ export function createRecords(directory: string, owner: Owner, kind: LockKind): 
       // Whoever has the flock knows that all who had it before him are gone.
       const isOver = mine !== undefined && kind === 'flock' && record.kind === 'flock';
       if (!isOver && (await isAlive(path, record.owner, owner, mine))) {
-        others.push(record.owner);
+        others.set(entry, record.owner);
       } else {
         await remove(path);
       }
@@ -111,7 +117,7 @@ export function createRecords(directory: string, owner: Owner, kind: LockKind): 
       let taken = false;
       try {
         const [others] = await Promise.all([othersOf(name, mine), record?.close()]);
-        taken = others.length === 0;
+        taken = others.size === 0;
       } finally {
         if (!taken) {
           await release();
@@ -123,7 +129,15 @@ export function createRecords(directory: string, owner: Owner, kind: LockKind): 
       held.add(mine);
       return release;
     },
-    holderOf: async (name) => inWords((await othersOf(name, undefined))[0]),
+    async holderOf(name) {
+      let others = [...(await othersOf(name, undefined))];
+      for (let look = 1; others.length > 1 && look < LOOKS.most; look += 1) {
+        await pause(LOOKS.pauseMillis, undefined);
+        const still = await othersOf(name, undefined);
+        others = others.filter(([entry]) => still.has(entry));
+      }
+      return inWords(others[0]?.[1]);
+    },
   };
 }
 

@@ -139,6 +139,22 @@ describe('a record of a holder', () => {
     expect(readdirSync(directory)).toEqual(expect.arrayContaining(others));
   });
 
+  it('is the one that is named, and not that of a process that only tries', async () => {
+    const directory = makeDirectory();
+    const parent = { ...self, pid: process.ppid, startTime: startTimeOf(process.ppid) };
+    // A listing is sorted: the one that only tries is listed first.
+    const [trying, holder] = `${self.pid}` < `${parent.pid}` ? [self, parent] : [parent, self];
+    await recordsOf(directory, trying).announce('lint');
+    const [record = ''] = readdirSync(directory);
+    unlinkSync(join(directory, record));
+    const release = await recordsOf(directory, holder).announce('lint');
+    writeFileSync(join(directory, record), '');
+    setTimeout(() => unlinkSync(join(directory, record)), 50);
+    expect(await recordsOf(directory).holderOf('lint')).toContain(`process ${holder.pid} of `);
+    await release?.();
+    await until(() => expect(readdirSync(directory)).toEqual([]));
+  });
+
   it('who has ended, and whom nobody has asked how, is dead', async (ctx) => {
     if (process.platform !== 'linux') ctx.skip('only Linux has /proc');
     const directory = makeDirectory();
