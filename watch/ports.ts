@@ -15,8 +15,14 @@ export type Admission =
       /** `false`: no change of this version is ever hot. */
       hotReload: boolean | undefined;
     }
-  | { status: 'refused'; why: string }
-  | { status: 'absent' };
+  | ({ status: 'refused'; why: string } & Lost)
+  | ({ status: 'absent' } & Lost);
+
+/**
+ * What was admitted before, if the asker knows of it: the installId of a version that was live and is no more. The watcher
+ * tells the loss once, also of a version that it has never seen.
+ */
+type Lost = { lost?: string | undefined };
 
 /** The files of a version as installed, and the time (milliseconds) at which all of them were written. */
 export type Installed = { files: readonly FileEntry[]; at: number };

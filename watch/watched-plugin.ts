@@ -36,6 +36,8 @@ export class WatchedPlugin {
   /** The generation of the files in the diff. */
   #generation: string | undefined;
   #installId: string | undefined;
+  /** The version whose loss was told last, while the plugin is not admitted. */
+  #lost: string | undefined;
   /** The identity of the live directory. */
   #identity: string | undefined;
   /** The files as installed, while a generation is read for the first time. */
@@ -70,6 +72,7 @@ export class WatchedPlugin {
   get isBlank(): boolean {
     return (
       this.#generation === undefined &&
+      this.#lost === undefined &&
       this.directoryWatches.every((directoryWatch) => directoryWatch.identity === undefined)
     );
   }
@@ -284,7 +287,10 @@ export class WatchedPlugin {
 
   async #judge(admission: Admission, isChanged: boolean): Promise<WatchEvent[]> {
     const isThere = admission.status === 'admitted';
-    const isAdmissionChanged = isThere !== (this.#admitted !== undefined);
+    const lost = isThere ? undefined : admission.lost;
+    const isLoss = lost !== undefined && lost !== this.#lost;
+    this.#lost = lost;
+    const isAdmissionChanged = isThere !== (this.#admitted !== undefined) || isLoss;
     this.#admitted = isThere ? admission : undefined;
     const installId = isThere ? admission.installId : undefined;
     const identity = this.directoryWatches.find(

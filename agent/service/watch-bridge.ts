@@ -67,9 +67,11 @@ export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
   };
   /** The version of each plugin that the watcher was answered last; no entry: none. */
   const answered = new Map<string, string>();
-  const ask = (plugin: string): Promise<Admission> => {
+  const ask = async (plugin: string): Promise<Admission> => {
     own.look(plugin);
-    return worker.call('watch.admission', { plugin });
+    const lost = own.live(plugin);
+    const admission = await worker.call('watch.admission', { plugin });
+    return admission.status === 'admitted' ? admission : { ...admission, lost };
   };
   /**
    * An operation of this agent may take back what it has made live, and then nobody tells of it. So another version counts
@@ -200,8 +202,9 @@ export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
 
 /** What an admission says is live; undefined: nothing. */
 function versionOf(admission: Admission): string | undefined {
-  if (admission.status === 'absent') return undefined;
-  return admission.status === 'admitted' ? admission.generation : admission.status;
+  if (admission.status === 'admitted') return admission.generation;
+  if (admission.lost !== undefined) return `${admission.status} instead of ${admission.lost}`;
+  return admission.status === 'absent' ? undefined : admission.status;
 }
 
 type Made = { installId: string | null; at: number };
@@ -253,6 +256,11 @@ class OwnSwaps {
       plugin,
       (this.#made.get(plugin) ?? []).filter(({ at }) => at > seen),
     );
+  }
+
+  /** The version that the agent has made live last, if the watcher has not yet seen it. */
+  live(plugin: string): string | undefined {
+    return this.#made.get(plugin)?.at(-1)?.installId ?? undefined;
   }
 
   /** Whether the watcher has not yet reported all swaps of a plugin. */

@@ -1,7 +1,9 @@
 /** A directory as values, to be compared byte for byte before and after. */
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { lstat, readFile, readdir, readlink } from 'node:fs/promises';
+import { lstat, mkdir, readFile, readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 
 /** Every entry below a directory: what it is, its mode, and the sha256 of what it holds. */
 export async function snapshotTree(
@@ -38,3 +40,16 @@ export const snapshotRoot = (root: string): Promise<Record<string, string>> =>
 /** The paths that differ between two snapshots. */
 export const changedIn = (before: Record<string, string>, after: Record<string, string>): string[] =>
   Object.keys({ ...before, ...after }).filter((path) => before[path] !== after[path]);
+
+/** What GNU tar makes of an archive in a new directory: this is what must be live. */
+export async function extractedByTar(bundle: string, to: string): Promise<Record<string, string>> {
+  await mkdir(to);
+  await promisify(execFile)('tar', ['-xzf', bundle, '-C', to, '--no-same-owner', '--no-same-permissions']);
+  return snapshotTree(to);
+}
+
+/** The live tree of a plugin without its marker. */
+export async function liveTreeOf(root: string, name: string): Promise<Record<string, string>> {
+  const { '.complete': _, ...files } = await snapshotTree(join(root, name));
+  return files;
+}

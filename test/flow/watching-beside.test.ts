@@ -1,6 +1,6 @@
 /** What edits and operations do to each other's events, and what stands in a watching agent's way. */
 import { execFile } from 'node:child_process';
-import { truncateSync, writeFileSync } from 'node:fs';
+import { renameSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -122,7 +122,10 @@ it('reports that are none keep no agent from starting and hearing', async () => 
 it('a plugin that gives way to a link or a file is told, and so is its return', async () => {
   const place = await Place.open();
   await place.put('1', '1');
-  await place.settled();
+  await place.next();
+  // The watcher has seen the install when it tells an edit of it.
+  place.write(SKILL, 'watched');
+  expect(await place.next()).toMatchObject({ cause: 'edit' });
   const { root } = place.agent.layout;
   const live = place.agent.layout.live('lint');
   const aside = join(root, '.staging', 'aside');
@@ -137,6 +140,19 @@ it('a plugin that gives way to a link or a file is told, and so is its return', 
   expect(await place.next()).toMatchObject({ kind: 'identical', cause: 'edit' });
   place.write(SKILL, 'watched again');
   expect(await place.next()).toMatchObject({ kind: 'skill-content-only', cause: 'edit' });
+});
+
+it('a plugin that is replaced right after its install is told, though the watcher has not seen the install', async () => {
+  const place = await Place.open();
+  await place.put('1', '1');
+  await place.next();
+  const live = place.agent.layout.live('lint');
+  const aside = join(place.agent.layout.root, '.staging', 'aside');
+  // In one go: the watcher lives in this process.
+  renameSync(live, aside);
+  symlinkSync(aside, live);
+  expect(await place.next()).toMatchObject({ kind: 'cold', cause: 'edit' });
+  expect(await place.settled()).toEqual([]);
 });
 
 it('a marker that the agent itself makes full is no swap by somebody else', async () => {

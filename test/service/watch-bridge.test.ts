@@ -308,3 +308,46 @@ it('a removal by hand is not told behind an install that came after it', async (
   await until(() => expect(turns).toEqual({ waiting: 0, over: before + 2 }));
   expect(told).toEqual([]);
 });
+
+it.each([
+  ['removed', { status: 'absent' }],
+  ['replaced by something else', { status: 'refused', why: 'symlink' }],
+] as const)('a version that is %s by hand before the watcher has seen it is told once', async (_, after) => {
+  let now: Admission = { status: 'absent' };
+  const { root, live, told, watching, turns, until, isOn, during } = await begin(async () => now);
+  await patiently(isOn);
+  let end = (): void => undefined;
+  during(new Promise((resolve) => (end = resolve)));
+  now = after;
+  await rename(live, join(root, '.away'));
+  // The agent reports its install when the watcher has already looked, or before.
+  watching.heard(swapped(STAMP));
+  await until(() => expect(turns.waiting).toBe(1));
+  end();
+  await until(() => expect(told).toHaveLength(1));
+  expect(told).toMatchObject([
+    { type: 'plugin.changed', data: { plugin: 'lint', kind: 'cold', cause: 'edit' } },
+  ]);
+  const { over } = turns;
+  await mkdir(live);
+  await rm(live, { recursive: true });
+  await mkdir(live);
+  await until(() => expect(turns.over).toBeGreaterThan(over));
+  await until(() => expect(turns.waiting).toBe(0));
+  expect(told).toHaveLength(1);
+});
+
+it('an install and a removal by the agent within one burst are no loss', async () => {
+  const { live, told, watching, turns, until, isOn } = await begin(async () => ({ status: 'absent' }));
+  await patiently(isOn);
+  watching.heard(swapped(STAMP));
+  watching.heard({
+    type: 'plugin.removed',
+    data: { operationId: 'operation-2', plugin: 'lint', installId: STAMP, by: 'platform' },
+  });
+  const { over } = turns;
+  await rm(live, { recursive: true });
+  await mkdir(live);
+  await until(() => expect(turns.over).toBe(over));
+  expect(told).toEqual([]);
+});
