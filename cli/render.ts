@@ -3,6 +3,7 @@ import { styleText } from 'node:util';
 
 import type { Reason } from '../shared/format/tree.ts';
 import type { Reload } from '../shared/rule/classify.ts';
+import type { Installed } from '../shared/api/methods.ts';
 import type { Fault } from '../shared/api/fault.ts';
 
 export type Paint = (style: 'bold' | 'dim' | 'green' | 'yellow' | 'red' | 'cyan', text: string) => string;
@@ -30,6 +31,10 @@ const RELOADS = { none: '', hot: '; only skills changed', restart: '; needs a re
 /** What a change means for the runtime, to append to the result. */
 export const reloadText = ({ action, restarting }: Pick<Reload, 'action' | 'restarting'>): string =>
   `${RELOADS[action]}${action === 'restart' && !restarting ? ', which was suppressed' : ''}`;
+
+/** The version that a change has replaced, to append to what is live now. */
+export const replacedText = ({ replacedVersion = null }: Pick<Installed, 'replacedVersion'>): string =>
+  replacedVersion === null ? '' : `, replaced ${safe(replacedVersion)}`;
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 

@@ -83,7 +83,7 @@ export function adoptTouched(
     replaced: null,
   };
   const marker = markerOf(context, facts, files);
-  const unsealed = { directory: live, files, directories: [], skipped: [] };
+  const unsealed = { directory: live, files, directories: [], about: { skipped: [] } };
   const steps = new Steps(`Adopting "${plugin}"`);
   steps.attempt(() => {
     steps.step({

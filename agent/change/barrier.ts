@@ -4,6 +4,7 @@
  * marker already: first the tree, then the new marker over the old one.
  */
 import { MARKER } from '../../shared/format/layout.ts';
+import type { Receipt } from '../../shared/format/receipt.ts';
 import type { FileEntry } from '../../shared/format/tree.ts';
 import { putText, syncDirectory, syncFile, writeDurably } from '../disk/record.ts';
 import type { StoreContext } from '../store/context.ts';
@@ -16,9 +17,12 @@ export type TreeToSeal = {
   files: FileEntry[];
   /** Every directory in the tree, parents first. Only a staged tree needs them. */
   directories: readonly string[];
-  /** Entries of the archive that were left out on purpose. */
-  skipped: string[];
+  /** What the receipt says about the bundle. */
+  about: BundleFacts;
 };
+
+/** What is known of a bundle beside its files. */
+export type BundleFacts = Pick<Receipt, 'skipped' | 'bundleLinks' | 'warnings'>;
 
 /** What a seal does to make its tree durable, in this order. Each call throws the errors of the disk. */
 export type Barrier = {

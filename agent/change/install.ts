@@ -7,7 +7,6 @@ import type { InstallStep } from '../../shared/api/events.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { type BeginParams, type Installed, installedSchema } from '../../shared/api/methods.ts';
 import type { Marker } from '../../shared/format/marker.ts';
-import type { Reload } from '../../shared/rule/classify.ts';
 import { truncate } from '../../shared/truncate.ts';
 import { Unpacker } from '../archive/decompress.ts';
 import { diskFault } from '../disk/disk-fault.ts';
@@ -16,6 +15,7 @@ import { liveVersionOf } from '../store/marker.ts';
 import { questionOf, rememberAnswer } from '../store/operation-log.ts';
 import { forgetRefused } from '../store/state.ts';
 import { openBarrier, type StagingBarrier } from './barrier.ts';
+import { describeDisplaced } from './displaced.ts';
 import { askForRoom, checkBundle, findPresent, refuseUnwanted } from './preflight.ts';
 import { standing } from './reload.ts';
 import { markerOf } from './seal.ts';
@@ -81,8 +81,8 @@ export class Install {
     }
     const reload = standing(this.#context, present.plugin, present.installId, present.list);
     // In a receipt this field is a list, which also names ignored files.
-    const { skipped: _, ...marker } = present;
-    const answer = answerOf('present', marker, reload, []);
+    const { skipped: _, warnings = NO_WARNINGS, ...marker } = present;
+    const answer = answerOf('present', marker, { reload, warnings });
     this.#tellComplete(answer);
     rememberAnswer(this.#context, this.#asked, answer);
     return answer;
@@ -215,9 +215,16 @@ export class Install {
     const marker = markerOf(context, facts, files);
     const directory = change.slot;
     const planned = change.foresee(restart, from, { installId, files, directory });
-    const warnings = [...planned.warnings, ...validated.warnings];
-    const answer = answerOf('installed', marker, planned.reload, warnings);
-    change.replace({ marker, tree: { ...validated, directory }, barrier, from, answer });
+    const displaced = describeDisplaced(context, plugin, { source, manifest });
+    const warnings = [...planned.warnings, ...displaced.warnings, ...validated.warnings];
+    const answer = answerOf('installed', marker, {
+      reload: planned.reload,
+      replacedVersion: displaced.version,
+      warnings: cut(warnings),
+    });
+    const { skipped, bundleLinks } = validated;
+    const about = { skipped, bundleLinks, ...keptWarnings(validated.warnings) };
+    change.replace({ marker, tree: { ...validated, directory, about }, barrier, from, answer });
     return { marker, answer };
   }
 
@@ -278,16 +285,20 @@ export class Install {
   }
 }
 
+type Warnings = Installed['warnings'];
+
+const NO_WARNINGS: Warnings = { items: [], total: 0 };
+
+const cut = (warnings: readonly string[]): Warnings =>
+  truncate(warnings.map((warning) => warning.slice(0, 600)));
+
+/** The warnings that are said again when the bundle is sent again. */
+const keptWarnings = (warnings: readonly string[]): { warnings?: Warnings } =>
+  warnings.length === 0 ? {} : { warnings: cut(warnings) };
+
 /** A receipt has more fields than an answer. The schema keeps those of the answer. */
 const answerOf = (
   status: 'installed' | 'present',
   said: Marker,
-  reload: Reload,
-  warnings: readonly string[],
-): Installed =>
-  installedSchema.parse({
-    ...said,
-    status,
-    reload,
-    warnings: truncate(warnings.map((warning) => warning.slice(0, 600))),
-  });
+  more: Pick<Installed, 'reload' | 'replacedVersion' | 'warnings'>,
+): Installed => installedSchema.parse({ ...said, status, ...more });

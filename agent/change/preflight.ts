@@ -63,10 +63,8 @@ export function refuseUnwanted(
 }
 
 /** The receipt of the live version, if it is the requested bundle or tree and every file is as installed. */
-export function findPresent(
-  context: StoreContext,
-  { plugin, bundle, tree, pin, force }: BeginParams,
-): Receipt | undefined {
+export function findPresent(context: StoreContext, params: BeginParams): Receipt | undefined {
+  const { plugin, bundle, tree, pin, force } = params;
   const marker = force === true ? undefined : markerAt(context, context.layout.live(plugin));
   // The marker has these fields too, and is smaller than the receipt, which lists every file.
   if (marker === undefined || (marker.bundle !== `sha256:${bundle.sha256}` && marker.tree !== tree)) {
@@ -80,7 +78,19 @@ export function findPresent(
   if ((tree !== undefined && receipt.tree !== tree) || !hasPin(context, receipt, pin)) {
     return undefined;
   }
+  if (!hasLinksAsAsked(receipt, params)) {
+    return undefined;
+  }
   return verifyPlugin(context, plugin).verdict === 'intact' ? receipt : undefined;
+}
+
+/** Whether the links of the bundle would become what they have become in the live version. In doubt the bytes are read. */
+function hasLinksAsAsked(
+  receipt: Receipt,
+  { bundle, links = 'copy' }: Pick<BeginParams, 'bundle' | 'links'>,
+): boolean {
+  const known = receipt.bundle === `sha256:${bundle.sha256}` ? receipt.bundleLinks : undefined;
+  return known === undefined ? links !== 'refuse' : known === 'none' || known === links;
 }
 
 function hasPin(context: StoreContext, { plugin, list }: Receipt, pin: string | undefined): boolean {

@@ -8,6 +8,7 @@ import { Fault } from '../../shared/api/fault.ts';
 import { type Installed, type RollbackParams, installedSchema } from '../../shared/api/methods.ts';
 import { MARKER } from '../../shared/format/layout.ts';
 import { MARKER_MAX_BYTES, type Marker } from '../../shared/format/marker.ts';
+import type { Receipt } from '../../shared/format/receipt.ts';
 import { compareTrees, treeDigest } from '../../shared/format/tree.ts';
 import { truncate } from '../../shared/truncate.ts';
 import { readText } from '../disk/record.ts';
@@ -21,7 +22,8 @@ import { receiptOf } from '../store/records.ts';
 import { snapshotsOf } from '../store/snapshots.ts';
 import { forgetRefused, noteRefused } from '../store/state.ts';
 import { type HashedTree, hashTree } from '../store/tree.ts';
-import { standingBarrier } from './barrier.ts';
+import { type BundleFacts, standingBarrier } from './barrier.ts';
+import { describeDisplaced } from './displaced.ts';
 import { markerOf } from './seal.ts';
 import { type Change, transact, Transaction } from './transaction.ts';
 
@@ -101,19 +103,21 @@ function bringBack(
   refuseStrange(plugin, found);
   const said = readText(context.disk, join(directory, MARKER), MARKER_MAX_BYTES);
   const old = markerAt(context, directory);
-  const kept = warningsOf(context, plugin, old, found);
+  const receipt = old === undefined ? undefined : receiptOf(context, plugin, old.installId);
+  const kept = warningsOf(receipt, found);
   const marker = freshMarker(context, journal, old, found, by);
   const planned = change.foresee(restart, from, { installId: stamp, files, directory });
   // The whole marker: the schema keeps the fields of an answer.
   const answer = installedSchema.parse({
     ...marker,
     status: 'rolled-back',
+    replacedVersion: describeDisplaced(context, plugin, { source: undefined, manifest: undefined }).version,
     reload: planned.reload,
     warnings: truncate([...kept, ...planned.warnings]),
   });
   change.replace({
     marker,
-    tree: { directory, files, directories: [], skipped: [] },
+    tree: { directory, files, directories: [], about: aboutBundle(marker, receipt) },
     barrier: standingBarrier(context, { isDurable: false }),
     from,
     answer,
@@ -148,13 +152,7 @@ function refuseStrange(plugin: string, { others: [strange] }: HashedTree): void 
 }
 
 /** Edits in place come back as they are, with a warning. */
-function warningsOf(
-  context: StoreContext,
-  plugin: string,
-  old: Marker | undefined,
-  found: HashedTree,
-): string[] {
-  const receipt = old === undefined ? undefined : receiptOf(context, plugin, old.installId);
+function warningsOf(receipt: Receipt | undefined, found: HashedTree): string[] {
   if (receipt === undefined) {
     return ['there is no receipt, so its files cannot be compared with what was installed'];
   }
@@ -164,6 +162,15 @@ function warningsOf(
     ...missing.map((path) => `${path}: it was removed in place`),
     ...unlisted.map((path) => `${path}: it was added in place`),
   ].slice(0, 100);
+}
+
+/** What was known of the bundle, if the tree is still what the bundle held. */
+function aboutBundle({ bundle }: Marker, receipt: Receipt | undefined): BundleFacts {
+  if (receipt?.bundle !== bundle) {
+    return { skipped: [] };
+  }
+  const { skipped, bundleLinks, warnings } = receipt;
+  return { skipped, bundleLinks, warnings };
 }
 
 function freshMarker(

@@ -46,7 +46,7 @@ export function seal(context: StoreContext, marker: Marker, tree: TreeToSeal, ba
   const { plugin, installId } = marker;
   try {
     barrier.giveAway(tree);
-    const receipt: Receipt = { ...marker, list: tree.files, skipped: tree.skipped };
+    const receipt: Receipt = { ...marker, list: tree.files, ...tree.about };
     putRecord(disk, layout.staging, plugin, layout.receipt(plugin, installId), receipt);
     barrier.beforeMarker(tree);
     barrier.putMarker(tree, plugin, writeMarker(marker));

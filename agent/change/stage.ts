@@ -27,6 +27,8 @@ export type Staged = {
   skipped: string[];
   /** The links among them. */
   links: LeftOut[];
+  /** What became of all links; `none`: the archive has none. */
+  bundleLinks: 'none' | 'copy' | 'skip';
   /** Each begins with a path relative to the plugin. */
   warnings: string[];
 };
@@ -76,6 +78,7 @@ export class Stager {
     top: '',
     skipped: [],
     links: [],
+    bundleLinks: 'none',
     warnings: [],
   };
   readonly #budget: Budget;
@@ -300,6 +303,7 @@ export class Stager {
   }
 
   #link(entry: TarEntry): void {
+    if (this.#policyOfLinks !== 'refuse') this.#staged.bundleLinks = this.#policyOfLinks;
     const path = this.#place(entry, 'file');
     if (path !== undefined || this.#policyOfLinks === 'refuse') {
       const link = { target: entry.target, hard: entry.kind === 'hardlink' };

@@ -33,6 +33,7 @@ export type Validated = {
   /** Undefined only if the owner allows plugins without a manifest. */
   manifest: Manifest | undefined;
   skipped: string[];
+  bundleLinks: Staged['bundleLinks'];
   /** The number of links that were left out. */
   links: number;
   warnings: string[];
@@ -81,8 +82,8 @@ export function validate(
     );
   }
   const bytes = files.reduce((sum, file) => sum + file.size, 0);
-  const { skipped, links } = staged;
-  return { files, directories, bytes, tree, manifest, skipped, links: links.length, warnings };
+  const { skipped, links, bundleLinks } = staged;
+  return { files, directories, bytes, tree, manifest, skipped, bundleLinks, links: links.length, warnings };
 }
 
 /** Moves the content of the top directory up into the slot, so that the slot itself is the plugin. */

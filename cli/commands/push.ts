@@ -15,7 +15,7 @@ import { Fault } from '../../shared/api/fault.ts';
 import { type Command, type Context, EXIT, NAME_OPTION } from '../command.ts';
 import type { Output } from '../output.ts';
 import { openFor, urlOf } from '../reach.ts';
-import { bytes, duration, leftOutText, plural, reloadText, safe } from '../render.ts';
+import { bytes, duration, leftOutText, plural, reloadText, replacedText, safe } from '../render.ts';
 
 export const command: Command = {
   name: 'push',
@@ -115,11 +115,12 @@ function wishes({ source, pin, expect, links }: Readonly<Record<string, string |
 
 function sentence(installed: Installed, millis: number, { paint }: Output): string {
   const { status, plugin, pluginVersion, installId, files, bytes: size, reload } = installed;
+  const before = replacedText(installed);
   const what = `${safe(plugin)} ${safe(pluginVersion)}`;
   const about = `${plural(files, 'file')}, ${bytes(size)}, ${installId}, ${duration(millis)}`;
   if (status === 'present') {
     const due = reload.action === 'restart' ? '; the runtime still has to be restarted' : '';
     return `${paint('green', 'present')}  ${what} was there already, nothing was sent (${about}${due})`;
   }
-  return `${paint('green', 'installed')}  ${what} (${about}${reloadText(reload)})`;
+  return `${paint('green', 'installed')}  ${what}${before} (${about}${reloadText(reload)})`;
 }

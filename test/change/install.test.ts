@@ -25,6 +25,7 @@ import {
   namesIn,
   photograph,
   realRoot,
+  rollBack,
   sha256,
   yamlOf,
 } from '../_kit/install-room.ts';
@@ -84,14 +85,17 @@ describe('a first install', () => {
     );
     const { installId } = await deliver(room, bytes);
     const path = room.layout.receipt('lint', installId);
-    const { list, skipped, ...said } = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+    const { list, skipped, bundleLinks, warnings, ...said } = JSON.parse(
+      readFileSync(path, 'utf8'),
+    ) as Record<string, unknown>;
     const { skipped: links, ...marker } = markerAt(room.layout.live('lint'));
     expect([said, links]).toEqual([marker, 1]);
     expect(list).toEqual([
       { path: 'plugin.yaml', size: yamlOf().length, mode: '644', sha256: sha256(yamlOf()) },
       { path: 'a', size: 1, mode: '644', sha256: sha256('x') },
     ]);
-    expect(skipped).toEqual(['a.pyc', 'l']);
+    expect([skipped, bundleLinks]).toEqual([['a.pyc', 'l'], 'copy']);
+    expect(warnings).toMatchObject({ total: 2 });
     expect(statSync(path).mode & 0o777).toBe(0o644);
   });
 
@@ -262,6 +266,134 @@ describe('what is there already', () => {
     expect((await faultOf(() => deliver(room, OLD, { pin: other }))).code).toBe('MANIFEST_MISMATCH');
     const pin = `sha256:${sha256(yamlOf('lint', '1.0.0'))}`;
     expect((await deliver(room, OLD, { tree, pin })).status).toBe('present');
+  });
+});
+
+describe('links of a bundle that is live already', () => {
+  const LINKED = gzip(tar(file('plugin.yaml', yamlOf()), symlink('also.yaml', 'plugin.yaml')));
+
+  // Was a bug: whoever refuses links was told that the bundle is present, with copies in the place of its links.
+  it.each(['copy', 'skip'] as const)('are refused, though the install of it had "%s"', async (links) => {
+    const room = makeRoom();
+    const first = await deliver(room, LINKED, { links });
+    expect((await faultOf(() => deliver(room, LINKED, { links: 'refuse' }))).code).toBe('ARCHIVE_TYPE');
+    expect((await deliver(room, LINKED, { links })).status).toBe('present');
+    expect(markerAt(room.layout.live('lint')).installId).toBe(first.installId);
+  });
+
+  it('become what is asked for now, if that is something else', async () => {
+    const room = makeRoom();
+    await deliver(room, LINKED);
+    const { status, files } = await deliver(room, LINKED, { links: 'skip' });
+    expect([status, files]).toEqual(['installed', 1]);
+  });
+
+  it('are no question for a bundle that has none: it is present whatever is asked for', async () => {
+    const room = makeRoom();
+    await deliver(room, OLD);
+    for (const links of ['copy', 'skip', 'refuse'] as const) {
+      expect((await deliver(room, OLD, { links })).status).toBe('present');
+    }
+    await deliver(room, NEW);
+    rollBack(room);
+    expect((await deliver(room, OLD, { links: 'refuse', force: false })).status).toBe('present');
+  });
+
+  it('are looked for in the bytes, if only the tree is the same or the receipt does not say', async () => {
+    const room = makeRoom();
+    const { tree, installId } = await deliver(room, OLD);
+    const same = bundleOf({ 'rules/a.md': 'old', 'hooks/run.sh': '#!/bin/sh\n', 'a.pyc': 'x' }, '1.0.0');
+    const second = await deliver(room, same, { tree, links: 'refuse' });
+    expect([second.status, second.replaced, second.reload.action]).toEqual(['installed', installId, 'none']);
+    const path = room.layout.receipt('lint', second.installId);
+    const { bundleLinks: _, ...older } = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+    writeFileSync(path, JSON.stringify(older));
+    expect((await deliver(room, same)).status).toBe('present');
+    expect((await deliver(room, same, { links: 'refuse' })).status).toBe('installed');
+    expect((await deliver(room, same, { links: 'refuse' })).status).toBe('present');
+  });
+
+  it('a repeated operation has the same answer, whatever has become of the bundle', async () => {
+    const room = makeRoom();
+    const operationId = 'operation-links';
+    const first = await deliver(room, OLD, { operationId, links: 'refuse' });
+    expect(await deliver(room, OLD, { operationId, links: 'refuse' })).toEqual(first);
+  });
+});
+
+describe('the warnings of a bundle', () => {
+  const WARNED = gzip(
+    tar(file('plugin.yaml', yamlOf()), file('skills/a/SKILL.md', 'x'), file('.DS_Store', 'x')),
+  );
+
+  it('are said again when the bundle is sent again, also after a rollback', async () => {
+    const room = makeRoom();
+    const { warnings } = await deliver(room, WARNED);
+    expect(warnings.total).toBeGreaterThan(1);
+    expect(await deliver(room, WARNED)).toMatchObject({ status: 'present', warnings });
+    await deliver(room, NEW);
+    rollBack(room);
+    expect(await deliver(room, WARNED)).toMatchObject({ status: 'present', warnings });
+  });
+
+  it('are kept only as far as an answer holds them', async () => {
+    const room = makeRoom();
+    const litter = Array.from({ length: 300 }, (_, i) => file(`${'d'.repeat(90)}/${i}.pyc`, 'x'));
+    const bytes = gzip(tar(file('plugin.yaml', yamlOf()), ...litter));
+    const { warnings, installId } = await deliver(room, bytes);
+    expect([warnings.total, warnings.items.length]).toEqual([300, 100]);
+    const receipt = JSON.parse(readFileSync(room.layout.receipt('lint', installId), 'utf8')) as object;
+    expect(receipt).toMatchObject({ warnings });
+    expect((await deliver(room, bytes)).warnings).toEqual(warnings);
+  });
+});
+
+describe('what an install replaces', () => {
+  const SKILL = gzip(tar(file('SKILL.md', '---\nname: lint\ndescription: lints\n---\n')));
+
+  it('is said with its version', async () => {
+    const room = makeRoom();
+    expect((await deliver(room, OLD)).replacedVersion).toBeNull();
+    const { replacedVersion, warnings } = await deliver(room, NEW);
+    expect([replacedVersion, warnings.total]).toEqual(['1.0.0', 0]);
+    expect(rollBack(room)).toMatchObject({ pluginVersion: '1.0.0', replacedVersion: '2.0.0' });
+    expect(await deliver(room, OLD)).not.toHaveProperty('replacedVersion');
+  });
+
+  it('has the version of its manifest, if it has no marker', async () => {
+    const room = makeRoom();
+    mkdirSync(room.layout.live('lint'));
+    writeFileSync(join(room.layout.live('lint'), 'plugin.yaml'), yamlOf('lint', '0.5.0'));
+    expect((await deliver(room, OLD)).replacedVersion).toBe('0.5.0');
+  });
+
+  it('is warned of, if it has another kind of manifest', async () => {
+    const room = makeRoom();
+    await deliver(room, OLD);
+    const { warnings } = await deliver(room, SKILL);
+    expect(warnings.items).toEqual([
+      expect.stringMatching(
+        /^It replaces version 1\.0\.0 that has a plugin\.yaml, the new one has a SKILL\.md: /,
+      ),
+    ]);
+    expect((await deliver(room, SKILL)).warnings.total).toBe(0);
+  });
+
+  it.each([
+    ['registry/lint@1.0.0', 'registry/lint@2.0.0', false],
+    ['https://example.com/v1.0.0/lint-1.0.0.tgz', 'https://example.com/v2.0.0/lint-2.0.0.tgz', false],
+    ['https://example.com/lint.git#0a1b2c', 'https://example.com/lint.git#d3e4f5', false],
+    [undefined, 'registry/lint', false],
+    ['registry/lint', 'registry/lint', false],
+    ['registry/lint@1.0.0', 'other/lint@2.0.0', true],
+    ['git@example.com:a/lint', 'git@example.com:b/lint', true],
+    ['registry/lint', undefined, true],
+  ])('is warned of, if it came from another source: %s, then %s', async (before, after, isWarned) => {
+    const room = makeRoom();
+    await deliver(room, OLD, before === undefined ? {} : { source: before });
+    const { warnings } = await deliver(room, NEW, after === undefined ? {} : { source: after });
+    const said = isWarned ? [expect.stringContaining(`that came from "${before}"`)] : [];
+    expect(warnings.items).toEqual(said);
   });
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { Output } from '../../cli/output.ts';
-import { bar, bytes, duration, faultLines, painter, safe, table } from '../../cli/render.ts';
+import { bar, bytes, duration, faultLines, painter, replacedText, safe, table } from '../../cli/render.ts';
 import { exitCodeOf, run } from '../../cli/run.ts';
 import { Fault, faultCodes } from '../../shared/api/fault.ts';
 
@@ -23,6 +23,11 @@ function sink(isTTY: boolean): {
   };
   return made;
 }
+
+it('a replaced version is named, safe to print', () => {
+  expect(replacedText({ replacedVersion: '1.2.0\u001B[2J' })).toBe(', replaced 1.2.0\uFFFD[2J');
+  expect([replacedText({ replacedVersion: null }), replacedText({})]).toEqual(['', '']);
+});
 
 describe('text for people', () => {
   it('carries no control or direction characters of a stranger', () => {

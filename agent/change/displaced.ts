@@ -1,0 +1,51 @@
+/** Describes the version that an install displaces. Reads only what is live. */
+import { type Manifest, readManifest } from '../../shared/format/manifest.ts';
+import { readMarker } from '../../shared/format/marker.ts';
+import type { StoreContext } from '../store/context.ts';
+import { readLive } from '../store/read-live.ts';
+
+/** What is compared: where a version came from, and how it describes itself. */
+type Origin = { source: string | undefined; manifest: Manifest | undefined };
+
+type Displaced = {
+  /** Null: nothing is live, or it says no version. */
+  version: string | null;
+  /** Signs that the displaced version is another plugin of the same name. */
+  warnings: string[];
+};
+
+/** The version that is live, and how it differs in origin from the next one. */
+export function describeDisplaced(context: StoreContext, plugin: string, next: Origin): Displaced {
+  const { marker: text, manifest: file } = readLive(context, plugin, false);
+  const reading = text.kind === 'text' ? readMarker(text.text) : undefined;
+  const marker = reading?.kind === 'full' ? reading.marker : undefined;
+  const read = file?.reading.kind === 'text' ? readManifest(file.file, file.reading.text) : undefined;
+  const manifest = read?.ok === true ? read.manifest : undefined;
+  const version = marker?.pluginVersion ?? manifest?.version ?? null;
+  const before = { source: marker?.source, manifest };
+  const said = version === null ? 'a version' : `version ${version}`;
+  return { version, warnings: signsOf(before, next).map((sign) => `It replaces ${said} ${sign}`) };
+}
+
+function signsOf(before: Origin, next: Origin): string[] {
+  const signs: string[] = [];
+  if (before.source !== undefined && placeOf(before) !== placeOf(next)) {
+    const now =
+      next.source === undefined ? 'the new one names no source' : `the new one from "${next.source}"`;
+    signs.push(`that came from "${before.source}", ${now}: check that both are the same plugin`);
+  }
+  const files = [before.manifest?.file, next.manifest?.file];
+  if (files[0] !== undefined && files[1] !== undefined && files[0] !== files[1]) {
+    signs.push(
+      `that has a ${files[0]}, the new one has a ${files[1]}: plugins and skills may share a name, so check that both are the same`,
+    );
+  }
+  return signs;
+}
+
+/** A source without what differs between two versions of one plugin: `registry/lint@1.0.0`, `…/lint-1.0.0.tgz`. */
+function placeOf({ source, manifest }: Origin): string | undefined {
+  const version = (manifest?.version ?? '').replaceAll(/[^A-Za-z0-9]/g, String.raw`\$&`);
+  const alone = new RegExp(`(?<![A-Za-z0-9])v?${version}(?![A-Za-z0-9])`, 'g');
+  return source?.replace(/[@#?][^/]*$/, '').replaceAll(alone, '');
+}
