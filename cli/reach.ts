@@ -5,6 +5,7 @@ import { type ConnectOptions, type Session, type TlsOptions, openSession } from 
 import { readSettings, settingsOf } from '../shared/api/setting.ts';
 import { settings } from '../shared/api/settings.ts';
 import { Fault } from '../shared/api/fault.ts';
+import { unreadable } from '../shared/api/unreadable.ts';
 import { isPluginName } from '../shared/format/name.ts';
 import { textIn } from '../shared/format/text.ts';
 import type { Context } from './command.ts';
@@ -47,15 +48,13 @@ export function usesAgent(context: Context, rootOnly: readonly string[] = []): b
   return isAsked;
 }
 
-/** A root that cannot be listed has no plugins. If it was named, that is a mistake. @throws Fault NOT_FOUND */
+/** A root that cannot be listed has no plugins. If it was named, that is a mistake. @throws Fault NOT_FOUND, INVALID_PARAMS */
 export async function mustBeThere(root: string): Promise<void> {
   try {
     await (await opendir(root)).close();
   } catch (error) {
-    throw new Fault('NOT_FOUND', `The root "${root}" cannot be read: ${(error as Error).message}`, {
-      cause: error,
-      hint: 'Name a directory that holds plugins, and that you may read, with --root',
-    });
+    const hint = 'Name a directory that holds plugins, and that you may read, with --root';
+    throw unreadable(`The root "${root}"`, error, hint);
   }
 }
 
@@ -96,10 +95,7 @@ async function readNamed(name: 'ca' | 'cert' | 'key', file: string | undefined):
   try {
     return file === undefined ? undefined : await readFile(file);
   } catch (error) {
-    throw new Fault('INVALID_PARAMS', `The file "${file}" cannot be read: ${(error as Error).message}`, {
-      cause: error,
-      hint: `Name a file that you may read with --${name}`,
-    });
+    throw unreadable(`The file "${file}"`, error, `Name a file that you may read with --${name}`);
   }
 }
 
@@ -119,14 +115,8 @@ async function tokenOf({ given, env }: Context): Promise<string | undefined> {
     if (reading.kind === 'unreadable') throw new Error(reading.why);
     text = reading.text;
   } catch (error) {
-    throw new Fault(
-      'INVALID_PARAMS',
-      `The token file "${tokenFile}" cannot be read: ${(error as Error).message}`,
-      {
-        cause: error,
-        hint: 'Name a file that you may read with --token-file, or set AIRLOCK_TOKEN',
-      },
-    );
+    const hint = 'Name a file that you may read with --token-file, or set AIRLOCK_TOKEN';
+    throw unreadable(`The token file "${tokenFile}"`, error, hint);
   }
   const lines = text
     .split(/\r?\n/)

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 
 import { Fault } from '../shared/api/fault.ts';
+import { unreadable } from '../shared/api/unreadable.ts';
 import { BUNDLE_HEAD_BYTES, bundleKind } from '../shared/format/bundle-kind.ts';
 import { NAME_RULE, isPluginName } from '../shared/format/name.ts';
 import { namePlugin } from '../shared/rule/plugin-name.ts';
@@ -23,7 +24,7 @@ export type Bundle = {
  * Measures a bundle that was packed before. The plugin's name is that in its manifest, unless the caller gives one; then
  * nothing is unpacked.
  *
- * @throws Fault INVALID_PARAMS for a file that cannot be read or is empty; MANIFEST_MISSING, MANIFEST_INVALID,
+ * @throws Fault NOT_FOUND if there is no file; INVALID_PARAMS for one that cannot be read or is empty; MANIFEST_MISSING, MANIFEST_INVALID,
  *   ARCHIVE_CORRUPT or LIMIT_UNPACKED if the name cannot be found.
  */
 export async function openBundle(file: string, options: { name?: string | undefined } = {}): Promise<Bundle> {
@@ -37,10 +38,7 @@ export async function openBundle(file: string, options: { name?: string | undefi
       size += chunk.length;
     }
   } catch (error) {
-    throw new Fault('INVALID_PARAMS', `The bundle "${file}" cannot be read: ${(error as Error).message}`, {
-      cause: error,
-      hint: 'Name a .tgz, or the directory of a plugin',
-    });
+    throw unreadable(`The bundle "${file}"`, error, 'Name a .tgz, or the directory of a plugin');
   }
   if (size === 0) {
     throw new Fault('INVALID_PARAMS', `The bundle "${file}" is empty`, { hint: 'Pack the plugin again' });

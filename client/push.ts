@@ -16,8 +16,8 @@ const TRIES = 5;
 export type PushOptions = InstallOptions & {
   /** How often to connect again, at most, before bytes move; 5 by default. */
   tries?: number | undefined;
-  /** Called before each pause. */
-  onReconnect?: ((why: Fault, pauseMillis: number) => void) | undefined;
+  /** Called before each pause. `left`: how often it connects again, at most, before bytes move. */
+  onReconnect?: ((why: Fault, pauseMillis: number, left: number) => void) | undefined;
   /** @internal */
   sleep?: Pause | undefined;
   /** @internal Between 0 and 1. */
@@ -71,7 +71,7 @@ export async function push(
       failures = furthest > before ? 1 : failures + 1;
       if (failures > tries) throw exhausted(fault, tries, begun);
       const millis = spread(pauseAfter(failures, PUSH_BACKOFF), random());
-      options.onReconnect?.(fault, millis);
+      options.onReconnect?.(fault, millis, tries - failures + 1);
       await sleep(millis, signal);
     } finally {
       await session?.close();

@@ -12,6 +12,7 @@ import {
 import { readSettings, settingsOf } from '../../shared/api/setting.ts';
 import { settings } from '../../shared/api/settings.ts';
 import { Fault } from '../../shared/api/fault.ts';
+import { unreadable } from '../../shared/api/unreadable.ts';
 import { type Command, type Context, EXIT, NAME_OPTION } from '../command.ts';
 import type { Output } from '../output.ts';
 import { openFor, urlOf } from '../reach.ts';
@@ -66,7 +67,10 @@ export const command: Command = {
         ...(given.booleans['no-restart'] === true ? { restart: false } : {}),
         signal,
         onProgress: ({ sent, total }) => output.progress(sent, total),
-        onReconnect: (why, pause) => output.note(`${safe(why.message)}; trying again in ${duration(pause)}`),
+        onReconnect: (why, pause, left) =>
+          output.note(
+            `${safe(why.message)}; trying again in ${duration(pause)}, ${plural(left, 'time')} at most`,
+          ),
       });
       for (const warning of installed.warnings.items) output.note(`warning: ${safe(warning)}`);
       output.result(installed, () => sentence(installed, performance.now() - started, output));
@@ -83,10 +87,7 @@ async function bundleFrom({ given, env, signal }: Context): Promise<Ready> {
   const [path = ''] = given.positionals;
   const { name } = given.strings;
   const stats = await stat(path).catch((error: unknown) => {
-    throw new Fault('INVALID_PARAMS', `"${path}" cannot be read: ${(error as Error).message}`, {
-      cause: error,
-      hint: 'Name the directory of a plugin, or a .tgz',
-    });
+    throw unreadable(`"${path}"`, error, 'Name the directory of a plugin, or a .tgz');
   });
   if (!stats.isDirectory()) {
     return { bundle: await openBundle(path, { name }), skipped: [], dispose: async () => undefined };

@@ -8,6 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { constants, createGzip } from 'node:zlib';
 
 import { Fault } from '../../shared/api/fault.ts';
+import { unreadable } from '../../shared/api/unreadable.ts';
 import { type Manifest, MANIFEST_FILES, manifestAt } from '../../shared/format/manifest.ts';
 import { textIn } from '../../shared/format/text.ts';
 import { type FileEntry, treeDigest } from '../../shared/format/tree.ts';
@@ -58,7 +59,7 @@ export type Packed = Bundle & {
 /**
  * Packs a plugin's directory as a `.tgz`, streaming.
  *
- * @throws Fault ARCHIVE_PATH or ARCHIVE_COLLISION with every path that an agent would refuse; INVALID_PARAMS for a file
+ * @throws Fault NOT_FOUND if there is no directory; ARCHIVE_PATH or ARCHIVE_COLLISION with every path that an agent would refuse; INVALID_PARAMS for a file
  *   that cannot be read, changes meanwhile or looks like a secret; MANIFEST_*; CONFLICT if there is a file at `out` already.
  *
  * @example const bundle = await packDirectory('./plugins/lint');
@@ -155,10 +156,7 @@ async function rootOf(directory: string): Promise<string> {
     const root = await realpath(directory);
     if ((await stat(root)).isDirectory()) return root;
   } catch (error) {
-    throw new Fault('INVALID_PARAMS', `"${directory}" cannot be packed: ${(error as Error).message}`, {
-      cause: error,
-      hint: 'Name the directory of a plugin',
-    });
+    throw unreadable(`"${directory}"`, error, 'Name the directory of a plugin');
   }
   throw new Fault('INVALID_PARAMS', `"${directory}" is not a directory`, {
     hint: 'Name the directory of a plugin; unpack a bundle first',

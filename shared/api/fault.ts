@@ -12,7 +12,7 @@ type Retry = 'never' | 'same' | 'later';
 
 /** Code → the HTTP status, whether another try can help, and the title for people. */
 const CODES = {
-  INVALID_PARAMS: [400, 'never', 'The request is not valid'],
+  INVALID_PARAMS: [400, 'never', 'What was given is not valid'],
   UNAUTHENTICATED: [401, 'never', 'The token is missing or not known here'],
   FORBIDDEN: [403, 'never', 'This token may not do that'],
   NOT_FOUND: [404, 'never', 'There is no such thing here'],

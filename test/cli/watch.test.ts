@@ -173,5 +173,5 @@ test('airlock watch --to fails at once with exit code 3 where there is no agent'
 test('airlock watch --root of a directory that is not there is a mistake', async () => {
   const { ended, error } = start(['--root', '/nowhere/at/all'], false);
   expect(await ended).toBe(1);
-  expect(error.join('')).toContain('"/nowhere/at/all" cannot be read');
+  expect(error.join('')).toContain('"/nowhere/at/all" does not exist');
 });

@@ -148,7 +148,7 @@ describe('the name of a bundle', () => {
 
 it('refuses a bundle that is empty or not there', async () => {
   const file = join(base, 'x.tgz');
-  await expect(openBundle(file)).rejects.toMatchObject({ code: 'INVALID_PARAMS' });
+  await expect(openBundle(file)).rejects.toMatchObject({ code: 'NOT_FOUND' });
   await writeFile(file, '');
   await expect(openBundle(file)).rejects.toMatchObject({ code: 'INVALID_PARAMS' });
 });

@@ -139,7 +139,7 @@ describe('a bundle', () => {
 
 it('says what is wrong with a directory that is none', async () => {
   expect(await packDirectory(join(base, 'nothing')).catch((error: unknown) => error)).toMatchObject({
-    code: 'INVALID_PARAMS',
+    code: 'NOT_FOUND',
   });
   const file = join(plugin, 'plugin.yaml');
   expect(await packDirectory(file).catch((error: unknown) => error)).toMatchObject({
