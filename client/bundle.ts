@@ -68,7 +68,10 @@ function refuseOther(file: string, head: Buffer, name: string | undefined): void
   }
   const what = kind === 'text' ? 'a text file' : `a file of ${kind}`;
   throw new Fault('ARCHIVE_CORRUPT', `"${file}" is ${what}, and no .tgz`, {
-    hint: 'Push the directory of the plugin, or make a .tgz of it with "airlock pack"',
+    hint:
+      kind === 'zip'
+        ? 'Make a .tgz of it with "airlock pack"; "airlock push" does so itself'
+        : 'Push the directory of the plugin, or make a .tgz of it with "airlock pack"',
   });
 }
 

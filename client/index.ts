@@ -27,4 +27,5 @@ export type { Skipped } from './pack/walk.ts';
 export { newOperationId, push, type PushOptions } from './push.ts';
 export type { Session } from './session.ts';
 export type { TlsOptions } from './upgrade.ts';
+export { isZip } from './zip/unpack.ts';
 export type { Progress } from './upload.ts';

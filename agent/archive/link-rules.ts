@@ -3,7 +3,7 @@
  * of the archive becomes a copy of it; any other link is left out. Pure.
  */
 import { type BrokenRule, parentOf, parentsOf } from '../../shared/rule/path-rules.ts';
-import { escape } from './violations.ts';
+import { escape } from '../../shared/api/violations.ts';
 
 type Link = {
   target: string;

@@ -1,7 +1,7 @@
 /** The owner, mode, times and attributes of entries: none of them is used, some of them are refused. */
 import type { FaultCode } from '../../shared/api/fault.ts';
 import { type BrokenRule, codeOfRule } from '../../shared/rule/path-rules.ts';
-import { escape } from './violations.ts';
+import { escape } from '../../shared/api/violations.ts';
 import type { TarEntry } from './tar-header.ts';
 
 const IDS = 2 ** 32;

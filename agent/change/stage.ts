@@ -12,9 +12,9 @@ import { checkMetadata, ArchiveWarnings } from '../archive/metadata-rules.ts';
 import { checkPath, Claims, codeOfRule, parentOf, parentsOf } from '../../shared/rule/path-rules.ts';
 import type { TarEntry } from '../archive/tar-header.ts';
 import { TarReader } from '../archive/tar-reader.ts';
-import { Violations } from '../archive/violations.ts';
+import { Violations } from '../../shared/api/violations.ts';
 import type { StoreContext } from '../store/context.ts';
-import { findTop, relativeTo } from './top.ts';
+import { findTop, relativeTo } from '../../shared/rule/top.ts';
 
 /** The content of a slot when the archive was read to its end. Paths are relative to the slot. */
 export type Staged = {

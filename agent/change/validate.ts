@@ -18,11 +18,11 @@ import { type FileEntry, treeDigest } from '../../shared/format/tree.ts';
 import { namePlugin } from '../../shared/rule/plugin-name.ts';
 import { readText } from '../disk/record.ts';
 import { parentsOf } from '../../shared/rule/path-rules.ts';
-import { Violations } from '../archive/violations.ts';
+import { Violations } from '../../shared/api/violations.ts';
 import type { StoreContext } from '../store/context.ts';
 import type { LeftOut } from '../archive/link-rules.ts';
 import type { Staged } from './stage.ts';
-import { below, isManifest } from './top.ts';
+import { below, isManifest } from '../../shared/rule/top.ts';
 
 /** A staged tree that is the requested plugin. Paths are relative to the slot. */
 export type Validated = {

@@ -11,8 +11,8 @@ const SHOWN_MAX = 20;
 
 export const command: Command = {
   name: 'classify',
-  summary: 'say whether pushing a directory would need a restart, and why; nothing is installed',
-  positionals: '<dir>',
+  summary: 'say whether pushing a directory or a zip would need a restart, and why; nothing is installed',
+  positionals: '<dir|zip>',
   count: { min: 1, max: 1 },
   settings: CHANGE_SETTINGS,
   options: {

@@ -1,4 +1,4 @@
-/** `airlock pack`: makes a bundle of a directory; the same files give the same bytes. */
+/** `airlock pack`: makes a bundle of a directory or a zip; the same files give the same bytes. */
 import { basename, resolve } from 'node:path';
 
 import { packDirectory } from '../../client/index.ts';
@@ -9,8 +9,8 @@ import { bytes, leftOutText, plural, safe } from '../render.ts';
 
 export const command: Command = {
   name: 'pack',
-  summary: 'pack a directory as a .tgz, deterministically',
-  positionals: '<dir>',
+  summary: 'pack a directory, or a zip of one, as a .tgz, deterministically',
+  positionals: '<dir|zip>',
   count: { min: 1, max: 1 },
   settings: settingsOf(settings, 'pack'),
   options: {

@@ -5,6 +5,7 @@ import {
   type Bundle,
   type Installed,
   type Skipped,
+  isZip,
   openBundle,
   packDirectory,
   push,
@@ -20,8 +21,8 @@ import { bytes, duration, leftOutText, plural, reloadText, replacedText, safe } 
 
 export const command: Command = {
   name: 'push',
-  summary: 'install a plugin: a directory, which is packed first, or a .tgz',
-  positionals: '<dir|tgz>',
+  summary: 'install a plugin: a directory or a zip, which is packed first, or a .tgz',
+  positionals: '<dir|zip|tgz>',
   count: { min: 1, max: 1 },
   settings: settingsOf(settings, 'client', 'pack'),
   options: {
@@ -87,9 +88,9 @@ async function bundleFrom({ given, env, signal }: Context): Promise<Ready> {
   const [path = ''] = given.positionals;
   const { name } = given.strings;
   const stats = await stat(path).catch((error: unknown) => {
-    throw unreadable(`"${path}"`, error, 'Name the directory of a plugin, or a .tgz');
+    throw unreadable(`"${path}"`, error, 'Name the directory of a plugin, a zip of it, or a .tgz');
   });
-  if (!stats.isDirectory()) {
+  if (!stats.isDirectory() && !(await isZip(path))) {
     return { bundle: await openBundle(path, { name }), skipped: [], dispose: async () => undefined };
   }
   const { ignore, manifest } = readSettings(settingsOf(settings, 'pack'), given.settings, env);

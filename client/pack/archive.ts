@@ -31,7 +31,7 @@ export async function* archive(
 }
 
 async function* fileBlocks(
-  { path, source }: WalkedFile,
+  { path, source, mode: known }: WalkedFile,
   onFile: (file: FileEntry, isSecret: boolean) => void,
 ): AsyncGenerator<Buffer, void, undefined> {
   // Does not follow a link that was made since the walk, and does not wait for a pipe.
@@ -43,7 +43,7 @@ async function* fileBlocks(
     const before = await file.stat();
     if (!before.isFile()) throw spoilt(path, 'it is no longer a file');
     const { size } = before;
-    const mode = modeOf(before.mode);
+    const mode = known ?? modeOf(before.mode);
     yield headerOf({ kind: 'file', path, size, mode });
     const hash = createHash('sha256');
     const scan = new SecretScan(path);

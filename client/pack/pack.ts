@@ -1,14 +1,13 @@
 /** Packs a directory into a bundle. The same files give the same bytes for every packer, place and time. */
 import { createHash, randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdtemp, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import { mkdtemp, open, readFile, realpath, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { constants, createGzip } from 'node:zlib';
 
 import { Fault } from '../../shared/api/fault.ts';
-import { unreadable } from '../../shared/api/unreadable.ts';
 import { type Manifest, MANIFEST_FILES, manifestAt } from '../../shared/format/manifest.ts';
 import { textIn } from '../../shared/format/text.ts';
 import { type FileEntry, treeDigest } from '../../shared/format/tree.ts';
@@ -17,6 +16,7 @@ import { archive, joined } from './archive.ts';
 import { createLeftOut, IGNORE_FILE, type LeftOut } from './choice.ts';
 import { refusePaths } from './paths.ts';
 import { findManifest, pluginName } from './plugin-manifest.ts';
+import { openSource, type Source, stopped } from './source.ts';
 import { type Skipped, type Walked, walk } from './walk.ts';
 
 /** Fixed, because the level affects the bytes. */
@@ -57,15 +57,26 @@ export type Packed = Bundle & {
 };
 
 /**
- * Packs a plugin's directory as a `.tgz`, streaming.
+ * Packs a plugin's directory as a `.tgz`, streaming. It also takes a zip of one (`.zip`, `.skill`, `.mcpb`): the same files
+ * give the same bundle.
  *
- * @throws Fault NOT_FOUND if there is no directory; ARCHIVE_PATH or ARCHIVE_COLLISION with every path that an agent would refuse; INVALID_PARAMS for a file
+ * @throws Fault NOT_FOUND if there is no such path; ARCHIVE_PATH or ARCHIVE_COLLISION with every path that an agent would
+ *   refuse; ARCHIVE_* with every rule that a zip breaks; INVALID_PARAMS for a file
  *   that cannot be read, changes meanwhile or looks like a secret; MANIFEST_*; CONFLICT if there is a file at `out` already.
  *
  * @example const bundle = await packDirectory('./plugins/lint');
  */
 export async function packDirectory(directory: string, options: PackOptions = {}): Promise<Packed> {
-  const { entries, skipped, secrets, manifest, plugin } = await survey(directory, options);
+  const source = await openSource(directory, options);
+  try {
+    return await packSource(source, options);
+  } finally {
+    await source.dispose();
+  }
+}
+
+async function packSource(source: Source, options: PackOptions): Promise<Packed> {
+  const { entries, skipped, secrets, manifest, plugin } = await survey(source, options);
   refuseSecrets(secrets, options);
   const list: FileEntry[] = [];
   const target = await openTarget(options);
@@ -117,27 +128,43 @@ export async function listDirectory(
   directory: string,
   options: Pick<PackOptions, 'ignore' | 'manifest' | 'name'> = {},
 ): Promise<Listed> {
-  const { entries, skipped, secrets, manifest, plugin } = await survey(directory, options);
-  const list: FileEntry[] = [];
-  const found = new Set(secrets);
-  const blocks = archive(entries, (file, isSecret) => {
-    list.push(file);
-    if (isSecret) found.add(file.path);
-  });
-  // Reading the blocks computes the hashes. The blocks themselves are not needed.
-  for await (const _ of blocks);
-  return { plugin, list, manifest, hotReload: manifest?.hotReload, skipped, secrets: [...found].toSorted() };
+  const source = await openSource(directory, options);
+  try {
+    const { entries, skipped, secrets, manifest, plugin } = await survey(source, options);
+    const list: FileEntry[] = [];
+    const found = new Set(secrets);
+    const blocks = archive(entries, (file, isSecret) => {
+      list.push(file);
+      if (isSecret) found.add(file.path);
+    });
+    // Reading the blocks computes the hashes. The blocks themselves are not needed.
+    for await (const _ of blocks);
+    return {
+      plugin,
+      list,
+      manifest,
+      hotReload: manifest?.hotReload,
+      skipped,
+      secrets: [...found].toSorted(),
+    };
+  } finally {
+    await source.dispose();
+  }
 }
 
-type Survey = Pick<Packed, 'plugin' | 'manifest' | 'skipped'> & { entries: Walked[]; secrets: string[] };
+type Survey = Pick<Packed, 'plugin' | 'manifest' | 'skipped'> & {
+  entries: readonly Walked[];
+  secrets: string[];
+};
 
 /** Decides what goes into the bundle, and finds the name of the plugin. */
-async function survey(directory: string, options: PackOptions): Promise<Survey> {
-  const root = await rootOf(directory);
+async function survey(source: Source, options: PackOptions): Promise<Survey> {
+  const { root } = source;
   const own = createLeftOut(options.ignore ?? [], await ignorePatterns(root));
-  const { entries, skipped, secrets } = await walk(root, await withoutOut(own, root, options.out), () => {
-    if (options.signal?.aborted === true) throw stopped();
-  });
+  const walked = await walk(root, await withoutOut(own, root, options.out), () => source.goesOn());
+  const entries = await source.known(walked.entries);
+  const { secrets } = walked;
+  const skipped = [...source.skipped, ...walked.skipped].toSorted((a, b) => (a.path < b.path ? -1 : 1));
   refusePaths(entries);
   refuseNeeded(skipped);
   const manifest = await findManifest(entries);
@@ -145,22 +172,10 @@ async function survey(directory: string, options: PackOptions): Promise<Survey> 
   if (manifest === undefined && isRequired) refuseWithout(entries);
   const plugin = pluginName(
     manifest,
-    options.name ?? (manifest === undefined ? basename(root) : undefined),
+    options.name ?? (manifest === undefined ? source.name : undefined),
     isRequired,
   );
   return { entries, skipped, secrets, manifest, plugin };
-}
-
-async function rootOf(directory: string): Promise<string> {
-  try {
-    const root = await realpath(directory);
-    if ((await stat(root)).isDirectory()) return root;
-  } catch (error) {
-    throw unreadable(`"${directory}"`, error, 'Name the directory of a plugin');
-  }
-  throw new Fault('INVALID_PARAMS', `"${directory}" is not a directory`, {
-    hint: 'Name the directory of a plugin; unpack a bundle first',
-  });
 }
 
 async function ignorePatterns(root: string): Promise<string> {
@@ -267,9 +282,6 @@ async function openTarget({ out, overwrite }: PackOptions): Promise<Target> {
   };
   return { path, keep, discard: () => rm(path, { force: true }) };
 }
-
-const stopped = (): Fault =>
-  new Fault('CANCELLED', 'Packing was stopped', { hint: 'Nothing was written or sent' });
 
 async function compress(
   blocks: AsyncIterable<Buffer>,

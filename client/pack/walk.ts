@@ -7,12 +7,20 @@ import { lstat, open, readdir, realpath, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 
 import { Fault } from '../../shared/api/fault.ts';
-import { isAppleDouble, mayBeAppleDouble } from '../../shared/format/tree.ts';
+import { type FileEntry, isAppleDouble, mayBeAppleDouble } from '../../shared/format/tree.ts';
 import type { LeftOut } from './choice.ts';
 import { looksSecret } from './secrets.ts';
 
-/** An entry of the bundle: its path in the bundle, and the path of its bytes. */
-export type WalkedFile = { kind: 'file'; path: string; source: string };
+/**
+ * An entry of the bundle: its path in the bundle, and the path of its bytes. A mode is there only if the file system does
+ * not tell it.
+ */
+export type WalkedFile = {
+  kind: 'file';
+  path: string;
+  source: string;
+  mode?: FileEntry['mode'] | undefined;
+};
 export type Walked = WalkedFile | { kind: 'directory'; path: string };
 /** An entry that was left out although nothing names it. */
 export type Skipped = { path: string; why: string };

@@ -134,6 +134,8 @@ export function codeOfRule(rule: number): RuleCode {
     [62, 'ARCHIVE_METADATA'],
     [77, 'ARCHIVE_AMBIGUOUS'],
     [92, 'ARCHIVE_CORRUPT'],
+    [100, 'LIMIT_ENTRIES'],
+    [104, 'ARCHIVE_AMBIGUOUS'],
   ];
   return groups.find(([last]) => rule <= last)?.[1] ?? 'LIMIT_ENTRIES';
 }

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deafPort } from '../_kit/deaf-port.ts';
 import { Program, examplePlugin } from '../_kit/program.ts';
 import { snapshotTree } from '../_kit/tree-snapshot.ts';
+import { type ZipPart, zipOf } from '../_kit/zip-builder.ts';
 
 let program: Program;
 
@@ -42,6 +43,24 @@ describe('airlock push', () => {
     delete live['.complete'];
     const source = await snapshotTree(examplePlugin);
     expect(live).toEqual(source);
+  });
+
+  it('takes a zip, of which it makes the same bundle, and names every violation of a hostile one', async () => {
+    const file = join(program.folder, 'house-rules.skill');
+    const paths = Object.keys(await snapshotTree(examplePlugin));
+    const parts = paths.map(async (path): Promise<ZipPart[]> => {
+      const stats = await stat(join(examplePlugin, path));
+      const body = stats.isFile() ? await readFile(join(examplePlugin, path)) : undefined;
+      return body === undefined ? [] : [{ name: `top/${path}`, body, mode: stats.mode }];
+    });
+    await writeFile(file, zipOf((await Promise.all(parts)).flat()));
+    expect(await program.json(['push', file])).toMatchObject({ status: 'present', plugin: 'house-rules' });
+    expect(await program.here(['pack', file, '--out', join(program.folder, 'zipped.tgz')])).toMatchObject({
+      code: 0,
+    });
+    await writeFile(file, zipOf([{ name: '../x' }, { name: '/y' }]));
+    const { code, stderr } = await program.here(['push', file, '--to', program.url]);
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/refused for 2 violations[^]*\.\.\/x[^]*\/y/)]);
   });
 
   it('replaces a version and says what it replaced', async () => {
@@ -251,7 +270,7 @@ describe('airlock pack and token', () => {
 describe('usage', () => {
   it.each([
     [['pusch', 'x'], 'did you mean "push"'],
-    [['push'], 'It takes <dir|tgz>'],
+    [['push'], 'It takes <dir|zip|tgz>'],
     [['push', 'x', '--forc'], '--forc'],
     [['list', '--to', 'http://x'], 'must begin with ws://'],
     [['list', '--to', 'ws://127.0.0.1:1', '--root', '/tmp'], 'exclude each other'],

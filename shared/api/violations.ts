@@ -1,5 +1,5 @@
 /** Collects all violations of one archive, so that the refusal names all of them. */
-import { Fault, type FaultCode, type Violation } from '../../shared/api/fault.ts';
+import { Fault, type FaultCode, type Violation } from './fault.ts';
 
 /** The number of violations that are kept; all are counted. */
 const REMEMBERED = 1000;

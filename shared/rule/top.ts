@@ -1,5 +1,5 @@
 /** Finds the directory of an archive that is the plugin. Pure. */
-import { MANIFEST_FILES } from '../../shared/format/manifest.ts';
+import { MANIFEST_FILES } from '../format/manifest.ts';
 
 /** How many directories may be around the plugin: `package/`, `plugins/<name>/`. */
 const TOP_LEVELS = 2;
