@@ -2,6 +2,7 @@
 import type { FaultCode } from '../../shared/api/fault.ts';
 import { type BrokenRule, codeOfRule } from '../../shared/rule/path-rules.ts';
 import { escape } from '../../shared/api/violations.ts';
+import { type Finding, finding } from '../../shared/rule/plugin/finding.ts';
 import type { TarEntry } from './tar-header.ts';
 
 const IDS = 2 ** 32;
@@ -77,11 +78,11 @@ export class ArchiveWarnings {
     if (records.size > 0 && [...records.keys()].some((key) => ATTRIBUTES.test(key))) this.#count(62, path);
   }
 
-  /** What each warning is about, and its text after that path. */
-  get notices(): { path: string; text: string }[] {
+  get findings(): Finding[] {
     return [...this.#seen].map(([rule, { first, count }]) => {
-      const others = count === 1 ? '' : ` (and ${count - 1} more)`;
-      return { path: escape(first.slice(0, 300)), text: `${others}: ${WARNINGS[rule] ?? ''} (rule ${rule})` };
+      const others = count === 1 ? '' : `, and ${count - 1} more`;
+      const message = `${WARNINGS[rule] ?? ''} (rule ${rule}${others})`;
+      return finding('archive-remark', escape(first.slice(0, 300)), message);
     });
   }
 

@@ -7,6 +7,7 @@ import type { InstallStep } from '../../shared/api/events.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { type BeginParams, type Installed, installedSchema } from '../../shared/api/methods.ts';
 import type { Marker } from '../../shared/format/marker.ts';
+import { findingText } from '../../shared/rule/plugin/finding.ts';
 import { truncate } from '../../shared/truncate.ts';
 import { Unpacker } from '../archive/decompress.ts';
 import { diskFault } from '../disk/disk-fault.ts';
@@ -216,14 +217,15 @@ export class Install {
     const directory = change.slot;
     const planned = change.foresee(restart, from, { installId, files, directory });
     const displaced = describeDisplaced(context, plugin, { source, manifest });
-    const warnings = [...planned.warnings, ...displaced.warnings, ...validated.warnings];
+    const own = validated.findings.map(findingText);
+    const warnings = [...planned.warnings, ...displaced.warnings, ...own];
     const answer = answerOf('installed', marker, {
       reload: planned.reload,
       replacedVersion: displaced.version,
       warnings: cut(warnings),
     });
     const { skipped, bundleLinks } = validated;
-    const about = { skipped, bundleLinks, ...keptWarnings(validated.warnings) };
+    const about = { skipped, bundleLinks, ...keptWarnings(own) };
     change.replace({ marker, tree: { ...validated, directory, about }, barrier, from, answer });
     return { marker, answer };
   }

@@ -5,6 +5,8 @@
 import { createHash, type Hash } from 'node:crypto';
 import { Fault } from '../../shared/api/fault.ts';
 import { MARKER } from '../../shared/format/layout.ts';
+import { type FileHead, fileHead, HEAD_BYTES } from '../../shared/rule/plugin/file-head.ts';
+import { type Finding, finding } from '../../shared/rule/plugin/finding.ts';
 import { type FileEntry, isAppleDouble, mayBeAppleDouble, modeOf } from '../../shared/format/tree.ts';
 import { Budget } from '../archive/limits.ts';
 import { type LeftOut, Links, type Tree } from '../archive/link-rules.ts';
@@ -29,13 +31,16 @@ export type Staged = {
   links: LeftOut[];
   /** What became of all links; `none`: the archive has none. */
   bundleLinks: 'none' | 'copy' | 'skip';
-  /** Each begins with a path relative to the plugin. */
-  warnings: string[];
+  /** Of files whose first bytes say something; the paths are those of the files. */
+  heads: Map<string, FileHead>;
+  /** What is left out or ignored. Relative to the plugin. */
+  findings: Finding[];
 };
 
+/** What is said of a marker in an archive. */
+export const MARKER_LEFT_OUT = 'it is left out: the agent writes its own';
+
 const CHUNK_BYTES = 256 * 1024;
-/** The bytes that identify a file with attributes of macOS. */
-const HEAD_BYTES = 4;
 
 /** What happens to links: they are replaced by copies, left out, or refused. */
 export type LinkPolicy = 'copy' | 'skip' | 'refuse';
@@ -46,8 +51,8 @@ type Open = {
   hash: Hash;
   size: number;
   mode: FileEntry['mode'];
-  /** The first bytes of a file with a name that macOS uses for attributes; undefined for other names. */
-  head: Buffer | undefined;
+  /** The first bytes, {@link HEAD_BYTES} at most. */
+  head: Buffer;
 };
 
 /**
@@ -79,11 +84,10 @@ export class Stager {
     skipped: [],
     links: [],
     bundleLinks: 'none',
-    warnings: [],
+    heads: new Map(),
+    findings: [],
   };
   readonly #budget: Budget;
-  /** What the warnings are about, by the path in the archive, until it is known which directory is the plugin. */
-  readonly #notices: { path: string; text: string }[] = [];
   #open: Open | undefined;
 
   constructor(context: StoreContext, slot: string, links: LinkPolicy, perFile: boolean) {
@@ -158,9 +162,9 @@ export class Stager {
     this.#checkSlot();
     this.#release();
     const toPlugin = (path: string): string => relativeTo(staged.top, path);
-    const notices = [...this.#notices, ...this.#warnings.notices];
+    staged.findings.push(...this.#warnings.findings);
     staged.skipped = staged.skipped.map(toPlugin);
-    staged.warnings = notices.map(({ path, text }) => `${toPlugin(path)}${text}`);
+    staged.findings = staged.findings.map((one) => ({ ...one, path: toPlugin(one.path) }));
     return staged;
   }
 
@@ -226,7 +230,7 @@ export class Stager {
       return undefined;
     }
     if (path === MARKER && kind === 'file') {
-      this.#warn(path, ' of the archive is left out: the agent writes its own');
+      this.#remark(path, MARKER_LEFT_OUT);
       return undefined;
     }
     // The slash marks a directory: patterns for files do not apply to it.
@@ -260,11 +264,11 @@ export class Stager {
 
   #leaveOut(path: string): void {
     this.#staged.skipped.push(path);
-    this.#warn(path, ' is left out: it is not part of a plugin');
+    this.#remark(path, 'it is left out: it is not part of a plugin');
   }
 
-  #warn(path: string, text: string): void {
-    this.#notices.push({ path, text });
+  #remark(path: string, message: string): void {
+    this.#staged.findings.push(finding('archive-remark', path, message));
   }
 
   #directory(entry: TarEntry): void {
@@ -347,7 +351,7 @@ export class Stager {
       if (!this.#links.has(path)) this.#budget.entry();
       staged.links.push({ path, rule, what });
       staged.skipped.push(path);
-      this.#warn(path, ` is left out: ${what} (rule ${rule})`);
+      staged.findings.push(finding('left-out', path, `it is left out: ${what} (rule ${rule})`));
     }
     const written = this.#findings.none ? copies : [];
     const buffer = written.length === 0 ? Buffer.alloc(0) : Buffer.allocUnsafe(CHUNK_BYTES);
@@ -368,7 +372,7 @@ export class Stager {
     const from = disk.open(this.#placeOf(source.path));
     try {
       const fd = disk.create(this.#placeOf(path), source.mode === '755' ? 0o755 : 0o644);
-      this.#open = { path, fd, hash: createHash('sha256'), size: 0, mode: source.mode, head: headOf(path) };
+      this.#open = { path, fd, hash: createHash('sha256'), size: 0, mode: source.mode, head: NO_BYTES };
       for (let count = disk.read(from, buffer); count > 0; count = disk.read(from, buffer)) {
         this.#data(buffer.subarray(0, count));
       }
@@ -386,7 +390,7 @@ export class Stager {
     this.#make(parentOf(path), false);
     const mode = modeOf(entry.mode);
     const fd = this.#context.disk.create(this.#placeOf(path), mode === '755' ? 0o755 : 0o644);
-    this.#open = { path, fd, hash: createHash('sha256'), size: 0, mode, head: headOf(path) };
+    this.#open = { path, fd, hash: createHash('sha256'), size: 0, mode, head: NO_BYTES };
   }
 
   #data(chunk: Buffer): void {
@@ -395,8 +399,8 @@ export class Stager {
       return;
     }
     this.#budget.write(chunk.length);
-    if (open.head !== undefined && open.head.length < HEAD_BYTES) {
-      open.head = Buffer.concat([open.head, chunk.subarray(0, HEAD_BYTES)]);
+    if (open.head.length < HEAD_BYTES) {
+      open.head = Buffer.concat([open.head, chunk.subarray(0, HEAD_BYTES - open.head.length)]);
     }
     open.hash.update(chunk);
     open.size += chunk.length;
@@ -412,17 +416,19 @@ export class Stager {
     this.#open = undefined;
     this.#context.disk.close(open.fd);
     const { path, size, mode, head } = open;
-    if (head !== undefined && isAppleDouble(head)) {
+    if (mayBeAppleDouble(path) && isAppleDouble(head)) {
       this.#context.disk.unlink(this.#placeOf(path));
       this.#removed.add(path);
       this.#leaveOut(path);
       return;
     }
+    const said = fileHead(head, size);
+    if (said !== undefined) this.#staged.heads.set(path, said);
     this.#staged.files.push({ path, size, mode, sha256: open.hash.digest('hex') });
   }
 }
 
-const headOf = (path: string): Open['head'] => (mayBeAppleDouble(path) ? Buffer.alloc(0) : undefined);
+const NO_BYTES = Buffer.alloc(0);
 
 const TYPES: Record<string, [rule: number, what: string]> = {
   '3': [44, 'it is a character device'],

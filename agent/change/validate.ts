@@ -10,7 +10,6 @@ import {
   isManifest as isManifestText,
   readManifest,
   runtimeName,
-  skillWarnings,
   supportsRuntime,
 } from '../../shared/format/manifest.ts';
 import type { BeginParams } from '../../shared/api/methods.ts';
@@ -18,10 +17,13 @@ import { type FileEntry, treeDigest } from '../../shared/format/tree.ts';
 import { namePlugin } from '../../shared/rule/plugin-name.ts';
 import { readText } from '../disk/record.ts';
 import { parentsOf } from '../../shared/rule/path-rules.ts';
+import { checkPlugin, filesToRead } from '../../shared/rule/plugin/check-plugin.ts';
+import type { FileHead } from '../../shared/rule/plugin/file-head.ts';
+import { type Finding, finding } from '../../shared/rule/plugin/finding.ts';
 import { Violations } from '../../shared/api/violations.ts';
 import type { StoreContext } from '../store/context.ts';
 import type { LeftOut } from '../archive/link-rules.ts';
-import type { Staged } from './stage.ts';
+import { MARKER_LEFT_OUT, type Staged } from './stage.ts';
 import { below, isManifest } from '../../shared/rule/top.ts';
 
 /** A staged tree that is the requested plugin. Paths are relative to the slot. */
@@ -36,8 +38,11 @@ export type Validated = {
   bundleLinks: Staged['bundleLinks'];
   /** The number of links that were left out. */
   links: number;
-  warnings: string[];
+  findings: Finding[];
 };
+
+/** How much text is read for the rules: an install must not become slower for a plugin of many texts. */
+const READ_LIMITS = { files: 1000, bytes: 4 * 1024 * 1024, fileBytes: 256 * 1024 };
 
 /** @throws Fault ARCHIVE_PATH, MANIFEST_*, RUNTIME_UNSUPPORTED, DIGEST_MISMATCH */
 export function validate(
@@ -56,9 +61,9 @@ export function validate(
   if (top !== '') {
     liftTop(context, slot, top);
   }
-  const warnings = [...staged.warnings, ...checkSkills(context, slot, files)];
+  const findings = [...staged.findings];
   if (files.length < lifted.length) {
-    warnings.push(`${MARKER} of the archive is left out: the agent writes its own`);
+    findings.push(finding('archive-remark', MARKER, MARKER_LEFT_OUT));
   }
   const missing = staged.links
     .filter(({ path }) => top === '' || path.startsWith(`${top}/`))
@@ -69,8 +74,9 @@ export function validate(
     'a plugin cannot do without it',
   );
   const { manifest, remarks } = checkManifest(context, slot, files, params);
-  warnings.push(...remarks);
   refuseNamed(context, slot, missing, files, manifest);
+  const heads = new Map([...staged.heads].map(([path, head]) => [below(top, path), head]));
+  findings.push(...remarks, ...lookAt(context, slot, { files, directories, heads, manifest }));
   const tree = treeDigest(files);
   if (params.tree !== undefined && params.tree !== tree) {
     throw new Fault(
@@ -83,7 +89,7 @@ export function validate(
   }
   const bytes = files.reduce((sum, file) => sum + file.size, 0);
   const { skipped, links, bundleLinks } = staged;
-  return { files, directories, bytes, tree, manifest, skipped, bundleLinks, links: links.length, warnings };
+  return { files, directories, bytes, tree, manifest, skipped, bundleLinks, links: links.length, findings };
 }
 
 /** Moves the content of the top directory up into the slot, so that the slot itself is the plugin. */
@@ -123,7 +129,7 @@ function checkManifest(
   slot: string,
   files: FileEntry[],
   { plugin, pin }: BeginParams,
-): { manifest: Manifest | undefined; remarks: string[] } {
+): { manifest: Manifest | undefined; remarks: Finding[] } {
   const file = MANIFEST_FILES.find(
     (candidate) =>
       files.some(({ path }) => path === candidate) &&
@@ -167,7 +173,10 @@ function checkManifest(
       },
     );
   }
-  return { manifest: read.manifest, remarks: read.warnings };
+  const remarks = read.warnings.map((warning) =>
+    finding('manifest-field', file, warning.replace(`${file}: `, '')),
+  );
+  return { manifest: read.manifest, remarks };
 }
 
 function textOf({ disk }: StoreContext, slot: string, file: ManifestFile): string {
@@ -251,13 +260,15 @@ function refuseNamed(
   refuseMissing(links, isNamed, 'the manifest or a hook names it');
 }
 
-function checkSkills({ disk }: StoreContext, slot: string, files: FileEntry[]): string[] {
-  return files
-    .filter(({ path }) => /^skills\/[^/]+\/SKILL\.md$/.test(path))
-    .flatMap(({ path }) => {
-      const reading = readText(disk, `${slot}/${path}`, MANIFEST_MAX_BYTES);
-      return reading.kind === 'text'
-        ? skillWarnings(path, reading.text)
-        : [`${path}: it cannot be read back${reading.kind === 'unreadable' ? `: ${reading.why}` : ''}`];
-    });
+/** What the rules say about the plugin. Notes about single files are left to `airlock validate`: there may be very many. */
+function lookAt(
+  { disk }: StoreContext,
+  slot: string,
+  plugin: Pick<Validated, 'files' | 'directories' | 'manifest'> & { heads: ReadonlyMap<string, FileHead> },
+): Finding[] {
+  const { paths, left } = filesToRead(plugin.files, READ_LIMITS);
+  const texts = new Map(paths.map((path) => [path, readText(disk, `${slot}/${path}`, MANIFEST_MAX_BYTES)]));
+  return checkPlugin({ ...plugin, texts, left, hasModes: true }).filter(
+    ({ level, path }) => level !== 'note' || path === '',
+  );
 }

@@ -2,8 +2,10 @@
 import { COMMANDS } from '../../cli/run.ts';
 import { methods } from '../../shared/api/methods.ts';
 import { settings } from '../../shared/api/settings.ts';
+import { findingRules } from '../../shared/rule/plugin/finding.ts';
 import { cliPage } from './cli-page.ts';
 import { openRpc } from './openrpc.ts';
+import { rulesPage } from './rules-page.ts';
 import { schemaFiles } from './schemas.ts';
 import { settingsPage } from './settings-page.ts';
 
@@ -16,6 +18,7 @@ export async function pages(): Promise<Map<string, string>> {
   return new Map([
     ['docs/settings.md', settingsPage(settings)],
     ['docs/cli.md', cliPage(commands.map(({ command }) => command))],
+    ['docs/rules.md', rulesPage(findingRules)],
     ['docs/openrpc.json', `${JSON.stringify(openRpc(methods), null, 2)}\n`],
     ...[...schemaFiles()].map(([name, text]): [string, string] => [`${SCHEMAS}/${name}`, text]),
   ]);

@@ -299,23 +299,3 @@ export function supportsRuntime(manifest: Manifest, runtime: string | undefined)
     manifest.runtimes.includes(runtimeName(runtime))
   );
 }
-
-/** Warnings about the front matter of a `skills/<name>/SKILL.md`: a skill without a name or description is not found. */
-export function skillWarnings(path: string, markdown: string): string[] {
-  const front = attempt(
-    () => frontMatterOf(markdown),
-    (error) => (error as Error).message.split('\n')[0] ?? 'unreadable front matter',
-  );
-  if (typeof front === 'string') {
-    return [`${path}: ${front}`];
-  }
-  const { fields: found, warnings } = front;
-  const has = (key: string): boolean =>
-    typeof found === 'object' &&
-    found !== null &&
-    typeof (found as Record<string, unknown>)[key] === 'string';
-  const missing = ['name', 'description'].filter((key) => !has(key));
-  return [...warnings, ...missing.map((key) => `its front matter has no ${key}`)].map(
-    (warning) => `${path}: ${warning}`,
-  );
-}

@@ -4,17 +4,19 @@ import type { InstallPolicy } from '../../agent/store/context.ts';
 import { validate, type Validated } from '../../agent/change/validate.ts';
 import type { Fault } from '../../shared/api/fault.ts';
 import type { BeginParams } from '../../shared/api/methods.ts';
+import { findingText } from '../../shared/rule/plugin/finding.ts';
 import { faultOf, paramsOf, photograph, sha256, yamlOf } from '../_kit/install-room.ts';
 import { accepted } from '../_kit/staging.ts';
 import { directory, file, symlink, tar } from '../_kit/tar-builder.ts';
 
-type Seen = Validated & { inside: string[] };
+type Seen = Validated & { inside: string[]; warnings: string[] };
 
 function check(bytes: Buffer, more: Partial<BeginParams> = {}, policy: Partial<InstallPolicy> = {}): Seen {
   const { room, slot, staged } = accepted(bytes, { policy, links: more.links ?? 'copy' });
   const validated = validate(room.context, slot, staged, paramsOf(bytes, more));
   return {
     ...validated,
+    warnings: validated.findings.map(findingText),
     inside: Object.keys(photograph(room.context.disk, slot)).filter((path) => path !== ''),
   };
 }
@@ -176,11 +178,11 @@ describe('the directory around a plugin is taken off', () => {
     );
     expect(skipped).toEqual(['._pkg', 'rules/.DS_Store', 'rules/gone']);
     expect(warnings).toEqual([
-      expect.stringMatching(/^\._pkg is left out/),
-      expect.stringMatching(/^rules\/\.DS_Store is left out/),
-      expect.stringMatching(/^rules\/gone is left out: it is a link to "nowhere"/),
-      expect.stringMatching(/^\.: anybody may write it.*\(rule 61\)$/),
-      expect.stringMatching(/^plugin\.yaml: it belongs to another user.*\(rule 57\)$/),
+      expect.stringMatching(/^\._pkg: it is left out/),
+      expect.stringMatching(/^rules\/\.DS_Store: it is left out/),
+      expect.stringMatching(/^rules\/gone: it is left out: it is a link to "nowhere"/),
+      expect.stringMatching(/^\.: anybody may write it.*\(rule 61\) \(note/),
+      expect.stringMatching(/^plugin\.yaml: it belongs to another user.*\(rule 57\) \(note/),
     ]);
   });
 
@@ -392,11 +394,11 @@ describe('skills are looked at, and only warned about', () => {
       ),
     );
     expect(warnings).toEqual([
-      'skills/nameless/SKILL.md: its front matter has no name',
-      'skills/bare/SKILL.md: it has no front matter between two lines of "---"',
-      'skills/number/SKILL.md: its front matter has no name',
-      'skills/number/SKILL.md: its front matter has no description',
-      'skills/empty/SKILL.md: it has no front matter between two lines of "---"',
+      'skills/nameless/SKILL.md: its front matter has no name; add "name: nameless" (warning: skill-no-name)',
+      expect.stringMatching(/^skills\/bare\/SKILL.md: it has no front matter between two lines of "---"; /),
+      expect.stringMatching(/^skills\/number\/SKILL.md: its front matter has no name; /),
+      expect.stringMatching(/^skills\/number\/SKILL.md: its front matter has no description; /),
+      expect.stringMatching(/^skills\/empty\/SKILL.md: it has no front matter between two lines of "---"; /),
     ]);
   });
 
@@ -404,4 +406,31 @@ describe('skills are looked at, and only warned about', () => {
     const { warnings } = check(tar(file('p/plugin.yaml', yamlOf()), file('p/skills/a/SKILL.md', 'x')));
     expect(warnings).toEqual([expect.stringMatching(/^skills\/a\/SKILL\.md: /)]);
   });
+});
+
+it('the other rules of airlock validate are warnings too, and notes about single files are none', () => {
+  const { warnings } = check(
+    tar(
+      MANIFEST,
+      file('p.sh', '#!/bin/sh\n'),
+      file('q.sh', '#!/bin/sh\r\n', { mode: 0o755 }),
+      file('CLAUDE.md', 'rules/a.md'),
+      file('rules/a.md', 'a\u202Eb'),
+      file('skills/a/skill.md', skill('a')),
+    ),
+  );
+  expect(warnings.map((text) => /^(\S+): .* \(warning: (.*)\)$/.exec(text)?.slice(1))).toEqual([
+    ['skills/a/skill.md', 'skill-file-case'],
+    ['q.sh:1', 'script-crlf'],
+    ['CLAUDE.md', 'link-as-text'],
+    ['rules/a.md:1', 'hidden-characters'],
+  ]);
+});
+
+it('what a file begins with is seen in each part in which its bytes may come', () => {
+  const bytes = tar(MANIFEST, file('q.sh', '#!/bin/sh\r\n', { mode: 0o755 }));
+  for (const size of [1, 3, 511, 513]) {
+    const { staged } = accepted(bytes, { pieceBytes: size });
+    expect([size, staged.heads.get('q.sh')]).toEqual([size, { kind: 'script', isCrlf: true }]);
+  }
 });

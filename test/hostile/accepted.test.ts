@@ -61,13 +61,13 @@ const ACCEPTED: [what: string, live: string[], bytes: Buffer, warnings?: RegExp[
     '.complete at the root',
     ['plugin.yaml'],
     tar(MANIFEST, file('.complete', 'forged')),
-    [/^\.complete .*left out/],
+    [/^\.complete: .*left out/],
   ],
   [
     'ignored names',
     ['plugin.yaml'],
     tar(MANIFEST, directory('hooks/__pycache__/'), file('hooks/__pycache__/a.pyc'), file('.DS_Store')),
-    [/__pycache__ is left out/, /a\.pyc is left out/, /\.DS_Store is left out/],
+    [/__pycache__: it is left out/, /a\.pyc: it is left out/, /\.DS_Store: it is left out/],
   ],
 ];
 

@@ -162,7 +162,9 @@ describe('metadata is refused', () => {
 describe('metadata is passed over, with one warning', () => {
   it.each(NORMALISED)('%i %s', async (rule, _what, entries) => {
     const { warnings, live } = await fortress.accepted(tar(MANIFEST, ...entries));
-    expect(warnings.items).toEqual([expect.stringMatching(new RegExp(`^a: .*\\(rule ${rule}\\)$`))]);
+    expect(warnings.items).toEqual([
+      expect.stringMatching(new RegExp(`^a: .*\\(rule ${rule}\\) \\(note: archive-remark\\)$`)),
+    ]);
     expect(live).toEqual(['a', 'plugin.yaml']);
     await fortress.quiet();
   });

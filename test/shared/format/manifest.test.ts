@@ -7,7 +7,6 @@ import {
   type Manifest,
   type ManifestFile,
   readManifest,
-  skillWarnings,
   supportsRuntime,
 } from '../../../shared/format/manifest.ts';
 
@@ -112,9 +111,6 @@ hot_reload: false
   ])('deep %s are an answer: they once ended the process', (_, deep) => {
     expect(why('plugin.yaml', `name: a\nx: ${deep}`)).toBe('it is nested more than 64 levels deep');
     expect(why('SKILL.md', `---\nname: a\nx: ${deep}\n---\n`)).toBe('it is nested more than 64 levels deep');
-    expect(skillWarnings('s', `---\nx: ${deep}\n---\n`)).toEqual([
-      's: it is nested more than 64 levels deep',
-    ]);
   });
 
   test('a mebibyte of keys is an answer: looking for doubles once took minutes', () => {
@@ -314,7 +310,6 @@ describe('front matter with a colon that is not quoted', () => {
       version: '1.10',
       description: 'Use when: a PDF comes up or "forms: filled in" are asked for',
     });
-    expect(skillWarnings('skills/pdf/SKILL.md', source)).toEqual([`skills/pdf/SKILL.md: ${QUOTE}`]);
   });
 
   test('is read so with the lines of Windows too, and its other entries stay YAML', () => {
@@ -348,13 +343,6 @@ test('runtimes are equal whether spelled with "-" or "_", in any case', () => {
 test('no runtimes mean any, and no runtime agrees with all', () => {
   expect(supportsRuntime(read('plugin.yaml', 'name: a'), 'hermes')).toBe(true);
   expect(supportsRuntime(read('plugin.yaml', 'name: a\nruntimes: [x]'), undefined)).toBe(true);
-});
-
-test('a skill without front matter, name or description is warned of', () => {
-  expect(skillWarnings('skills/a/SKILL.md', '---\nname: a\ndescription: d\n---\n')).toEqual([]);
-  expect(skillWarnings('s', '---\nname: a\n---\n')).toEqual(['s: its front matter has no description']);
-  expect(skillWarnings('s', '# a')).toEqual(['s: it has no front matter between two lines of "---"']);
-  expect(skillWarnings('s', '---\n- a\n---\n')).toHaveLength(2);
 });
 
 test('whatever the text, reading it never throws', () => {
