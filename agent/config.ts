@@ -22,13 +22,12 @@ const WORK = settingsOf(settings, 'work', 'boot');
 /** @throws Fault INVALID_PARAMS that names every bad value. */
 export function readAgentConfig(flags: Texts, env: Texts): AgentConfig {
   const read = readSettings(settingsOf(settings, 'agent'), flags, env);
-  const { [settings.token.env]: _token, ...others } = env;
   const { restartCommand: command, restartTimeout: timeout } = read;
   return {
-    ...workConfigOf(read, command === undefined ? 'caller' : 'command'),
+    ...workConfigOf(read, command === undefined ? 'caller' : 'command', env),
     ...read,
     tls: tlsOf(read),
-    restart: command === undefined ? undefined : { command, timeout, env: others },
+    restart: command === undefined ? undefined : { command, timeout, env: forCommands(env) },
   };
 }
 
@@ -52,12 +51,24 @@ function tlsOf(read: SettingsOf<'agent'>): AgentConfig['tls'] {
 
 /** @throws Fault INVALID_PARAMS that names every bad value. */
 export const readWorkConfig = (flags: Texts, env: Texts): WorkConfig =>
-  workConfigOf(readSettings(WORK, flags, env), 'caller');
+  workConfigOf(readSettings(WORK, flags, env), 'caller', env);
 
-function workConfigOf(read: SettingsOf<'work' | 'boot'>, restarts: InstallPolicy['restarts']): WorkConfig {
+function workConfigOf(
+  read: SettingsOf<'work' | 'boot'>,
+  restarts: InstallPolicy['restarts'],
+  env: Texts,
+): WorkConfig {
+  const { probeCommand: command, probeTimeout: timeout } = read;
+  const probe = command === undefined ? undefined : { command, timeout, env: forCommands(env) };
   return {
     ...read,
-    policy: { ...partOf(WORK, read, 'policy'), restarts },
+    policy: { ...partOf(WORK, read, 'policy'), restarts, probe },
     timeouts: partOf(WORK, read, 'timeouts'),
   };
+}
+
+/** The environment of the owner's commands: without the token, which their children could pass on. */
+function forCommands(env: Texts): Texts {
+  const { [settings.token.env]: _token, ...others } = env;
+  return others;
 }

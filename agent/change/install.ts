@@ -7,6 +7,7 @@ import type { InstallStep } from '../../shared/api/events.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { type BeginParams, type Installed, installedSchema } from '../../shared/api/methods.ts';
 import type { Marker } from '../../shared/format/marker.ts';
+import type { FileEntry } from '../../shared/format/tree.ts';
 import { findingText } from '../../shared/rule/plugin/finding.ts';
 import { truncate } from '../../shared/truncate.ts';
 import { Unpacker } from '../archive/decompress.ts';
@@ -18,6 +19,7 @@ import { forgetRefused } from '../store/state.ts';
 import { openBarrier, type StagingBarrier } from './barrier.ts';
 import { describeDisplaced } from './displaced.ts';
 import { askForRoom, checkBundle, findPresent, refuseUnwanted } from './preflight.ts';
+import { probeStaged } from './probe-command.ts';
 import { standing } from './reload.ts';
 import { markerOf } from './seal.ts';
 import { Stager } from './stage.ts';
@@ -43,6 +45,7 @@ export class Install {
   readonly #asked: Asked<Installed>;
   #receiving: Receiving | undefined;
   #validated: Validated | undefined;
+  readonly #interrupted = new AbortController();
 
   /** @param by the label of the caller, for the marker. */
   constructor(context: StoreContext, params: BeginParams, by: string) {
@@ -143,7 +146,8 @@ export class Install {
   /**
    * Ends the upload and validates the staged tree. On failure the slot is removed.
    *
-   * @throws Fault DIGEST_MISMATCH, ARCHIVE_*, LIMIT_*, MANIFEST_*, RUNTIME_UNSUPPORTED, NO_SPACE, READ_ONLY
+   * @throws Fault DIGEST_MISMATCH, ARCHIVE_*, LIMIT_*, MANIFEST_*, RUNTIME_UNSUPPORTED, PROBE_FAILED, NO_SPACE,
+   *   READ_ONLY
    */
   async validate(): Promise<void> {
     const { unpacker, stager, change, begun } = this.#current();
@@ -162,12 +166,27 @@ export class Install {
         do: () => validate(this.#context, change.slot, staged, this.#params),
       });
       const { tree, files, bytes } = this.#validated;
+      await this.#probe(change.slot, files);
       const data = { operationId, plugin, tree, files: files.length, bytes };
       this.#context.tell({ type: 'install.staged', data });
     } catch (error) {
       this.abort();
       throw diskFault(error, `Staging "${plugin}"`);
     }
+  }
+
+  /** Lets the owner's command test the staged tree. */
+  async #probe(slot: string, files: readonly FileEntry[]): Promise<void> {
+    const { probe } = this.#context.policy;
+    if (probe !== undefined) {
+      const staged = { plugin: this.#params.plugin, slot, files };
+      await probeStaged(this.#context, probe, staged, this.#interrupted.signal);
+    }
+  }
+
+  /** Ends the probe command at once: an abort follows. */
+  interrupt(): void {
+    this.#interrupted.abort();
   }
 
   /**

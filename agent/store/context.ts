@@ -12,6 +12,16 @@ import type { Disk } from '../disk/port.ts';
 export type InstallPolicy = SettingsPart<'policy'> & {
   /** Who restarts the runtime after a cold change: the caller of the change, or the agent with its command. */
   restarts: 'caller' | 'command';
+  /** The command that tests each staged tree; undefined: none. */
+  probe: ProbeCommand | undefined;
+};
+
+export type ProbeCommand = {
+  /** For `/bin/sh -c`. */
+  command: string;
+  /** Milliseconds after which the command and all its children are killed. */
+  timeout: number;
+  env: Readonly<Record<string, string | undefined>>;
 };
 
 /** `none`: nothing is synced, so a power cut may destroy acknowledged installs. */

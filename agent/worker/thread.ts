@@ -25,6 +25,7 @@ export function runThread(): void {
   // Messages are handled one after the other: each waits until the promise of the one before has settled.
   let tail: Promise<void> = Promise.resolve();
   port.on('message', (envelope: Envelope<ToEngine>) => {
+    engine.hear(envelope);
     tail = tail.then(() => engine.take(envelope));
   });
 }
@@ -56,6 +57,13 @@ class Engine {
       complain: (fault) => this.#say({ kind: 'complaint', fault: fault.toData(), stack: stackOf(fault) }),
       restartRuns: restartRuns && (() => Atomics.load(restartRuns, 0) !== 0),
     };
+  }
+
+  /** An abort waits for its turn, but what it aborts need not be waited for. */
+  hear({ task, message }: Envelope<ToEngine>): void {
+    if (message.kind === 'abort' && task === this.#task) {
+      this.#install?.interrupt();
+    }
   }
 
   async take({ task, message }: Envelope<ToEngine>): Promise<void> {

@@ -144,6 +144,22 @@ export const settings = {
     fallback: '60',
     help: 'the most that the restart command may take; then it and its children are killed',
   }),
+  probeCommand: setting({
+    flag: '--probe-command',
+    env: 'AIRLOCK_PROBE_COMMAND',
+    of: ['agent', 'boot'],
+    ...text(LONG, 'command'),
+    absent: 'none',
+    help: 'a shell command that tests each plugin before it is put in place, in its directory; any exit code but 0 refuses it',
+  }),
+  probeTimeout: setting({
+    flag: '--probe-timeout',
+    env: 'AIRLOCK_PROBE_SECONDS',
+    of: ['agent', 'boot'],
+    ...seconds,
+    fallback: '30',
+    help: 'the most that the probe command may take; then it and its children are killed and the plugin is refused',
+  }),
   watch: setting({
     flag: '--watch',
     env: 'AIRLOCK_WATCH',

@@ -39,6 +39,7 @@ export const POLICY: InstallPolicy = {
   keep: 1,
   keepMillis: 7 * 24 * 60 * 60 * 1000,
   restarts: 'caller',
+  probe: undefined,
   maxPacked: 4 * 1024 * 1024,
   maxUnpacked: 8 * 1024 * 1024,
   maxEntries: 1000,

@@ -229,6 +229,7 @@ test('the configuration of work on a root has every value of the policy and ever
     maxDepth: 32,
     maxRatio: 200,
     restarts: 'caller',
+    probe: undefined,
   });
   expect(timeouts).toEqual({ stall: 30_000, resume: 60_000, deadline: 300_000, lock: 30_000 });
 });
