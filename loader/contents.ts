@@ -14,6 +14,7 @@ export type Contents = {
   promptFragments: string[];
   skillsDir: string | undefined;
   settingsFragment: string | undefined;
+  mcpConfig: string | undefined;
   warnings: string[];
   /** The stats of the directory of rules, taken before it was listed; undefined if there is none. */
   rulesStats: BigIntStats | undefined;
@@ -35,6 +36,7 @@ export async function readContents(
       listing.get('settings-fragment.json')?.isFile() === true
         ? join(path, 'settings-fragment.json')
         : undefined,
+    mcpConfig: listing.get('mcp.json')?.isFile() === true ? join(path, 'mcp.json') : undefined,
     warnings: [],
     rulesStats: undefined,
   };

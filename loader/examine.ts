@@ -16,6 +16,7 @@ import type { Memory, Sources } from './memory.ts';
 import type { Plugin, Verdict } from './plugin.ts';
 import { type Facts, isSame, statEntry, readFacts } from './disk/facts.ts';
 import type { Settings } from './settings.ts';
+import { variablesOf } from './variables.ts';
 import { verify } from './verify.ts';
 import { isUnsyncedElsewhere } from './unsynced.ts';
 
@@ -129,14 +130,16 @@ async function judgeDirectory(examined: Examined, stats: BigIntStats, facts: Fac
 function describe(
   { settings, layout, name }: Examined,
   { level, manifest, marker }: Admitted,
-  { rules, promptFragments, skillsDir, settingsFragment }: Contents,
+  { rules, promptFragments, skillsDir, settingsFragment, mcpConfig }: Contents,
   generation: string,
   warnings: string[],
 ): Plugin {
+  const path = layout.live(name);
+  const dataDir = settings.data(name);
   return {
     name,
     root: layout.root,
-    path: layout.live(name),
+    path,
     level,
     manifest,
     marker,
@@ -145,7 +148,9 @@ function describe(
     promptFragments,
     skillsDir,
     settingsFragment,
-    dataDir: settings.data(name),
+    mcpConfig: manifest?.file === 'plugin.json' ? mcpConfig : undefined,
+    variables: variablesOf(manifest, path, dataDir),
+    dataDir,
     warnings,
   };
 }

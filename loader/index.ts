@@ -18,7 +18,9 @@ export type { Manifest } from '../shared/format/manifest.ts';
 export type { Marker } from '../shared/format/marker.ts';
 export type { Watch, WatchEvent } from '../watch/ports.ts';
 export type { GateAnswer, Plugin, Refusal, Scan, Shadowed } from './plugin.ts';
+export { type McpServer, type McpServers, mcpServersOf } from './mcp.ts';
 export type { Reader } from './read.ts';
+export { expandVariables } from './variables.ts';
 export type { LoaderOptions } from './settings.ts';
 export type { WatchOptions } from './watch.ts';
 

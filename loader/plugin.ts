@@ -32,6 +32,14 @@ export type Plugin = {
   readonly skillsDir: string | undefined;
   /** `settings-fragment.json`, if it is a file. */
   readonly settingsFragment: string | undefined;
+  /** `mcp.json` of an Agent Plugin, if it is a file; see {@link mcpServersOf}. */
+  readonly mcpConfig: string | undefined;
+  /**
+   * What the runtime gives the plugin's processes as environment, and puts in the place of `${NAME}` in its settings:
+   * `PLUGIN_ROOT` and `PLUGIN_DATA` of an Agent Plugin, `CLAUDE_PLUGIN_ROOT` and `CLAUDE_PLUGIN_DATA` of one of Claude
+   * Code; else nothing. They hold `path` and `dataDir`.
+   */
+  readonly variables: Readonly<Record<string, string>>;
   /**
    * The directory for the plugin's own data. No install touches it, and it need not exist yet. It is beside the *first*
    * root, in whichever root the plugin was found, because shared roots are not writable.

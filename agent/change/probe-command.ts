@@ -88,7 +88,7 @@ async function run(
     detached: true,
     cwd: slot,
     // Python would leave its caches in the tree.
-    env: { ...env, AIRLOCK_PLUGIN: plugin, PYTHONDONTWRITEBYTECODE: '1' },
+    env: { ...env, PLUGIN_NAME: plugin, PYTHONDONTWRITEBYTECODE: '1' },
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
   });
   const ended = endOf(child);

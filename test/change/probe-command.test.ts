@@ -71,7 +71,7 @@ async function refusedBy(command: string, more: Partial<ProbeCommand> = {}): Pro
 describe('a probe command that ends with 0', () => {
   it('lets the plugin be installed, and has seen it whole, in its directory and by its name', async () => {
     const out = join(scratch(), 'seen');
-    const room = probing(`cat rules/a.md > ${out}; test -x bin/run.sh && echo " $AIRLOCK_PLUGIN" >> ${out}`);
+    const room = probing(`cat rules/a.md > ${out}; test -x bin/run.sh && echo " $PLUGIN_NAME" >> ${out}`);
     expect((await deliver(room, NEW)).status).toBe('installed');
     expect(readFileSync(out, 'utf8')).toBe('new lint\n');
   });

@@ -54,7 +54,7 @@ it('the command gets the environment of the agent without its token, and refuses
     },
   ]);
   const env = readFileSync(at('env'), 'utf8');
-  expect(env).toMatch(/^AIRLOCK_PLUGIN=lint$/m);
+  expect(env).toMatch(/^PLUGIN_NAME=lint$/m);
   expect(env).not.toContain(program.token);
   expect(await program.json(['list'])).toMatchObject([]);
   await until(async () => expect(await staging(program)).toEqual([]));
