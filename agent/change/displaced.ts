@@ -1,8 +1,15 @@
 /** Describes the version that an install displaces. Reads only what is live. */
-import { type Manifest, readManifest } from '../../shared/format/manifest.ts';
-import { readMarker } from '../../shared/format/marker.ts';
+import {
+  MANIFEST_FILES,
+  MANIFEST_MAX_BYTES,
+  type Manifest,
+  isManifest,
+  readManifest,
+} from '../../shared/format/manifest.ts';
+import type { Intent } from '../../shared/format/intent.ts';
+import { readText } from '../disk/record.ts';
 import type { StoreContext } from '../store/context.ts';
-import { readLive } from '../store/read-live.ts';
+import { markerAt } from '../store/marker.ts';
 
 /** What is compared: where a version came from, and how it describes itself. */
 type Origin = { source: string | undefined; manifest: Manifest | undefined };
@@ -14,17 +21,32 @@ type Displaced = {
   warnings: string[];
 };
 
-/** The version that is live, and how it differs in origin from the next one. */
-export function describeDisplaced(context: StoreContext, plugin: string, next: Origin): Displaced {
-  const { marker: text, manifest: file } = readLive(context, plugin, false);
-  const reading = text.kind === 'text' ? readMarker(text.text) : undefined;
-  const marker = reading?.kind === 'full' ? reading.marker : undefined;
-  const read = file?.reading.kind === 'text' ? readManifest(file.file, file.reading.text) : undefined;
-  const manifest = read?.ok === true ? read.manifest : undefined;
+/** The version that is live (`from`), and how it differs in origin from the next one. Throws as {@link markerAt}. */
+export function describeDisplaced(
+  context: StoreContext,
+  plugin: string,
+  from: Intent['from'],
+  next: Origin,
+): Displaced {
+  const live = context.layout.live(plugin);
+  const marker = from?.kind === 'marked' ? markerAt(context, live) : undefined;
+  const manifest = from === null ? undefined : manifestIn(context, live);
   const version = marker?.pluginVersion ?? manifest?.version ?? null;
   const before = { source: marker?.source, manifest };
   const said = version === null ? 'a version' : `version ${version}`;
   return { version, warnings: signsOf(before, next).map((sign) => `It replaces ${said} ${sign}`) };
+}
+
+/** The manifest of a tree, as far as it can be read. */
+function manifestIn({ disk }: StoreContext, tree: string): Manifest | undefined {
+  for (const file of MANIFEST_FILES) {
+    const reading = readText(disk, `${tree}/${file}`, MANIFEST_MAX_BYTES);
+    if (isManifest(file, reading)) {
+      const read = reading.kind === 'text' ? readManifest(file, reading.text) : undefined;
+      return read?.ok === true ? read.manifest : undefined;
+    }
+  }
+  return undefined;
 }
 
 function signsOf(before: Origin, next: Origin): string[] {

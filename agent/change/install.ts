@@ -235,7 +235,7 @@ export class Install {
     const marker = markerOf(context, facts, files);
     const directory = change.slot;
     const planned = change.foresee(restart, from, { installId, files, directory });
-    const displaced = describeDisplaced(context, plugin, { source, manifest });
+    const displaced = describeDisplaced(context, plugin, from, { source, manifest });
     const own = validated.findings.map(findingText);
     const warnings = [...planned.warnings, ...displaced.warnings, ...own];
     const answer = answerOf('installed', marker, {

@@ -111,7 +111,8 @@ function bringBack(
   const answer = installedSchema.parse({
     ...marker,
     status: 'rolled-back',
-    replacedVersion: describeDisplaced(context, plugin, { source: undefined, manifest: undefined }).version,
+    replacedVersion: describeDisplaced(context, plugin, from, { source: undefined, manifest: undefined })
+      .version,
     reload: planned.reload,
     warnings: truncate([...kept, ...planned.warnings]),
   });

@@ -1,6 +1,6 @@
 /** The third step: checks that the staged tree is the requested plugin. Reads only the slot. */
 import { Fault } from '../../shared/api/fault.ts';
-import { ASIDE, MARKER, RESERVED } from '../../shared/format/layout.ts';
+import { ASIDE, type FileReading, MARKER, RESERVED } from '../../shared/format/layout.ts';
 import {
   MANIFEST_FILES,
   MANIFEST_MAX_BYTES,
@@ -267,8 +267,23 @@ function lookAt(
   plugin: Pick<Validated, 'files' | 'directories' | 'manifest'> & { heads: ReadonlyMap<string, FileHead> },
 ): Finding[] {
   const { paths, left } = filesToRead(plugin.files, READ_LIMITS);
-  const texts = new Map(paths.map((path) => [path, readText(disk, `${slot}/${path}`, MANIFEST_MAX_BYTES)]));
+  const texts = new Map(paths.map((path) => [path, readBack(disk, slot, path)]));
   return checkPlugin({ ...plugin, texts, left, hasModes: true }).filter(
     ({ level, path }) => level !== 'note' || path === '',
   );
+}
+
+/**
+ * A staged text. What the rules say is kept and said again, so they are not told of a disk that has failed once.
+ *
+ * @throws Fault INTERNAL if the disk does not let it be read.
+ */
+function readBack(disk: StoreContext['disk'], slot: string, path: string): FileReading {
+  const reading = readText(disk, `${slot}/${path}`, MANIFEST_MAX_BYTES);
+  if (reading.kind === 'unreadable' && /^E[A-Z]+$/.test(reading.why)) {
+    throw new Fault('INTERNAL', `${path} cannot be read back: ${reading.why}`, {
+      hint: 'Check the disk, then send the plugin again',
+    });
+  }
+  return reading;
 }
