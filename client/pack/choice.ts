@@ -19,9 +19,11 @@ export type LeftOut = (path: string, kind: 'file' | 'directory') => boolean;
 export function createLeftOut(extra: readonly string[], patterns: string): LeftOut {
   const isIgnored = createIgnore(extra);
   const matcher = ignore().add(patterns);
-  return (path, kind) =>
-    path === MARKER ||
-    path.split('/').includes('.git') ||
-    isIgnored(path) ||
-    matcher.ignores(kind === 'directory' ? `${path}/` : path);
+  return (path, kind) => {
+    // The slash marks a directory: patterns for files do not apply to it.
+    const marked = kind === 'directory' ? `${path}/` : path;
+    return (
+      path === MARKER || path.split('/').includes('.git') || isIgnored(marked) || matcher.ignores(marked)
+    );
+  };
 }

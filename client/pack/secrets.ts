@@ -7,8 +7,9 @@ const NAMES = [
   /\.(?:pem|p12|pfx|jks|keystore)$/,
   /^id_(?:rsa|dsa|ecdsa|ed25519|xmss)(?:_sk)?$/,
   /^[._]netrc$/,
-  /^\.(?:git-credentials|pgpass|pypirc)$/,
+  /^\.(?:git-credentials|pgpass|pypirc|dockercfg|vault-token)$/,
   /^credentials\.json$/,
+  /^credentials\.tfrc\.json$/,
   /^application_default_credentials\.json$/,
 ] as const;
 
@@ -17,6 +18,8 @@ const PATHS = [
   /(?:^|\/)\.aws\/credentials$/,
   /(?:^|\/)\.docker\/config\.json$/,
   /(?:^|\/)\.kube\/config$/,
+  /(?:^|\/)\.azure\/(?:accesstokens\.json|msal_token_cache\.(?:json|bin))$/,
+  /(?:^|\/)gcloud\/(?:credentials|access_tokens)\.db$/,
 ] as const;
 
 /** Whether a file has a name under which people keep secrets. */
@@ -37,19 +40,29 @@ const PRIVATE_KEY =
 const CLOUD_KEY = /aws_secret_access_key["']?[ \t]*[=:][ \t]*["']?[A-Za-z0-9+/]{40}/i;
 /** A token of a package registry that is written out. One that names a variable is none. */
 const REGISTRY_TOKEN =
-  /^[^\S\n]*[^#;\s][^\n]*(?:_authToken|_auth|_password)["']?(?:[ \t]*=[ \t]*|[ \t]+)["']?(?!\$\{|=)[^\s"']/m;
+  /^[^\S\n]*[^#;\s][^\n]*(?:_authToken|_auth|_password)["']?(?:[ \t]*=[ \t]*|[ \t]+)["']?(?!\$\{|[=<])[^\s"']/m;
+/** The same in the YAML of newer versions of yarn. */
+const YARN_TOKEN = /^[^#\n]*?npmAuth(?:Token|Ident)["']?[ \t]*:[ \t]*["']?(?!\$\{|[<~|>]|null\b)[^\s"'#]/m;
+
+const TOKENS: Readonly<Record<string, RegExp>> = {
+  '.npmrc': REGISTRY_TOKEN,
+  '.yarnrc': REGISTRY_TOKEN,
+  '.yarnrc.yml': YARN_TOKEN,
+};
 
 /** More than one match has never more characters than these. */
 const OVERLAP_BYTES = 4096;
 
 /** Looks for secrets in a file as its bytes go by. */
 export class SecretScan {
-  readonly #isRegistry: boolean;
+  /** What a token of a registry looks like in this file; undefined in other files. */
+  readonly #token: RegExp | undefined;
   #tail = Buffer.alloc(0);
   #found = false;
 
   constructor(path: string) {
-    this.#isRegistry = /(?:^|\/)\.(?:npmrc|yarnrc)$/.test(path);
+    const name = path.slice(path.lastIndexOf('/') + 1);
+    this.#token = TOKENS[name];
   }
 
   get found(): boolean {
@@ -69,7 +82,7 @@ export class SecretScan {
       (bytes.includes('PRIVATE KEY') && PRIVATE_KEY.test(bytes.toString('latin1'))) ||
       (bytes.includes('ecret_access_key') && CLOUD_KEY.test(bytes.toString('latin1'))) ||
       (bytes.includes('ECRET_ACCESS_KEY') && CLOUD_KEY.test(bytes.toString('latin1'))) ||
-      (this.#isRegistry && REGISTRY_TOKEN.test(bytes.toString('latin1')))
+      this.#token?.test(bytes.toString('latin1')) === true
     );
   }
 }

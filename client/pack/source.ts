@@ -6,6 +6,7 @@ import { Fault } from '../../shared/api/fault.ts';
 import { unreadable } from '../../shared/api/unreadable.ts';
 import type { FileEntry } from '../../shared/format/tree.ts';
 import { isZip, LIMITS, type UnpackedZip, unpackZip } from '../zip/unpack.ts';
+import { gitModes } from './git-modes.ts';
 import type { Skipped, Walked } from './walk.ts';
 
 /** What decides how a source is read. */
@@ -37,7 +38,7 @@ export async function openSource(path: string, options: SourceOptions): Promise<
       name: basename(root),
       skipped: [],
       goesOn,
-      known: async (entries) => entries,
+      known: async (entries) => withModes(root, await gitModes(root, options.signal), entries),
       dispose: async () => {},
     };
   }

@@ -111,7 +111,8 @@ class Walker {
     if (!isInside) return skip('the link points out of the plugin');
     const found = await reading(path, () => stat(real));
     const kind = found.isDirectory() ? 'directory' : 'file';
-    if (this.#leftOut(path, kind)) return;
+    // An archive has a link as a file of its name, so patterns for files apply to it too.
+    if (this.#leftOut(path, 'file') || this.#leftOut(path, kind)) return;
     if (above.includes(real)) return skip('the link points at a directory above it');
     const target = this.#pathOf(real);
     if (this.#leftOut(target, kind)) return skip(`the link points at "${target}", which is left out`);
