@@ -4,7 +4,7 @@
  */
 import { type FileHandle, mkdir, mkdtemp, open, realpath, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, dirname, extname, join } from 'node:path';
+import { basename, extname, join } from 'node:path';
 
 import { Fault, type FaultCode } from '../../shared/api/fault.ts';
 import { fallbackOf } from '../../shared/api/setting.ts';
@@ -104,7 +104,8 @@ class Unpacking {
   readonly #directory: string;
   readonly #ignore: Ignore;
   readonly #goesOn: () => void;
-  #entries = 0;
+  /** The directories that are there. */
+  readonly #made = new Set<string>(['']);
   #steps = 0;
 
   constructor(file: FileHandle, directory: string, ignore: Ignore, goesOn: () => void) {
@@ -122,7 +123,7 @@ class Unpacking {
     for (const entry of entries) {
       this.#goesOn();
       if (entry.kind === 'link') links.set(entry.path, await this.#target(entry));
-      else if (entry.kind === 'directory') await mkdir(this.#place(entry.path), { recursive: true });
+      else if (entry.kind === 'directory') await this.#make(entry.path);
       else if (await this.#write(entry)) modes.set(entry.path, entry.mode);
     }
     this.#refuse();
@@ -149,13 +150,11 @@ class Unpacking {
       this.#note('', 84, 'it holds nothing');
       throw this.#findings.fault();
     }
-    const entries = await readEntries(this.#file, central, this.#note, () => {
-      this.#goesOn();
-      this.#entries += 1;
-      if (this.#entries > LIMITS.entries) {
-        throw this.#limit(95, 'LIMIT_ENTRIES', `The zip holds more than ${LIMITS.entries} entries`);
-      }
-    });
+    // The reading ends after so many, whatever the directory holds.
+    if (central.count > LIMITS.entries) {
+      throw this.#limit(95, 'LIMIT_ENTRIES', `The zip holds more than ${LIMITS.entries} entries`);
+    }
+    const entries = await readEntries(this.#file, central, this.#note, this.#goesOn);
     if (entries === undefined) throw this.#findings.fault();
     const unpacked = entries.reduce((sum, entry) => sum + entry.size, 0);
     if (unpacked > LIMITS.unpacked) {
@@ -197,7 +196,7 @@ class Unpacking {
   /** @returns whether the file is part of the plugin: one in which macOS keeps attributes is not. */
   async #write(entry: Named): Promise<boolean> {
     const place = this.#place(entry.path);
-    await mkdir(dirname(place), { recursive: true });
+    await this.#make(parentOf(entry.path));
     const file = await open(place, 'wx', entry.mode === '755' ? 0o755 : 0o644);
     let head = Buffer.alloc(0);
     try {
@@ -229,7 +228,7 @@ class Unpacking {
       const why = whyLeftOut(path, { links, has }, (count) => this.#step(count));
       const known = top === '' || path.startsWith(`${top}/`) ? below(top, path) : path;
       if (why === undefined) {
-        await mkdir(this.#place(parentOf(path)), { recursive: true });
+        await this.#make(parentOf(path));
         await symlink(target, this.#place(path)).catch((error: unknown) => {
           skipped.push({ path: known, why: `the link cannot be made here: ${(error as Error).message}` });
         });
@@ -238,6 +237,12 @@ class Unpacking {
       }
     }
     return skipped;
+  }
+
+  async #make(path: string): Promise<void> {
+    if (this.#made.has(path)) return;
+    await mkdir(this.#place(path), { recursive: true });
+    this.#made.add(path);
   }
 
   #step(count: number): void {

@@ -293,9 +293,9 @@ describe('bombs are refused before their bytes are read', () => {
   });
 
   it('by the number of entries', async () => {
-    const bytes = zipOf(Array.from({ length: 50_001 }, (_, i) => ({ name: `${i}`, method: 0 })));
+    const bytes = zipOf([manifest], { count: 50_001 });
     expect(await refused(bytes)).toMatchObject({ code: 'LIMIT_ENTRIES', violations: [{ rule: 95 }] });
-  }, 60_000);
+  });
 
   it('by entries that share one body', async () => {
     const copies = Array.from({ length: 20 }, (_, i): ZipPart => ({
