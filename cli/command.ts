@@ -1,4 +1,5 @@
 /** The type of a command, and the exit codes of all commands. */
+import type { Fault, FaultCode } from '../shared/api/fault.ts';
 import type { SettingTable, Texts } from '../shared/api/setting.ts';
 import type { Output } from './output.ts';
 
@@ -11,6 +12,18 @@ export const EXIT = {
   unauthenticated: 4,
   interrupted: 130,
 } as const;
+
+const EXIT_CODES: Partial<Record<FaultCode, number>> = {
+  INVALID_PARAMS: EXIT.usage,
+  UNREACHABLE: EXIT.unreachable,
+  UNAUTHENTICATED: EXIT.unauthenticated,
+  FORBIDDEN: EXIT.unauthenticated,
+};
+
+/** The exit code for a fault. */
+export function exitCodeOf(fault: Fault, signal: AbortSignal): number {
+  return signal.aborted ? EXIT.interrupted : (EXIT_CODES[fault.code] ?? EXIT.failed);
+}
 
 /** An option of one command. Settings are in `settings`. */
 export type Option = {

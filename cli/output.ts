@@ -34,6 +34,7 @@ export class Output {
 
   /** Text that is a result in itself, such as help. */
   text(text: string): void {
+    this.clearBar();
     this.#out.write(`${text}\n`);
   }
 

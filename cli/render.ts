@@ -1,6 +1,7 @@
 /** Values as text for people. Text of unknown origin is made safe to print. */
 import { styleText } from 'node:util';
 
+import type { Packed } from '../client/index.ts';
 import type { Reason } from '../shared/format/tree.ts';
 import type { Reload } from '../shared/rule/classify.ts';
 import type { Installed } from '../shared/api/methods.ts';
@@ -25,6 +26,16 @@ export const reasonText = ({ path, why }: Pick<Reason, 'path' | 'why'>): string 
 /** An entry that a pack has left out on purpose, and why. */
 export const leftOutText = ({ path, why }: { path: string; why: string }): string =>
   `${safe(path)} is left out: ${safe(why)}`;
+
+/** What is to be said of a bundle beside its name: what was left out, and where its manifest is from. */
+export const packNotes = ({ skipped, manifestFrom }: Pick<Packed, 'skipped' | 'manifestFrom'>): string[] => [
+  ...skipped.map(leftOutText),
+  ...(manifestFrom === undefined
+    ? []
+    : [
+        `The plugin has no manifest of its own; what "${safe(manifestFrom)}" says of it is packed as .claude-plugin/plugin.json`,
+      ]),
+];
 
 const RELOADS = { none: '', hot: '; only skills changed', restart: '; needs a restart' } as const;
 

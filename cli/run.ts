@@ -1,8 +1,8 @@
 /** Finds the command, runs it, and turns the outcome into an exit code. */
-import { Fault, type FaultCode, toFault } from '../shared/api/fault.ts';
+import { Fault, toFault } from '../shared/api/fault.ts';
 import { isMethod, methods } from '../shared/api/methods.ts';
 import { nearest, readArguments } from './arguments.ts';
-import { type Command, EXIT } from './command.ts';
+import { type Command, EXIT, exitCodeOf } from './command.ts';
 import { helpOf, overview } from './help.ts';
 import { Output, type Sink } from './output.ts';
 
@@ -122,16 +122,4 @@ async function find(name: string): Promise<Command> {
     });
   }
   return (await load()).command;
-}
-
-const EXIT_CODES: Partial<Record<FaultCode, number>> = {
-  INVALID_PARAMS: EXIT.usage,
-  UNREACHABLE: EXIT.unreachable,
-  UNAUTHENTICATED: EXIT.unauthenticated,
-  FORBIDDEN: EXIT.unauthenticated,
-};
-
-/** The exit code for a fault. */
-export function exitCodeOf(fault: Fault, signal: AbortSignal): number {
-  return signal.aborted ? EXIT.interrupted : (EXIT_CODES[fault.code] ?? EXIT.failed);
 }

@@ -16,11 +16,13 @@ import {
   manifestAt,
   readManifest,
 } from '../shared/format/manifest.ts';
+import { manifestElsewhere } from '../shared/rule/manifest-places.ts';
 import { textIn } from '../shared/format/text.ts';
 
 /** At most this much is unpacked to find the name. */
 const UNPACKED_MAX_BYTES = 1024 ** 3;
 const CANDIDATES_MAX = 100;
+const PLACES_MAX = 10_000;
 
 type Candidate = { above: string; file: ManifestFile; bytes: Buffer };
 
@@ -46,6 +48,10 @@ export async function manifestInside(bundle: string): Promise<Manifest> {
   }
   const found = search.best();
   if (found === undefined) {
+    const elsewhere = manifestElsewhere(`"${bundle}"`, search.places);
+    if (elsewhere !== undefined) {
+      throw new Fault('MANIFEST_MISSING', elsewhere.why, { hint: elsewhere.hint });
+    }
     throw helpless('MANIFEST_MISSING', `"${bundle}" does not hold ${MANIFESTS_SAID} at its top`);
   }
   const reading = textIn(found.bytes);
@@ -64,6 +70,8 @@ export async function manifestInside(bundle: string): Promise<Manifest> {
 
 class Search {
   readonly #candidates: Candidate[] = [];
+  /** Paths with the names of manifests, wherever they are. */
+  readonly places: string[] = [];
   /** The directories that all files so far have in common, each with its slash. */
   #common: string | undefined;
 
@@ -81,6 +89,7 @@ class Search {
     }
     this.#common = commonOf(this.#common, path.slice(0, path.lastIndexOf('/') + 1));
     const file = manifestAt(path);
+    if (file !== undefined && this.places.length < PLACES_MAX) this.places.push(path);
     const above = file === undefined ? '' : path.slice(0, path.length - file.length);
     const isFile = entry.type === 'File' || entry.type === 'OldFile';
     if (file === undefined || !isFile || entry.size > MANIFEST_MAX_BYTES || !this.#isAbove(above)) {

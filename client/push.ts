@@ -44,6 +44,42 @@ export async function push(
   bundle: Bundle,
   options: PushOptions = {},
 ): Promise<Installed> {
+  const connection = new OpenConnection(open);
+  try {
+    return await pushOver(connection, bundle, options);
+  } finally {
+    await connection.close();
+  }
+}
+
+/** A connection that several pushes use, and that is opened again after it broke. */
+export class OpenConnection {
+  readonly #open: (signal: AbortSignal | undefined) => Promise<Session>;
+  #session: Session | undefined;
+
+  constructor(open: (signal: AbortSignal | undefined) => Promise<Session>) {
+    this.#open = open;
+  }
+
+  /** @throws Fault as the function that opens it. */
+  async session(signal: AbortSignal | undefined): Promise<Session> {
+    this.#session ??= await this.#open(signal);
+    return this.#session;
+  }
+
+  async close(): Promise<void> {
+    const session = this.#session;
+    this.#session = undefined;
+    await session?.close();
+  }
+}
+
+/** As {@link push}, and leaves the connection open. */
+export async function pushOver(
+  connection: OpenConnection,
+  bundle: Bundle,
+  options: PushOptions,
+): Promise<Installed> {
   const { signal, sleep = pause, random = Math.random, tries = TRIES } = options;
   const operationId = options.operationId ?? newOperationId();
   let begun = false;
@@ -52,9 +88,8 @@ export async function push(
   for (;;) {
     if (isAborted(signal)) throw cancelledPush(bundle, begun);
     const before = furthest;
-    let session: Session | undefined;
     try {
-      session = await open(signal);
+      const session = await connection.session(signal);
       begun = true;
       return await install(session, bundle, {
         ...options,
@@ -68,13 +103,12 @@ export async function push(
       const fault = toFault(error, `Installing "${bundle.plugin}"`);
       if (isAborted(signal)) throw fault.code === 'CANCELLED' ? fault : cancelledPush(bundle, begun);
       if (!mayReconnect(fault)) throw fault;
+      await connection.close();
       failures = furthest > before ? 1 : failures + 1;
       if (failures > tries) throw exhausted(fault, tries, begun);
       const millis = spread(pauseAfter(failures, PUSH_BACKOFF), random());
       options.onReconnect?.(fault, millis, tries - failures + 1);
       await sleep(millis, signal);
-    } finally {
-      await session?.close();
     }
   }
 }

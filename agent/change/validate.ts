@@ -14,6 +14,7 @@ import {
 } from '../../shared/format/manifest.ts';
 import type { BeginParams } from '../../shared/api/methods.ts';
 import { type FileEntry, treeDigest } from '../../shared/format/tree.ts';
+import { manifestElsewhere } from '../../shared/rule/manifest-places.ts';
 import { namePlugin } from '../../shared/rule/plugin-name.ts';
 import { readText } from '../disk/record.ts';
 import { parentsOf } from '../../shared/rule/path-rules.ts';
@@ -140,8 +141,12 @@ function checkManifest(
     if (context.policy.manifest === 'optional' && pin === undefined) {
       return { manifest: undefined, remarks: [] };
     }
-    throw new Fault('MANIFEST_MISSING', `The plugin "${plugin}" has no manifest`, {
-      hint: `Add ${MANIFESTS_SAID} at the root of the plugin`,
+    const elsewhere = manifestElsewhere(
+      'The bundle',
+      files.map(({ path }) => path),
+    );
+    throw new Fault('MANIFEST_MISSING', elsewhere?.why ?? `The plugin "${plugin}" has no manifest`, {
+      hint: elsewhere?.hint ?? `Add ${MANIFESTS_SAID} at the root of the plugin`,
       violations: [{ path: '', rule: 24, code: 'MANIFEST_MISSING', what: 'no manifest at the top' }],
     });
   }

@@ -3,7 +3,7 @@ import { type Reload, classify, listDirectory } from '../../client/index.ts';
 import { readSettings, settingsOf } from '../../shared/api/setting.ts';
 import { settings } from '../../shared/api/settings.ts';
 import { type Command, type Context, EXIT, NAME_OPTION } from '../command.ts';
-import { leftOutText, reasonText, safe } from '../render.ts';
+import { packNotes, reasonText, safe } from '../render.ts';
 import { CHANGE_SETTINGS, withCaller } from '../work.ts';
 
 /** The most reasons that are shown to people. */
@@ -27,8 +27,8 @@ export const command: Command = {
     const [directory = ''] = given.positionals;
     const { ignore, manifest } = readSettings(settingsOf(settings, 'pack'), given.settings, env);
     const listed = await listDirectory(directory, { name: given.strings['name'], ignore, manifest });
-    const { plugin, skipped, secrets } = listed;
-    for (const one of skipped) output.note(leftOutText(one));
+    const { plugin, secrets } = listed;
+    for (const note of packNotes(listed)) output.note(note);
     for (const path of secrets) {
       output.note(
         `${safe(path)} looks like a secret: a push takes it only with --allow-secret ${safe(path)}`,

@@ -5,7 +5,7 @@ import { packDirectory } from '../../client/index.ts';
 import { readSettings, settingsOf } from '../../shared/api/setting.ts';
 import { settings } from '../../shared/api/settings.ts';
 import { type Command, EXIT, NAME_OPTION } from '../command.ts';
-import { bytes, leftOutText, plural, safe } from '../render.ts';
+import { bytes, packNotes, plural, safe } from '../render.ts';
 
 export const command: Command = {
   name: 'pack',
@@ -38,7 +38,7 @@ export const command: Command = {
     const options = { name, ignore, manifest, allowSecrets, overwrite, signal };
     const out = resolve(given.strings['out'] ?? (await defaultName(directory, options)));
     const packed = await packDirectory(directory, { ...options, out });
-    for (const one of packed.skipped) output.note(leftOutText(one));
+    for (const note of packNotes(packed)) output.note(note);
     const { plugin, file, size, sha256, tree, files, bytes: unpacked, skipped } = packed;
     const version = packed.manifest?.version;
     output.result({ plugin, version, file, size, sha256, tree, files, bytes: unpacked, skipped }, () =>

@@ -4,7 +4,8 @@ import { stat } from 'node:fs/promises';
 import {
   type Bundle,
   type Installed,
-  type Skipped,
+  type PackOptions,
+  type Progress,
   isZip,
   openBundle,
   packDirectory,
@@ -16,16 +17,22 @@ import { Fault } from '../../shared/api/fault.ts';
 import { unreadable } from '../../shared/api/unreadable.ts';
 import { type Command, type Context, EXIT, NAME_OPTION } from '../command.ts';
 import type { Output } from '../output.ts';
+import { pushAllOf } from '../push-all.ts';
 import { openFor, urlOf } from '../reach.ts';
-import { bytes, duration, leftOutText, plural, reloadText, replacedText, safe } from '../render.ts';
+import { bytes, duration, packNotes, plural, reloadText, replacedText, safe } from '../render.ts';
 
 export const command: Command = {
   name: 'push',
-  summary: 'install a plugin: a directory or a zip, which is packed first, or a .tgz',
+  summary:
+    'install a plugin: a directory or a zip, which is packed first, or a .tgz; or all plugins of a directory',
   positionals: '<dir|zip|tgz>',
   count: { min: 1, max: 1 },
   settings: settingsOf(settings, 'client', 'pack'),
   options: {
+    all: {
+      type: 'boolean',
+      help: 'push each plugin of a directory: those in its .claude-plugin/marketplace.json, or all with a manifest',
+    },
     name: NAME_OPTION,
     source: { type: 'string', value: 'text', help: 'the origin of the plugin, which the marker records' },
     expect: { type: 'string', value: 'id|none', help: 'refuse unless this install, or nothing, is live' },
@@ -52,27 +59,30 @@ export const command: Command = {
   examples: [
     'airlock push ./my-plugin --to ws://127.0.0.1:7423',
     'airlock push my-plugin-1.2.0.tgz --to ws://127.0.0.1:7423 --expect none',
+    'airlock push --all ./marketplace --to ws://127.0.0.1:7423',
   ],
   async run(context) {
     const { output, given, signal } = context;
     const started = performance.now();
     // A missing address is reported before anything is packed.
     if (urlOf(context) === undefined) await openFor(context);
-    const { bundle, skipped, dispose } = await bundleFrom(context);
-    for (const one of skipped) output.note(leftOutText(one));
+    const common = {
+      ...wishes(given.strings),
+      ...(given.booleans['force'] === true ? { force: true } : {}),
+      ...(given.booleans['no-restart'] === true ? { restart: false } : {}),
+      signal,
+      onProgress: ({ sent, total }: Progress) => output.progress(sent, total),
+      onReconnect: (why: Fault, pause: number, left: number) =>
+        output.note(
+          `${safe(why.message)}; trying again in ${duration(pause)}, ${plural(left, 'time')} at most`,
+        ),
+    };
+    if (given.booleans['all'] === true) return pushAllOf(context, { ...packOptions(context), ...common });
+    const { bundle, notes, dispose } = await bundleFrom(context);
+    for (const note of notes) output.note(note);
     try {
-      const installed = await push(() => openFor(context), bundle, {
-        ...wishes(given.strings),
-        operationId: given.strings['operation'],
-        ...(given.booleans['force'] === true ? { force: true } : {}),
-        ...(given.booleans['no-restart'] === true ? { restart: false } : {}),
-        signal,
-        onProgress: ({ sent, total }) => output.progress(sent, total),
-        onReconnect: (why, pause, left) =>
-          output.note(
-            `${safe(why.message)}; trying again in ${duration(pause)}, ${plural(left, 'time')} at most`,
-          ),
-      });
+      const operationId = given.strings['operation'];
+      const installed = await push(() => openFor(context), bundle, { ...common, operationId });
       for (const warning of installed.warnings.items) output.note(`warning: ${safe(warning)}`);
       output.result(installed, () => sentence(installed, performance.now() - started, output));
       return EXIT.done;
@@ -82,21 +92,25 @@ export const command: Command = {
   },
 };
 
-type Ready = { bundle: Bundle; skipped: readonly Skipped[]; dispose: () => Promise<void> };
+type Ready = { bundle: Bundle; notes: readonly string[]; dispose: () => Promise<void> };
 
-async function bundleFrom({ given, env, signal }: Context): Promise<Ready> {
+async function bundleFrom(context: Context): Promise<Ready> {
+  const { given } = context;
   const [path = ''] = given.positionals;
   const { name } = given.strings;
   const stats = await stat(path).catch((error: unknown) => {
     throw unreadable(`"${path}"`, error, 'Name the directory of a plugin, a zip of it, or a .tgz');
   });
   if (!stats.isDirectory() && !(await isZip(path))) {
-    return { bundle: await openBundle(path, { name }), skipped: [], dispose: async () => undefined };
+    return { bundle: await openBundle(path, { name }), notes: [], dispose: async () => undefined };
   }
+  const packed = await packDirectory(path, { name, ...packOptions(context) });
+  return { bundle: packed, notes: packNotes(packed), dispose: () => packed.dispose() };
+}
+
+function packOptions({ given, env, signal }: Context): PackOptions {
   const { ignore, manifest } = readSettings(settingsOf(settings, 'pack'), given.settings, env);
-  const allowSecrets = given.lists['allow-secret'];
-  const packed = await packDirectory(path, { name, ignore, manifest, allowSecrets, signal });
-  return { bundle: packed, skipped: packed.skipped, dispose: () => packed.dispose() };
+  return { ignore, manifest, allowSecrets: given.lists['allow-secret'], signal };
 }
 
 type Wishes = { source?: string; pin?: string; expect?: string | null; links?: 'copy' | 'skip' | 'refuse' };

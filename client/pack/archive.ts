@@ -7,7 +7,7 @@ import { Fault } from '../../shared/api/fault.ts';
 import { type FileEntry, modeOf } from '../../shared/format/tree.ts';
 import { SecretScan } from './secrets.ts';
 import { END_OF_ARCHIVE, headerOf, padding } from './ustar.ts';
-import type { Walked, WalkedFile } from './walk.ts';
+import type { Walked, WalkedFile, WalkedText } from './walk.ts';
 
 const CHUNK_BYTES = 256 * 1024;
 
@@ -23,11 +23,32 @@ export async function* archive(
   for (const entry of entries) {
     if (entry.kind === 'directory') {
       yield headerOf(entry);
+    } else if (entry.kind === 'text') {
+      yield* textBlocks(entry, onFile);
     } else {
       yield* fileBlocks(entry, onFile);
     }
   }
   yield END_OF_ARCHIVE;
+}
+
+function* textBlocks(
+  { path, text }: WalkedText,
+  onFile: (file: FileEntry, isSecret: boolean) => void,
+): Generator<Buffer> {
+  const bytes = Buffer.from(text, 'utf8');
+  const file: FileEntry = {
+    path,
+    size: bytes.length,
+    mode: '644',
+    sha256: createHash('sha256').update(bytes).digest('hex'),
+  };
+  const scan = new SecretScan(path);
+  scan.read(bytes);
+  yield headerOf({ kind: 'file', ...file });
+  yield bytes;
+  yield padding(bytes.length);
+  onFile(file, scan.found);
 }
 
 async function* fileBlocks(

@@ -8,16 +8,19 @@ import { pipeline } from 'node:stream/promises';
 import { constants, createGzip } from 'node:zlib';
 
 import { Fault } from '../../shared/api/fault.ts';
-import { type Manifest, MANIFEST_FILES, manifestAt } from '../../shared/format/manifest.ts';
+import { type Manifest, MANIFEST_FILES } from '../../shared/format/manifest.ts';
+import { MARKETPLACE_FILE } from '../../shared/format/marketplace.ts';
 import { textIn } from '../../shared/format/text.ts';
 import { type FileEntry, treeDigest } from '../../shared/format/tree.ts';
+import { manifestElsewhere } from '../../shared/rule/manifest-places.ts';
 import type { Bundle } from '../bundle.ts';
 import { archive, joined } from './archive.ts';
 import { createLeftOut, IGNORE_FILE, type LeftOut } from './choice.ts';
 import { refusePaths } from './paths.ts';
+import { asListed, listedAbove, type MarketplacePlugin } from './marketplace.ts';
 import { findManifest, pluginName } from './plugin-manifest.ts';
 import { openSource, type Source, stopped } from './source.ts';
-import { type Skipped, type Walked, walk } from './walk.ts';
+import { type Skipped, type Walk, type Walked, walk } from './walk.ts';
 
 /** Fixed, because the level affects the bytes. */
 const GZIP = { level: 6, memLevel: 8, strategy: constants.Z_DEFAULT_STRATEGY };
@@ -32,6 +35,8 @@ export type PackOptions = {
   ignore?: readonly string[] | undefined;
   /** `optional`: a plugin without a manifest is packed too. Its name is then `name` or that of its directory. */
   manifest?: 'required' | 'optional' | undefined;
+  /** How a marketplace lists the plugin; absent: the one around a directory without a manifest is looked for. */
+  listed?: MarketplacePlugin | undefined;
   /** The name that the plugin must have. */
   name?: string | undefined;
   /** The path of the bundle; absent: a temporary directory, which `dispose` removes. */
@@ -50,6 +55,8 @@ export type Packed = Bundle & {
   bytes: number;
   /** Undefined only with `manifest: 'optional'`. */
   manifest: Manifest | undefined;
+  /** The `marketplace.json` of which the manifest is made; undefined if the plugin has a manifest of its own. */
+  manifestFrom: string | undefined;
   /** Entries that were left out although nothing names them: links that point outside, sockets, pipes, devices. */
   skipped: Skipped[];
   /** Removes a temporary bundle; leaves one that was written to `out`. */
@@ -76,7 +83,7 @@ export async function packDirectory(directory: string, options: PackOptions = {}
 }
 
 async function packSource(source: Source, options: PackOptions): Promise<Packed> {
-  const { entries, skipped, secrets, manifest, plugin } = await survey(source, options);
+  const { entries, skipped, secrets, manifest, manifestFrom, plugin } = await survey(source, options);
   refuseSecrets(secrets, options);
   const list: FileEntry[] = [];
   const target = await openTarget(options);
@@ -101,6 +108,7 @@ async function packSource(source: Source, options: PackOptions): Promise<Packed>
       files: list.length,
       bytes,
       manifest,
+      manifestFrom,
       skipped,
       dispose,
     };
@@ -111,7 +119,7 @@ async function packSource(source: Source, options: PackOptions): Promise<Packed>
 }
 
 /** What a bundle would contain. */
-export type Listed = Pick<Packed, 'plugin' | 'manifest' | 'skipped'> & {
+export type Listed = Pick<Packed, 'plugin' | 'manifest' | 'manifestFrom' | 'skipped'> & {
   list: FileEntry[];
   /** The `hot_reload` of the manifest. */
   hotReload: boolean | undefined;
@@ -130,7 +138,7 @@ export async function listDirectory(
 ): Promise<Listed> {
   const source = await openSource(directory, options);
   try {
-    const { entries, skipped, secrets, manifest, plugin } = await survey(source, options);
+    const { entries, skipped, secrets, manifest, manifestFrom, plugin } = await survey(source, options);
     const list: FileEntry[] = [];
     const found = new Set(secrets);
     const blocks = archive(entries, (file, isSecret) => {
@@ -143,6 +151,7 @@ export async function listDirectory(
       plugin,
       list,
       manifest,
+      manifestFrom,
       hotReload: manifest?.hotReload,
       skipped,
       secrets: [...found].toSorted(),
@@ -152,30 +161,51 @@ export async function listDirectory(
   }
 }
 
-type Survey = Pick<Packed, 'plugin' | 'manifest' | 'skipped'> & {
+type Survey = Pick<Packed, 'plugin' | 'manifest' | 'manifestFrom' | 'skipped'> & {
   entries: readonly Walked[];
   secrets: string[];
 };
 
 /** Decides what goes into the bundle, and finds the name of the plugin. */
 async function survey(source: Source, options: PackOptions): Promise<Survey> {
-  const { root } = source;
-  const own = createLeftOut(options.ignore ?? [], await ignorePatterns(root));
-  const walked = await walk(root, await withoutOut(own, root, options.out), () => source.goesOn());
-  const entries = await source.known(walked.entries);
-  const { secrets } = walked;
-  const skipped = [...source.skipped, ...walked.skipped].toSorted((a, b) => (a.path < b.path ? -1 : 1));
+  const walked = await walkSource(source, options);
+  const found = await findManifest(walked.entries);
+  const listed =
+    options.listed ?? (found === undefined ? await listedAbove(source, options.name) : undefined);
+  const { entries, skipped, secrets, manifest, isMade } =
+    listed === undefined ? { ...walked, manifest: found, isMade: false } : asListed(listed, walked, found);
   refusePaths(entries);
   refuseNeeded(skipped);
-  const manifest = await findManifest(entries);
   const isRequired = options.manifest !== 'optional';
   if (manifest === undefined && isRequired) refuseWithout(entries);
   const plugin = pluginName(
     manifest,
-    options.name ?? (manifest === undefined ? source.name : undefined),
+    options.name ?? listed?.entry.name ?? (manifest === undefined ? source.name : undefined),
     isRequired,
   );
-  return { entries, skipped, secrets, manifest, plugin };
+  // What a zip was unpacked to is gone soon, so its marketplace is named by its place in it.
+  const from = source.isPlace ? listed?.file : MARKETPLACE_FILE;
+  const manifestFrom = isMade ? from : undefined;
+  return { entries, skipped, secrets, manifest, manifestFrom, plugin };
+}
+
+/**
+ * What a bundle of a source would contain, before anything is known of a plugin.
+ *
+ * @throws Fault INVALID_PARAMS, LIMIT_ENTRIES; CANCELLED by the signal.
+ */
+export async function walkSource(
+  source: Source,
+  { ignore = [], out }: Pick<PackOptions, 'ignore' | 'out'>,
+): Promise<Walk> {
+  const { root } = source;
+  const own = createLeftOut(ignore, await ignorePatterns(root));
+  const walked = await walk(root, await withoutOut(own, root, out), () => source.goesOn());
+  return {
+    entries: await source.known(walked.entries),
+    skipped: [...source.skipped, ...walked.skipped].toSorted((a, b) => (a.path < b.path ? -1 : 1)),
+    secrets: walked.secrets,
+  };
 }
 
 async function ignorePatterns(root: string): Promise<string> {
@@ -198,27 +228,13 @@ async function withoutOut(own: LeftOut, root: string, out: string | undefined): 
   return into === root ? (path, kind) => path === basename(out) || own(path, kind) : own;
 }
 
-/** The most directories of plugins that the message names. */
-const NAMED_MAX = 5;
-
-/** A directory without a manifest may hold plugins, as a marketplace does. */
+/** A directory without a manifest may hold plugins. */
 function refuseWithout(entries: readonly Walked[]): void {
-  const below = entries.flatMap(({ kind, path }) => {
-    const file = kind === 'file' ? manifestAt(path) : undefined;
-    return file === undefined || file === path ? [] : path.slice(0, -file.length - 1);
-  });
-  const isInner = (path: string): boolean => below.some((other) => path.startsWith(`${other}/`));
-  const plugins = [...new Set(below)].filter((path) => !isInner(path));
-  if (plugins.length === 0) return;
-  const named = plugins.slice(0, NAMED_MAX).map((path) => `"${path}"`);
-  const more = plugins.length > NAMED_MAX ? ` and ${plugins.length - NAMED_MAX} more` : '';
-  throw new Fault(
-    'MANIFEST_MISSING',
-    `The directory is no plugin but holds some: ${named.join(', ')}${more}`,
-    {
-      hint: 'Name the directory of one of them',
-    },
-  );
+  const files = entries.flatMap(({ kind, path }) => (kind === 'file' ? path : []));
+  const elsewhere = manifestElsewhere('The directory', files);
+  if (elsewhere !== undefined) {
+    throw new Fault('MANIFEST_MISSING', elsewhere.why, { hint: elsewhere.hint });
+  }
 }
 
 /** Without these a plugin could be installed but would not work. */

@@ -8,7 +8,10 @@ const ANY_DEPTH = Number.POSITIVE_INFINITY;
 
 /** @throws Fault ARCHIVE_PATH or ARCHIVE_COLLISION that names every path. */
 export function refusePaths(entries: readonly Walked[]): void {
-  const broken = checkPaths(entries, ANY_DEPTH);
+  const broken = checkPaths(
+    entries.map(({ kind, path }) => ({ kind: kind === 'text' ? 'file' : kind, path })),
+    ANY_DEPTH,
+  );
   const [first] = broken;
   if (first === undefined) return;
   const shown = JSON.stringify(first.path.slice(0, 300));

@@ -17,6 +17,8 @@ export type Source = {
   root: string;
   /** The name of a plugin without a manifest. */
   name: string;
+  /** Whether it is a directory of the caller, so that what is around it can say something of it. */
+  isPlace: boolean;
   /** What was left out before the walk. */
   skipped: readonly Skipped[];
   /** Called for each entry of the walk. @throws Fault CANCELLED; LIMIT_ENTRIES if links make too much of a zip. */
@@ -36,6 +38,7 @@ export async function openSource(path: string, options: SourceOptions): Promise<
     return {
       root,
       name: basename(root),
+      isPlace: true,
       skipped: [],
       goesOn,
       known: async (entries) => withModes(root, await gitModes(root, options.signal), entries),
@@ -51,6 +54,7 @@ export async function openSource(path: string, options: SourceOptions): Promise<
   let walked = 0;
   return {
     ...unpacked,
+    isPlace: false,
     goesOn: () => {
       goesOn();
       walked += 1;
@@ -64,8 +68,8 @@ export async function openSource(path: string, options: SourceOptions): Promise<
 export const stopped = (): Fault =>
   new Fault('CANCELLED', 'Packing was stopped', { hint: 'Nothing was written or sent' });
 
-/** The real path of a directory; undefined for a file. */
-async function directoryAt(path: string): Promise<string | undefined> {
+/** The real path of a directory; undefined for a file. @throws Fault NOT_FOUND, INVALID_PARAMS. */
+export async function directoryAt(path: string): Promise<string | undefined> {
   try {
     const root = await realpath(path);
     return (await stat(root)).isDirectory() ? root : undefined;

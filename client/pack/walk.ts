@@ -21,13 +21,15 @@ export type WalkedFile = {
   source: string;
   mode?: FileEntry['mode'] | undefined;
 };
-export type Walked = WalkedFile | { kind: 'directory'; path: string };
+/** A file that is only in the bundle. */
+export type WalkedText = { kind: 'text'; path: string; text: string };
+export type Walked = WalkedFile | WalkedText | { kind: 'directory'; path: string };
 /** An entry that was left out although nothing names it. */
 export type Skipped = { path: string; why: string };
 
 export type Walk = {
   /** Sorted by the UTF-8 bytes of their paths, so a directory comes before its content. */
-  entries: Walked[];
+  entries: readonly Walked[];
   skipped: Skipped[];
   /** Paths that look like secrets. They are among the entries too. */
   secrets: string[];
@@ -51,13 +53,18 @@ export async function walk(
 ): Promise<Walk> {
   const walker = new Walker(root, leftOut, goesOn);
   await walker.directory('', root, [root]);
-  const keyed = walker.entries.map((entry) => ({ entry, key: Buffer.from(entry.path, 'utf8') }));
-  keyed.sort((a, b) => Buffer.compare(a.key, b.key));
   return {
-    entries: keyed.map(({ entry }) => entry),
+    entries: inOrder(walker.entries),
     skipped: walker.skipped.toSorted((a, b) => (a.path < b.path ? -1 : 1)),
     secrets: walker.secrets.toSorted(),
   };
+}
+
+/** The order of the entries in a bundle. */
+export function inOrder(entries: readonly Walked[]): Walked[] {
+  const keyed = entries.map((entry) => ({ entry, key: Buffer.from(entry.path, 'utf8') }));
+  keyed.sort((a, b) => Buffer.compare(a.key, b.key));
+  return keyed.map(({ entry }) => entry);
 }
 
 class Walker {

@@ -208,6 +208,14 @@ describe('the directory around a plugin is taken off', () => {
     expect([fault.code, fault.violations[0]?.rule]).toEqual(['MANIFEST_MISSING', 24]);
   });
 
+  it('and the place of the manifest is told', async () => {
+    const { message, hint } = await refusal(
+      tar(file('a/b/c/plugin.yaml', yamlOf()), file('a/README.md', '')),
+    );
+    expect(message).toBe('The bundle has no manifest at its top; it is at "a/b/c/plugin.yaml"');
+    expect(hint).toBe('Push the directory "a/b/c", or pack it from there');
+  });
+
   it.each(['.staging', '.STATE', '.airlock-top', '.previous'])(
     'and %s in it is refused by rule 23',
     async (name) => {

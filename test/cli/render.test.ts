@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 
 import { Output } from '../../cli/output.ts';
 import { bar, bytes, duration, faultLines, painter, replacedText, safe, table } from '../../cli/render.ts';
-import { exitCodeOf, run } from '../../cli/run.ts';
+import { exitCodeOf } from '../../cli/command.ts';
+import { run } from '../../cli/run.ts';
 import { Fault, faultCodes } from '../../shared/api/fault.ts';
 
 const plain = painter(false);
@@ -76,6 +77,14 @@ describe('text for people', () => {
 });
 
 describe('the output of a command', () => {
+  it('takes the bar away before a line of text', () => {
+    const terminal = sink(true);
+    const output = new Output(terminal, terminal, false, true);
+    output.progress(1, 2);
+    output.text('done');
+    expect(terminal.text.endsWith('\r\u001B[Kdone\n')).toBe(true);
+  });
+
   it('is text and colour on a terminal, one JSON document where it is piped or asked for', () => {
     const terminal = sink(true);
     new Output(terminal, sink(true), false, false).result({ a: 1 }, () => 'for people');

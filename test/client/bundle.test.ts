@@ -78,7 +78,10 @@ describe('the name of a bundle', () => {
 
   it('is not guessed from a manifest beside other things', async () => {
     const file = await bundle({ 'a/plugin.yaml': yaml('a'), 'b/plugin.yaml': yaml('b') });
-    await expect(openBundle(file)).rejects.toMatchObject({ code: 'MANIFEST_MISSING' });
+    await expect(openBundle(file)).rejects.toMatchObject({
+      code: 'MANIFEST_MISSING',
+      message: `"${file}" is no plugin but holds 2: "a", "b"`,
+    });
   });
 
   it('is what the caller says, and then nothing is unpacked', async () => {
