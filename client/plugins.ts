@@ -59,15 +59,16 @@ export async function findPlugins(
       hint: 'Name a directory of plugins, or one with a list of them in .claude-plugin/marketplace.json',
     });
   }
-  const names = new Set<string>();
+  const places = new Map<string, string>();
   return found.map((one) => {
     if ('fault' in one) return one;
     const { name, place } = one;
-    if (names.has(name)) {
-      const why = `Another plugin before it has the name "${name}"`;
+    const first = places.get(name);
+    if (first !== undefined) {
+      const why = `The plugin in "${first}" comes first and has the name "${name}" too`;
       return { name, place, fault: new Fault('CONFLICT', why, { hint: 'Give it a name of its own' }) };
     }
-    names.add(name);
+    places.set(name, place);
     return one;
   });
 }

@@ -63,7 +63,7 @@ describe('the plugins of a directory without a list', () => {
     });
     expect(all).toEqual([
       ['lint', 'a', ''],
-      ['lint', 'b', 'CONFLICT: Another plugin before it has the name "lint"'],
+      ['lint', 'b', 'CONFLICT: The plugin in "a" comes first and has the name "lint" too'],
       ['c', 'c', expect.stringMatching(/^MANIFEST_INVALID/)],
       ['good', 'd', ''],
       ['linked', 'linked', expect.stringMatching(/^INVALID_PARAMS: It is a link/)],
@@ -106,7 +106,7 @@ describe('the plugins of a marketplace', () => {
     expect(all).toEqual([
       ['z', 'z', ''],
       ['a', 'plugins/a', ''],
-      ['a', 'z', 'CONFLICT: Another plugin before it has the name "a"'],
+      ['a', 'z', 'CONFLICT: The plugin in "plugins/a" comes first and has the name "a" too'],
       ['up', '', 'INVALID_PARAMS: Its source "../up" is outside the directory'],
       ['round', '', 'INVALID_PARAMS: Its source "./z/../../up" is outside the directory'],
       ['absolute', '', 'INVALID_PARAMS: Its source "/etc" is outside the directory'],
