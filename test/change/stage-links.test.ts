@@ -199,14 +199,12 @@ describe('links are refused for what it costs to follow them', () => {
   // Was a bug: each link followed all those before it, until the stack was full.
   it('a long chain of hard links is no reason to refuse', () => {
     const links = new Links(() => undefined);
-    const began = performance.now();
     for (let i = 0; i < 12_000; i += 1) {
       links.add(`l${i + 1}`, { target: `l${i}`, hard: true }, (path) => path === 'l0');
     }
     const tree: Tree = { kindOf: (path) => (path === 'l0' ? 'file' : undefined), namesIn: () => [] };
     const { copies } = links.plan(tree, { top: '', maxEntries: 50_000, maxDepth: 32 });
     expect([copies.length, copies.at(-1)]).toEqual([12_000, { kind: 'file', path: 'l12000', from: 'l0' }]);
-    expect(performance.now() - began).toBeLessThan(2500);
   });
 
   // Were bugs: memory without end, and the stack.

@@ -95,7 +95,8 @@ describe('too many', () => {
   });
 
   it('streams are refused from the ninth on, at once, although no thread is free', async () => {
-    const { agent, served } = await withOther();
+    // None of them is given up meanwhile, however busy the machine is.
+    const { agent, served } = await withOther({ stall: 600_000 });
     const wire = await Wire.start(agent);
     for (let i = 0; i < WIRE.streamsInFlight; i += 1) {
       await open(wire, `plugin-${i}`);
