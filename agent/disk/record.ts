@@ -49,6 +49,9 @@ export function writeDurably(disk: Disk, path: string, text: string, mode: numbe
 
 let counter = 0;
 
+/** The tries to put a record of the root in place. */
+const PUTS_MAX = 5;
+
 const TEMPORARY = /^\.tmp-(.*)-\d+-[a-z0-9]+-\d+$/;
 
 /**
@@ -61,7 +64,7 @@ export const temporaryOf = (entry: string): string | undefined => TEMPORARY.exec
  * Puts a text in place: writes a temporary file in `staging`, syncs and renames it, and syncs the directory. After a
  * crash the old or the new text is there, and perhaps a temporary file, which the plugin's recovery removes.
  *
- * @param plugin the plugin of the text; '' for the root. The caller holds its lock.
+ * @param plugin the plugin of the text, whose lock the caller holds; '' for the root, which has no lock.
  * @param owner undefined: the user of this process.
  */
 export function putText(
@@ -72,15 +75,22 @@ export function putText(
   text: string,
   owner?: Owner,
 ): void {
-  counter += 1;
-  const temporary = join(staging, `.tmp-${plugin}-${process.pid}-${threadTag}-${counter}`);
-  try {
-    writeDurably(disk, temporary, text, 0o644, owner);
-    disk.rename(temporary, path);
-  } catch (error) {
-    // If it stays, recovery removes it.
-    attempt(() => removeTree(disk, temporary));
-    throw error;
+  for (let failures = 0; ;) {
+    counter += 1;
+    const temporary = join(staging, `.tmp-${plugin}-${process.pid}-${threadTag}-${counter}`);
+    try {
+      writeDurably(disk, temporary, text, 0o644, owner);
+      disk.rename(temporary, path);
+      break;
+    } catch (error) {
+      // If it stays, recovery removes it.
+      attempt(() => removeTree(disk, temporary));
+      failures += 1;
+      // An agent that starts removes the temporary files of the root, also those of another process that works on it.
+      if (plugin !== '' || errorCode(error) !== 'ENOENT' || failures === PUTS_MAX) {
+        throw error;
+      }
+    }
   }
   syncDirectory(disk, dirname(path));
 }

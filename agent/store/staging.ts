@@ -54,7 +54,7 @@ function stagingName(entry: string): { plugin: string; stamp: string } | undefin
 /**
  * Row 0 for entries without an unfinished stamp: snapshots that were being removed, records without a name.
  *
- * @param plugin '' for the records of the root, which only the agent that serves it writes.
+ * @param plugin '' for the records of the root. Another process that is writing one writes it again.
  */
 export function removeLitter({ disk, layout }: StoreContext, plugin: string): void {
   const records = disk

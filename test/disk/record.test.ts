@@ -54,6 +54,24 @@ describe('a record', () => {
     }
   });
 
+  // Was a bug: the command that wrote it ended with INTERNAL.
+  it('of the root is written again where an agent that starts has removed its temporary file', () => {
+    const disk = makeDisk();
+    let tries = 0;
+    const shared: Disk = {
+      ...disk,
+      rename: (from, to) => {
+        tries += 1;
+        if (tries <= 2) removeTree(disk, from);
+        disk.rename(from, to);
+      },
+    };
+    putRecord(shared, '/staging', '', '/records/a.json', { n: 1 });
+    expect([tries, disk.list('/staging')]).toEqual([3, []]);
+    expect(photograph(disk, '/records')).toMatchObject({ '/a.json': 'file 644 {"n":1}\n' });
+    expect(() => putRecord(shared, '/staging', '', '/nowhere/a.json', { n: 1 })).toThrow('ENOENT');
+  });
+
   it('that cannot be put in place fails with that, though its clean-up fails too', () => {
     const disk = makeDisk();
     const faulty = new FaultyDisk(disk);

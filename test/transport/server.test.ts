@@ -230,8 +230,8 @@ describe('who is let in', () => {
   });
 
   it('is closed with 1008 when it does not read, however much it asks', async () => {
-    // No pings: whoever does not read answers none, and asking so much may take longer than it may be silent.
-    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    // No pings, and no end of the wait for its close frame: asking so much may take longer than it may be silent.
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout'] });
     const agent = await startTestAgent();
     const slow = await Wire.start(agent);
     const other = await Wire.start(agent);
