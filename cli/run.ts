@@ -24,6 +24,7 @@ const FILES: Readonly<Record<string, Load>> = {
   status: () => import('./commands/status.ts'),
   watch: () => import('./commands/watch.ts'),
   pack: () => import('./commands/pack.ts'),
+  validate: () => import('./commands/validate.ts'),
   token: () => import('./commands/token.ts'),
 };
 
@@ -109,7 +110,8 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   delete: 'uninstall',
   ls: 'list',
   downgrade: 'rollback',
-  check: 'verify',
+  check: 'validate',
+  lint: 'validate',
 };
 
 async function find(name: string): Promise<Command> {

@@ -24,7 +24,14 @@ export { install, type InstallOptions } from './install.ts';
 export { listPlugins, verifyPlugins } from './list.ts';
 export { listDirectory, packDirectory, type Listed, type Packed, type PackOptions } from './pack/pack.ts';
 export type { MarketplacePlugin } from './pack/marketplace.ts';
+export {
+  faultFindings,
+  type PluginReport,
+  validateDirectory,
+  type ValidateOptions,
+} from './pack/validate.ts';
 export type { Skipped } from './pack/walk.ts';
+export type { Finding, FindingId, Level } from '../shared/rule/plugin/finding.ts';
 export { findPlugins, type FoundPlugin, type RefusedPlugin } from './plugins.ts';
 export { type PluginPush, type PluginPushes, pushAll, type PushesOptions } from './push-all.ts';
 export { newOperationId, push, type PushOptions } from './push.ts';

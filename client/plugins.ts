@@ -126,8 +126,9 @@ async function foundAt(
   });
   const directory = join(root, place);
   try {
-    const manifest = await findManifest(inPlace);
-    if (manifest === undefined) return undefined;
+    const found = await findManifest(inPlace);
+    if (found === undefined) return undefined;
+    const { manifest } = found;
     // A skill may have a name for people. Then that of its directory counts.
     const name = basename(directory);
     const isForPeople = manifest.file === 'SKILL.md' && !isPluginName(manifest.name);

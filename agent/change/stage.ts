@@ -15,7 +15,7 @@ import { checkPath, Claims, codeOfRule, parentOf, parentsOf } from '../../shared
 import type { TarEntry } from '../archive/tar-header.ts';
 import { TarReader } from '../archive/tar-reader.ts';
 import { Violations } from '../../shared/api/violations.ts';
-import type { StoreContext } from '../store/context.ts';
+import type { StageContext } from '../store/context.ts';
 import { findTop, relativeTo } from '../../shared/rule/top.ts';
 
 /** The content of a slot when the archive was read to its end. Paths are relative to the slot. */
@@ -60,7 +60,7 @@ type Open = {
  * violation it only reads, so that the refusal can name all of them.
  */
 export class Stager {
-  readonly #context: StoreContext;
+  readonly #context: StageContext;
   readonly #slot: string;
   /** Identifies the slot's directory; a descriptor of it while files are written. */
   #ino: number | undefined;
@@ -90,7 +90,7 @@ export class Stager {
   readonly #budget: Budget;
   #open: Open | undefined;
 
-  constructor(context: StoreContext, slot: string, links: LinkPolicy, perFile: boolean) {
+  constructor(context: StageContext, slot: string, links: LinkPolicy, perFile: boolean) {
     this.#perFile = perFile;
     this.#context = context;
     this.#slot = slot;

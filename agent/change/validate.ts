@@ -5,6 +5,7 @@ import {
   MANIFEST_FILES,
   MANIFEST_MAX_BYTES,
   MANIFESTS_SAID,
+  type FoundManifest,
   type Manifest,
   type ManifestFile,
   isManifest as isManifestText,
@@ -18,11 +19,10 @@ import { manifestElsewhere } from '../../shared/rule/manifest-places.ts';
 import { namePlugin } from '../../shared/rule/plugin-name.ts';
 import { readText } from '../disk/record.ts';
 import { parentsOf } from '../../shared/rule/path-rules.ts';
-import { checkPlugin, filesToRead } from '../../shared/rule/plugin/check-plugin.ts';
-import type { FileHead } from '../../shared/rule/plugin/file-head.ts';
+import { checkPlugin, filesToRead, type PluginFacts } from '../../shared/rule/plugin/check-plugin.ts';
 import { type Finding, finding } from '../../shared/rule/plugin/finding.ts';
 import { Violations } from '../../shared/api/violations.ts';
-import type { StoreContext } from '../store/context.ts';
+import type { StageContext } from '../store/context.ts';
 import type { LeftOut } from '../archive/link-rules.ts';
 import { MARKER_LEFT_OUT, type Staged } from './stage.ts';
 import { below, isManifest } from '../../shared/rule/top.ts';
@@ -45,13 +45,11 @@ export type Validated = {
 /** How much text is read for the rules: an install must not become slower for a plugin of many texts. */
 const READ_LIMITS = { files: 1000, bytes: 4 * 1024 * 1024, fileBytes: 256 * 1024 };
 
+/** What is asked for; undefined as `plugin`: whatever the manifest names. */
+type Wanted = Pick<BeginParams, 'tree' | 'pin'> & { plugin: string | undefined };
+
 /** @throws Fault ARCHIVE_PATH, MANIFEST_*, RUNTIME_UNSUPPORTED, DIGEST_MISMATCH */
-export function validate(
-  context: StoreContext,
-  slot: string,
-  staged: Staged,
-  params: BeginParams,
-): Validated {
+export function validate(context: StageContext, slot: string, staged: Staged, params: Wanted): Validated {
   const { top } = staged;
   const lifted = staged.files.map((file) => ({ ...file, path: below(top, file.path) }));
   const files = lifted.filter(({ path }) => path !== MARKER);
@@ -74,10 +72,11 @@ export function validate(
     (path) => isManifest(path) || /(?:^|\/)skill\.md$/i.test(path),
     'a plugin cannot do without it',
   );
-  const { manifest, remarks } = checkManifest(context, slot, files, params);
+  const found = checkManifest(context, slot, files, params);
+  const manifest = found?.manifest;
   refuseNamed(context, slot, missing, files, manifest);
   const heads = new Map([...staged.heads].map(([path, head]) => [below(top, path), head]));
-  findings.push(...remarks, ...lookAt(context, slot, { files, directories, heads, manifest }));
+  findings.push(...lookAt(context, slot, { files, directories, heads, found }));
   const tree = treeDigest(files);
   if (params.tree !== undefined && params.tree !== tree) {
     throw new Fault(
@@ -94,7 +93,7 @@ export function validate(
 }
 
 /** Moves the content of the top directory up into the slot, so that the slot itself is the plugin. */
-function liftTop({ disk }: StoreContext, slot: string, top: string): void {
+function liftTop({ disk }: StageContext, slot: string, top: string): void {
   // A child may have the name of its parent, so the parent is renamed first, to a name that no archive may hold.
   const aside = `${slot}/${ASIDE}`;
   disk.rename(`${slot}/${top}`, aside);
@@ -126,11 +125,12 @@ function checkReserved(paths: string[]): void {
 }
 
 function checkManifest(
-  context: StoreContext,
+  context: StageContext,
   slot: string,
   files: FileEntry[],
-  { plugin, pin }: BeginParams,
-): { manifest: Manifest | undefined; remarks: Finding[] } {
+  { plugin, pin }: Wanted,
+): FoundManifest | undefined {
+  const said = plugin === undefined ? 'The plugin' : `The plugin "${plugin}"`;
   const file = MANIFEST_FILES.find(
     (candidate) =>
       files.some(({ path }) => path === candidate) &&
@@ -139,13 +139,13 @@ function checkManifest(
   const sha256 = files.find(({ path }) => path === file)?.sha256;
   if (file === undefined) {
     if (context.policy.manifest === 'optional' && pin === undefined) {
-      return { manifest: undefined, remarks: [] };
+      return undefined;
     }
     const elsewhere = manifestElsewhere(
       'The bundle',
       files.map(({ path }) => path),
     );
-    throw new Fault('MANIFEST_MISSING', elsewhere?.why ?? `The plugin "${plugin}" has no manifest`, {
+    throw new Fault('MANIFEST_MISSING', elsewhere?.why ?? `${said} has no manifest`, {
       hint: elsewhere?.hint ?? `Add ${MANIFESTS_SAID} at the root of the plugin`,
       violations: [{ path: '', rule: 24, code: 'MANIFEST_MISSING', what: 'no manifest at the top' }],
     });
@@ -170,21 +170,14 @@ function checkManifest(
   if (!supportsRuntime(read.manifest, context.policy.runtime)) {
     const runs = read.manifest.runtimes.join(', ');
     const here = runtimeName(context.policy.runtime ?? '');
-    throw new Fault(
-      'RUNTIME_UNSUPPORTED',
-      `The plugin "${plugin}" runs on ${runs}, but this workspace runs on ${here}`,
-      {
-        hint: 'Install a version of the plugin that lists this runtime',
-      },
-    );
+    throw new Fault('RUNTIME_UNSUPPORTED', `${said} runs on ${runs}, but this workspace runs on ${here}`, {
+      hint: 'Install a version of the plugin that lists this runtime',
+    });
   }
-  const remarks = read.warnings.map((warning) =>
-    finding('manifest-field', file, warning.replace(`${file}: `, '')),
-  );
-  return { manifest: read.manifest, remarks };
+  return read;
 }
 
-function textOf({ disk }: StoreContext, slot: string, file: ManifestFile): string {
+function textOf({ disk }: StageContext, slot: string, file: ManifestFile): string {
   const reading = readText(disk, `${slot}/${file}`, MANIFEST_MAX_BYTES);
   if (reading.kind === 'text') {
     return reading.text;
@@ -236,7 +229,7 @@ function namesPath(text: string, path: string): boolean {
 
 /** The files that the manifest or a hook names must exist, because without them the plugin fails when it is used. */
 function refuseNamed(
-  context: StoreContext,
+  context: StageContext,
   slot: string,
   links: readonly LeftOut[],
   files: readonly FileEntry[],
@@ -267,9 +260,9 @@ function refuseNamed(
 
 /** What the rules say about the plugin. Notes about single files are left to `airlock validate`: there may be very many. */
 function lookAt(
-  { disk }: StoreContext,
+  { disk }: StageContext,
   slot: string,
-  plugin: Pick<Validated, 'files' | 'directories' | 'manifest'> & { heads: ReadonlyMap<string, FileHead> },
+  plugin: Pick<PluginFacts, 'files' | 'directories' | 'heads' | 'found'>,
 ): Finding[] {
   const { paths, left } = filesToRead(plugin.files, READ_LIMITS);
   const texts = new Map(paths.map((path) => [path, readBack(disk, slot, path)]));
@@ -283,7 +276,7 @@ function lookAt(
  *
  * @throws Fault INTERNAL if the disk does not let it be read.
  */
-function readBack(disk: StoreContext['disk'], slot: string, path: string): FileReading {
+function readBack(disk: StageContext['disk'], slot: string, path: string): FileReading {
   const reading = readText(disk, `${slot}/${path}`, MANIFEST_MAX_BYTES);
   if (reading.kind === 'unreadable' && /^E[A-Z]+$/.test(reading.why)) {
     throw new Fault('INTERNAL', `${path} cannot be read back: ${reading.why}`, {

@@ -44,6 +44,11 @@ export type StoreContext = {
   restartRuns: (() => boolean) | undefined;
 };
 
+/** The part that is needed to unpack a bundle and look at it. */
+export type StageContext = Pick<StoreContext, 'disk' | 'ignore'> & {
+  policy: Omit<InstallPolicy, 'keep' | 'keepMillis' | 'restarts' | 'probe'>;
+};
+
 /** The part that is needed to read and change nothing. */
 export type ReadContext = Pick<StoreContext, 'disk' | 'layout' | 'ignore'>;
 

@@ -5,6 +5,7 @@ import { packDirectory } from '../../client/index.ts';
 import { readSettings, settingsOf } from '../../shared/api/setting.ts';
 import { settings } from '../../shared/api/settings.ts';
 import { type Command, EXIT, NAME_OPTION } from '../command.ts';
+import { noteFindings } from '../findings.ts';
 import { bytes, packNotes, plural, safe } from '../render.ts';
 
 export const command: Command = {
@@ -39,15 +40,18 @@ export const command: Command = {
     const out = resolve(given.strings['out'] ?? (await defaultName(directory, options)));
     const packed = await packDirectory(directory, { ...options, out });
     for (const note of packNotes(packed)) output.note(note);
-    const { plugin, file, size, sha256, tree, files, bytes: unpacked, skipped } = packed;
+    noteFindings(packed.findings, directory, output);
+    const { plugin, file, size, sha256, tree, files, bytes: unpacked, skipped, findings } = packed;
     const version = packed.manifest?.version;
-    output.result({ plugin, version, file, size, sha256, tree, files, bytes: unpacked, skipped }, () =>
-      [
-        `${output.paint('green', 'packed')}  ${safe(plugin)} ${safe(version ?? '')} as ${safe(file)}`,
-        `  ${plural(files, 'file')}, ${bytes(unpacked)}, packed ${bytes(size)}`,
-        `  sha256 ${sha256}`,
-        `  tree   ${tree}`,
-      ].join('\n'),
+    output.result(
+      { plugin, version, file, size, sha256, tree, files, bytes: unpacked, skipped, findings },
+      () =>
+        [
+          `${output.paint('green', 'packed')}  ${safe(plugin)} ${safe(version ?? '')} as ${safe(file)}`,
+          `  ${plural(files, 'file')}, ${bytes(unpacked)}, packed ${bytes(size)}`,
+          `  sha256 ${sha256}`,
+          `  tree   ${tree}`,
+        ].join('\n'),
     );
     return EXIT.done;
   },

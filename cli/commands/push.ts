@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 
 import {
   type Bundle,
+  type Finding,
   type Installed,
   type PackOptions,
   type Progress,
@@ -17,8 +18,10 @@ import { Fault } from '../../shared/api/fault.ts';
 import { unreadable } from '../../shared/api/unreadable.ts';
 import { type Command, type Context, EXIT, NAME_OPTION } from '../command.ts';
 import type { Output } from '../output.ts';
+import { noteFindings } from '../findings.ts';
 import { pushAllOf } from '../push-all.ts';
 import { openFor, urlOf } from '../reach.ts';
+import { verdictOf } from '../validate-plugin.ts';
 import { bytes, duration, packNotes, plural, reloadText, replacedText, safe } from '../render.ts';
 
 export const command: Command = {
@@ -78,12 +81,15 @@ export const command: Command = {
         ),
     };
     if (given.booleans['all'] === true) return pushAllOf(context, { ...packOptions(context), ...common });
-    const { bundle, notes, dispose } = await bundleFrom(context);
+    const { bundle, notes, findings, dispose } = await bundleFrom(context);
     for (const note of notes) output.note(note);
+    const said = noteFindings(findings, given.positionals[0] ?? '', output);
     try {
       const operationId = given.strings['operation'];
       const installed = await push(() => openFor(context), bundle, { ...common, operationId });
-      for (const warning of installed.warnings.items) output.note(`warning: ${safe(warning)}`);
+      for (const warning of installed.warnings.items) {
+        if (!said.has(warning)) output.note(`warning: ${safe(warning)}`);
+      }
       output.result(installed, () => sentence(installed, performance.now() - started, output));
       return EXIT.done;
     } finally {
@@ -92,7 +98,12 @@ export const command: Command = {
   },
 };
 
-type Ready = { bundle: Bundle; notes: readonly string[]; dispose: () => Promise<void> };
+type Ready = {
+  bundle: Bundle;
+  notes: readonly string[];
+  findings: readonly Finding[];
+  dispose: () => Promise<void>;
+};
 
 async function bundleFrom(context: Context): Promise<Ready> {
   const { given } = context;
@@ -102,15 +113,34 @@ async function bundleFrom(context: Context): Promise<Ready> {
     throw unreadable(`"${path}"`, error, 'Name the directory of a plugin, a zip of it, or a .tgz');
   });
   if (!stats.isDirectory() && !(await isZip(path))) {
-    return { bundle: await openBundle(path, { name }), notes: [], dispose: async () => undefined };
+    const bundle = await openBundle(path, { name });
+    return { bundle, notes: [], findings: await lookInside(context, path), dispose: async () => undefined };
   }
   const packed = await packDirectory(path, { name, ...packOptions(context) });
-  return { bundle: packed, notes: packNotes(packed), dispose: () => packed.dispose() };
+  return {
+    bundle: packed,
+    notes: packNotes(packed),
+    findings: packed.findings,
+    dispose: () => packed.dispose(),
+  };
 }
 
 function packOptions({ given, env, signal }: Context): PackOptions {
   const { ignore, manifest } = readSettings(settingsOf(settings, 'pack'), given.settings, env);
   return { ignore, manifest, allowSecrets: given.lists['allow-secret'], signal };
+}
+
+/** Rules that depend on the agent: how deep a path may be, and the compressions that it reads. */
+const OF_THE_AGENT: ReadonlySet<number> = new Set([22, 92]);
+
+/** What is wrong with a bundle. What every agent refuses is refused here, before a byte is sent. */
+async function lookInside(context: Context, path: string): Promise<readonly Finding[]> {
+  const { fault, findings } = await verdictOf(context, path);
+  const isRefused = fault?.violations.some(
+    ({ rule, code }) => code.startsWith('ARCHIVE_') && !OF_THE_AGENT.has(rule),
+  );
+  if (fault !== undefined && isRefused === true) throw fault;
+  return fault === undefined ? findings : [];
 }
 
 type Wishes = { source?: string; pin?: string; expect?: string | null; links?: 'copy' | 'skip' | 'refuse' };

@@ -5,20 +5,24 @@ import { open } from 'node:fs/promises';
 
 import { Fault } from '../../shared/api/fault.ts';
 import { type FileEntry, modeOf } from '../../shared/format/tree.ts';
+import { type FileHead, fileHead, HEAD_BYTES } from '../../shared/rule/plugin/file-head.ts';
 import { SecretScan } from './secrets.ts';
 import { END_OF_ARCHIVE, headerOf, padding } from './ustar.ts';
 import type { Walked, WalkedFile, WalkedText } from './walk.ts';
 
 const CHUNK_BYTES = 256 * 1024;
 
+/** What is seen of a file while it is packed: whether a secret is in it, and what its first bytes say. */
+type FileSeen = { isSecret: boolean; head: FileHead | undefined };
+
 /**
- * The blocks of the archive. `onFile` gets each file with its size and hash, and whether a secret is in it.
+ * The blocks of the archive. `onFile` gets each file with its size and hash, and what was seen of it.
  *
  * @throws Fault INVALID_PARAMS for a file that cannot be read or changes meanwhile.
  */
 export async function* archive(
   entries: readonly Walked[],
-  onFile: (file: FileEntry, isSecret: boolean) => void,
+  onFile: (file: FileEntry, seen: FileSeen) => void,
 ): AsyncGenerator<Buffer, void, undefined> {
   for (const entry of entries) {
     if (entry.kind === 'directory') {
@@ -34,7 +38,7 @@ export async function* archive(
 
 function* textBlocks(
   { path, text }: WalkedText,
-  onFile: (file: FileEntry, isSecret: boolean) => void,
+  onFile: (file: FileEntry, seen: FileSeen) => void,
 ): Generator<Buffer> {
   const bytes = Buffer.from(text, 'utf8');
   const file: FileEntry = {
@@ -48,12 +52,12 @@ function* textBlocks(
   yield headerOf({ kind: 'file', ...file });
   yield bytes;
   yield padding(bytes.length);
-  onFile(file, scan.found);
+  onFile(file, { isSecret: scan.found, head: fileHead(bytes.subarray(0, HEAD_BYTES), bytes.length) });
 }
 
 async function* fileBlocks(
   { path, source, mode: known }: WalkedFile,
-  onFile: (file: FileEntry, isSecret: boolean) => void,
+  onFile: (file: FileEntry, seen: FileSeen) => void,
 ): AsyncGenerator<Buffer, void, undefined> {
   // Does not follow a link that was made since the walk, and does not wait for a pipe.
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
@@ -68,6 +72,7 @@ async function* fileBlocks(
     yield headerOf({ kind: 'file', path, size, mode });
     const hash = createHash('sha256');
     const scan = new SecretScan(path);
+    let first = Buffer.alloc(0);
     let at = 0;
     while (at < size) {
       const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, size - at));
@@ -76,6 +81,7 @@ async function* fileBlocks(
       const part = buffer.subarray(0, bytesRead);
       hash.update(part);
       scan.read(part);
+      if (first.length < HEAD_BYTES) first = Buffer.concat([first, part.subarray(0, HEAD_BYTES)]);
       at += bytesRead;
       yield part;
     }
@@ -84,7 +90,8 @@ async function* fileBlocks(
       throw spoilt(path, 'it was changed while it was packed');
     }
     yield padding(size);
-    onFile({ path, size, mode, sha256: hash.digest('hex') }, scan.found);
+    const head = fileHead(first.subarray(0, HEAD_BYTES), size);
+    onFile({ path, size, mode, sha256: hash.digest('hex') }, { isSecret: scan.found, head });
   } finally {
     await file.close();
   }

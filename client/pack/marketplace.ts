@@ -12,7 +12,7 @@ import {
   pathsIn,
   readMarketplace,
 } from '../../shared/format/marketplace.ts';
-import { type Manifest, readManifest } from '../../shared/format/manifest.ts';
+import { type FoundManifest, readManifest } from '../../shared/format/manifest.ts';
 import { namedSome } from '../../shared/rule/manifest-places.ts';
 import { textIn } from '../../shared/format/text.ts';
 import type { Source } from './source.ts';
@@ -208,11 +208,11 @@ const MADE = '.claude-plugin/plugin.json';
 export function asListed(
   { entry, shared }: MarketplacePlugin,
   walked: Walk,
-  own: Manifest | undefined,
-): Walk & { manifest: Manifest; isMade: boolean } {
+  own: FoundManifest | undefined,
+): Walk & { found: FoundManifest; isMade: boolean } {
   const paths = pathsIn(entry);
   const isPart = shared && paths.length > 0 && !paths.includes('') && (own === undefined || !entry.strict);
-  if (own !== undefined && !isPart) return { ...walked, manifest: own, isMade: false };
+  if (own !== undefined && !isPart) return { ...walked, found: own, isMade: false };
   const { entries, skipped, secrets } = isPart ? partOf(entry.name, paths, walked) : walked;
   const text = manifestOf(entry);
   const read = readManifest(MADE, text);
@@ -224,7 +224,7 @@ export function asListed(
     ...(isThere ? [] : [{ kind: 'directory', path: directory } as const]),
     { kind: 'text', path: MADE, text },
   ];
-  return { entries: inOrder([...others, ...made]), skipped, secrets, manifest: read.manifest, isMade: true };
+  return { entries: inOrder([...others, ...made]), skipped, secrets, found: read, isMade: true };
 }
 
 function partOf(name: string, paths: readonly string[], { entries, skipped, secrets }: Walk): Walk {

@@ -8,16 +8,19 @@ import { pipeline } from 'node:stream/promises';
 import { constants, createGzip } from 'node:zlib';
 
 import { Fault } from '../../shared/api/fault.ts';
-import { type Manifest, MANIFEST_FILES } from '../../shared/format/manifest.ts';
+import { type FoundManifest, type Manifest, MANIFEST_FILES } from '../../shared/format/manifest.ts';
 import { MARKETPLACE_FILE } from '../../shared/format/marketplace.ts';
 import { textIn } from '../../shared/format/text.ts';
 import { type FileEntry, treeDigest } from '../../shared/format/tree.ts';
+import type { FileHead } from '../../shared/rule/plugin/file-head.ts';
+import type { Finding } from '../../shared/rule/plugin/finding.ts';
 import { manifestElsewhere } from '../../shared/rule/manifest-places.ts';
 import type { Bundle } from '../bundle.ts';
 import { archive, joined } from './archive.ts';
 import { createLeftOut, IGNORE_FILE, type LeftOut } from './choice.ts';
 import { refusePaths } from './paths.ts';
 import { asListed, listedAbove, type MarketplacePlugin } from './marketplace.ts';
+import { checkFiles } from './check-files.ts';
 import { findManifest, pluginName } from './plugin-manifest.ts';
 import { openSource, type Source, stopped } from './source.ts';
 import { type Skipped, type Walk, type Walked, walk } from './walk.ts';
@@ -59,6 +62,8 @@ export type Packed = Bundle & {
   manifestFrom: string | undefined;
   /** Entries that were left out although nothing names them: links that point outside, sockets, pipes, devices. */
   skipped: Skipped[];
+  /** What the rules for plugins say: warnings and notes. */
+  findings: Finding[];
   /** Removes a temporary bundle; leaves one that was written to `out`. */
   dispose(): Promise<void>;
 };
@@ -83,20 +88,23 @@ export async function packDirectory(directory: string, options: PackOptions = {}
 }
 
 async function packSource(source: Source, options: PackOptions): Promise<Packed> {
-  const { entries, skipped, secrets, manifest, manifestFrom, plugin } = await survey(source, options);
+  const { entries, skipped, secrets, found, manifest, manifestFrom, plugin } = await survey(source, options);
   refuseSecrets(secrets, options);
   const list: FileEntry[] = [];
+  const heads = new Map<string, FileHead>();
   const target = await openTarget(options);
   try {
-    const found: string[] = [];
+    const withSecrets: string[] = [];
     const blocks = joined(
-      archive(entries, (file, isSecret) => {
+      archive(entries, (file, { isSecret, head }) => {
         list.push(file);
-        if (isSecret) found.push(file.path);
+        if (isSecret) withSecrets.push(file.path);
+        if (head !== undefined) heads.set(file.path, head);
       }),
     );
     const { size, sha256 } = await compress(blocks, target.path, options.signal);
-    refuseSecrets(found, options);
+    refuseSecrets(withSecrets, options);
+    const findings = await checkFiles({ entries, list, heads, found });
     const { file, dispose } = await target.keep();
     const bytes = list.reduce((sum, one) => sum + one.size, 0);
     return {
@@ -110,6 +118,7 @@ async function packSource(source: Source, options: PackOptions): Promise<Packed>
       manifest,
       manifestFrom,
       skipped,
+      findings,
       dispose,
     };
   } catch (error) {
@@ -141,7 +150,7 @@ export async function listDirectory(
     const { entries, skipped, secrets, manifest, manifestFrom, plugin } = await survey(source, options);
     const list: FileEntry[] = [];
     const found = new Set(secrets);
-    const blocks = archive(entries, (file, isSecret) => {
+    const blocks = archive(entries, (file, { isSecret }) => {
       list.push(file);
       if (isSecret) found.add(file.path);
     });
@@ -164,29 +173,57 @@ export async function listDirectory(
 type Survey = Pick<Packed, 'plugin' | 'manifest' | 'manifestFrom' | 'skipped'> & {
   entries: readonly Walked[];
   secrets: string[];
+  found: FoundManifest | undefined;
 };
 
 /** Decides what goes into the bundle, and finds the name of the plugin. */
 async function survey(source: Source, options: PackOptions): Promise<Survey> {
-  const walked = await walkSource(source, options);
+  const content = await contentOf(source, await walkSource(source, options), options);
+  const { entries, skipped, secrets, found, manifestFrom } = content;
+  refusePaths(entries);
+  refuseNeeded(skipped);
+  const plugin = nameOf(source, content, options);
+  return { entries, skipped, secrets, found, manifest: found?.manifest, manifestFrom, plugin };
+}
+
+/** What of a walk goes into the bundle, with its manifest. */
+type Content = Walk & {
+  found: FoundManifest | undefined;
+  /** The entry of a marketplace that names the plugin. */
+  listed: MarketplacePlugin | undefined;
+  manifestFrom: string | undefined;
+};
+
+/**
+ * Finds the manifest, or makes it of the entry of a marketplace.
+ *
+ * @throws Fault MANIFEST_INVALID.
+ */
+export async function contentOf(
+  source: Source,
+  walked: Walk,
+  options: Pick<PackOptions, 'listed' | 'name'>,
+): Promise<Content> {
   const found = await findManifest(walked.entries);
   const listed =
     options.listed ?? (found === undefined ? await listedAbove(source, options.name) : undefined);
-  const { entries, skipped, secrets, manifest, isMade } =
-    listed === undefined ? { ...walked, manifest: found, isMade: false } : asListed(listed, walked, found);
-  refusePaths(entries);
-  refuseNeeded(skipped);
-  const isRequired = options.manifest !== 'optional';
-  if (manifest === undefined && isRequired) refuseWithout(entries);
-  const plugin = pluginName(
-    manifest,
-    options.name ?? listed?.entry.name ?? (manifest === undefined ? source.name : undefined),
-    isRequired,
-  );
+  const content =
+    listed === undefined ? { ...walked, found, isMade: false } : asListed(listed, walked, found);
   // What a zip was unpacked to is gone soon, so its marketplace is named by its place in it.
   const from = source.isPlace ? listed?.file : MARKETPLACE_FILE;
-  const manifestFrom = isMade ? from : undefined;
-  return { entries, skipped, secrets, manifest, manifestFrom, plugin };
+  return { ...content, listed, manifestFrom: content.isMade ? from : undefined };
+}
+
+/** @throws Fault MANIFEST_*, INVALID_PARAMS if the plugin has no name that can be used. */
+export function nameOf(
+  source: Source,
+  { entries, found, listed }: Content,
+  options: Pick<PackOptions, 'manifest' | 'name'>,
+): string {
+  const isRequired = options.manifest !== 'optional';
+  if (found === undefined && isRequired) refuseWithout(entries);
+  const given = options.name ?? listed?.entry.name ?? (found === undefined ? source.name : undefined);
+  return pluginName(found?.manifest, given, isRequired);
 }
 
 /**
@@ -196,10 +233,14 @@ async function survey(source: Source, options: PackOptions): Promise<Survey> {
  */
 export async function walkSource(
   source: Source,
-  { ignore = [], out }: Pick<PackOptions, 'ignore' | 'out'>,
+  {
+    ignore = [],
+    out,
+    hasIgnoreFile = true,
+  }: Pick<PackOptions, 'ignore' | 'out'> & { hasIgnoreFile?: boolean },
 ): Promise<Walk> {
   const { root } = source;
-  const own = createLeftOut(ignore, await ignorePatterns(root));
+  const own = createLeftOut(ignore, hasIgnoreFile ? await ignorePatterns(root) : '');
   const walked = await walk(root, await withoutOut(own, root, out), () => source.goesOn());
   return {
     entries: await source.known(walked.entries),
@@ -238,10 +279,11 @@ function refuseWithout(entries: readonly Walked[]): void {
 }
 
 /** Without these a plugin could be installed but would not work. */
+export const isNeeded = (path: string): boolean =>
+  MANIFEST_FILES.some((file) => file === path) || /(?:^|\/)skill\.md$/i.test(path);
+
 function refuseNeeded(skipped: readonly Skipped[]): void {
-  const needed = skipped.find(
-    ({ path }) => MANIFEST_FILES.some((file) => file === path) || /(?:^|\/)skill\.md$/i.test(path),
-  );
+  const needed = skipped.find(({ path }) => isNeeded(path));
   if (needed !== undefined) {
     throw new Fault(
       'INVALID_PARAMS',

@@ -6,12 +6,16 @@ import type { Walked } from './walk.ts';
 /** How deep a path may be is the owner's decision, which the packer does not know. */
 const ANY_DEPTH = Number.POSITIVE_INFINITY;
 
+/** Every rule that a path breaks. */
+export const brokenPaths = (entries: readonly Walked[], maxDepth: number): ReturnType<typeof checkPaths> =>
+  checkPaths(
+    entries.map(({ kind, path }) => ({ kind: kind === 'text' ? 'file' : kind, path })),
+    maxDepth,
+  );
+
 /** @throws Fault ARCHIVE_PATH or ARCHIVE_COLLISION that names every path. */
 export function refusePaths(entries: readonly Walked[]): void {
-  const broken = checkPaths(
-    entries.map(({ kind, path }) => ({ kind: kind === 'text' ? 'file' : kind, path })),
-    ANY_DEPTH,
-  );
+  const broken = brokenPaths(entries, ANY_DEPTH);
   const [first] = broken;
   if (first === undefined) return;
   const shown = JSON.stringify(first.path.slice(0, 300));

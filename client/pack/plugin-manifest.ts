@@ -3,6 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 
 import { Fault } from '../../shared/api/fault.ts';
 import {
+  type FoundManifest,
   type Manifest,
   MANIFEST_FILES,
   MANIFEST_MAX_BYTES,
@@ -20,7 +21,7 @@ import type { Walked } from './walk.ts';
  *
  * @throws Fault MANIFEST_INVALID.
  */
-export async function findManifest(entries: readonly Walked[]): Promise<Manifest | undefined> {
+export async function findManifest(entries: readonly Walked[]): Promise<FoundManifest | undefined> {
   for (const name of MANIFEST_FILES) {
     const entry = entries.find(({ path }) => path === name);
     if (entry?.kind !== 'file') continue;
@@ -32,7 +33,7 @@ export async function findManifest(entries: readonly Walked[]): Promise<Manifest
     if (reading.kind === 'unreadable') throw invalid(`${name} cannot be read: ${reading.why}`);
     const read = readManifest(name, reading.text);
     if (!read.ok) throw invalid(`${name} cannot be read: ${read.why}`);
-    return read.manifest;
+    return read;
   }
   return undefined;
 }

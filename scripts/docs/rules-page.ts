@@ -20,6 +20,12 @@ among its warnings.
 - \`warning\`: the plugin is installed, but a part of it does not work as it is meant, or hides something.
 - \`note\`: to know.
 
+\`airlock validate DIR\` looks at what the packer would pack. \`airlock validate BUNDLE\` unpacks a bundle below a temporary directory
+with the code and the limits of an agent, and says what that agent would say. It ends with 1 for errors, with \`--strict\` for warnings
+too, and with 2 for wrong arguments. \`--json\` prints one document. \`--sarif\` prints SARIF 2.1.0 with paths relative to the working
+directory: run it in the root of the repository, and give the file to a service that shows findings beside the code. \`airlock push\`
+of a bundle looks into it likewise, and refuses what every agent refuses before a byte is sent.
+
 An error about an archive names the number of its rule in [What an archive may hold](archives.md#rules).
 
 An agent looks at the names of all files and, as they arrive, at their first 256 bytes. It reads the text of manifests, hooks, skills,

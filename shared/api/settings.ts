@@ -178,7 +178,7 @@ export const settings = {
   runtime: setting({
     flag: '--runtime',
     env: 'AIRLOCK_RUNTIME',
-    of: ['agent', 'work', 'loader'],
+    of: ['agent', 'work', 'loader', 'validate'],
     ...text(128, 'name'),
     absent: 'any',
     help: 'the runtime of the workspace; plugins that exclude it are refused',
@@ -187,7 +187,7 @@ export const settings = {
   manifest: setting({
     flag: '--manifest',
     env: 'AIRLOCK_MANIFEST',
-    of: ['agent', 'work', 'loader', 'pack'],
+    of: ['agent', 'work', 'loader', 'pack', 'validate'],
     ...oneOf(['required', 'optional']),
     fallback: 'required',
     help: 'whether a plugin must have a manifest',
@@ -196,7 +196,7 @@ export const settings = {
   ignore: setting({
     flag: '--ignore',
     env: 'AIRLOCK_IGNORE',
-    of: ['agent', 'work', 'loader', 'pack'],
+    of: ['agent', 'work', 'loader', 'pack', 'validate'],
     ...list('name'),
     fallback: '',
     help: 'more names that are not part of a plugin; one * may stand at the beginning or the end of a name',
@@ -257,7 +257,7 @@ export const settings = {
   maxPacked: setting({
     flag: '--max-packed',
     env: 'AIRLOCK_MAX_PACKED',
-    of: ['agent', 'boot'],
+    of: ['agent', 'boot', 'validate'],
     ...bytes,
     fallback: '100M',
     help: 'the largest bundle that is accepted',
@@ -266,7 +266,7 @@ export const settings = {
   maxUnpacked: setting({
     flag: '--max-unpacked',
     env: 'AIRLOCK_MAX_UNPACKED',
-    of: ['agent', 'boot'],
+    of: ['agent', 'boot', 'validate'],
     ...bytes,
     fallback: '256M',
     help: 'the most that a bundle may unpack to',
@@ -275,7 +275,7 @@ export const settings = {
   maxEntries: setting({
     flag: '--max-entries',
     env: 'AIRLOCK_MAX_ENTRIES',
-    of: ['agent', 'boot'],
+    of: ['agent', 'boot', 'validate'],
     ...count('entries'),
     fallback: '50000',
     help: 'the most entries that a bundle may hold',
@@ -284,7 +284,7 @@ export const settings = {
   maxDepth: setting({
     flag: '--max-depth',
     env: 'AIRLOCK_MAX_DEPTH',
-    of: ['agent', 'boot'],
+    of: ['agent', 'boot', 'validate'],
     ...count('levels'),
     fallback: '32',
     help: 'the deepest path that a bundle may hold',
@@ -293,7 +293,7 @@ export const settings = {
   maxRatio: setting({
     flag: '--max-ratio',
     env: 'AIRLOCK_MAX_RATIO',
-    of: ['agent', 'boot'],
+    of: ['agent', 'boot', 'validate'],
     ...ratio,
     fallback: '200',
     help: 'how many times its packed size a bundle may unpack to, beyond 1 MiB',

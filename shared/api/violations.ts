@@ -43,7 +43,7 @@ export class Violations {
     const where = first === undefined || first.path === '' ? '' : `"${first.path}": `;
     const detail = `The archive is refused for ${many}, first ${where}${first?.what ?? ''}`;
     return new Fault(this.#first ?? 'ARCHIVE_CORRUPT', detail, {
-      hint: 'Correct what is listed and pack it again; "airlock pack" says the same before a byte is sent',
+      hint: 'Correct what is listed and pack it again; "airlock validate" says the same before a byte is sent',
       violations: this.#violations,
       total: this.#count,
     });

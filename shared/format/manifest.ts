@@ -145,9 +145,8 @@ export type Manifest = {
 };
 
 /** The warnings name the fields that are left out because their form is not a known one. */
-export type ManifestReading =
-  | { ok: true; manifest: Manifest; warnings: string[] }
-  | { ok: false; why: string };
+export type FoundManifest = { manifest: Manifest; warnings: string[] };
+export type ManifestReading = ({ ok: true } & FoundManifest) | { ok: false; why: string };
 
 /** Whether a file is a manifest. Many tools have a `plugin.json` at the root, so that one must say what it is. */
 export function isManifest(file: ManifestFile, reading: FileReading): boolean {

@@ -33,7 +33,7 @@ describe('what is there, but is something else, is named for what it is', () => 
   it.each([
     ['a directory as token file', (folder: string) => ['list', ...TO, '--token-file', folder], 'EISDIR'],
     ['a directory as certificate', (folder: string) => ['list', ...TO, '--ca', folder], 'EISDIR'],
-    ['a file to pack', (folder: string) => ['pack', join(folder, 'a')], 'is not a directory'],
+    ['a file to pack', (folder: string) => ['pack', join(folder, 'a')], 'is neither a directory nor a zip'],
   ])('%s', async (_what, words, why) => {
     const folder = await scratch();
     await writeFile(join(folder, 'a'), 'x');

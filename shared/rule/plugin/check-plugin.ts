@@ -1,6 +1,6 @@
 /** Every rule about the files of a plugin, in one place: for the packer, `airlock validate` and the agent. Pure. */
 import type { FileReading } from '../../format/layout.ts';
-import { MANIFEST_FILES, MANIFEST_MAX_BYTES, type Manifest } from '../../format/manifest.ts';
+import { type FoundManifest, MANIFEST_FILES, MANIFEST_MAX_BYTES } from '../../format/manifest.ts';
 import type { FileEntry } from '../../format/tree.ts';
 import { parentOf, parentsOf } from '../path-rules.ts';
 import type { FileHead } from './file-head.ts';
@@ -67,14 +67,16 @@ export type PluginFacts = {
   texts: ReadonlyMap<string, FileReading>;
   /** How many files were not read that should have been. */
   left: number;
-  manifest: Manifest | undefined;
+  /** Undefined if there is none, or none that can be used. */
+  found: FoundManifest | undefined;
   /** Whether the modes mean something: on Windows they do not. */
   hasModes: boolean;
 };
 
 /** What the rules say about a plugin, the findings of each file together. */
 export function checkPlugin(facts: PluginFacts): Finding[] {
-  const { files, directories, texts, left, manifest } = facts;
+  const { files, directories, texts, left, found } = facts;
+  const manifest = found?.manifest;
   const paths = new Set([...directories, ...files.map(({ path }) => path)]);
   for (const { path } of files) {
     // Of a directory that is known all above it are known.
@@ -89,6 +91,7 @@ export function checkPlugin(facts: PluginFacts): Finding[] {
   );
   const run = new Set(mentions.filter(({ isRun }) => isRun).map(({ path }) => path));
   const findings = [
+    ...manifestFields(found),
     ...checkNames(paths),
     ...files.flatMap(({ path }) => skillFileCase(path)),
     ...(manifest?.file === 'plugin.yaml' ? missingParts(manifest, paths) : []),
@@ -101,6 +104,12 @@ export function checkPlugin(facts: PluginFacts): Finding[] {
   const order = new Map([...new Set(findings.map(({ path }) => path))].map((path, i) => [path, i]));
   return findings.toSorted((a, b) => (order.get(a.path) ?? 0) - (order.get(b.path) ?? 0));
 }
+
+const manifestFields = (found: FoundManifest | undefined): Finding[] =>
+  (found?.warnings ?? []).map((warning) => {
+    const file = found?.manifest.file ?? '';
+    return finding('manifest-field', file, warning.replace(`${file}: `, ''));
+  });
 
 function checkText(path: string, reading: FileReading, isThere: IsKnown): Finding[] {
   const findings = isSkillFile(path) ? checkSkill(path, reading) : [];

@@ -26,8 +26,8 @@ function check(contents: Record<string, string>, more: Partial<PluginFacts> = {}
   );
   const texts = new Map(paths.map((path) => [path, textIn(bytes.get(path) ?? Buffer.alloc(0))]));
   const read = readManifest('plugin.yaml', all['plugin.yaml']);
-  const manifest = read.ok ? read.manifest : undefined;
-  return checkPlugin({ files, directories: [], heads, texts, left, manifest, hasModes: true, ...more });
+  const found = read.ok ? read : undefined;
+  return checkPlugin({ files, directories: [], heads, texts, left, found, hasModes: true, ...more });
 }
 
 const said = (findings: readonly Finding[]): string[] =>
@@ -56,6 +56,12 @@ it('nothing is said about a plugin that is as it should be', () => {
       '.nvmrc': '20',
     }),
   ).toEqual([]);
+});
+
+it('a field of the manifest that is left out is said', () => {
+  expect(said(check({ 'plugin.yaml': 'name: lint\nauthor: [a]\n' }))).toEqual([
+    expect.stringMatching(/^warning \| manifest-field \| plugin.yaml \| "author" is left out: it must be /),
+  ]);
 });
 
 describe('a skill', () => {
