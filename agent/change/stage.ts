@@ -5,7 +5,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { Fault } from '../../shared/api/fault.ts';
 import { MARKER } from '../../shared/format/layout.ts';
-import { type FileHead, fileHead, HEAD_BYTES } from '../../shared/rule/plugin/file-head.ts';
+import { type FileHead, fileHead, HEAD_BYTES, mayHaveHead } from '../../shared/rule/plugin/file-head.ts';
 import { type Finding, finding } from '../../shared/rule/plugin/finding.ts';
 import { type FileEntry, isAppleDouble, mayBeAppleDouble, modeOf } from '../../shared/format/tree.ts';
 import { Budget } from '../archive/limits.ts';
@@ -51,8 +51,10 @@ type Open = {
   hash: Hash;
   size: number;
   mode: FileEntry['mode'];
-  /** The first bytes, {@link HEAD_BYTES} at most. */
-  head: Buffer;
+  /** As the header says, or the file that is copied. */
+  declared: number;
+  /** The first bytes, {@link HEAD_BYTES} at most; undefined if they say nothing. */
+  head: Buffer | undefined;
 };
 
 /**
@@ -372,7 +374,15 @@ export class Stager {
     const from = disk.open(this.#placeOf(source.path));
     try {
       const fd = disk.create(this.#placeOf(path), source.mode === '755' ? 0o755 : 0o644);
-      this.#open = { path, fd, hash: createHash('sha256'), size: 0, mode: source.mode, head: NO_BYTES };
+      this.#open = {
+        path,
+        fd,
+        hash: createHash('sha256'),
+        size: 0,
+        declared: source.size,
+        mode: source.mode,
+        head: NO_BYTES,
+      };
       for (let count = disk.read(from, buffer); count > 0; count = disk.read(from, buffer)) {
         this.#data(buffer.subarray(0, count));
       }
@@ -390,7 +400,15 @@ export class Stager {
     this.#make(parentOf(path), false);
     const mode = modeOf(entry.mode);
     const fd = this.#context.disk.create(this.#placeOf(path), mode === '755' ? 0o755 : 0o644);
-    this.#open = { path, fd, hash: createHash('sha256'), size: 0, mode, head: NO_BYTES };
+    this.#open = {
+      path,
+      fd,
+      hash: createHash('sha256'),
+      size: 0,
+      declared: entry.size,
+      mode,
+      head: NO_BYTES,
+    };
   }
 
   #data(chunk: Buffer): void {
@@ -399,7 +417,10 @@ export class Stager {
       return;
     }
     this.#budget.write(chunk.length);
-    if (open.head.length < HEAD_BYTES) {
+    if (open.size === 0 && !mayHaveHead(chunk[0], open.declared) && !mayBeAppleDouble(open.path)) {
+      open.head = undefined;
+    }
+    if (open.head !== undefined && open.head.length < HEAD_BYTES) {
       open.head = Buffer.concat([open.head, chunk.subarray(0, HEAD_BYTES - open.head.length)]);
     }
     open.hash.update(chunk);
@@ -416,13 +437,13 @@ export class Stager {
     this.#open = undefined;
     this.#context.disk.close(open.fd);
     const { path, size, mode, head } = open;
-    if (mayBeAppleDouble(path) && isAppleDouble(head)) {
+    if (head !== undefined && mayBeAppleDouble(path) && isAppleDouble(head)) {
       this.#context.disk.unlink(this.#placeOf(path));
       this.#removed.add(path);
       this.#leaveOut(path);
       return;
     }
-    const said = fileHead(head, size);
+    const said = head === undefined ? undefined : fileHead(head, size);
     if (said !== undefined) this.#staged.heads.set(path, said);
     this.#staged.files.push({ path, size, mode, sha256: open.hash.digest('hex') });
   }

@@ -64,13 +64,12 @@ async function validateSource(source: Source, options: ValidateOptions): Promise
   for await (const _ of blocks);
   const found = content instanceof Fault ? undefined : content.found;
   const plugin = content instanceof Fault ? content : nameIn(source, content, options);
-  const manifestFile = MANIFEST_FILES.find((file) => list.some(({ path }) => path === file));
   return {
     plugin: plugin instanceof Fault ? undefined : plugin,
     version: found?.manifest.version,
     files: list.length,
     findings: [
-      ...(plugin instanceof Fault ? faultFindings(plugin, manifestFile) : []),
+      ...(plugin instanceof Fault ? faultFindings(plugin) : []),
       ...brokenPaths(entries, limits.maxDepth).map(({ path, rule, what }) =>
         finding(idOf(codeOfRule(rule)), path, `${what} (rule ${rule})`),
       ),
@@ -131,15 +130,11 @@ const IDS: Readonly<Partial<Record<string, FindingId>>> = {
 
 const idOf = (code: string): FindingId => IDS[code] ?? 'manifest-invalid';
 
-/**
- * A refusal as findings: one for each violation.
- *
- * @param manifest the file that a refusal of the manifest is about.
- */
-export function faultFindings(fault: Fault, manifest = ''): Finding[] {
+/** A refusal as findings: one for each violation. */
+export function faultFindings(fault: Fault): Finding[] {
   const { code, message, hint, violations, violationsTotal } = fault;
   if (code.startsWith('MANIFEST_') || violations.length === 0) {
-    const path = code === 'MANIFEST_INVALID' || code === 'MANIFEST_MISMATCH' ? manifest : '';
+    const path = MANIFEST_FILES.find((file) => message.startsWith(`${file} `)) ?? '';
     return [finding(idOf(code), path, message, { fix: hint })];
   }
   const more = violationsTotal - violations.length;

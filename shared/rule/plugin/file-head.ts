@@ -15,6 +15,10 @@ const LFS_BYTES = 1024;
 /** One line without an end, and without what a path in a repository rarely holds. */
 const PATH = /^[\w.@+-][\w.@+/ -]*$/;
 
+/** Whether a file that begins with this byte can have something to say. For most files the other bytes need not be kept. */
+export const mayHaveHead = (byte: number | undefined, size: number): boolean =>
+  byte === 0x23 || byte === 0x76 || size <= HEAD_BYTES;
+
 /**
  * @param first the first bytes, {@link HEAD_BYTES} of them or all.
  * @param size of the whole file.

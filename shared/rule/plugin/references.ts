@@ -17,8 +17,8 @@ const BELOW_ROOT =
 const NOT_NEEDED = /(?:>|\s-[defrswx]\s|\b(?:mkdir|touch|rm|test)(?:\s-\w+)?)\s*(?:\\?["'])?$/;
 /** What comes before a path that is a command, and not an argument of one. */
 const RUN = /(?:"command"\s*:\s*"|&&|;|\|)\s*(?:\\?["'])?$/;
-/** Directories that are filled where the plugin is used. */
-const MADE_THERE = /(?:^|\/)(?:node_modules|\.?venv|\.cache)(?:\/|$)/;
+/** Directories and files that are made where the plugin is used. */
+const MADE_THERE = /(?:^|\/)(?:node_modules|\.?venv|\.cache|logs)(?:\/|$)|\.log$/;
 /** As much before a mention as is looked at. */
 const BEFORE = 60;
 

@@ -189,6 +189,7 @@ describe('what a hook or a manifest names is there', () => {
     'date > ${CLAUDE_PLUGIN_ROOT}/last.log',
     'mkdir -p ${CLAUDE_PLUGIN_ROOT}/cache',
     'node ${CLAUDE_PLUGIN_ROOT}/node_modules/x/cli.js',
+    'tee ${CLAUDE_PLUGIN_ROOT}/logs/a.txt ${CLAUDE_PLUGIN_ROOT}/a.log',
     'node ${CLAUDE_PROJECT_DIR}/gone.js',
     'node ${CLAUDE_PLUGIN_ROOT}/../other/gone.js',
   ])('but not %s', (command) => {
