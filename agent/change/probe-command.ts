@@ -25,6 +25,12 @@ const OUTPUT_MILLIS = 1000;
  */
 const GUARDED = '{ read -r _ <&3; kill -KILL 0; } >/dev/null 2>&1 & exec 3<&-; exec /bin/sh -c "$1"';
 
+/**
+ * Without the guard. Process 1 of a container would have to wait for each guard, or it stays as a zombie; and nothing
+ * outlives process 1.
+ */
+const ALONE = 'exec 3<&-; exec /bin/sh -c "$1"';
+
 type Ending =
   | { how: 'code'; code: number }
   | { how: 'signal'; signal: string }
@@ -84,13 +90,15 @@ async function run(
   slot: string,
   signal: AbortSignal,
 ): Promise<{ ending: Ending; said: string; isLate: boolean }> {
-  const child = spawn('/bin/sh', ['-c', GUARDED, 'sh', command], {
-    detached: true,
-    cwd: slot,
+  const child = begin(command, slot, {
+    ...env,
+    PLUGIN_NAME: plugin,
     // Python would leave its caches in the tree.
-    env: { ...env, PLUGIN_NAME: plugin, PYTHONDONTWRITEBYTECODE: '1' },
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    PYTHONDONTWRITEBYTECODE: '1',
   });
+  if (child instanceof Error) {
+    return { ending: { how: 'error', why: child.message }, said: '', isLate: false };
+  }
   const ended = endOf(child);
   let said = '';
   let isLate = false;
@@ -108,6 +116,9 @@ async function run(
   signal.addEventListener('abort', kill, { once: true });
   try {
     const ending = await ended;
+    // It has ended in time. And once the group is killed, another group may get its id.
+    clearTimeout(timer);
+    signal.removeEventListener('abort', kill);
     kill();
     await Promise.race([
       Promise.all(outputs.map(endOfOutput)),
@@ -115,9 +126,21 @@ async function run(
     ]);
     return { ending, said, isLate };
   } finally {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', kill);
     for (const stream of child.stdio) stream?.destroy();
+  }
+}
+
+/** @returns the error where the system refuses at once: too long an environment, no memory. */
+function begin(command: string, slot: string, env: ProbeCommand['env']): ChildProcess | Error {
+  try {
+    return spawn('/bin/sh', ['-c', process.pid === 1 ? ALONE : GUARDED, 'sh', command], {
+      detached: true,
+      cwd: slot,
+      env: { ...env },
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    });
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
   }
 }
 

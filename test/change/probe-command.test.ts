@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
 import { Install } from '../../agent/change/install.ts';
@@ -85,6 +85,22 @@ describe('a probe command that ends with 0', () => {
     process.kill(await pidIn(out), 'SIGKILL');
   });
 
+  it('is in time, although its time is over while something still holds its output open', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const folder = scratch();
+    const [own, left] = [join(folder, 'own'), join(folder, 'left')];
+    const room = probing(
+      `echo $$ > ${own}; setsid sh -c 'echo $$ > ${left}; exec sleep 600' & until test -s ${left}; do :; done`,
+    );
+    const delivered = deliver(room, NEW);
+    const pid = await pidIn(own);
+    await until(() => expect(existsSync(`/proc/${pid}`)).toBe(false));
+    vi.advanceTimersByTime(MINUTES);
+    expect((await delivered).status).toBe('installed');
+    process.kill(await pidIn(left), 'SIGKILL');
+  });
+
   it('is not asked about what is present, and is asked about what is forced', async () => {
     const out = join(scratch(), 'asked');
     const room = probing(`echo x >> ${out}`);
@@ -118,6 +134,11 @@ describe('a probe command refuses the plugin', () => {
     ['with an error in it', 'if', /exit code 2/],
   ])('%s', async (_what, command, why) => {
     expect(await refusedBy(command)).toMatch(why);
+  });
+
+  it('that the system cannot start, because its environment is too long', async () => {
+    const env = { PATH: process.env['PATH'], LONG: 'x'.repeat(4_000_000) };
+    expect(await refusedBy('true', { env })).toMatch(/could not be started: spawn E2BIG$/);
   });
 
   it('that removes itself, from then on', async () => {

@@ -1,8 +1,9 @@
 /** The owner's probe command in a running agent: what it gets, and what becomes of it when the agent ends. */
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 
 import { expect, it, onTestFinished } from 'vitest';
 
@@ -68,6 +69,26 @@ it('the command also judges the bundles of an image', async () => {
   const { code, stdout } = await program.run(words);
   expect(code).toBe(1);
   expect(stdout).toContain('PROBE_FAILED');
+});
+
+it('as process 1 of a container, Airlock leaves no zombie of its own behind each command', async (ctx) => {
+  const contained = (command: string, ...words: string[]) =>
+    promisify(execFile)('unshare', ['-Urpf', '--mount-proc', command, ...words]).catch(String);
+  const can = await contained('true');
+  if (typeof can === 'string') ctx.skip(`no container can be made here: ${can.split('\n')[0]}`);
+  const { program, at } = await serving('exit 0');
+  await mkdir(at('bundles'));
+  for (const name of ['a', 'b', 'c']) {
+    await mkdir(at(name));
+    await writeFile(at(`${name}/plugin.yaml`), yamlOf(name));
+    await program.here(['pack', at(name), '--out', at(`bundles/${name}.tgz`)]);
+  }
+  const probe = `cat /proc/[0-9]*/stat >> ${at('seen')}; true`;
+  const words = ['boot', at('bundles'), '--root', at('other'), '--probe-command', probe, '--json'];
+  expect(await contained(process.execPath, program.program, ...words)).toMatchObject({ stderr: '' });
+  const seen = readFileSync(at('seen'), 'utf8');
+  expect(seen.match(/^1 \(/gm)).toHaveLength(3);
+  expect(seen).not.toMatch(/^\d+ \(.*\) Z /m);
 });
 
 it('an agent that is told to end does not wait for the command, and leaves nothing', async () => {
