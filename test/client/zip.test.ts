@@ -1,7 +1,7 @@
 /** Zips as people have them: the same files give the same bundle as their directory. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmod, mkdir, readdir, stat, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
@@ -16,10 +16,12 @@ packsInScratch();
 const manifest: ZipPart = { name: 'plugin.yaml', body: MANIFEST };
 const LINK = 0o120777;
 
+const packedFile = (name: string, options: PackOptions = {}): Promise<Packed> =>
+  packDirectory(join(base, name), { out: join(base, `${Math.random()}.tgz`), ...options });
+
 async function packedZip(bytes: Buffer, options: PackOptions = {}): Promise<Packed> {
-  const file = join(base, 'lint.zip');
-  await writeFile(file, bytes);
-  return packDirectory(file, { out: join(base, `${Math.random()}.tgz`), ...options });
+  await writeFile(join(base, 'lint.zip'), bytes);
+  return packedFile('lint.zip', options);
 }
 
 /** A plugin with all that a zip must keep. */
@@ -38,8 +40,8 @@ describe('a zip that a tool has made gives the bundle of its directory', () => {
     const expected = await packed();
     execFileSync('zip', ['-qry', join(base, 'kept.zip'), '.'], { cwd: plugin });
     execFileSync('zip', ['-qr', join(base, 'followed.skill'), 'lint'], { cwd: base });
-    expect((await packDirectory(join(base, 'kept.zip'))).sha256).toBe(expected.sha256);
-    expect((await packDirectory(join(base, 'followed.skill'))).sha256).toBe(expected.sha256);
+    expect((await packedFile('kept.zip')).sha256).toBe(expected.sha256);
+    expect((await packedFile('followed.skill')).sha256).toBe(expected.sha256);
   });
 
   it('with Info-ZIP writing to a pipe, which cannot know sizes before it has written', async (ctx) => {
@@ -55,11 +57,11 @@ describe('a zip that a tool has made gives the bundle of its directory', () => {
     await chmod(join(plugin, 'hooks/run.sh'), 0o755);
     const expected = await packed();
     execFileSync('python3', ['-m', 'zipfile', '-c', join(base, 'a.zip'), 'lint/'], { cwd: base });
-    expect((await packDirectory(join(base, 'a.zip'))).sha256).toBe(expected.sha256);
+    expect((await packedFile('a.zip')).sha256).toBe(expected.sha256);
     const script =
       'import sys, zipfile; z = zipfile.ZipFile("b.zip", "w"); [z.write("lint/" + f) for f in sys.argv[1:]]; z.close()';
     execFileSync('python3', ['-c', script, 'plugin.yaml', 'hooks/run.sh', 'rules/ä.md'], { cwd: base });
-    expect((await packDirectory(join(base, 'b.zip'))).tree).toBe(expected.tree);
+    expect((await packedFile('b.zip')).tree).toBe(expected.tree);
   });
 
   it('with git archive', async (ctx) => {
@@ -83,7 +85,7 @@ describe('a zip', () => {
     expect(await isZip(file)).toBe(true);
     expect(await isZip(plugin)).toBe(false);
     expect(await isZip(join(base, 'nothing'))).toBe(false);
-    expect(await packDirectory(file)).toMatchObject({ plugin: 'lint', files: 1 });
+    expect(await packedFile(basename(file))).toMatchObject({ plugin: 'lint', files: 1 });
     expect((await listDirectory(file)).list).toEqual([expect.objectContaining({ path: 'plugin.yaml' })]);
     expect(await openBundle(file).catch((error: unknown) => error)).toMatchObject({
       code: 'ARCHIVE_CORRUPT',

@@ -260,7 +260,7 @@ describe('a dry run', () => {
     const bundle = await inProcess(['classify', join(source, 'plugin.yaml'), '--root', program.root]);
     expect([bundle.code, bundle.text]).toEqual([
       2,
-      expect.stringContaining('unpack a bundle first') as string,
+      expect.stringContaining('unpack any other archive first') as string,
     ]);
   });
 
