@@ -171,7 +171,7 @@ describe('on a terminal', () => {
       return `${code} ${text}`;
     };
     expect(await shown('rollback', 'lint')).toMatch(
-      /^0 rolled back {2}lint 1\.0\.1 is live again \(6 files, .*restart\)\n$/,
+      /^0 rolled back {2}lint 1\.0\.1 is live again, instead of 1\.0\.2 \(6 files, .*restart\)\n$/,
     );
     expect(await shown('uninstall', 'lint', '--no-restart')).toMatch(
       /^0 removed {2}lint is gone \(it was .*; needs a restart, which was suppressed\)\n$/,

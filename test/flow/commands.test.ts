@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deafPort } from '../_kit/deaf-port.ts';
 import { Program, examplePlugin } from '../_kit/program.ts';
 import { snapshotTree } from '../_kit/tree-snapshot.ts';
+import { until } from '../_kit/until.ts';
 import { type ZipPart, zipOf } from '../_kit/zip-builder.ts';
 
 let program: Program;
@@ -69,8 +70,9 @@ describe('airlock push', () => {
     const { installId } = (await program.json(['push', examplePlugin])) as { installId: string };
     const update = await program.json(['push', await version('1.1.0'), '--expect', installId]);
     expect(update).toMatchObject({ status: 'installed', pluginVersion: '1.1.0', replaced: installId });
+    // The answer comes before the house-keeping.
+    await until(async () => expect(await readdir(join(program.root, '.staging'))).toEqual([]));
     expect(await readdir(join(program.root, '.previous'))).toHaveLength(1);
-    expect(await readdir(join(program.root, '.staging'))).toEqual([]);
   });
 
   it('is refused with exit code 1 when something else is live than expected', async () => {
