@@ -5,13 +5,19 @@ import manifest from '../package.json' with { type: 'json' };
 
 const self = new URL(import.meta.url);
 
+/** Commands that make temporary files: told to end, they remove them first. */
+const CLEANING = new Set(['classify', 'pack', 'push', 'validate']);
+
 if (isMainThread) {
   const { run } = await import('./run.ts');
   const interrupted = new AbortController();
   const words = process.argv.slice(2);
   // The agent handles signals itself. In other commands a second Ctrl-C ends what does not react to the first.
   if (words[0] !== 'agent') {
-    process.once('SIGINT', () => interrupted.abort());
+    const signals = CLEANING.has(words[0] ?? '')
+      ? (['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+      : (['SIGINT'] as const);
+    for (const signal of signals) process.once(signal, () => interrupted.abort());
   }
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') {

@@ -1,6 +1,7 @@
 /** A bundle on the disk. `push` sends it and can read it again from any byte. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
 
 import { Fault } from '../shared/api/fault.ts';
 import { unreadable } from '../shared/api/unreadable.ts';
@@ -32,12 +33,18 @@ export async function openBundle(file: string, options: { name?: string | undefi
   let size = 0;
   let head = Buffer.alloc(0);
   try {
+    if (!(await stat(file)).isFile()) {
+      throw new Fault('INVALID_PARAMS', `The bundle "${file}" is not a file`, {
+        hint: 'Name a .tgz on the disk, because it is read more than once; or the directory of a plugin',
+      });
+    }
     for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {
       if (head.length < BUNDLE_HEAD_BYTES) head = Buffer.concat([head, chunk.subarray(0, BUNDLE_HEAD_BYTES)]);
       hash.update(chunk);
       size += chunk.length;
     }
   } catch (error) {
+    if (error instanceof Fault) throw error;
     throw unreadable(`The bundle "${file}"`, error, 'Name a .tgz, or the directory of a plugin');
   }
   if (size === 0) {

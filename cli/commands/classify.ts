@@ -26,7 +26,8 @@ export const command: Command = {
     const { given, env, signal, output } = context;
     const [directory = ''] = given.positionals;
     const { ignore, manifest } = readSettings(settingsOf(settings, 'pack'), given.settings, env);
-    const listed = await listDirectory(directory, { name: given.strings['name'], ignore, manifest });
+    const { name } = given.strings;
+    const listed = await listDirectory(directory, { name, ignore, manifest, signal });
     const { plugin, secrets } = listed;
     for (const note of packNotes(listed)) output.note(note);
     for (const path of secrets) {

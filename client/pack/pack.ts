@@ -1,8 +1,7 @@
 /** Packs a directory into a bundle. The same files give the same bytes for every packer, place and time. */
 import { createHash, randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdtemp, open, readFile, realpath, rename, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { open, readFile, realpath, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { constants, createGzip } from 'node:zlib';
@@ -16,13 +15,14 @@ import type { FileHead } from '../../shared/rule/plugin/file-head.ts';
 import type { Finding } from '../../shared/rule/plugin/finding.ts';
 import { manifestElsewhere } from '../../shared/rule/manifest-places.ts';
 import type { Bundle } from '../bundle.ts';
+import { makeTemporary, systemFault } from '../temporary.ts';
 import { archive, joined } from './archive.ts';
 import { createLeftOut, IGNORE_FILE, type LeftOut } from './choice.ts';
 import { refusePaths } from './paths.ts';
 import { asListed, listedAbove, type MarketplacePlugin } from './marketplace.ts';
 import { checkFiles } from './check-files.ts';
 import { findManifest, pluginName } from './plugin-manifest.ts';
-import { openSource, type Source, stopped } from './source.ts';
+import { openSource, refuseStopped, type Source, stopped } from './source.ts';
 import { type Skipped, type Walk, type Walked, walk } from './walk.ts';
 
 /** Fixed, because the level affects the bytes. */
@@ -122,8 +122,9 @@ async function packSource(source: Source, options: PackOptions): Promise<Packed>
       dispose,
     };
   } catch (error) {
-    await target.discard();
-    throw options.signal?.aborted === true ? stopped() : error;
+    // The first failure counts, also if the disk lets nothing be removed any more.
+    await target.discard().catch(() => undefined);
+    throw options.signal?.aborted === true ? stopped() : systemFault(error, `Writing "${target.path}"`);
   }
 }
 
@@ -143,7 +144,7 @@ export type Listed = Pick<Packed, 'plugin' | 'manifest' | 'manifestFrom' | 'skip
  */
 export async function listDirectory(
   directory: string,
-  options: Pick<PackOptions, 'ignore' | 'manifest' | 'name'> = {},
+  options: Pick<PackOptions, 'ignore' | 'manifest' | 'name' | 'signal'> = {},
 ): Promise<Listed> {
   const source = await openSource(directory, options);
   try {
@@ -155,7 +156,7 @@ export async function listDirectory(
       if (isSecret) found.add(file.path);
     });
     // Reading the blocks computes the hashes. The blocks themselves are not needed.
-    for await (const _ of blocks);
+    for await (const _ of blocks) refuseStopped(options.signal);
     return {
       plugin,
       list,
@@ -316,10 +317,9 @@ type Target = {
 /** Opens the file to write. An existing file stays complete until all bytes are written. */
 async function openTarget({ out, overwrite }: PackOptions): Promise<Target> {
   if (out === undefined) {
-    const directory = await mkdtemp(join(tmpdir(), 'airlock-pack-'));
-    const discard = (): Promise<void> => rm(directory, { recursive: true, force: true });
+    const { directory, dispose } = await makeTemporary('airlock-pack-');
     const path = join(directory, 'bundle.tgz');
-    return { path, keep: async () => ({ file: path, dispose: discard }), discard };
+    return { path, keep: async () => ({ file: path, dispose }), discard: dispose };
   }
   const path = overwrite === true ? `${out}.${randomUUID()}.tmp` : out;
   try {

@@ -31,9 +31,7 @@ export type Source = {
 /** @throws Fault INVALID_PARAMS for what is neither a directory nor a zip; as `unpackZip`. */
 export async function openSource(path: string, options: SourceOptions): Promise<Source> {
   const root = await directoryAt(path);
-  const goesOn = (): void => {
-    if (options.signal?.aborted === true) throw stopped();
-  };
+  const goesOn = (): void => refuseStopped(options.signal);
   if (root !== undefined) {
     return {
       root,
@@ -62,6 +60,11 @@ export async function openSource(path: string, options: SourceOptions): Promise<
     },
     known: (entries) => knownOf(unpacked, entries),
   };
+}
+
+/** @throws Fault CANCELLED if the caller has stopped the work. */
+export function refuseStopped(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw stopped();
 }
 
 /** The answer to a caller who stops the work. */

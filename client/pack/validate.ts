@@ -9,7 +9,7 @@ import { archive } from './archive.ts';
 import { checkFiles } from './check-files.ts';
 import { contentOf, isNeeded, nameOf, type PackOptions, walkSource } from './pack.ts';
 import { brokenPaths } from './paths.ts';
-import { openSource, type Source, stopped } from './source.ts';
+import { openSource, refuseStopped, type Source } from './source.ts';
 import type { Skipped } from './walk.ts';
 
 export type ValidateOptions = Pick<
@@ -55,13 +55,12 @@ async function validateSource(source: Source, options: ValidateOptions): Promise
   const heads = new Map<string, FileHead>();
   const withSecrets = new Set(secrets);
   const blocks = archive(entries, (file, { isSecret, head }) => {
-    if (options.signal?.aborted === true) throw stopped();
     list.push(file);
     if (isSecret) withSecrets.add(file.path);
     if (head !== undefined) heads.set(file.path, head);
   });
   // Reading the blocks looks at the files. The blocks themselves are not needed.
-  for await (const _ of blocks);
+  for await (const _ of blocks) refuseStopped(options.signal);
   const found = content instanceof Fault ? undefined : content.found;
   const plugin = content instanceof Fault ? content : nameIn(source, content, options);
   return {

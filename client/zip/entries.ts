@@ -11,6 +11,8 @@ export type ZipEntry = {
   name: string;
   /** The name as it is in the file. */
   raw: Buffer;
+  /** The Unicode field, which some readers take the name from; undefined if there is none. */
+  unicode: Buffer | undefined;
   kind: 'file' | 'directory' | 'link';
   mode: FileEntry['mode'];
   /** Where its local header begins. */
@@ -28,6 +30,8 @@ export const DEFLATED = 8;
 export const ENCRYPTED = 0x1;
 export const HAS_DESCRIPTOR = 0x8;
 export const UTF8_NAME = 0x8_00;
+/** The extra field with a name in UTF-8. */
+export const UNICODE_NAME = 0x70_75;
 
 const HEADER_BYTES = 46;
 /** Systems whose names are UTF-8, whatever the flag says: the archiver of macOS does not set it. */
@@ -65,10 +69,14 @@ export async function readEntries(
     for await (const entry of zip.eachEntry()) {
       at += HEADER_BYTES + entry.fileNameLength + entry.extraFieldLength + entry.fileCommentLength;
       onEntry();
-      const { fileNameRaw: raw, extraFields } = entry;
+      const { fileNameRaw: raw, extraFields, generalPurposeBitFlag: flags } = entry;
       const plain = plainName(entry);
-      const name = plain ?? getFileNameLowLevel(entry.generalPurposeBitFlag, raw, extraFields, true);
+      const said = getFileNameLowLevel(flags, raw, extraFields, true);
+      const name = plain ?? said;
       entries.push(taken(entry, name, check(entry, name, note)));
+      if (hasTwoNames(entry, plain, said)) {
+        note(name, 101, 'its Unicode field says another name than its header');
+      }
     }
   } catch (error) {
     if (!(error instanceof Error) || error.name === 'Fault') throw error;
@@ -85,6 +93,7 @@ function taken(entry: Entry, name: string, kind: ZipEntry['kind']): ZipEntry {
     name,
     // A copy: the buffer behind it also holds the comment.
     raw: Buffer.from(entry.fileNameRaw),
+    unicode: unicodeField(entry),
     kind,
     mode: modeOf(unixMode(entry)),
     offset: entry.relativeOffsetOfLocalHeader,
@@ -100,11 +109,30 @@ function taken(entry: Entry, name: string, kind: ZipEntry['kind']): ZipEntry {
 function plainName({ fileNameRaw: raw, versionMadeBy, generalPurposeBitFlag }: Entry): string | undefined {
   // CP437 has pictures for control characters. They stay what they are, and are refused.
   if (raw.some((byte) => byte < 0x20 || byte === 0x7f)) return raw.toString('utf8');
-  const isAscii = raw.every((byte) => byte < 0x80);
   const isFlagged = (generalPurposeBitFlag & UTF8_NAME) !== 0;
   const isUnix = UNIX.has(versionMadeBy >> 8);
-  return !isAscii && !isFlagged && isUnix && isUtf8(raw) ? raw.toString('utf8') : undefined;
+  return !isAscii(raw) && !isFlagged && isUnix && isUtf8(raw) ? raw.toString('utf8') : undefined;
 }
+
+function unicodeField({ extraFields }: Entry): Buffer | undefined {
+  const found = extraFields.find(({ id }) => id === UNICODE_NAME);
+  return found === undefined ? undefined : Buffer.from(found.data);
+}
+
+/**
+ * Whether the Unicode field gives another name where no field is needed: readers may take either. Packers write the field
+ * for what their own charset does not hold, and then an approximation as the name.
+ *
+ * @param said the name by the field, if that counts.
+ */
+function hasTwoNames(entry: Entry, plain: string | undefined, said: string): boolean {
+  const isCertain = plain !== undefined || (entry.generalPurposeBitFlag & UTF8_NAME) !== 0;
+  const isNeeded = !isCertain && !isAscii(Buffer.from(said, 'utf8'));
+  return unicodeField(entry) !== undefined && !isNeeded && said !== entry.fileNameRaw.toString('utf8');
+}
+
+/** Whether every charset reads these bytes in the same way. */
+export const isAscii = (bytes: Buffer): boolean => bytes.every((byte) => byte < 0x80);
 
 const unixMode = ({ externalFileAttributes }: Entry): number => externalFileAttributes >>> 16;
 

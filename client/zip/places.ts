@@ -5,7 +5,7 @@
 import type { FileHandle } from 'node:fs/promises';
 
 import { bytesAt, type ZipDirectory, type ViolationListener } from './end.ts';
-import { ENCRYPTED, HAS_DESCRIPTOR, UTF8_NAME, type ZipEntry } from './entries.ts';
+import { ENCRYPTED, HAS_DESCRIPTOR, isAscii, UNICODE_NAME, UTF8_NAME, type ZipEntry } from './entries.ts';
 
 const HEADER = 0x04_03_4b_50;
 const HEADER_BYTES = 30;
@@ -71,12 +71,16 @@ async function readLocal(
   const extraBytes = header.readUInt16LE(28);
   const rest = await bytesAt(file, offset + HEADER_BYTES, nameBytes + extraBytes);
   const flags = header.readUInt16LE(6);
+  const extra = rest.subarray(nameBytes);
+  const unicode = fieldOf(extra, UNICODE_NAME);
+  // Some packers write the field only in the central directory.
+  const isSameField = unicode === undefined || entry.unicode?.equals(unicode) === true;
   const differing = [
-    ...(rest.subarray(0, nameBytes).equals(entry.raw) ? [] : ['name']),
+    ...(rest.subarray(0, nameBytes).equals(entry.raw) && isSameField ? [] : ['name']),
     ...(header.readUInt16LE(8) === entry.method ? [] : ['method']),
     ...(((flags ^ entry.flags) & ENCRYPTED) === 0 ? [] : ['encryption']),
     ...(isSameCharset(flags, entry) ? [] : ['charset']),
-    ...differingSizes(header, rest.subarray(nameBytes), entry),
+    ...differingSizes(header, extra, entry),
   ];
   if (differing.length > 0) {
     note(name, 101, `its header says another ${differing.join(', ')} than the central directory`);
@@ -85,7 +89,7 @@ async function readLocal(
 }
 
 const isSameCharset = (flags: number, { raw, flags: others }: ZipEntry): boolean =>
-  ((flags ^ others) & UTF8_NAME) === 0 || raw.every((byte) => byte < 0x80);
+  ((flags ^ others) & UTF8_NAME) === 0 || isAscii(raw);
 
 function differingSizes(header: Buffer, extra: Buffer, entry: ZipEntry): string[] {
   const large = zip64Sizes(extra);
@@ -103,14 +107,16 @@ function differingSizes(header: Buffer, extra: Buffer, entry: ZipEntry): string[
 }
 
 function zip64Sizes(extra: Buffer): { size: number; packed: number } | undefined {
+  const field = fieldOf(extra, ZIP64_FIELD);
+  if (field === undefined || field.length < 16) return undefined;
+  return { size: Number(field.readBigUInt64LE(0)), packed: Number(field.readBigUInt64LE(8)) };
+}
+
+/** The content of an extra field; undefined if there is none. */
+function fieldOf(extra: Buffer, id: number): Buffer | undefined {
   for (let at = 0; at + 4 <= extra.length; at += 4 + extra.readUInt16LE(at + 2)) {
-    const isWhole = extra.readUInt16LE(at + 2) >= 16 && at + 20 <= extra.length;
-    if (extra.readUInt16LE(at) === ZIP64_FIELD && isWhole) {
-      return {
-        size: Number(extra.readBigUInt64LE(at + 4)),
-        packed: Number(extra.readBigUInt64LE(at + 12)),
-      };
-    }
+    const end = at + 4 + extra.readUInt16LE(at + 2);
+    if (extra.readUInt16LE(at) === id && end <= extra.length) return extra.subarray(at + 4, end);
   }
   return undefined;
 }

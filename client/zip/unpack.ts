@@ -2,8 +2,8 @@
  * Unpacks a zip into a directory of its own, from which it is packed like any other. The whole zip is checked before the
  * first file is written, and each file is checked as it is written. Links come last: nothing is written through one.
  */
-import { type FileHandle, mkdir, mkdtemp, open, realpath, rm, symlink } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { constants } from 'node:fs';
+import { type FileHandle, mkdir, open, rm, symlink } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 
 import { Fault, type FaultCode } from '../../shared/api/fault.ts';
@@ -20,6 +20,7 @@ import {
 } from '../../shared/format/tree.ts';
 import { checkPath, Claims, codeOfRule, parentOf, parentsOf } from '../../shared/rule/path-rules.ts';
 import { below, findTop } from '../../shared/rule/top.ts';
+import { makeTemporary, systemFault } from '../temporary.ts';
 import { content } from './content.ts';
 import { bytesAt, type ViolationListener, readEnd } from './end.ts';
 import { readEntries } from './entries.ts';
@@ -56,7 +57,8 @@ export type UnpackedZip = {
 
 /** Whether a file is a zip, by its first bytes. A directory, and what cannot be read, is none. */
 export async function isZip(path: string): Promise<boolean> {
-  const file = await open(path).catch(() => undefined);
+  // Opening a pipe would wait for somebody who writes to it.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(() => undefined);
   try {
     if (file === undefined || !(await file.stat()).isFile()) return false;
     return bundleKind(await bytesAt(file, 0, BUNDLE_HEAD_BYTES)) === 'zip';
@@ -68,7 +70,7 @@ export async function isZip(path: string): Promise<boolean> {
 /**
  * Unpacks a zip into a temporary directory.
  *
- * @param goesOn is called for each entry. What it throws ends the work, and nothing is left behind.
+ * @param goesOn is called for each entry and each part of one. What it throws ends the work, and nothing is left behind.
  * @throws Fault ARCHIVE_* with every rule that the zip breaks; LIMIT_*; TOO_LARGE.
  */
 export async function unpackZip(
@@ -76,18 +78,19 @@ export async function unpackZip(
   ignore: readonly string[],
   goesOn: () => void,
 ): Promise<UnpackedZip> {
-  const file = await open(path);
-  const directory = await realpath(await mkdtemp(join(tmpdir(), 'airlock-zip-')));
-  const dispose = (): Promise<void> => rm(directory, { recursive: true, force: true });
+  const { directory, dispose } = await makeTemporary('airlock-zip-');
+  let file: FileHandle | undefined;
   try {
+    file = await open(path);
     const unpacked = await new Unpacking(file, directory, createIgnore(ignore), goesOn).all();
     const name = basename(unpacked.top) || basename(path, extname(path));
     return { root: join(directory, unpacked.top), name, ...unpacked, dispose };
   } catch (error) {
-    await dispose();
-    throw error;
+    // The first failure counts, also if the disk lets nothing be removed any more.
+    await dispose().catch(() => undefined);
+    throw systemFault(error, `Unpacking "${path}" in "${directory}"`);
   } finally {
-    await file.close();
+    await file?.close();
   }
 }
 
@@ -200,7 +203,7 @@ class Unpacking {
     const file = await open(place, 'wx', entry.mode === '755' ? 0o755 : 0o644);
     let head = Buffer.alloc(0);
     try {
-      for await (const part of content(this.#file, entry, this.#note)) {
+      for await (const part of this.#content(entry)) {
         if (head.length < 4) head = Buffer.concat([head, part.subarray(0, 4)]);
         await file.writeFile(part);
       }
@@ -212,10 +215,19 @@ class Unpacking {
     return false;
   }
 
+  async *#content(entry: Named): AsyncGenerator<Buffer, void, undefined> {
+    for await (const part of content(this.#file, entry, this.#note)) {
+      this.#goesOn();
+      yield part;
+    }
+  }
+
   async #target(entry: Named): Promise<string> {
-    const parts: Buffer[] = [];
-    for await (const part of content(this.#file, entry, this.#note)) parts.push(part);
-    const target = Buffer.concat(parts);
+    let target = Buffer.alloc(0);
+    // All of it is read and checked, but no more is kept than one byte too many.
+    for await (const part of this.#content(entry)) {
+      target = Buffer.concat([target, part.subarray(0, TARGET_BYTES + 1 - target.length)]);
+    }
     // No path holds a NUL, so such a link leads to nothing.
     return target.length > TARGET_BYTES || target.includes(0) ? '' : target.toString('utf8');
   }

@@ -2,7 +2,15 @@
 import { crc32, deflateRawSync } from 'node:zlib';
 
 /** What the local header says instead of what the central directory says. */
-type Lies = { name?: string; crc?: number; size?: number; packed?: number; method?: number; flags?: number };
+type Lies = {
+  name?: string;
+  crc?: number;
+  size?: number;
+  packed?: number;
+  method?: number;
+  flags?: number;
+  extra?: Buffer;
+};
 
 export type ZipPart = {
   name: string | Buffer;
@@ -100,7 +108,7 @@ export function zipOf(parts: readonly ZipPart[], whole: Whole = {}): Buffer {
       const sizes = [local.packed ?? (later ? 0 : packed), local.size ?? (later ? 0 : size)];
       const extra = Buffer.concat([
         large ? field(1, u64(sizes[1] ?? 0), u64(sizes[0] ?? 0)) : Buffer.alloc(0),
-        part.extra ?? Buffer.alloc(0),
+        local.extra ?? part.extra ?? Buffer.alloc(0),
       ]);
       add(
         Buffer.from('PK\x03\x04', 'latin1'),

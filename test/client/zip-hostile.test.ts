@@ -1,7 +1,7 @@
 /** Hostile zips are refused like hostile tars: every rule that one breaks is named, and nothing is written anywhere. */
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { deflateRawSync } from 'node:zlib';
+import { crc32, deflateRawSync } from 'node:zlib';
 
 import { describe, expect, it } from 'vitest';
 
@@ -130,7 +130,39 @@ describe('types and metadata are refused', () => {
   });
 });
 
+/** An extra field that gives an entry of one name another one. */
+function unicodeField(name: string, other: string): Buffer {
+  const field = Buffer.alloc(9);
+  field.writeUInt16LE(0x70_75);
+  field.writeUInt16LE(5 + Buffer.byteLength(other), 2);
+  field.writeUInt8(1, 4);
+  field.writeUInt32LE(crc32(name), 5);
+  return Buffer.concat([field, Buffer.from(other)]);
+}
+
 describe('a zip that two readers read in two ways is refused', () => {
+  it.each<[what: string, path: string, part: ZipPart]>([
+    ['where the name needs none', 'good', { name: 'evil', extra: unicodeField('evil', 'good'), host: 0 }],
+    ['where a name is UTF-8 by its flag', 'ö', { name: 'ä', extra: unicodeField('ä', 'ö') }],
+    [
+      'where a name is UTF-8 by its system',
+      'ä',
+      { name: Buffer.from('ä'), extra: unicodeField('ä', 'ö'), flags: 0 },
+    ],
+    [
+      'only before the bytes',
+      'e',
+      { name: 'e', host: 0, extra: Buffer.alloc(0), local: { extra: unicodeField('e', 'ö') } },
+    ],
+    [
+      'that is another one before the bytes',
+      'ä',
+      { name: 'e', host: 0, extra: unicodeField('e', 'ä'), local: { extra: unicodeField('e', 'ö') } },
+    ],
+  ])('a Unicode field with another name, %s', async (_what, path, part) => {
+    expect(await broken(zipOf([manifest, part]))).toEqual([`101 ${path}`]);
+  });
+
   it.each(
     Object.entries<ZipPart['local']>({
       name: { name: 'other' },

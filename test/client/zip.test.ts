@@ -7,7 +7,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import { openBundle } from '../../client/bundle.ts';
 import { listDirectory, packDirectory, type Packed, type PackOptions } from '../../client/pack/pack.ts';
-import { isZip } from '../../client/zip/unpack.ts';
+import { isZip, unpackZip } from '../../client/zip/unpack.ts';
 import { type ZipPart, zipOf } from '../_kit/zip-builder.ts';
 import { base, files, listed, MANIFEST, packed, packsInScratch, plugin } from './packing.ts';
 
@@ -22,6 +22,15 @@ const packedFile = (name: string, options: PackOptions = {}): Promise<Packed> =>
 async function packedZip(bytes: Buffer, options: PackOptions = {}): Promise<Packed> {
   await writeFile(join(base, 'lint.zip'), bytes);
   return packedFile('lint.zip', options);
+}
+
+/** An empty directory for temporary files. */
+async function ownTemporary(): Promise<string> {
+  const temporary = join(base, 'tmp');
+  await mkdir(temporary);
+  vi.stubEnv('TMPDIR', temporary);
+  onTestFinished(() => void vi.unstubAllEnvs());
+  return temporary;
 }
 
 /** A plugin with all that a zip must keep. */
@@ -193,6 +202,7 @@ describe('a zip', () => {
         link('lint/out', '../../x'),
         link('lint/nothing', 'absent'),
         link('lint/zero', 'rules\0/a.md'),
+        link('lint/long', './'.repeat(100_000) + 'rules'),
         link('lint/self', 'self'),
         link('lint/here', '.'),
         link('lint/chain', 'here/here/here/../../../../etc/passwd'),
@@ -205,6 +215,7 @@ describe('a zip', () => {
       { path: 'chain', why: 'the link points out of the plugin' },
       { path: 'drive', why: 'the link points out of the plugin' },
       { path: 'here', why: 'the link points at a directory above it' },
+      { path: 'long', why: 'the link points at nothing' },
       { path: 'nothing', why: 'the link points at nothing' },
       { path: 'out', why: 'the link points out of the plugin' },
       { path: 'self', why: 'the link leads in a circle' },
@@ -212,13 +223,38 @@ describe('a zip', () => {
     ]);
   });
 
-  it('leaves nothing behind, whether it is packed or refused', async () => {
-    const temporary = join(base, 'tmp');
-    await mkdir(temporary);
-    vi.stubEnv('TMPDIR', temporary);
-    onTestFinished(() => {
-      vi.unstubAllEnvs();
+  it('can be given up in the middle of a file', async () => {
+    const temporary = await ownTemporary();
+    const file = join(base, 'lint.zip');
+    await writeFile(file, zipOf([manifest, { name: 'x', method: 0, body: Buffer.alloc(1_000_000) }]));
+    let calls = 0;
+    const unpacked = unpackZip(file, [], () => {
+      calls += 1;
+      if (calls === 10) throw new Error('given up');
     });
+    await expect(unpacked).rejects.toThrow('given up');
+    expect(await readdir(temporary)).toEqual([]);
+  });
+
+  it('is not looked for in a pipe, which may never say a byte', async () => {
+    const pipe = join(base, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    await expect(packDirectory(pipe)).rejects.toThrow(/neither a directory nor a zip/);
+    await expect(openBundle(pipe)).rejects.toThrow(/is not a file/);
+  });
+
+  it('that cannot be unpacked says where, and what to do', async () => {
+    vi.stubEnv('TMPDIR', join(base, 'absent'));
+    onTestFinished(() => void vi.unstubAllEnvs());
+    await expect(packedZip(zipOf([manifest]))).rejects.toMatchObject({
+      code: 'INVALID_PARAMS',
+      message: expect.stringMatching(/^Making a directory in ".*absent" failed: ENOENT/),
+      hint: expect.stringContaining('TMPDIR'),
+    });
+  });
+
+  it('leaves nothing behind, whether it is packed or refused', async () => {
+    const temporary = await ownTemporary();
     await packedZip(zipOf([manifest]));
     await expect(packedZip(zipOf([{ name: '../x' }]))).rejects.toThrow();
     await expect(packedZip(zipOf([manifest]), { signal: AbortSignal.abort() })).rejects.toMatchObject({

@@ -1,5 +1,6 @@
 /** The owner's probe command in a running agent: what it gets, and what becomes of it when the agent ends. */
 import { type ChildProcess, execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -29,8 +30,11 @@ const staging = (program: Program): Promise<string[]> => readdir(join(program.ro
 /** A command that writes its process id and then does not end. */
 const HANGS = 'echo $$ > "$OUT/pid.new" && mv "$OUT/pid.new" "$OUT/pid"; sleep 600';
 
-async function hanging({ program, plugin, at }: Scene): Promise<{ pid: number; push: ChildProcess }> {
-  const push = program.start(['push', plugin, '--to', program.url]);
+async function hanging(
+  { program, plugin, at }: Scene,
+  env: Record<string, string> = {},
+): Promise<{ pid: number; push: ChildProcess }> {
+  const push = program.start(['push', plugin, '--to', program.url], env);
   await until(() => expect(existsSync(at('pid'))).toBe(true));
   return { pid: Number(readFileSync(at('pid'), 'utf8')), push };
 }
@@ -109,10 +113,18 @@ it('the command is killed with an agent that is killed, and the next agent remov
   expect(await staging(scene.program)).toEqual([]);
 });
 
-it('an upload that is aborted meanwhile ends the command', async () => {
-  const scene = await serving(HANGS);
-  const { pid, push } = await hanging(scene);
-  push.kill('SIGINT');
-  await gone(pid);
-  await until(async () => expect(await staging(scene.program)).toEqual([]));
-});
+it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
+  'a push that is ended by %s meanwhile ends the command, and leaves nothing anywhere',
+  async (signal) => {
+    const scene = await serving(HANGS);
+    await mkdir(scene.at('tmp'));
+    const { pid, push } = await hanging(scene, { TMPDIR: scene.at('tmp') });
+    expect(await readdir(scene.at('tmp'))).toHaveLength(1);
+    const ended = once(push, 'exit');
+    push.kill(signal);
+    expect(await ended).toEqual([130, null]);
+    await gone(pid);
+    expect(await readdir(scene.at('tmp'))).toEqual([]);
+    await until(async () => expect(await staging(scene.program)).toEqual([]));
+  },
+);
