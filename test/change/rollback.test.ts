@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
 import { verifyPlugin } from '../../agent/store/inspect.ts';
-import { stateOf } from '../../agent/store/records.ts';
+import { receiptOf, stateOf } from '../../agent/store/records.ts';
 import { MARKER } from '../../shared/format/layout.ts';
 import type { Installed } from '../../shared/api/methods.ts';
 import {
@@ -100,6 +100,21 @@ describe('a rollback', () => {
     ]);
     expect([ruleOf(room), answer.bundle]).toEqual(['edited', answer.tree]);
     expect([verifyPlugin(room.context, 'lint').verdict, second?.status]).toEqual(['intact', 'installed']);
+  });
+
+  it('keeps what is known of a bundle, but not for a tree that was edited since', async () => {
+    const room = makeRoom();
+    const warned = bundleOf({ 'rules/a.md': '1', 'x~': 'x' }, '1');
+    const about = (answer: Installed) => {
+      const { skipped, bundleLinks, warnings } = receiptOf(room.context, 'lint', answer.installId) ?? {};
+      return { skipped, bundleLinks, warnings: warnings?.total };
+    };
+    await deliver(room, warned);
+    await versions(room, '2');
+    expect(about(rollBack(room))).toEqual({ skipped: ['x~'], bundleLinks: 'none', warnings: 1 });
+    writeFileSync(join(room.layout.live('lint'), 'rules/a.md'), 'edited');
+    await versions(room, '3');
+    expect(about(rollBack(room))).toEqual({ skipped: [], bundleLinks: undefined, warnings: undefined });
   });
 
   it('to a version without a marker needs force', async () => {

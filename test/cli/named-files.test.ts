@@ -29,6 +29,13 @@ describe('a file or directory that does not exist is said to be missing', () => 
   });
 });
 
+it('what would be below a file is said to be missing too', async () => {
+  const folder = await scratch();
+  await writeFile(join(folder, 'a'), 'x');
+  const { code, text } = await inProcess(['pack', join(folder, 'a/b')]);
+  expect([code, text]).toEqual([1, expect.stringContaining('(NOT_FOUND)')]);
+});
+
 describe('what is there, but is something else, is named for what it is', () => {
   it.each([
     ['a directory as token file', (folder: string) => ['list', ...TO, '--token-file', folder], 'EISDIR'],

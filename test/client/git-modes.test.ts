@@ -102,6 +102,8 @@ describe('a hostile repository runs nothing', () => {
     git('config', 'remote.origin.url', base);
     git('config', 'remote.origin.promisor', 'true');
     git('config', 'remote.origin.uploadpack', trap);
+    // What a repository says of one transport counts more than what is said of all.
+    git('config', 'protocol.file.allow', 'always');
     // Git itself falls into it.
     spawnSync('git', ['-C', base, 'ls-files', '-s']);
     expect(await exists(join(base, 'sprung'))).toBe(true);

@@ -1,5 +1,5 @@
 /** Hostile zips are refused like hostile tars: every rule that one breaks is named, and nothing is written anywhere. */
-import { readdir, writeFile } from 'node:fs/promises';
+import { readdir, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32, deflateRawSync } from 'node:zlib';
 
@@ -234,6 +234,41 @@ describe('a zip that two readers read in two ways is refused', () => {
           { name: 'x', body: 'abc', bytes: Buffer.concat([deflateRawSync('abc'), Buffer.from('hidden')]) },
         ]),
     ],
+    [
+      'a body that reaches into the central directory',
+      ['102 x'],
+      () => {
+        const bytes = zipOf([manifest, { name: 'x', method: 0, body: 'abc' }]);
+        for (const [header, sizes] of [
+          ['PK\x03\x04', 18],
+          ['PK\x01\x02', 20],
+        ] as const) {
+          const at = bytes.lastIndexOf(header, undefined, 'latin1') + sizes;
+          bytes.writeUInt32LE(30, at);
+          bytes.writeUInt32LE(30, at + 4);
+        }
+        return bytes;
+      },
+    ],
+    [
+      'bytes before the locator of a zip64 end record',
+      ['103 '],
+      () => {
+        const bytes = zipOf([manifest], { large: true });
+        const at = bytes.indexOf('PK\x06\x07', 0, 'latin1');
+        return Buffer.concat([bytes.subarray(0, at), Buffer.from('hidden'), bytes.subarray(at)]);
+      },
+    ],
+    [
+      'another number of entries in its zip64 end record',
+      ['104 '],
+      () => {
+        const bytes = zipOf([manifest, { name: 'x' }], { large: true });
+        bytes.writeUInt16LE(1, bytes.length - 14);
+        bytes.writeUInt16LE(1, bytes.length - 12);
+        return bytes;
+      },
+    ],
     ['several volumes', ['50 '], () => zipOf([manifest], { disk: 1 })],
     [
       'a shifted beginning that begins like a zip',
@@ -294,6 +329,13 @@ describe('a damaged zip is refused', () => {
       code: 'INVALID_PARAMS',
     });
   });
+});
+
+it('a zip that is larger than any agent takes is refused before it is read', async () => {
+  const file = join(base, 'lint.zip');
+  await writeFile(file, zipOf([manifest]));
+  await truncate(file, 100 * 1024 * 1024 + 1);
+  await expect(packDirectory(file)).rejects.toMatchObject({ code: 'TOO_LARGE' });
 });
 
 describe('bombs are refused before their bytes are read', () => {
