@@ -164,7 +164,7 @@ export class Stager {
     this.#checkSlot();
     this.#release();
     const toPlugin = (path: string): string => relativeTo(staged.top, path);
-    staged.findings.push(...this.#warnings.findings);
+    staged.findings = [...staged.findings, ...this.#warnings.findings];
     staged.skipped = staged.skipped.map(toPlugin);
     staged.findings = staged.findings.map((one) => ({ ...one, path: toPlugin(one.path) }));
     return staged;

@@ -76,7 +76,8 @@ export function validate(context: StageContext, slot: string, staged: Staged, pa
   const manifest = found?.manifest;
   refuseNamed(context, slot, missing, files, manifest);
   const heads = new Map([...staged.heads].map(([path, head]) => [below(top, path), head]));
-  findings.push(...lookAt(context, slot, { files, directories, heads, found }));
+  // Not by push(...): there may be more findings than a call can have arguments.
+  const seen = lookAt(context, slot, { files, directories, heads, found });
   const tree = treeDigest(files);
   if (params.tree !== undefined && params.tree !== tree) {
     throw new Fault(
@@ -89,7 +90,17 @@ export function validate(context: StageContext, slot: string, staged: Staged, pa
   }
   const bytes = files.reduce((sum, file) => sum + file.size, 0);
   const { skipped, links, bundleLinks } = staged;
-  return { files, directories, bytes, tree, manifest, skipped, bundleLinks, links: links.length, findings };
+  return {
+    files,
+    directories,
+    bytes,
+    tree,
+    manifest,
+    skipped,
+    bundleLinks,
+    links: links.length,
+    findings: [...findings, ...seen],
+  };
 }
 
 /** Moves the content of the top directory up into the slot, so that the slot itself is the plugin. */

@@ -1,13 +1,11 @@
 /** Applies the rules for plugins to the files that are packed. */
-import { readFile } from 'node:fs/promises';
-
 import type { FileReading } from '../../shared/format/layout.ts';
 import { type FoundManifest, MANIFEST_MAX_BYTES } from '../../shared/format/manifest.ts';
-import { textIn } from '../../shared/format/text.ts';
 import type { FileEntry } from '../../shared/format/tree.ts';
 import { checkPlugin, filesToRead } from '../../shared/rule/plugin/check-plugin.ts';
 import type { FileHead } from '../../shared/rule/plugin/file-head.ts';
 import type { Finding } from '../../shared/rule/plugin/finding.ts';
+import { readTextFile } from './text-file.ts';
 import type { Walked } from './walk.ts';
 
 const MEBIBYTE = 1024 * 1024;
@@ -25,10 +23,9 @@ type Checked = {
 export async function checkFiles({ entries, list, heads, found }: Checked): Promise<Finding[]> {
   const byPath = new Map(entries.map((one) => [one.path, one]));
   const { paths, left } = filesToRead(list, READ_LIMITS);
-  const sizes = new Map(list.map(({ path, size }) => [path, size]));
   const texts = new Map<string, FileReading>();
   for (const path of paths) {
-    texts.set(path, await readingOf(byPath.get(path), sizes.get(path) ?? 0));
+    texts.set(path, await readingOf(byPath.get(path)));
   }
   const directories = entries.flatMap((one) => (one.kind === 'directory' ? [one.path] : []));
   return checkPlugin({
@@ -42,15 +39,9 @@ export async function checkFiles({ entries, list, heads, found }: Checked): Prom
   });
 }
 
-async function readingOf(entry: Walked | undefined, size: number): Promise<FileReading> {
+async function readingOf(entry: Walked | undefined): Promise<FileReading> {
   if (entry === undefined || entry.kind === 'directory') return { kind: 'absent' };
-  if (entry.kind === 'text') return { kind: 'text', text: entry.text };
-  if (size > MANIFEST_MAX_BYTES) {
-    return { kind: 'unreadable', why: `it has ${size} bytes, more than ${MANIFEST_MAX_BYTES}` };
-  }
-  try {
-    return textIn(await readFile(entry.source));
-  } catch (error) {
-    return { kind: 'unreadable', why: (error as Error).message };
-  }
+  return entry.kind === 'text'
+    ? { kind: 'text', text: entry.text }
+    : readTextFile(entry.source, MANIFEST_MAX_BYTES);
 }

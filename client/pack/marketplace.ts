@@ -1,8 +1,9 @@
 /** Finds the marketplace that lists a plugin, and the directories that it lists. */
-import { readFile, realpath, stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, posix, sep } from 'node:path';
 
-import { Fault, errorCode } from '../../shared/api/fault.ts';
+import { Fault } from '../../shared/api/fault.ts';
+import { attempt } from '../../shared/attempt.ts';
 import {
   MARKETPLACE_FILE,
   MARKETPLACE_MAX_BYTES,
@@ -14,8 +15,8 @@ import {
 } from '../../shared/format/marketplace.ts';
 import { type FoundManifest, readManifest } from '../../shared/format/manifest.ts';
 import { namedSome } from '../../shared/rule/manifest-places.ts';
-import { textIn } from '../../shared/format/text.ts';
 import type { Source } from './source.ts';
+import { readTextInside } from './text-file.ts';
 import { type Walk, type Walked, inOrder } from './walk.ts';
 
 /** A plugin as its marketplace lists it: the manifest of a plugin that has none of its own is made of the entry. */
@@ -28,30 +29,20 @@ export type MarketplacePlugin = {
 };
 
 /**
- * The list of a directory; undefined if the directory has none.
+ * The list of a directory; undefined if the directory has none. A list that is a link out of it is refused.
  *
+ * @param directory a real path.
  * @throws Fault MANIFEST_INVALID.
  */
 export async function readMarketplaceOf(
   directory: string,
 ): Promise<{ file: string; marketplace: Marketplace } | undefined> {
   const file = join(directory, MARKETPLACE_FILE);
-  let why: string;
-  try {
-    if ((await stat(file)).size > MARKETPLACE_MAX_BYTES) {
-      throw new Error(`it is larger than ${MARKETPLACE_MAX_BYTES} bytes`);
-    }
-    const reading = textIn(await readFile(file));
-    if (reading.kind === 'unreadable') throw new Error(reading.why);
-    const read = readMarketplace(reading.text);
-    if (read.ok) return { file, marketplace: read.marketplace };
-    ({ why } = read);
-  } catch (error) {
-    const code = errorCode(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-    why = (error as Error).message;
-  }
-  throw new Fault('MANIFEST_INVALID', `"${file}" cannot be read: ${why}`, {
+  const reading = await readTextInside(directory, MARKETPLACE_FILE, MARKETPLACE_MAX_BYTES);
+  if (reading.kind === 'absent') return undefined;
+  const read = reading.kind === 'text' ? readMarketplace(reading.text) : { ok: false as const, ...reading };
+  if (read.ok) return { file, marketplace: read.marketplace };
+  throw new Fault('MANIFEST_INVALID', `"${file}" cannot be read: ${read.why}`, {
     hint: 'Correct the file, or push the directory of one plugin',
   });
 }
@@ -117,8 +108,9 @@ export async function placesOf(
     places.push(line.ok ? await placed(line.entry) : { name: line.name, fault: wrongEntry(line.why) });
   }
   const all = places.flatMap((one) => ('place' in one ? one.place : []));
-  const isShared = (place: string): boolean =>
-    place === root || all.indexOf(place) !== all.lastIndexOf(place);
+  const last = new Map(all.map((place, i) => [place, i]));
+  const twice = new Set(all.filter((place, i) => last.get(place) !== i));
+  const isShared = (place: string): boolean => place === root || twice.has(place);
   return places.map((one) =>
     'place' in one ? { ...one, listed: { ...one.listed, shared: isShared(one.place) } } : one,
   );
@@ -214,7 +206,8 @@ export function asListed(
   const isPart = shared && paths.length > 0 && !paths.includes('') && (own === undefined || !entry.strict);
   if (own !== undefined && !isPart) return { ...walked, found: own, isMade: false };
   const { entries, skipped, secrets } = isPart ? partOf(entry.name, paths, walked) : walked;
-  const text = manifestOf(entry);
+  const text = attempt(() => manifestOf(entry));
+  if (text === undefined) throw wrongEntry('it is nested too deeply');
   const read = readManifest(MADE, text);
   if (!read.ok) throw wrongEntry(read.why);
   const others = entries.filter(({ path }) => path !== MADE);

@@ -1,7 +1,7 @@
 /** Packs a directory into a bundle. The same files give the same bytes for every packer, place and time. */
 import { createHash, randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { open, readFile, realpath, rename, rm } from 'node:fs/promises';
+import { open, realpath, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { constants, createGzip } from 'node:zlib';
@@ -9,7 +9,6 @@ import { constants, createGzip } from 'node:zlib';
 import { Fault } from '../../shared/api/fault.ts';
 import { type FoundManifest, type Manifest, MANIFEST_FILES } from '../../shared/format/manifest.ts';
 import { MARKETPLACE_FILE } from '../../shared/format/marketplace.ts';
-import { textIn } from '../../shared/format/text.ts';
 import { type FileEntry, treeDigest } from '../../shared/format/tree.ts';
 import type { FileHead } from '../../shared/rule/plugin/file-head.ts';
 import type { Finding } from '../../shared/rule/plugin/finding.ts';
@@ -17,12 +16,20 @@ import { manifestElsewhere } from '../../shared/rule/manifest-places.ts';
 import type { Bundle } from '../bundle.ts';
 import { makeTemporary, systemFault } from '../temporary.ts';
 import { archive, joined } from './archive.ts';
-import { createLeftOut, IGNORE_FILE, type LeftOut } from './choice.ts';
+import {
+  ANY_DEPTH_MAX,
+  createLeftOut,
+  IGNORE_FILE,
+  IGNORE_MAX_BYTES,
+  type LeftOut,
+  tooCostly,
+} from './choice.ts';
 import { refusePaths } from './paths.ts';
 import { asListed, listedAbove, type MarketplacePlugin } from './marketplace.ts';
 import { checkFiles } from './check-files.ts';
 import { findManifest, pluginName } from './plugin-manifest.ts';
 import { openSource, refuseStopped, type Source, stopped } from './source.ts';
+import { readTextFile } from './text-file.ts';
 import { type Skipped, type Walk, type Walked, walk } from './walk.ts';
 
 /** Fixed, because the level affects the bytes. */
@@ -250,17 +257,18 @@ export async function walkSource(
   };
 }
 
+/** The file may be a link to patterns that several plugins share: they decide only what is left out. */
 async function ignorePatterns(root: string): Promise<string> {
-  try {
-    const reading = textIn(await readFile(join(root, IGNORE_FILE)));
-    if (reading.kind === 'unreadable') throw new Error(reading.why);
-    return reading.text;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
-    throw new Fault('INVALID_PARAMS', `${IGNORE_FILE} cannot be read: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
+  const place = join(root, IGNORE_FILE);
+  const real = await realpath(place).catch(() => place);
+  const reading = await readTextFile(real, IGNORE_MAX_BYTES);
+  if (reading.kind === 'absent') return '';
+  const line = reading.kind === 'text' ? tooCostly(reading.text) : undefined;
+  if (reading.kind === 'text' && line === undefined) return reading.text;
+  const why = reading.kind === 'text' ? `"${line}" has "**/" more than ${ANY_DEPTH_MAX} times` : reading.why;
+  throw new Fault('INVALID_PARAMS', `${IGNORE_FILE} cannot be used: ${why}`, {
+    hint: 'Correct the file, or remove it',
+  });
 }
 
 /** A bundle that is being replaced is not part of the plugin, even if it is in its directory. */

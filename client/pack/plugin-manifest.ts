@@ -1,6 +1,4 @@
 /** The manifest of a directory to pack. It is refused as the agent would refuse it, before any byte is sent. */
-import { readFile, stat } from 'node:fs/promises';
-
 import { Fault } from '../../shared/api/fault.ts';
 import {
   type FoundManifest,
@@ -12,8 +10,8 @@ import {
   readManifest,
 } from '../../shared/format/manifest.ts';
 import { NAME_RULE, isPluginName } from '../../shared/format/name.ts';
-import { textIn } from '../../shared/format/text.ts';
 import { namePlugin } from '../../shared/rule/plugin-name.ts';
+import { readTextFile } from './text-file.ts';
 import type { Walked } from './walk.ts';
 
 /**
@@ -25,10 +23,8 @@ export async function findManifest(entries: readonly Walked[]): Promise<FoundMan
   for (const name of MANIFEST_FILES) {
     const entry = entries.find(({ path }) => path === name);
     if (entry?.kind !== 'file') continue;
-    const { size } = await stat(entry.source);
-    if (size > MANIFEST_MAX_BYTES && name === 'plugin.json') continue;
-    if (size > MANIFEST_MAX_BYTES) throw invalid(`${name} is larger than ${MANIFEST_MAX_BYTES} bytes`);
-    const reading = textIn(await readFile(entry.source));
+    const reading = await readTextFile(entry.source, MANIFEST_MAX_BYTES);
+    if (reading.kind === 'absent') throw invalid(`${name} is gone`);
     if (!isManifest(name, reading)) continue;
     if (reading.kind === 'unreadable') throw invalid(`${name} cannot be read: ${reading.why}`);
     const read = readManifest(name, reading.text);

@@ -40,9 +40,9 @@ const PRIVATE_KEY =
 const CLOUD_KEY = /aws_secret_access_key["']?[ \t]*[=:][ \t]*["']?[A-Za-z0-9+/]{40}/i;
 /** A token of a package registry that is written out. One that names a variable is none. */
 const REGISTRY_TOKEN =
-  /^[^\S\n]*[^#;\s][^\n]*(?:_authToken|_auth|_password)["']?(?:[ \t]*=[ \t]*|[ \t]+)["']?(?!\$\{|[=<])[^\s"']/m;
+  /^[^\S\r\n]*[^#;\s][^\r\n]*(?:_authToken|_auth|_password)["']?(?:[ \t]*=[ \t]*|[ \t]+)["']?(?!\$\{|[=<])[^\s"']/m;
 /** The same in the YAML of newer versions of yarn. */
-const YARN_TOKEN = /^[^#\n]*?npmAuth(?:Token|Ident)["']?[ \t]*:[ \t]*["']?(?!\$\{|[<~|>]|null\b)[^\s"'#]/m;
+const YARN_TOKEN = /^[^#\r\n]*?npmAuth(?:Token|Ident)["']?[ \t]*:[ \t]*["']?(?!\$\{|[<~|>]|null\b)[^\s"'#]/m;
 
 const TOKENS: Readonly<Record<string, RegExp>> = {
   '.npmrc': REGISTRY_TOKEN,

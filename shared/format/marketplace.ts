@@ -82,5 +82,16 @@ export function pathsIn({ source: _source, ...said }: MarketplaceEntry): string[
   return Object.values(said)
     .flat()
     .flatMap((value) => (typeof value === 'string' && value.startsWith('./') ? value : []))
-    .map((path) => path.replace(/^(?:\.\/+)+/, '').replace(/\/+$/, ''));
+    .map(plainPath);
+}
+
+/** A path without `./` before it and slashes behind it. An expression for it would take the square of its length. */
+function plainPath(path: string): string {
+  let [from, to] = [0, path.length];
+  while (path.startsWith('./', from)) {
+    from += 2;
+    while (path.charAt(from) === '/') from += 1;
+  }
+  while (to > from && path.charAt(to - 1) === '/') to -= 1;
+  return path.slice(from, to);
 }

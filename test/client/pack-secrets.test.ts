@@ -89,6 +89,9 @@ describe('secrets', () => {
     ['lines of headers', 'a', `-----BEGIN PRIVATE KEY-----\n${'a: a: \\n \n'.repeat(20_000)}`],
     ['tokens', '.npmrc', '_auth""'.repeat(40_000)],
     ['empty lines', '.npmrc', '\n'.repeat(250_000)],
+    ['carriage returns', '.npmrc', '\r'.repeat(250_000)],
+    ['lines with carriage returns', '.npmrc', 'x\r'.repeat(125_000)],
+    ['lines of yarn with carriage returns', '.yarnrc.yml', 'x\r'.repeat(125_000)],
     ['tokens of yarn', '.yarnrc.yml', 'npmAuthToken '.repeat(20_000)],
     ['spaces after a token of yarn', '.yarnrc.yml', `npmAuthToken:${' '.repeat(250_000)}`],
   ])('are looked for in a time that many %s do not stretch', (_, path, text) => {

@@ -1,5 +1,6 @@
 /** Characters that people do not see, in a text that an agent reads. Pure. */
 import { type Finding, finding } from './finding.ts';
+import { linesOf } from './lines.ts';
 
 /** Invisible copies of ASCII. Behind a black flag they are the flag of a region, which everybody sees. */
 const TAGS = /\u{1F3F4}[\u{E0030}-\u{E0039}\u{E0061}-\u{E007A}]{1,16}\u{E007F}|[\u{E0000}-\u{E007F}]+/gu;
@@ -46,7 +47,7 @@ function tagsIn(path: string, text: string): Finding[] {
     characters.length === 1 ? 'an invisible tag character' : `${characters.length} invisible tag characters`;
   return [
     finding('hidden-characters', path, `it holds ${count}${said}${more}`, {
-      line: lineAt(text, first.index),
+      line: linesOf(text)(first.index),
     }),
   ];
 }
@@ -62,8 +63,5 @@ function bidiIn(path: string, text: string): Finding[] {
   const code = (character.codePointAt(0) ?? 0).toString(16).toUpperCase();
   const more = found.length === 1 ? '' : ` and ${found.length - 1} more`;
   const message = `it holds U+${code} (${BIDI_NAMES[character] ?? ''})${more}: it is shown in another order than it is read`;
-  return [finding('hidden-characters', path, message, { line: lineAt(text, first.index) })];
+  return [finding('hidden-characters', path, message, { line: linesOf(text)(first.index) })];
 }
-
-/** The line of a place in a text, from 1. */
-export const lineAt = (text: string, at: number): number => text.slice(0, at).split('\n').length;

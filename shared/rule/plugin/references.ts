@@ -2,7 +2,7 @@
 import { attempt } from '../../attempt.ts';
 import type { Manifest } from '../../format/manifest.ts';
 import { type Finding, finding } from './finding.ts';
-import { lineAt } from './hidden-characters.ts';
+import { linesOf } from './lines.ts';
 
 /** The files in which commands name files of the plugin. */
 export const isHookFile = (path: string): boolean =>
@@ -39,11 +39,9 @@ type Mention = {
 /** The files that the commands in a text name, up to a bound. */
 export function mentionsIn(text: string): Mention[] {
   const mentions: Mention[] = [];
-  let [line, counted] = [1, 0];
+  const lineAt = linesOf(text);
   for (const match of text.matchAll(BELOW_ROOT)) {
     const [whole, path = ''] = match;
-    line += text.slice(counted, match.index).split('\n').length - 1;
-    counted = match.index;
     const end = match.index + whole.length;
     const clean = cleaned(path);
     // The rest of the path may be a variable or a pattern.
@@ -54,7 +52,13 @@ export function mentionsIn(text: string): Mention[] {
     const isNeeded = !NOT_NEEDED.test(before) && !MADE_THERE.test(path);
     // In quotes a path may hold spaces.
     const [rest = ''] = /^[^"'\\]*/.exec(text.slice(end, end + BEFORE)) ?? [];
-    mentions.push({ path: clean, spaced: `${path}${rest}`, line, isRun: RUN.test(before), isNeeded });
+    mentions.push({
+      path: clean,
+      spaced: `${path}${rest}`,
+      line: lineAt(match.index),
+      isRun: RUN.test(before),
+      isNeeded,
+    });
     if (mentions.length === MENTIONS_MAX) break;
   }
   return mentions;
@@ -96,15 +100,28 @@ export function missingComponents(path: string, text: string, isThere: IsKnown):
   const named = COMPONENTS.flatMap((key) => [fields[key]].flat()).filter(
     (value): value is string => typeof value === 'string' && /^\.\/[^*]{0,1000}$/.test(value),
   );
-  return [...new Set(named)]
+  const missing = [...new Set(named)]
     .slice(0, MENTIONS_MAX)
     .map((value) => ({ value, clean: cleaned(value) }))
     .filter(({ clean }) => clean !== '' && !clean.split('/').includes('..') && !isThere(clean))
-    .map(({ value }) =>
-      finding('file-not-there', path, `it names "${value}", which is not there`, {
-        line: lineAt(text, Math.max(0, text.indexOf(JSON.stringify(value)))),
-      }),
-    );
+    .map(({ value }) => value);
+  const lines = linesOfStrings(text, new Set(missing));
+  return missing.map((value) =>
+    finding('file-not-there', path, `it names "${value}", which is not there`, { line: lines.get(value) }),
+  );
+}
+
+/** Where the texts of a JSON document are first. One written with escapes that are not needed is not found. */
+function linesOfStrings(text: string, wanted: ReadonlySet<string>): Map<string, number> {
+  const lineAt = linesOf(text);
+  const tokens = new Map([...wanted].map((value) => [JSON.stringify(value), value]));
+  const lines = new Map<string, number>();
+  if (tokens.size === 0) return lines;
+  for (const { 0: token, index } of text.matchAll(/"(?:[^"\\]|\\.)*"/g)) {
+    const value = tokens.get(token);
+    if (value !== undefined && !lines.has(value)) lines.set(value, lineAt(index));
+  }
+  return lines;
 }
 
 /**

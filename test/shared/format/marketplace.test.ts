@@ -101,3 +101,10 @@ describe('an entry', () => {
     expect(pathsIn(entryOf({ name: 'a', source: './', skills: ['./'] }))).toEqual(['']);
   });
 });
+
+// Was a bug: the time grew with the square of the number of slashes, to hours.
+it('names the paths of an entry in a time that many slashes do not stretch', () => {
+  const slashes = '/'.repeat(1_000_000);
+  const entry = entryOf({ name: 'a', source: './', skills: [`./.${slashes}a${slashes}b${slashes}`, './'] });
+  expect(pathsIn(entry)).toEqual([`a${slashes}b`, '']);
+});

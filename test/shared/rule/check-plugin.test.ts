@@ -319,3 +319,12 @@ it('a finding is one line that says where, what, what to do, and which rule it i
     /^it has no manifest; add/,
   );
 });
+
+// Was a bug: each name looked through the whole text again, which took minutes for a text of this length.
+it('tells the lines of many components of a long manifest', () => {
+  const names = Array.from({ length: 1000 }, (_, i) => `./commands/${i}.md`);
+  const text = `{"name":"lint",${'\n'.repeat(4_000_000)}"commands":[${names.map((name) => `\n${JSON.stringify(name)}`).join()}]}`;
+  const texts = new Map([['.claude-plugin/plugin.json', textIn(Buffer.from(text))]]);
+  const found = check({}, { texts });
+  expect(found.map(({ line }) => line)).toEqual(names.map((_, i) => 4_000_002 + i));
+});
