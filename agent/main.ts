@@ -4,7 +4,7 @@ import { readAgentConfig } from './config.ts';
 import { createLog } from './log.ts';
 
 export type { Booted } from './service/boot-install.ts';
-export { type BundleVerdict, validateBundle } from './change/validate-bundle.ts';
+export { validateBundle } from './change/validate-bundle.ts';
 export { type Local, openLocal } from './local.ts';
 
 export type RunOptions = {

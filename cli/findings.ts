@@ -15,12 +15,21 @@ export function countsOf(findings: readonly Finding[]): Record<`${Level}s`, numb
 /** The most findings that a command prints beside its work. */
 const NOTED = 20;
 
-/** What has to be done, before a plugin is packed or sent; `airlock validate` shows all. @returns the texts. */
-export function noteFindings(findings: readonly Finding[], path: string, output: Output): Set<string> {
+/**
+ * Says what has to be done, before a plugin is packed or sent; `airlock validate` shows all.
+ *
+ * @param path of the plugin. @param begin of each line. @returns the texts.
+ */
+export function noteFindings(
+  findings: readonly Finding[],
+  path: string,
+  output: Output,
+  begin = '',
+): Set<string> {
   const texts = findings.filter(({ level }) => level !== 'note').map(findingText);
-  for (const text of texts.slice(0, NOTED)) output.note(`warning: ${safe(text)}`);
+  for (const text of texts.slice(0, NOTED)) output.note(`${begin}warning: ${safe(text)}`);
   const more = texts.length - NOTED;
-  if (more > 0) output.note(`warning: and ${more} more: see airlock validate ${safe(path)}`);
+  if (more > 0) output.note(`${begin}warning: and ${more} more: see airlock validate ${safe(path)}`);
   return new Set(texts);
 }
 

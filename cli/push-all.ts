@@ -2,6 +2,7 @@
 import { type PluginPush, pushAll, type PushesOptions } from '../client/index.ts';
 import { Fault } from '../shared/api/fault.ts';
 import { type Context, EXIT, exitCodeOf } from './command.ts';
+import { noteFindings } from './findings.ts';
 import type { Output } from './output.ts';
 import { openFor } from './reach.ts';
 import { bytes, packNotes, plural, reloadText, replacedText, safe } from './render.ts';
@@ -29,11 +30,18 @@ export async function pushAllOf(context: Context, wishes: Wishes): Promise<numbe
     });
   }
   const [directory = ''] = given.positionals;
+  let said: ReadonlySet<string> = new Set();
   const { plugins, stopped } = await pushAll(() => openFor(context), directory, {
     ...rest,
     expect,
+    onPacked: (one, packed) => {
+      for (const note of packNotes(packed)) output.note(`${safe(one.name)}: ${note}`);
+      said = noteFindings(packed.findings, one.directory, output, `${safe(one.name)}: `);
+    },
     onPlugin: (one) => {
-      for (const note of notesOf(one)) output.note(`${safe(one.plugin)}: ${note}`);
+      for (const warning of 'answer' in one ? one.answer.warnings.items : []) {
+        if (!said.has(warning)) output.note(`${safe(one.plugin)}: warning: ${safe(warning)}`);
+      }
       if (!output.json) output.text(lineOf(one, output));
       else if ('fault' in one) output.note(lineOf(one, output));
     },
@@ -44,14 +52,6 @@ export async function pushAllOf(context: Context, wishes: Wishes): Promise<numbe
   if (stopped === undefined) return counts.refused > 0 ? EXIT.failed : EXIT.done;
   output.fault(stopped, false);
   return exitCodeOf(stopped, signal);
-}
-
-function notesOf(one: PluginPush): string[] {
-  if (!('answer' in one)) return [];
-  return [
-    ...packNotes(one.packed),
-    ...one.answer.warnings.items.map((warning) => `warning: ${safe(warning)}`),
-  ];
 }
 
 const WIDTH = 'installed'.length;

@@ -1,10 +1,7 @@
 /** Validates a directory, or a bundle as an agent would take it, without an agent. */
 import { createReadStream } from 'node:fs';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { stat } from 'node:fs/promises';
 
-import type { BundleVerdict } from '../agent/main.ts';
 import {
   faultFindings,
   type FindingId,
@@ -12,7 +9,8 @@ import {
   type PluginReport,
   validateDirectory,
 } from '../client/index.ts';
-import { type Fault, toFault } from '../shared/api/fault.ts';
+import { Fault, toFault } from '../shared/api/fault.ts';
+import { makeTemporary, systemFault } from '../client/temporary.ts';
 import { unreadable } from '../shared/api/unreadable.ts';
 import { readSettings, settingsOf } from '../shared/api/setting.ts';
 import { settings } from '../shared/api/settings.ts';
@@ -30,7 +28,7 @@ export async function validatePlugin(context: Context, path: string): Promise<Va
     throw unreadable(`"${path}"`, error, 'Name the directory of a plugin, a zip of it, or a .tgz');
   });
   if (stats.isDirectory()) {
-    const report = await validateDirectory(path, { ...optionsOf(context), hasIgnoreFile: true });
+    const report = await validateDirectory(path, { ...optionsOf(context), isUnpacked: false });
     return { ...report, kind: 'directory', fault: undefined };
   }
   return (await isZip(path)) ? validateZip(context, path) : validateFile(context, path);
@@ -39,7 +37,7 @@ export async function validatePlugin(context: Context, path: string): Promise<Va
 /** A zip is packed before it is sent, so the packer decides. */
 async function validateZip(context: Context, file: string): Promise<Validation> {
   try {
-    const report = await validateDirectory(file, { ...optionsOf(context), hasIgnoreFile: true });
+    const report = await validateDirectory(file, { ...optionsOf(context), isUnpacked: false });
     return { ...report, kind: 'bundle', fault: undefined };
   } catch (error) {
     const fault = toFault(error, `Unpacking "${file}"`);
@@ -58,45 +56,39 @@ const nothingOf = ({ given }: Context): PluginReport => ({
 /** What an agent leaves out of a bundle, which is not to be seen in the directory any more. */
 const OF_THE_ARCHIVE: ReadonlySet<FindingId> = new Set(['archive-remark', 'left-out']);
 
-async function validateFile(context: Context, file: string): Promise<Validation> {
-  return unpacked(context, file, async ({ fault, isWhole, findings }, directory) => {
-    const report = isWhole
-      ? await validateDirectory(directory, { ...optionsOf(context), hasIgnoreFile: false })
-      : nothingOf(context);
-    const isSaid = fault === undefined || (isWhole && report.findings.some(({ level }) => level === 'error'));
-    const left = findings.filter(({ rule }) => OF_THE_ARCHIVE.has(rule));
-    const all = [...(isSaid ? [] : faultFindings(fault)), ...left, ...report.findings];
-    return { ...report, findings: all, kind: 'bundle', fault };
-  });
-}
-
-/** What an agent says of a bundle: why it would refuse it, and what it would warn of. */
-export const verdictOf = (context: Context, file: string): Promise<BundleVerdict> =>
-  unpacked(context, file, async (verdict) => verdict);
-
 /** Unpacks a bundle with the code of an agent, below a temporary directory. */
-async function unpacked<T>(
-  context: Context,
-  file: string,
-  use: (verdict: BundleVerdict, directory: string) => Promise<T>,
-): Promise<T> {
+async function validateFile(context: Context, file: string): Promise<Validation> {
   const { given, env, signal } = context;
   const { manifest, ignore, runtime, ...limits } = readSettings(VALIDATE_SETTINGS, given.settings, env);
   const policy = { manifest, ignore, runtime, owner: undefined, ...limits };
   const { name, links } = given.strings;
   const { validateBundle } = await import('../agent/main.ts');
-  const directory = await mkdtemp(join(tmpdir(), 'airlock-validate-'));
+  const { directory, dispose } = await makeTemporary('airlock-validate-');
   try {
-    const bundle = createReadStream(file) as AsyncIterable<Buffer>;
-    const verdict = await validateBundle(bundle, directory, {
+    const bundle = createReadStream(file, { signal }) as AsyncIterable<Buffer>;
+    const { fault, isWhole, findings } = await validateBundle(bundle, directory, {
       policy,
       name,
       links: links === 'skip' || links === 'refuse' ? links : 'copy',
       signal,
     });
-    return await use(verdict, directory);
+    const report = isWhole
+      ? await validateDirectory(directory, { ...optionsOf(context), isUnpacked: true })
+      : nothingOf(context);
+    const refusal = fault === undefined ? [] : faultFindings(fault);
+    const said = new Set(report.findings.map(({ rule }) => rule));
+    const all = [
+      ...refusal.filter(({ rule }) => !said.has(rule)),
+      ...findings.filter(({ rule }) => OF_THE_ARCHIVE.has(rule)),
+      ...report.findings,
+    ];
+    return { ...report, findings: all, kind: 'bundle', fault };
+  } catch (error) {
+    // A fault of the disk gives advice for a root.
+    const cause = error instanceof Fault ? (error.cause ?? error) : error;
+    throw systemFault(cause, `Unpacking "${file}"`);
   } finally {
-    await rm(directory, { recursive: true, force: true });
+    await dispose();
   }
 }
 
@@ -104,7 +96,7 @@ function optionsOf({
   given,
   env,
   signal,
-}: Context): Omit<Parameters<typeof validateDirectory>[1], 'hasIgnoreFile'> {
+}: Context): Omit<Parameters<typeof validateDirectory>[1], 'isUnpacked'> {
   const { ignore, manifest, ...limits } = readSettings(VALIDATE_SETTINGS, given.settings, env);
   const { name } = given.strings;
   return { name, ignore, manifest, limits, allowSecrets: given.lists['allow-secret'], signal };

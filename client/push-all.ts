@@ -11,6 +11,8 @@ export type PushesOptions = Pick<PackOptions, 'allowSecrets' | 'ignore' | 'manif
   Omit<PushOptions, 'operationId' | 'pin' | 'expect'> & {
     /** Refuse each plugin of which a version is live. */
     expect?: null | undefined;
+    /** Called before a plugin is sent. */
+    onPacked?: ((one: FoundPlugin, packed: Packed) => void) | undefined;
     /** Called as soon as it is known what became of a plugin. */
     onPlugin?: ((one: PluginPush) => void) | undefined;
   };
@@ -86,11 +88,12 @@ export async function pushAll(
 
 async function pushFound(
   connection: OpenConnection,
-  { name: plugin, place, directory, listed }: FoundPlugin,
+  one: FoundPlugin,
   options: PushesOptions,
 ): Promise<PluginPush> {
-  const { allowSecrets, ignore, manifest, onPlugin: _, ...pushOptions } = options;
+  const { allowSecrets, ignore, manifest, onPacked, onPlugin: _, ...pushOptions } = options;
   const { signal } = options;
+  const { name: plugin, place, directory, listed } = one;
   try {
     const packed = await packDirectory(directory, {
       name: plugin,
@@ -101,6 +104,7 @@ async function pushFound(
       signal,
     });
     try {
+      onPacked?.(one, packed);
       const answer = await pushOver(connection, packed, pushOptions);
       const { skipped, manifestFrom } = packed;
       return { plugin, place, status: answer.status, answer, packed: { skipped, manifestFrom } };

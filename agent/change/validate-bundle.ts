@@ -48,7 +48,7 @@ export async function validateBundle(
   try {
     stager.begin();
     for await (const bytes of bundle) {
-      if (signal.aborted) throw new Fault('CANCELLED', 'Validating the bundle was stopped');
+      if (signal.aborted) throw stopped();
       if (unpacker.received + bytes.length > policy.maxPacked) throw tooLarge(policy.maxPacked);
       await unpacker.write(bytes);
       if (unpacker.failure !== undefined) break;
@@ -60,14 +60,21 @@ export async function validateBundle(
     ({ findings } = validate(context, directory, staged, { plugin: name }));
     return { fault: undefined, isWhole: true, findings };
   } catch (error) {
+    if (signal.aborted) throw stopped();
     const fault = toFault(error, 'Unpacking the bundle');
-    if (fault.code === 'INTERNAL' || fault.code === 'CANCELLED') throw error;
+    if (!isAboutBundle(fault)) throw error;
     return { fault, isWhole: fault.code.startsWith('MANIFEST_'), findings };
   } finally {
     unpacker.stop();
     stager.stop();
   }
 }
+
+/** Any other fault, such as that of a full disk, says nothing of the bundle. */
+const isAboutBundle = ({ code }: Fault): boolean =>
+  /^(?:ARCHIVE|LIMIT|MANIFEST)_/.test(code) || code === 'TOO_LARGE' || code === 'RUNTIME_UNSUPPORTED';
+
+const stopped = (): Fault => new Fault('CANCELLED', 'Validating the bundle was stopped');
 
 const tooLarge = (most: number): Fault =>
   new Fault('TOO_LARGE', `The bundle has more than ${most} bytes`, {

@@ -18,8 +18,8 @@ export type ValidateOptions = Pick<
 > & {
   /** What an agent accepts: bytes, entries, levels. */
   limits: { maxUnpacked: number; maxEntries: number; maxDepth: number };
-  /** Whether the plugin's `.airlockignore` decides what is part of it, as for the packer. */
-  hasIgnoreFile: boolean;
+  /** The directory is what a bundle was unpacked to: neither an `.airlockignore` nor a marketplace around it says anything. */
+  isUnpacked: boolean;
 };
 
 /** What the rules for plugins say about a plugin. */
@@ -39,8 +39,9 @@ export type PluginReport = {
  */
 export async function validateDirectory(directory: string, options: ValidateOptions): Promise<PluginReport> {
   const source = await openSource(directory, options);
+  const { isUnpacked } = options;
   try {
-    return await validateSource(source, options);
+    return await validateSource({ ...source, isPlace: source.isPlace && !isUnpacked }, options);
   } finally {
     await source.dispose();
   }
@@ -48,7 +49,7 @@ export async function validateDirectory(directory: string, options: ValidateOpti
 
 async function validateSource(source: Source, options: ValidateOptions): Promise<PluginReport> {
   const { limits, allowSecrets = [] } = options;
-  const walked = await walkSource(source, options);
+  const walked = await walkSource(source, { ...options, hasIgnoreFile: !options.isUnpacked });
   const content = await contentOf(source, walked, options).catch(manifestFault);
   const { entries, skipped, secrets } = content instanceof Fault ? walked : content;
   const list: FileEntry[] = [];

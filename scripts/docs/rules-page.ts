@@ -24,7 +24,8 @@ among its warnings.
 with the code and the limits of an agent, and says what that agent would say. It ends with 1 for errors, with \`--strict\` for warnings
 too, and with 2 for wrong arguments. \`--json\` prints one document. \`--sarif\` prints SARIF 2.1.0 with paths relative to the working
 directory: run it in the root of the repository, and give the file to a service that shows findings beside the code. \`airlock push\`
-of a bundle looks into it likewise, and refuses what every agent refuses before a byte is sent.
+of a bundle looks into it likewise, and refuses what every agent refuses before a byte is sent. A secret in a bundle is a warning there.
+A bundle into which it cannot look, such as for want of space, is sent all the same, and that is said.
 
 An error about an archive names the number of its rule in [What an archive may hold](archives.md#rules).
 

@@ -131,6 +131,35 @@ describe('airlock push --all', () => {
     ]);
   });
 
+  it('says what is doubtful before a plugin is sent, once, and where to see the rest', async () => {
+    const doubtful = Object.fromEntries(
+      Array.from({ length: 21 }, (_, i) => [`b/skills/s${i}/SKILL.md`, `---\nname: s${i}\n---\n`]),
+    );
+    await files({
+      'a/plugin.yaml': 'name: w1\n',
+      'a/skills/x/SKILL.md': skill('y'),
+      'b/plugin.yaml': 'name: w2\n',
+      ...doubtful,
+    });
+    const said = (stderr: string): string[] =>
+      stderr.split('\n').filter((line) => line.includes('warning: '));
+    const { code, stderr } = await program.here(['push', '--all', market, '--to', program.url]);
+    expect([code, said(stderr).length]).toEqual([0, 22]);
+    expect(said(stderr)).toEqual([
+      expect.stringMatching(/^w1: warning: skills\/x\/SKILL\.md:2: its name is "y"/),
+      ...Array.from({ length: 20 }, () => expect.stringMatching(/^w2: warning: skills\/s\d+\/SKILL\.md: /)),
+      `w2: warning: and 1 more: see airlock validate ${join(market, 'b')}`,
+    ]);
+    // Nobody listens there, and the first plugin is never sent.
+    const url = `ws://127.0.0.1:${await deafPort()}`;
+    const packed: string[] = [];
+    const { stopped } = await pushAll((signal) => openSession({ url, client: 'test', signal }), market, {
+      tries: 0,
+      onPacked: ({ name }, { findings }) => packed.push(`${name} ${findings.length}`),
+    });
+    expect([packed, stopped?.code]).toEqual([['w1 1'], 'UNREACHABLE']);
+  });
+
   it('uses one connection for all', async () => {
     await files({
       'a/plugin.yaml': 'name: aa\n',

@@ -199,6 +199,16 @@ describe('airlock validate BUNDLE says what an agent says', () => {
     expect((await validate(path, '--allow-secret', 'key.txt')).code).toBe(0);
   });
 
+  it('and tells of a missing manifest beside other errors, whatever a marketplace says', async () => {
+    const list = '{"plugins":[{"name":"listed","source":"./"}]}';
+    const path = await bundle(
+      'listed',
+      gzip(tar(file('.claude-plugin/marketplace.json', list), file('key.txt', KEY))),
+    );
+    const seen = await validate(path);
+    expect(rules(seen)).toEqual(['manifest-missing ', 'secret key.txt']);
+  });
+
   it('and leaves nothing behind', async () => {
     const temporary = join(program.folder, 'tmp');
     await mkdir(temporary);
@@ -224,6 +234,35 @@ describe('before a byte is sent', () => {
     expect([packed.code, packed.stderr]).toEqual([0, stderr]);
     const again = await program.here(['push', join(program.folder, 'said.tgz'), '--to', program.url]);
     expect([again.code, again.stderr]).toEqual([0, stderr]);
+  });
+
+  it('push says that a secret is in a bundle, and sends it', async () => {
+    const path = await bundle('leaky', gzip(tar(yaml('leaky'), file('.env', 'A=1'), file('key.txt', KEY))));
+    const { code, stderr } = await program.here(['push', path, '--to', program.url]);
+    expect([code, stderr.split('\n')]).toEqual([
+      0,
+      [
+        expect.stringMatching(
+          /^warning: \.env: it looks like a secret; pack the plugin again without it.*\(warning: secret\)$/,
+        ),
+        expect.stringMatching(/^warning: key\.txt: it looks like a secret; /),
+        '',
+      ],
+    ]);
+    const allowed = ['--allow-secret', '.env', '--allow-secret', 'key.txt'];
+    const again = await program.here(['push', path, '--to', program.url, ...allowed]);
+    expect([again.code, again.stderr]).toEqual([0, '']);
+  });
+
+  it('push sends a bundle that it cannot look into, and says so', async () => {
+    const path = await bundle('unseen', gzip(tar(yaml('unseen'))));
+    const ended = await program.run(['push', path, '--to', program.url], { TMPDIR: '/dev/null' });
+    expect([ended.code, ended.stderr]).toEqual([
+      0,
+      expect.stringMatching(
+        /^warning: The bundle was not looked into: Making a directory in "\/dev\/null" failed: ENOTDIR/,
+      ),
+    ]);
   });
 
   it('push refuses what every agent refuses, in a directory and in a bundle', async () => {
