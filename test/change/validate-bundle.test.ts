@@ -12,6 +12,7 @@ async function verdictOf(code: FaultCode): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'airlock-verdict-'));
   onTestFinished(() => rm(directory, { recursive: true, force: true }));
   const bundle = (async function* (): AsyncGenerator<Buffer> {
+    yield Buffer.from([0x1f, 0x8b]);
     throw new Fault(code, 'Writing failed');
   })();
   const { signal } = new AbortController();
