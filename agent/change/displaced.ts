@@ -15,7 +15,7 @@ import { markerAt } from '../store/marker.ts';
 type Origin = { source: string | undefined; manifest: Manifest | undefined };
 
 type Displaced = {
-  /** Null: nothing is live, or it says no version. */
+  /** 0.0.0 if its manifest says none. Null: nothing is live, or it has no manifest that can be read. */
   version: string | null;
   /** Signs that the displaced version is another plugin of the same name. */
   warnings: string[];

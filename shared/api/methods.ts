@@ -138,7 +138,7 @@ export type Reset = z.infer<typeof resetSchema>;
 /** The answer to an install: the content of the marker, what the change means for the runtime, and what was left out. */
 export const installedSchema = markerSchema.omit({ version: true }).extend({
   status: z.enum(['installed', 'present', 'rolled-back']),
-  /** The version of the plugin that was replaced; null: none, or it said no version; absent: nothing was replaced now. */
+  /** The version of the plugin that was replaced, 0.0.0 if it said none; null: nothing was live, or no manifest could be read; absent: nothing was replaced now. */
   replacedVersion: z.string().nullable().optional(),
   reload: reloadSchema,
   warnings: truncatedSchema(z.string()),
