@@ -35,15 +35,15 @@ export function noteFindings(
 
 /** One line for each finding, those of a file together, and what to do. */
 export function findingLines(findings: readonly Finding[], paint: Paint): string[] {
-  const paths = [...new Set(findings.map(({ path }) => path))];
-  return paths.flatMap((path) => {
-    const found = findings.filter((one) => one.path === path);
-    return found.flatMap(({ line, level, message, rule, fix }) => {
-      const place = `${path === '' ? '.' : safe(path)}${line === undefined ? '' : `:${line}`}`;
-      const first = `${place}  ${paint(STYLES[level], level)}  ${safe(message)}  (${rule})`;
-      return level === 'note' ? [first] : [first, `  what to do: ${safe(fix)}`];
-    });
-  });
+  const byPath = new Map<string, string[]>();
+  for (const { path, line, level, message, rule, fix } of findings) {
+    const lines = byPath.get(path) ?? [];
+    const place = `${path === '' ? '.' : safe(path)}${line === undefined ? '' : `:${line}`}`;
+    lines.push(`${place}  ${paint(STYLES[level], level)}  ${safe(message)}  (${rule})`);
+    if (level !== 'note') lines.push(`  what to do: ${safe(fix)}`);
+    byPath.set(path, lines);
+  }
+  return [...byPath.values()].flat();
 }
 
 /** The last line: how much was found. */

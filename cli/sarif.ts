@@ -1,5 +1,6 @@
 /** Findings as SARIF 2.1.0, which services for code read. */
 import type { Finding, FindingId } from '../client/index.ts';
+import type { Fault } from '../shared/api/fault.ts';
 import { findingRules } from '../shared/rule/plugin/finding.ts';
 
 const SCHEMA = 'https://json.schemastore.org/sarif-2.1.0.json';
@@ -7,8 +8,13 @@ const SCHEMA = 'https://json.schemastore.org/sarif-2.1.0.json';
 /** Where the plugin lies, so that a service finds its files: relative to the working directory, with `/`. */
 export type SarifPlace = { kind: 'directory'; path: string } | { kind: 'bundle'; path: string };
 
-/** One run with all rules and a result for each finding. */
-export function sarifOf(findings: readonly Finding[], place: SarifPlace, version: string): object {
+/** One run with all rules and a result for each finding; `failure`: why it could not be done. */
+export function sarifOf(
+  findings: readonly Finding[],
+  place: SarifPlace,
+  version: string,
+  failure?: Fault,
+): object {
   const ids = Object.keys(findingRules) as FindingId[];
   const rules = ids.map((id) => {
     const { level, about, fix } = findingRules[id];
@@ -37,11 +43,10 @@ export function sarifOf(findings: readonly Finding[], place: SarifPlace, version
       ],
     };
   });
-  return {
-    $schema: SCHEMA,
-    version: '2.1.0',
-    runs: [{ tool: { driver: { name: 'airlock', version, semanticVersion: version, rules } }, results }],
-  };
+  const said = failure === undefined ? [] : [{ level: 'error', message: { text: `${failure.message}.` } }];
+  const invocations = [{ executionSuccessful: failure === undefined, toolExecutionNotifications: said }];
+  const tool = { driver: { name: 'airlock', version, semanticVersion: version, rules } };
+  return { $schema: SCHEMA, version: '2.1.0', runs: [{ tool, invocations, results }] };
 }
 
 function uriOf(place: SarifPlace, path: string): string {

@@ -1,6 +1,7 @@
 /** `airlock validate`: says what is wrong with a plugin before it is packed or sent. */
 import { relative, sep } from 'node:path';
 
+import { toFault } from '../../shared/api/fault.ts';
 import { type Command, EXIT, NAME_OPTION } from '../command.ts';
 import { countsOf, findingLines, summaryOf } from '../findings.ts';
 import { sarifOf } from '../sarif.ts';
@@ -31,11 +32,18 @@ export const command: Command = {
   async run(context) {
     const { given, output, version } = context;
     const [path = ''] = given.positionals;
-    const { kind, plugin, version: pluginVersion, files, findings } = await validatePlugin(context, path);
+    const isSarif = given.booleans['sarif'] === true;
+    const place = { kind: 'directory', path: fromHere(path) } as const;
+    const report = await validatePlugin(context, path).catch((error: unknown) => {
+      // A service that gets no document cannot say what is wrong.
+      const fault = toFault(error, 'Validating');
+      if (isSarif) output.text(JSON.stringify(sarifOf([], place, version, fault), null, 2));
+      throw fault;
+    });
+    const { kind, plugin, version: pluginVersion, files, findings } = report;
     const counts = countsOf(findings);
-    if (given.booleans['sarif'] === true) {
-      const place = { kind, path: fromHere(path) };
-      output.text(JSON.stringify(sarifOf(findings, place, version), null, 2));
+    if (isSarif) {
+      output.text(JSON.stringify(sarifOf(findings, { ...place, kind }, version), null, 2));
     } else {
       output.result({ plugin, version: pluginVersion, files, ...counts, findings }, () =>
         [

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 
-import { Fault } from '../../shared/api/fault.ts';
+import { errorCode, Fault } from '../../shared/api/fault.ts';
 import { type FileEntry, modeOf } from '../../shared/format/tree.ts';
 import { type FileHead, fileHead, HEAD_BYTES } from '../../shared/rule/plugin/file-head.ts';
 import { SecretScan } from './secrets.ts';
@@ -100,7 +100,9 @@ async function* fileBlocks(
 const spoilt = (path: string, why: string, cause?: unknown): Fault =>
   new Fault('INVALID_PARAMS', `Packing "${path}" failed: ${why}`, {
     cause,
-    hint: 'Pack again while nothing changes the plugin',
+    hint: /^(?:EACCES|EPERM)$/.test(errorCode(cause) ?? '')
+      ? 'Make it readable, or leave it out with an .airlockignore'
+      : 'Pack again while nothing changes the plugin',
   });
 
 /** Joins small blocks into larger ones: each block costs the compressor a turn of its thread. */

@@ -14,6 +14,7 @@ import {
   readMarketplace,
 } from '../../shared/format/marketplace.ts';
 import { type FoundManifest, readManifest } from '../../shared/format/manifest.ts';
+import { parentsOf } from '../../shared/rule/path-rules.ts';
 import { namedSome } from '../../shared/rule/manifest-places.ts';
 import type { Source } from './source.ts';
 import { readTextInside } from './text-file.ts';
@@ -232,8 +233,10 @@ function partOf(name: string, paths: readonly string[], { entries, skipped, secr
       },
     );
   }
+  const named = new Set(paths);
+  const above = new Set([...named].flatMap(parentsOf));
   const isPart = (path: string): boolean =>
-    paths.some((one) => path === one || path.startsWith(`${one}/`) || one.startsWith(`${path}/`));
+    named.has(path) || above.has(path) || parentsOf(path).some((parent) => named.has(parent));
   return {
     entries: entries.filter(({ path }) => isPart(path)),
     skipped: skipped.filter(({ path }) => isPart(path)),

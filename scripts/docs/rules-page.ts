@@ -23,7 +23,8 @@ among its warnings.
 \`airlock validate DIR\` looks at what the packer would pack. \`airlock validate BUNDLE\` unpacks a bundle below a temporary directory
 with the code and the limits of an agent, and says what that agent would say. It ends with 1 for errors, with \`--strict\` for warnings
 too, and with 2 for wrong arguments. \`--json\` prints one document. \`--sarif\` prints SARIF 2.1.0 with paths relative to the working
-directory: run it in the root of the repository, and give the file to a service that shows findings beside the code. \`airlock push\`
+directory: run it in the root of the repository, and give the file to a service that shows findings beside the code. If the plugin
+cannot be read at all, that document says why (\`executionSuccessful\` is false). \`airlock push\`
 of a bundle looks into it likewise, and refuses what every agent refuses before a byte is sent. A secret in a bundle is a warning there.
 A bundle into which it cannot look, such as for want of space, is sent all the same, and that is said.
 

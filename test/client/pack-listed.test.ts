@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { packDirectory } from '../../client/pack/pack.ts';
+import { listDirectory, packDirectory } from '../../client/pack/pack.ts';
 import { base, extracted, files, listed, packsInScratch } from './packing.ts';
 import { snapshotTree } from '../_kit/tree-snapshot.ts';
 
@@ -21,6 +21,19 @@ async function market(plugins: readonly object[], contents: Record<string, strin
 
 const server = { name: 'gopls', version: '1.0.0', lspServers: { go: { command: 'gopls' } } };
 const skill = (name: string): string => `---\nname: ${name}\ndescription: d\n---\n`;
+
+// Was a bug: each file was compared with each path, which took minutes.
+it('an entry may name its paths as often as it likes', async () => {
+  const skills = Array.from({ length: 2_000_000 }, () => './p');
+  const contents = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`other/${i}.md`, '']));
+  const directory = await market([{ name: 'documents', source: './', strict: false, skills }], {
+    'p/SKILL.md': skill('p'),
+    'p/a/b.md': '',
+    ...contents,
+  });
+  const { list } = await listDirectory(directory);
+  expect(list.map(({ path }) => path)).toEqual([MADE, 'p/SKILL.md', 'p/a/b.md']);
+});
 
 describe('a directory without a manifest in a marketplace', () => {
   it('gets the manifest that its entry is, in the bundle alone', async () => {

@@ -320,6 +320,22 @@ describe('--sarif', () => {
     });
   });
 
+  it('says why nothing could be found, and ends as without it', async () => {
+    const { code, stdout, stderr } = await program.here(['validate', '/nowhere', '--sarif']);
+    expect([code, stderr]).toEqual([1, expect.stringContaining('"/nowhere" does not exist')]);
+    expect((JSON.parse(stdout) as Sarif).runs).toMatchObject([
+      {
+        results: [],
+        invocations: [
+          {
+            executionSuccessful: false,
+            toolExecutionNotifications: [{ level: 'error', message: { text: '"/nowhere" does not exist.' } }],
+          },
+        ],
+      },
+    ]);
+  });
+
   it('places what is found in a bundle at the bundle', async () => {
     const path = await bundle('placed', gzip(tar(yaml('placed'), file('aux.md', ''))));
     const [result] = (await sarif(path)).runs[0]?.results ?? [];
