@@ -24,6 +24,4 @@ export function variablesOf(
  * @example expandVariables('${PLUGIN_ROOT}/config.json', plugin.variables)
  */
 export const expandVariables = (text: string, variables: Readonly<Record<string, string>>): string =>
-  text.replaceAll(/\$\{([A-Z_]+)\}/g, (whole, name: string) =>
-    Object.hasOwn(variables, name) ? (variables[name] ?? whole) : whole,
-  );
+  text.replaceAll(/\$\{([A-Z_]+)\}/g, (whole, name: string) => variables[name] ?? whole);

@@ -13,3 +13,14 @@ it('has more findings than a call can have arguments', () => {
   const { findings } = validate(room.context, slot, { ...staged, directories }, paramsOf(bytes));
   expect(findings.length).toBe(160_000);
 });
+
+it('tells how much was not read, and no notes about single files', () => {
+  const bytes = tar(
+    file('plugin.yaml', yamlOf()),
+    file('rules/a.md', 'x'.repeat(300 * 1024)),
+    file('a.py', '#!/usr/bin/env python3\n'),
+  );
+  const { room, slot, staged } = accepted(bytes, { links: 'copy' });
+  const { findings } = validate(room.context, slot, staged, paramsOf(bytes));
+  expect(findings).toMatchObject([{ rule: 'not-checked', path: '' }]);
+});

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { listDirectory, packDirectory } from '../../client/pack/pack.ts';
+import { asListed } from '../../client/pack/marketplace.ts';
+import { packDirectory } from '../../client/pack/pack.ts';
 import { base, extracted, files, listed, packsInScratch } from './packing.ts';
 import { snapshotTree } from '../_kit/tree-snapshot.ts';
 
@@ -23,16 +24,26 @@ const server = { name: 'gopls', version: '1.0.0', lspServers: { go: { command: '
 const skill = (name: string): string => `---\nname: ${name}\ndescription: d\n---\n`;
 
 // Was a bug: each file was compared with each path, which took minutes.
-it('an entry may name its paths as often as it likes', async () => {
-  const skills = Array.from({ length: 2_000_000 }, () => './p');
-  const contents = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`other/${i}.md`, '']));
-  const directory = await market([{ name: 'documents', source: './', strict: false, skills }], {
-    'p/SKILL.md': skill('p'),
-    'p/a/b.md': '',
-    ...contents,
-  });
-  const { list } = await listDirectory(directory);
-  expect(list.map(({ path }) => path)).toEqual([MADE, 'p/SKILL.md', 'p/a/b.md']);
+it('an entry may name its paths as often as it likes', () => {
+  const skills = Array.from({ length: 100_000 }, () => './p');
+  const entry = { name: 'documents', source: './', strict: false, skills };
+  const paths = ['p', 'p/SKILL.md', 'p/a/b.md', ...Array.from({ length: 20_000 }, (_, i) => `other/${i}.md`)];
+  const entries = paths.map((path) => ({ kind: 'file' as const, path, source: path }));
+  const walked = { entries, skipped: [], secrets: [] };
+  const part = asListed({ file: LIST, entry, shared: true }, walked, undefined);
+  expect(part.entries.map(({ path }) => path)).toEqual([
+    '.claude-plugin',
+    MADE,
+    'p',
+    'p/SKILL.md',
+    'p/a/b.md',
+  ]);
+});
+
+it('no marketplace around the repository of a plugin says anything of it', async () => {
+  const directory = await market([{ name: 'one', source: './one' }], { 'one/a.md': '', 'one/.git/HEAD': '' });
+  const fault = await packDirectory(join(directory, 'one')).catch((error: unknown) => error);
+  expect(fault).toMatchObject({ code: 'MANIFEST_MISSING', message: 'The directory holds no manifest' });
 });
 
 describe('a directory without a manifest in a marketplace', () => {

@@ -127,3 +127,13 @@ describe('the plugins of a marketplace', () => {
     });
   });
 });
+
+it('a link out of a directory that is inside of a plugin is no plugin', async () => {
+  const directory = join(base, 'all');
+  await files({ 'one/plugin.yaml': 'name: one\n' }, directory);
+  await files({ 'a.md': '' }, join(base, 'elsewhere'));
+  await symlink(join(base, 'elsewhere'), join(directory, 'one/link'));
+  await symlink(join(base, 'elsewhere'), join(directory, 'link'));
+  const all = await seen(directory);
+  expect(all.map(([name]) => name)).toEqual(['link', 'one']);
+});

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { openSession, pushAll } from '../../client/index.ts';
+import { Fault } from '../../shared/api/fault.ts';
 import { deafPort } from '../_kit/deaf-port.ts';
 import { Program, runHere } from '../_kit/program.ts';
 import { snapshotTree } from '../_kit/tree-snapshot.ts';
@@ -238,6 +239,16 @@ describe('airlock push --all', () => {
     expect(fates(documentOf(stdout))).toEqual(['z1 refused', 'z2 untried']);
     expect(stderr).toContain('what to do:');
   });
+
+  it.each(['DRAINING', 'FORBIDDEN', 'RUNTIME_EXTERNAL', 'UNAUTHENTICATED', 'UNREACHABLE'] as const)(
+    'tries no other plugin after %s',
+    async (code) => {
+      await files({ 'a/plugin.yaml': 'name: z1\n', 'b/plugin.yaml': 'name: z2\n' });
+      const refuse = () => Promise.reject(new Fault(code, 'No', { retry: 'never' }));
+      const { plugins, stopped } = await pushAll(refuse, market);
+      expect([plugins.map(({ status }) => status), stopped?.code]).toEqual([['refused', 'untried'], code]);
+    },
+  );
 
   it('tries no other plugin where the agent cannot be reached', async () => {
     await files({ 'a/plugin.yaml': 'name: z1\n', 'b/plugin.yaml': 'name: z2\n' });
