@@ -1,5 +1,5 @@
 /** The valid tokens: from the variable, and from the file, which is read again when it changes. */
-import { timingSafeEqual } from 'node:crypto';
+import { createHash, timingSafeEqual } from 'node:crypto';
 
 import { Fault, toFault } from '../../shared/api/fault.ts';
 import { textIn } from '../../shared/format/text.ts';
@@ -10,7 +10,10 @@ export class Tokens {
   readonly #fixed: Token[];
   readonly #file: ReloadedFiles | undefined;
   readonly #complain: (fault: Fault) => void;
+  readonly #required: boolean;
   #fromFile: Token[] = [];
+  /** The sha256 of the file as it was read last. */
+  #content = '';
   #complaint = '';
   /** The running check of the file, and the one after it. */
   #looking: Promise<void> | undefined;
@@ -19,7 +22,8 @@ export class Tokens {
   /**
    * Reads the tokens for the first time.
    *
-   * @param complain called once for a file that can no longer be read; the old tokens stay valid then.
+   * @param complain called once for each content of the file that cannot be used, and the old tokens stay valid then; or
+   *   that holds no token, so that nobody is let in.
    * @param required whether nobody could connect without a token.
    * @throws Fault INVALID_PARAMS if a required token is missing, or one is malformed.
    */
@@ -29,7 +33,7 @@ export class Tokens {
     complain: (fault: Fault) => void,
     required = true,
   ): Promise<Tokens> {
-    const tokens = new Tokens(variable, file, complain);
+    const tokens = new Tokens(variable, file, complain, required);
     await tokens.#read();
     if (required && tokens.#all.length === 0) {
       throw new Fault('INVALID_PARAMS', 'No token is configured, and the agent needs one', {
@@ -45,7 +49,9 @@ export class Tokens {
     variable: string | undefined,
     file: string | undefined,
     complain: (fault: Fault) => void,
+    required: boolean,
   ) {
+    this.#required = required;
     this.#fixed = variable === undefined || variable === '' ? [] : [tokenFromVariable(variable)];
     this.#file = file === undefined ? undefined : new ReloadedFiles('token file', [file]);
     this.#complain = complain;
@@ -84,11 +90,17 @@ export class Tokens {
   async #look(): Promise<void> {
     try {
       await this.#read();
+      if (this.#required && this.#all.length === 0) {
+        throw new Fault('INVALID_PARAMS', 'The token file holds no token, so nobody is let in', {
+          hint: 'Make a token with "airlock token", and write it into the file',
+        });
+      }
       this.#complaint = '';
     } catch (error) {
       const fault = toFault(error, 'Reading the token file');
-      if (fault.message !== this.#complaint) {
-        this.#complaint = fault.message;
+      const complaint = `${fault.message} ${this.#content}`;
+      if (complaint !== this.#complaint) {
+        this.#complaint = complaint;
         this.#complain(fault);
       }
     }
@@ -108,6 +120,7 @@ export class Tokens {
     if (bytes === undefined) {
       return;
     }
+    this.#content = createHash('sha256').update(bytes).digest('hex');
     const reading = textIn(bytes);
     if (reading.kind === 'unreadable') {
       throw new Fault('INVALID_PARAMS', `The token file cannot be read: ${reading.why}`, {

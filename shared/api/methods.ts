@@ -407,7 +407,7 @@ export const methods = {
     params: {
       /** When the restart began, by the agent's clock; absent: now. */
       at: z.iso
-        .datetime()
+        .datetime({ offset: true })
         .optional()
         .describe('when the restart began, such as 2026-05-08T14:15:30Z; default: now'),
     },

@@ -8,7 +8,7 @@ export const loadedSchema = z.looseObject({
   /** The installId, or its substitute if the marker is empty. */
   generation: z.string().min(1).max(256),
   /** When the plugin was read, or when the restart began: later edits are not loaded. */
-  at: z.iso.datetime().optional(),
+  at: z.iso.datetime({ offset: true }).optional(),
   /** Who wrote the report, if not the runtime itself: the agent, after a restart. */
   by: z.string().optional(),
 });

@@ -36,9 +36,11 @@ const DESCRIPTION_MAX = 1024;
 /** A larger manifest is refused without reading it. */
 export const MANIFEST_MAX_BYTES = 1024 * 1024;
 
-const text = z.union([z.string(), z.number().transform(String)]);
+const text = z.union([z.string(), z.number().transform(String)], {
+  error: ({ input }) => (input === undefined ? 'is missing' : 'must be a text'),
+});
 const texts = z
-  .union([z.array(text), text.transform((one) => [one])])
+  .union([z.array(text), text.transform((one) => [one])], { error: 'must be a list of texts, or one text' })
   .nullish()
   .transform((list) => list ?? []);
 

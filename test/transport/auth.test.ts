@@ -180,6 +180,19 @@ describe('the token file', () => {
     expect(await labelsOf(tokens, A, C)).toEqual([undefined, 'new']);
   });
 
+  // Was a bug: the second broken content was told to nobody.
+  it('that is broken in another way afterwards is complained of again', async () => {
+    const { file, open, complaints } = await makePlace(`write ${A} old\n`);
+    const tokens = await open();
+    for (const text of ['writ', 'write', 'write']) {
+      await writeFile(file, text);
+      expect(await labelsOf(tokens, A)).toEqual(['old']);
+    }
+    expect(complaints.map(({ message }) => message)).toEqual(
+      Array(2).fill('Line 1 of the token file is not "read|write <token> [label]"'),
+    );
+  });
+
   it('that is emptied or gone for a moment locks nobody out', async () => {
     const { file, open, complaints } = await makePlace(`write ${A} old\n`);
     const tokens = await open();
@@ -203,11 +216,14 @@ describe('the token file', () => {
     expect(labels).toEqual([undefined, 'new']);
   });
 
-  it('that holds comments alone revokes all that it held', async () => {
-    const { file, open } = await makePlace(`write ${A} old\n`);
+  it('that holds comments alone revokes all that it held, and this is said once', async () => {
+    const { file, open, complaints } = await makePlace(`write ${A} old\n`);
     const tokens = await open();
     await writeFile(file, '# nobody for now\n');
-    expect(await labelsOf(tokens, A)).toEqual([undefined]);
+    expect(await labelsOf(tokens, A, A)).toEqual([undefined, undefined]);
+    expect(complaints.map(({ message }) => message)).toEqual([
+      'The token file holds no token, so nobody is let in',
+    ]);
   });
 
   it('stands beside the variable', async () => {

@@ -377,3 +377,13 @@ test.each([
 ])('a version is what was written: %s', (written, version) => {
   expect(read('plugin.yaml', `name: lint\nversion: ${written}\n`).version).toBe(version);
 });
+
+test('a name, a version or runtimes of another form are told by the form that they must have', () => {
+  expect(why('.claude-plugin/plugin.json', '{"name":true,"version":{}}')).toContain(
+    'name: must be a text; version: must be a text',
+  );
+  expect(why('.claude-plugin/plugin.json', '{"version":"1"}')).toContain('name: is missing');
+  expect(why('plugin.yaml', 'name: lint\nruntimes: {a: 1}')).toContain(
+    'runtimes: must be a list of texts, or one text',
+  );
+});
