@@ -143,6 +143,10 @@ export class Fortress {
     const left = (): string[] =>
       readdirSync(join(this.root, '.staging')).filter((name) => !own.includes(name));
     await until(() => expect(left()).toEqual([]));
+    // Its lock is held until the house-keeping is over, and a record says so.
+    const held = (): string[] =>
+      readdirSync(join(this.root, '.locks')).filter((name) => /^lint\..*\.(?:flock|record)$/.test(name));
+    await until(() => expect(held()).toEqual([]));
     // Old versions are collected after the intent is gone: until two looks are the same.
     let before = '';
     for (let now = ''; now !== before || now === '';) {
