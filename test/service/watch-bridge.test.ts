@@ -337,6 +337,29 @@ it.each([
   expect(told).toHaveLength(1);
 });
 
+it('a loss that is seen again before it is told is told once', async () => {
+  let now = (): Admission => ({ status: 'absent' });
+  const { live, told, watching, turns, until, isOn, during } = await begin(async () => now());
+  await patiently(isOn);
+  let end = (): void => undefined;
+  let asked = 0;
+  now = () => {
+    asked += 1;
+    // The watcher has made sure of the loss: telling it waits behind an operation.
+    if (asked === 2) during(new Promise((resolve) => (end = resolve)));
+    return { status: 'absent' };
+  };
+  watching.heard(swapped(STAMP));
+  await rm(live, { recursive: true });
+  await until(() => expect([asked, turns.waiting]).toEqual([2, 1]));
+  await mkdir(live);
+  await rm(live, { recursive: true });
+  await until(() => expect(asked).toBe(3));
+  end();
+  await until(() => expect(turns.waiting).toBe(0));
+  expect(told).toHaveLength(1);
+});
+
 it('an install and a removal by the agent within one burst are no loss', async () => {
   const { live, told, watching, turns, until, isOn } = await begin(async () => ({ status: 'absent' }));
   await patiently(isOn);
