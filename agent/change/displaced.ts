@@ -1,15 +1,9 @@
 /** Describes the version that an install displaces. Reads only what is live. */
-import {
-  MANIFEST_FILES,
-  MANIFEST_MAX_BYTES,
-  type Manifest,
-  isManifest,
-  readManifest,
-} from '../../shared/format/manifest.ts';
+import { type Manifest, readManifest } from '../../shared/format/manifest.ts';
 import type { Intent } from '../../shared/format/intent.ts';
-import { readText } from '../disk/record.ts';
 import type { StoreContext } from '../store/context.ts';
 import { markerAt } from '../store/marker.ts';
+import { manifestOf } from '../store/read-live.ts';
 
 /** What is compared: where a version came from, and how it describes itself. */
 type Origin = { source: string | undefined; manifest: Manifest | undefined };
@@ -38,15 +32,10 @@ export function describeDisplaced(
 }
 
 /** The manifest of a tree, as far as it can be read. */
-function manifestIn({ disk }: StoreContext, tree: string): Manifest | undefined {
-  for (const file of MANIFEST_FILES) {
-    const reading = readText(disk, `${tree}/${file}`, MANIFEST_MAX_BYTES);
-    if (isManifest(file, reading)) {
-      const read = reading.kind === 'text' ? readManifest(file, reading.text) : undefined;
-      return read?.ok === true ? read.manifest : undefined;
-    }
-  }
-  return undefined;
+function manifestIn(context: StoreContext, tree: string): Manifest | undefined {
+  const found = manifestOf(context, tree);
+  const read = found?.reading.kind === 'text' ? readManifest(found.file, found.reading.text) : undefined;
+  return read?.ok === true ? read.manifest : undefined;
 }
 
 function signsOf(before: Origin, next: Origin): string[] {

@@ -289,7 +289,7 @@ function lookAt(
  */
 function readBack(disk: StageContext['disk'], slot: string, path: string): FileReading {
   const reading = readText(disk, `${slot}/${path}`, MANIFEST_MAX_BYTES);
-  if (reading.kind === 'unreadable' && /^E[A-Z]+$/.test(reading.why)) {
+  if (reading.kind === 'unreadable' && reading.code !== undefined) {
     throw new Fault('INTERNAL', `${path} cannot be read back: ${reading.why}`, {
       hint: 'Check the disk, then send the plugin again',
     });

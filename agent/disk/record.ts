@@ -132,7 +132,9 @@ export function readText(disk: Disk, path: string, maxBytes: number): FileReadin
     if (code === 'ENOENT' || code === 'ENOTDIR') {
       return { kind: 'absent' };
     }
-    return { kind: 'unreadable', why: code === 'ELOOP' ? 'it is a symbolic link' : (code ?? String(error)) };
+    return code === 'ELOOP'
+      ? { kind: 'unreadable', why: 'it is a symbolic link' }
+      : { kind: 'unreadable', why: code ?? String(error), code };
   }
   try {
     const stat = disk.statOpen(fd);
@@ -144,7 +146,8 @@ export function readText(disk: Disk, path: string, maxBytes: number): FileReadin
     }
     return textIn(readAll(disk, fd, maxBytes));
   } catch (error) {
-    return { kind: 'unreadable', why: errorCode(error) ?? String(error) };
+    const code = errorCode(error);
+    return { kind: 'unreadable', why: code ?? String(error), code };
   } finally {
     attempt(() => disk.close(fd));
   }

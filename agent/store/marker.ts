@@ -18,7 +18,7 @@ export function readMarkerAt(
   directory: string,
 ): MarkerReading | undefined {
   const reading = readText(disk, join(directory, MARKER), MARKER_MAX_BYTES);
-  if (reading.kind === 'unreadable' && /^E[A-Z]+$/.test(reading.why)) {
+  if (reading.kind === 'unreadable' && reading.code !== undefined) {
     throw new Fault('INTERNAL', `The marker in "${directory}" cannot be read: ${reading.why}`, {
       hint: `Check owner and permissions of ${directory}, or move it away`,
     });

@@ -5,7 +5,12 @@ import { type FileReading, MARKER } from '../../shared/format/layout.ts';
 import type { Found } from '../../shared/rule/admission.ts';
 import { isSwapInProgress } from '../../shared/rule/swap-in-progress.ts';
 import { INTENT_MAX_BYTES } from '../../shared/format/intent.ts';
-import { MANIFEST_FILES, MANIFEST_MAX_BYTES, isManifest } from '../../shared/format/manifest.ts';
+import {
+  MANIFEST_FILES,
+  MANIFEST_MAX_BYTES,
+  type ManifestFile,
+  isManifest,
+} from '../../shared/format/manifest.ts';
 import { MARKER_MAX_BYTES } from '../../shared/format/marker.ts';
 import { parseSlotName } from '../../shared/format/name.ts';
 import { isDenied } from '../disk/disk-fault.ts';
@@ -77,13 +82,19 @@ function lookOnce(context: StoreContext, name: string, disabled: boolean): Found
   const marker = readText(disk, join(live, MARKER), MARKER_MAX_BYTES);
   const isEmpty = marker.kind === 'text' && marker.text === '';
   const unsynced = isEmpty && isUnsyncedElsewhere(context);
+  return { ...found, entry: 'directory', marker, unsynced, manifest: manifestOf(context, live) };
+}
+
+/** The manifest of a tree, the first of those that are there, as it can be read; undefined if there is none. */
+export function manifestOf(
+  { disk }: Pick<StoreContext, 'disk'>,
+  tree: string,
+): { file: ManifestFile; reading: FileReading } | undefined {
   for (const file of MANIFEST_FILES) {
-    const reading = readText(disk, join(live, file), MANIFEST_MAX_BYTES);
-    if (isManifest(file, reading)) {
-      return { ...found, entry: 'directory', marker, unsynced, manifest: { file, reading } };
-    }
+    const reading = readText(disk, join(tree, file), MANIFEST_MAX_BYTES);
+    if (isManifest(file, reading)) return { file, reading };
   }
-  return { ...found, entry: 'directory', marker, unsynced };
+  return undefined;
 }
 
 /**

@@ -94,4 +94,5 @@ export const RESERVED: ReadonlySet<string> = new Set([
 export type FileReading =
   | { kind: 'text'; text: string }
   | { kind: 'absent' }
-  | { kind: 'unreadable'; why: string };
+  /** `code`: the error of the system, such as EIO; absent if the file itself is not as it must be. */
+  | { kind: 'unreadable'; why: string; code?: string | undefined };

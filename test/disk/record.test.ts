@@ -116,7 +116,9 @@ describe('reading a small text', () => {
         const reading = readText(faulty.disk, '/a', 100);
         // What a close says changes nothing about what was read.
         const isClose = faulty.failed[0]?.kind === 'close';
-        expect(reading).toEqual(isClose ? { kind: 'text', text: 'text' } : { kind: 'unreadable', why: code });
+        expect(reading).toEqual(
+          isClose ? { kind: 'text', text: 'text' } : { kind: 'unreadable', why: code, code },
+        );
         expect(faulty.leaked).toEqual([]);
       }
     }
