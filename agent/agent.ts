@@ -5,7 +5,7 @@ import type { EventBody } from '../shared/api/events.ts';
 import { Fault, toFault } from '../shared/api/fault.ts';
 import { CLOSE, PROTOCOL, WIRE } from '../shared/api/rpc.ts';
 import type { Status } from '../shared/api/maintenance.ts';
-import type { Hello } from '../shared/api/methods.ts';
+import type { Hello } from '../shared/api/session.ts';
 import { layoutOf } from '../shared/format/layout.ts';
 import { createIgnore } from '../shared/format/tree.ts';
 import { bootInstall } from './service/boot-install.ts';

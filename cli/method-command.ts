@@ -3,7 +3,8 @@ import * as z from 'zod';
 
 import { newOperationId } from '../client/index.ts';
 import { Fault, toFault } from '../shared/api/fault.ts';
-import { type CommandRow, type MethodName, type Result, methods, readParams } from '../shared/api/methods.ts';
+import type { CommandRow } from '../shared/api/method.ts';
+import { type MethodName, type Result, methods, readParams } from '../shared/api/methods.ts';
 import { type Command, type Context, EXIT, type Given, type Option } from './command.ts';
 import { checkName } from './reach.ts';
 import { safe } from './render.ts';

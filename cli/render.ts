@@ -4,7 +4,7 @@ import { styleText } from 'node:util';
 import type { Packed } from '../client/index.ts';
 import type { Reason } from '../shared/format/tree.ts';
 import type { Reload } from '../shared/rule/classify.ts';
-import type { Installed } from '../shared/api/methods.ts';
+import type { Installed } from '../shared/api/plugin.ts';
 import type { Fault } from '../shared/api/fault.ts';
 
 export type Paint = (style: 'bold' | 'dim' | 'green' | 'yellow' | 'red' | 'cyan', text: string) => string;

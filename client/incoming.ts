@@ -1,7 +1,7 @@
 /** A stream of bytes from the agent. The reader gives it credit. */
 import { Fault } from '../shared/api/fault.ts';
 import type { DataFrame } from '../shared/api/frame.ts';
-import type { Window } from '../shared/api/methods.ts';
+import type { Window } from '../shared/api/session.ts';
 import { WIRE } from '../shared/api/rpc.ts';
 
 /**

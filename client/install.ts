@@ -1,6 +1,7 @@
 /** One install over one session: begin, send, commit. */
 import { Fault } from '../shared/api/fault.ts';
-import type { BeginParams, Installed } from '../shared/api/methods.ts';
+import type { BeginParams } from '../shared/api/methods.ts';
+import type { Installed } from '../shared/api/plugin.ts';
 import type { Bundle } from './bundle.ts';
 import { cancelled } from './requests.ts';
 import type { Session } from './session.ts';

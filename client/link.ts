@@ -8,7 +8,7 @@ import { type Event, eventSchema } from '../shared/api/events.ts';
 import { Fault } from '../shared/api/fault.ts';
 import type { Clock } from '../shared/clock.ts';
 import { type DataFrame, decodeFrame, encodeFrame } from '../shared/api/frame.ts';
-import { type Hello, helloSchema, resetSchema, windowSchema } from '../shared/api/methods.ts';
+import { type Hello, helloSchema, resetSchema, windowSchema } from '../shared/api/session.ts';
 import {
   CLOSE,
   type Message,

@@ -1,6 +1,7 @@
 /** Reads the whole list of an agent's plugins. */
 import { Fault } from '../shared/api/fault.ts';
-import { type Params, type PluginInfo, pluginSchema, type Verification } from '../shared/api/methods.ts';
+import type { Params } from '../shared/api/methods.ts';
+import { type PluginInfo, pluginSchema, type Verification } from '../shared/api/plugin.ts';
 import type { Caller } from '../shared/api/caller.ts';
 
 /** A longer line of a list is refused. */

@@ -1,6 +1,6 @@
 /** The credit of a stream of bytes to the agent. */
 import type { Fault } from '../shared/api/fault.ts';
-import type { Window } from '../shared/api/methods.ts';
+import type { Window } from '../shared/api/session.ts';
 
 /** How a wait for credit ends; `stalled`: nobody gave credit in time. */
 export type WindowWait = 'granted' | 'stalled';

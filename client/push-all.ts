@@ -1,6 +1,6 @@
 /** Pushes every plugin of a directory over one connection. */
 import { Fault, type FaultCode, toFault } from '../shared/api/fault.ts';
-import type { Installed } from '../shared/api/methods.ts';
+import type { Installed } from '../shared/api/plugin.ts';
 import { type Packed, type PackOptions, packDirectory } from './pack/pack.ts';
 import { findPlugins, type FoundPlugin } from './plugins.ts';
 import { type PushOptions, pushOver, OpenConnection } from './push.ts';

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { Fault, toFault } from '../shared/api/fault.ts';
 import { type Pause, pause } from '../shared/clock.ts';
 import { pauseAfter, spread } from '../shared/rule/retry.ts';
-import type { Installed } from '../shared/api/methods.ts';
+import type { Installed } from '../shared/api/plugin.ts';
 import type { Bundle } from './bundle.ts';
 import { install, type InstallOptions } from './install.ts';
 import { cancelled } from './requests.ts';

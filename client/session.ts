@@ -1,7 +1,8 @@
 /** A session with one agent: requests and answers, events, streams of bytes. */
 import { Fault } from '../shared/api/fault.ts';
 import type { DataFrame } from '../shared/api/frame.ts';
-import { type Hello, type MethodName, methods, type Params, type Result } from '../shared/api/methods.ts';
+import type { Hello } from '../shared/api/session.ts';
+import { type MethodName, methods, type Params, type Result } from '../shared/api/methods.ts';
 import type { Caller } from '../shared/api/caller.ts';
 import type { AgentEvent, Feed, Position } from './feed.ts';
 import type { Closed, Link } from './link.ts';

@@ -5,7 +5,8 @@
  */
 import type { InstallStep } from '../../shared/api/events.ts';
 import { Fault } from '../../shared/api/fault.ts';
-import { type BeginParams, type Installed, installedSchema } from '../../shared/api/methods.ts';
+import type { BeginParams } from '../../shared/api/methods.ts';
+import { type Installed, installedSchema } from '../../shared/api/plugin.ts';
 import type { Marker } from '../../shared/format/marker.ts';
 import type { FileEntry } from '../../shared/format/tree.ts';
 import { findingText } from '../../shared/rule/plugin/finding.ts';

@@ -3,7 +3,7 @@
  * A crash in between is another state of the same table. The caller holds the plugin's lock.
  */
 import type { Recovered } from '../../shared/api/maintenance.ts';
-import { installedSchema, uninstalledSchema } from '../../shared/api/methods.ts';
+import { installedSchema, uninstalledSchema } from '../../shared/api/plugin.ts';
 import { INTENT_MAX_BYTES, type Intent, intentSchema } from '../../shared/format/intent.ts';
 import { treeDigest } from '../../shared/format/tree.ts';
 import { reduce } from '../../shared/rule/runtime-state.ts';

@@ -5,7 +5,8 @@
 import { join } from 'node:path';
 
 import { Fault } from '../../shared/api/fault.ts';
-import { type Installed, type RollbackParams, installedSchema } from '../../shared/api/methods.ts';
+import { type Installed, installedSchema } from '../../shared/api/plugin.ts';
+import type { RollbackParams } from '../../shared/api/methods.ts';
 import { MARKER } from '../../shared/format/layout.ts';
 import { MARKER_MAX_BYTES, type Marker } from '../../shared/format/marker.ts';
 import type { Receipt } from '../../shared/format/receipt.ts';

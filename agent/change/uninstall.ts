@@ -1,5 +1,6 @@
 /** Removes a plugin: its live version becomes a snapshot, from which it can come back, and nothing is live. */
-import { type UninstallParams, type Uninstalled, uninstalledSchema } from '../../shared/api/methods.ts';
+import type { UninstallParams } from '../../shared/api/methods.ts';
+import { type Uninstalled, uninstalledSchema } from '../../shared/api/plugin.ts';
 import type { Intent } from '../../shared/format/intent.ts';
 import { type Reload, reloadOf } from '../../shared/rule/classify.ts';
 import { removeTree } from '../disk/record.ts';

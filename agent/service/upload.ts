@@ -4,7 +4,8 @@
  */
 import type { EventBody } from '../../shared/api/events.ts';
 import { Fault, toFault } from '../../shared/api/fault.ts';
-import type { BeginParams, Installed } from '../../shared/api/methods.ts';
+import type { BeginParams } from '../../shared/api/methods.ts';
+import type { Installed } from '../../shared/api/plugin.ts';
 import { WIRE } from '../../shared/api/rpc.ts';
 import type { SettingsPart } from '../../shared/api/settings.ts';
 import type { Clock } from '../../shared/clock.ts';

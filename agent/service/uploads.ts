@@ -3,7 +3,8 @@
  * one answer.
  */
 import { Fault, toFault } from '../../shared/api/fault.ts';
-import type { BeginParams, Installed } from '../../shared/api/methods.ts';
+import type { BeginParams } from '../../shared/api/methods.ts';
+import type { Installed } from '../../shared/api/plugin.ts';
 import type { WorkerClient } from '../worker/client.ts';
 import { type Link, type UploadDependencies, Upload } from './upload.ts';
 

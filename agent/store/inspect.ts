@@ -2,7 +2,8 @@
 import { join } from 'node:path';
 
 import { Fault, toFault } from '../../shared/api/fault.ts';
-import type { Params, PluginInfo, Verification } from '../../shared/api/methods.ts';
+import type { Params } from '../../shared/api/methods.ts';
+import type { PluginInfo, Verification } from '../../shared/api/plugin.ts';
 import { truncate } from '../../shared/truncate.ts';
 import { MARKER } from '../../shared/format/layout.ts';
 import { isPluginName, parseSlotName } from '../../shared/format/name.ts';

@@ -7,16 +7,13 @@ import { decodeFrame } from '../../shared/api/frame.ts';
 import {
   type MethodName,
   type Params,
-  type Reset,
   type Result,
-  type Hello,
-  cancelSchema,
   isMethod,
   isRead,
   methods,
   readParams,
-  windowSchema,
 } from '../../shared/api/methods.ts';
+import { type Reset, type Hello, cancelSchema, windowSchema } from '../../shared/api/session.ts';
 import {
   CLOSE,
   RPC_METHOD_NOT_FOUND,

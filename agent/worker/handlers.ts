@@ -4,8 +4,8 @@
  */
 import type * as z from 'zod';
 
+import { installedSchema } from '../../shared/api/plugin.ts';
 import {
-  installedSchema,
   isMethod,
   type MethodName,
   type Methods,

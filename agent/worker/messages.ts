@@ -1,7 +1,8 @@
 /** The messages between the main thread and an engine thread. */
 import type { EventBody } from '../../shared/api/events.ts';
 import type { FaultData } from '../../shared/api/fault.ts';
-import type { BeginParams, Installed } from '../../shared/api/methods.ts';
+import type { BeginParams } from '../../shared/api/methods.ts';
+import type { Installed } from '../../shared/api/plugin.ts';
 import type { Intent } from '../../shared/format/intent.ts';
 import type { Durability, InstallPolicy } from '../store/context.ts';
 import type { HandlerName } from './handlers.ts';

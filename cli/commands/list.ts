@@ -1,6 +1,7 @@
 /** `airlock list`: the plugins as the gate sees them. */
 import { listPlugins } from '../../client/index.ts';
-import { type PluginInfo, methods } from '../../shared/api/methods.ts';
+import type { PluginInfo } from '../../shared/api/plugin.ts';
+import { methods } from '../../shared/api/methods.ts';
 import { settingsOf } from '../../shared/api/setting.ts';
 import { settings } from '../../shared/api/settings.ts';
 import { type Command, type Context, EXIT } from '../command.ts';

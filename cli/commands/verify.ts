@@ -1,6 +1,6 @@
 /** `airlock verify`: is what lies there what was installed, byte for byte? */
 import { verifyPlugins } from '../../client/index.ts';
-import type { Verification } from '../../shared/api/methods.ts';
+import type { Verification } from '../../shared/api/plugin.ts';
 import { settingsOf } from '../../shared/api/setting.ts';
 import { settings } from '../../shared/api/settings.ts';
 import { type Command, type Context, EXIT } from '../command.ts';

@@ -2,7 +2,7 @@
 import * as z from 'zod';
 
 import { eventData, eventSchema, eventTypes } from '../../shared/api/events.ts';
-import { cancelSchema, helloSchema, resetSchema, windowSchema } from '../../shared/api/methods.ts';
+import { cancelSchema, helloSchema, resetSchema, windowSchema } from '../../shared/api/session.ts';
 import { failureSchema, notificationSchema, requestSchema, successSchema } from '../../shared/api/rpc.ts';
 import { intentSchema } from '../../shared/format/intent.ts';
 import { loadedSchema } from '../../shared/format/loaded.ts';

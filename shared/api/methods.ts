@@ -4,158 +4,19 @@
  */
 import * as z from 'zod';
 
-import {
-  digestSchema,
-  operationIdSchema,
-  pluginNameSchema,
-  sha256Schema,
-  stampSchema,
-} from '../format/name.ts';
-import { markerSchema } from '../format/marker.ts';
-import { pendingSchema } from '../format/state.ts';
-import { refusalReasons } from '../rule/admission.ts';
+import { digestSchema, pluginNameSchema, sha256Schema, stampSchema } from '../format/name.ts';
 import { reloadSchema } from '../rule/classify.ts';
 import { schemaErrorOf } from '../schema-error.ts';
 import { truncatedSchema } from '../truncate.ts';
 import { eventTypes } from './events.ts';
-import { Fault, type FaultCode, faultDataSchema } from './fault.ts';
+import { Fault } from './fault.ts';
 import { basisSchema, classifyParams, restartedSchema } from './runtime.ts';
 import { recoveryResultSchema, statusSchema, sweptSchema } from './maintenance.ts';
-import { PROTOCOL } from './rpc.ts';
-
-/**
- * The effect of a method. It decides where the method runs, whether it takes the plugin's lock and lane, whether recovery
- * runs first, whether the answer is remembered by the operation id, which scope a token needs, and whether an agent that
- * is shutting down still accepts it.
- */
-export type Effect =
-  /** Opens the session. */
-  | 'session'
-  /** Receives bytes on a stream; see service/upload. */
-  | 'upload'
-  /** Reads, in a thread. A read token is enough. */
-  | 'query'
-  /** Reads, and includes what the agent itself is doing. */
-  | 'query-root'
-  /** Changes one plugin, alone in its lane, under its lock. */
-  | 'changes-plugin'
-  /** Changes all plugins that need it, one after another. */
-  | 'changes-root';
-
-/** A command that calls a method. */
-export type CommandRow = {
-  name: string;
-  /** The parameters that are positional, in this order. The others are options. */
-  arguments: readonly string[];
-  /** Parameters that the command always sends. */
-  sets?: Readonly<Record<string, boolean | string>>;
-  /** What the command does, if that is not all that the method does. */
-  summary?: string;
-};
-
-type Row<P extends z.ZodRawShape, R extends z.ZodType, E extends Effect, S extends boolean> = {
-  /** What it does, in one sentence: for docs and help. */
-  summary: string;
-  effect: E;
-  params: P;
-  result: R;
-  /** The codes of its faults, besides INVALID_PARAMS, FORBIDDEN, READ_ONLY and INTERNAL, which every method may have. */
-  faults: readonly FaultCode[];
-  /** The rest of the answer may come on a stream, as JSON lines. */
-  streams?: S;
-  cli?: readonly CommandRow[];
-};
-
-/** A change has an operation id, so that it can be requested again. */
-type Identified<E extends Effect> = E extends 'changes-plugin' | 'changes-root' | 'upload'
-  ? { operationId: typeof operationIdSchema }
-  : unknown;
-
-type Method<P extends z.ZodRawShape, R extends z.ZodType, E extends Effect, S extends boolean> = Omit<
-  Row<P, R, E, S>,
-  'params' | 'streams'
-> & { params: z.ZodObject<Identified<E> & P, z.core.$strict>; streams: S };
-
-function method<
-  P extends z.ZodRawShape,
-  R extends z.ZodType,
-  const E extends Effect,
-  const S extends boolean = false,
->({ params, ...row }: Row<P, R, E, S>): Method<P, R, E, S> {
-  const changes = row.effect === 'changes-plugin' || row.effect === 'changes-root' || row.effect === 'upload';
-  const identified = changes ? { operationId: operationIdSchema } : {};
-  return {
-    ...row,
-    streams: (row.streams ?? false) as S,
-    // The compiler cannot derive the shape from the effect.
-    params: z.strictObject({ ...identified, ...params }) as unknown as Method<P, R, E, S>['params'],
-  };
-}
+import { type Effect, method } from './method.ts';
+import { installedSchema, pluginSchema, uninstalledSchema, verificationSchema } from './plugin.ts';
+import { positionSchema } from './session.ts';
 
 const one = { plugin: pluginNameSchema };
-
-/** A position in the events: which start of the agent, and the number of the event. */
-export const positionSchema = z.strictObject({ bootId: z.string(), seq: z.number().int().nonnegative() });
-
-/** The agent's first message on a connection. */
-export const helloSchema = z.object({
-  /** The agent's version. */
-  agent: z.string(),
-  /** The id of the workspace, if the agent has one. */
-  workspace: z.string().nullable(),
-  runtime: z.string().nullable(),
-  /** Changes with each start of the agent. */
-  bootId: z.string(),
-  protocol: z.literal(PROTOCOL),
-  capabilities: z.array(z.string()),
-  limits: z.object({
-    frameBytes: z.number(),
-    windowBytes: z.number(),
-    requestsInFlight: z.number(),
-    streamsInFlight: z.number(),
-    packedBytes: z.number(),
-    unpackedBytes: z.number(),
-    entries: z.number(),
-  }),
-});
-export type Hello = z.infer<typeof helloSchema>;
-
-/** Lets the sender of a stream send bytes up to `limit` (exclusive), and acknowledges those before `offset`. */
-export const windowSchema = z.strictObject({
-  stream: z.number().int().nonnegative(),
-  offset: z.number().int().nonnegative(),
-  limit: z.number().int().nonnegative(),
-});
-export type Window = z.infer<typeof windowSchema>;
-
-/** Ends a stream from the agent that its reader does not need. The agent drops the rest. */
-export const cancelSchema = z.strictObject({ stream: z.number().int().nonnegative() });
-
-/** The stream has failed. The agent takes no more bytes of an upload, and its commit has the same error. */
-export const resetSchema = z.object({ stream: z.number().int(), error: faultDataSchema });
-export type Reset = z.infer<typeof resetSchema>;
-
-/** The answer to an install: the content of the marker, what the change means for the runtime, and what was left out. */
-export const installedSchema = markerSchema.omit({ version: true }).extend({
-  status: z.enum(['installed', 'present', 'rolled-back']),
-  /** The version of the plugin that was replaced, 0.0.0 if it said none; null: nothing was live, or no manifest could be read; absent: nothing was replaced now. */
-  replacedVersion: z.string().nullable().optional(),
-  reload: reloadSchema,
-  warnings: truncatedSchema(z.string()),
-});
-export type Installed = z.infer<typeof installedSchema>;
-
-/** The answer to an uninstall. */
-export const uninstalledSchema = z.object({
-  plugin: z.string(),
-  /** `absent`: there was nothing to remove. */
-  status: z.enum(['removed', 'absent']),
-  /** The version that was removed; null for one without an id. It is kept as a snapshot, so a rollback brings it back. */
-  installId: z.string().nullable(),
-  purged: z.boolean(),
-  reload: reloadSchema,
-});
-export type Uninstalled = z.infer<typeof uninstalledSchema>;
 
 /** Where to send the bytes of a bundle. */
 const opened = z.object({
@@ -165,57 +26,6 @@ const opened = z.object({
   offset: z.number().int(),
   limit: z.number().int(),
 });
-
-/** One plugin as the agent lists it. */
-export const pluginSchema = z.object({
-  name: z.string(),
-  /** `absent`: nothing is live under this name, but it may still be loaded, or an operator has to repair something. */
-  status: z.enum(['admitted', 'refused', 'absent']),
-  level: z.enum(['verified', 'unverified', 'unmarked']).optional(),
-  reason: z.enum(refusalReasons).optional(),
-  detail: z.string().optional(),
-  hint: z.string().optional(),
-  version: z.string().optional(),
-  description: z.string().optional(),
-  /** Something that only an operator can repair: what happened, and what to do. */
-  trouble: z.object({ what: z.string(), todo: z.string() }).optional(),
-  /** Why installs of it are refused unless they are forced. */
-  held: z.string().optional(),
-  /** Files that were edited, added or removed in place, as far as sizes, modes and times show; absent: none. */
-  drift: z.number().int().optional(),
-  /** The generation that the runtime reports as loaded. */
-  loaded: z.string().optional(),
-  /** A change that waits for a restart. */
-  pending: pendingSchema.optional(),
-  kind: z.string().optional(),
-  installId: z.string().optional(),
-  bundle: z.string().optional(),
-  tree: z.string().optional(),
-  files: z.number().optional(),
-  bytes: z.number().optional(),
-  /** The number of links of the archive that were left out; absent: none. */
-  skipped: z.number().optional(),
-  installedAt: z.string().optional(),
-  source: z.string().optional(),
-  by: z.string().optional(),
-  replaced: z.string().nullable().optional(),
-});
-export type PluginInfo = z.infer<typeof pluginSchema>;
-
-/** Whether a plugin is what was installed. `unknown`: there is no receipt to compare it with. */
-export const verificationSchema = z.object({
-  plugin: z.string(),
-  verdict: z.enum(['intact', 'drifted', 'unknown', 'refused']),
-  detail: z.string().optional(),
-  hint: z.string().optional(),
-  installId: z.string().optional(),
-  /** The tree digest of the live files. */
-  tree: z.string().optional(),
-  modified: truncatedSchema(z.string()),
-  missing: truncatedSchema(z.string()),
-  unlisted: truncatedSchema(z.string()),
-});
-export type Verification = z.infer<typeof verificationSchema>;
 
 /** Refused with CONFLICT unless this is live. */
 const expect = z

@@ -5,7 +5,8 @@ import type { Engine, Listener } from '../../agent/worker/pool.ts';
 import type { FromEngine, ToEngine } from '../../agent/worker/messages.ts';
 import type { EventBody } from '../../shared/api/events.ts';
 import { Fault, type FaultCode } from '../../shared/api/fault.ts';
-import type { BeginParams, Installed } from '../../shared/api/methods.ts';
+import type { BeginParams } from '../../shared/api/methods.ts';
+import type { Installed } from '../../shared/api/plugin.ts';
 import { FakeClock } from './clock.ts';
 
 export const STAMP = '20260508T141530123Z-9f86d081';

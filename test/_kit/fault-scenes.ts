@@ -7,7 +7,7 @@ import { nodeDisk } from '../../agent/disk/node-disk.ts';
 import type { Disk } from '../../agent/disk/port.ts';
 import { inspect } from '../../agent/store/inspect.ts';
 import type { RefusalReason } from '../../shared/rule/admission.ts';
-import type { Installed } from '../../shared/api/methods.ts';
+import type { Installed } from '../../shared/api/plugin.ts';
 import { FaultyDisk, type Rule } from './faulty-disk.ts';
 import { type Room, deliver, makeRoom, namesIn, photograph, plainDisk, through } from './install-room.ts';
 import { LosingDisk } from './losing-disk.ts';

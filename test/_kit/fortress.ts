@@ -7,7 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect } from 'vitest';
 
 import type { FaultCode, FaultData } from '../../shared/api/fault.ts';
-import type { BeginParams, Installed } from '../../shared/api/methods.ts';
+import type { BeginParams } from '../../shared/api/methods.ts';
+import type { Installed } from '../../shared/api/plugin.ts';
 import { type AgentOptions, type TestAgent, startTestAgent } from './agent.ts';
 import { type Opened, beginOf, limitOf, sha256Of, treeOf } from './bundle.ts';
 import { yamlOf } from './install-room.ts';

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 
 import { getPlugin } from '../../agent/store/inspect.ts';
-import type { Installed, PluginInfo } from '../../shared/api/methods.ts';
+import type { Installed, PluginInfo } from '../../shared/api/plugin.ts';
 import { type Room, bundleOf, deliver } from './install-room.ts';
 
 export const SKILL = 'skills/a/SKILL.md';

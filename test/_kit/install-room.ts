@@ -16,13 +16,8 @@ import { uninstall } from '../../agent/change/uninstall.ts';
 import type { EventBody } from '../../shared/api/events.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { type Layout, layoutOf } from '../../shared/format/layout.ts';
-import type {
-  BeginParams,
-  Installed,
-  RollbackParams,
-  Uninstalled,
-  UninstallParams,
-} from '../../shared/api/methods.ts';
+import type { BeginParams, RollbackParams, UninstallParams } from '../../shared/api/methods.ts';
+import type { Installed, Uninstalled } from '../../shared/api/plugin.ts';
 import { createIgnore } from '../../shared/format/tree.ts';
 import { file, gzip, tar } from './tar-builder.ts';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 import { expect } from 'vitest';
 
-import type { Installed, PluginInfo } from '../../shared/api/methods.ts';
+import type { Installed, PluginInfo } from '../../shared/api/plugin.ts';
 import type { Status } from '../../shared/api/maintenance.ts';
 import { type TestAgent, startTestAgent } from './agent.ts';
 import { type Bundle, beginOf, pack, push } from './bundle.ts';

@@ -1,7 +1,8 @@
 /** An agent process on a root of the test's choice, and a client that talks to it. */
 import { expect, onTestFinished, vi } from 'vitest';
 
-import type { BeginParams, Installed } from '../../shared/api/methods.ts';
+import type { BeginParams } from '../../shared/api/methods.ts';
+import type { Installed } from '../../shared/api/plugin.ts';
 import { workIn } from './at-work.ts';
 import { type Opened, beginOf, push, sendUpTo } from './bundle.ts';
 import { Program } from './program.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 
 import type { Installed } from '../../client/index.ts';
-import { installedSchema } from '../../shared/api/methods.ts';
+import { installedSchema } from '../../shared/api/plugin.ts';
 import { startTestAgent } from './agent.ts';
 import { Program, runHere } from './program.ts';
 import { until } from './until.ts';

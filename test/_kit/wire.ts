@@ -7,7 +7,9 @@ import { WebSocket } from 'ws';
 import type { Event } from '../../shared/api/events.ts';
 import { type FaultData, faultDataSchema } from '../../shared/api/fault.ts';
 import { type DataFrame, decodeFrame, encodeFrame } from '../../shared/api/frame.ts';
-import type { Hello, Installed, Result } from '../../shared/api/methods.ts';
+import type { Hello } from '../../shared/api/session.ts';
+import type { Installed } from '../../shared/api/plugin.ts';
+import type { Result } from '../../shared/api/methods.ts';
 import { CONNECT_PATH, PROTOCOL, readMessage } from '../../shared/api/rpc.ts';
 import { TOKEN } from './agent.ts';
 

@@ -9,7 +9,7 @@ import { Install } from '../../agent/change/install.ts';
 import { getPlugin } from '../../agent/store/inspect.ts';
 import { recall } from '../../agent/store/operation-log.ts';
 import type { Fault } from '../../shared/api/fault.ts';
-import { installedSchema } from '../../shared/api/methods.ts';
+import { installedSchema } from '../../shared/api/plugin.ts';
 import {
   type Room,
   bundleOf,

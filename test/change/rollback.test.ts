@@ -7,7 +7,7 @@ import { nodeDisk } from '../../agent/disk/node-disk.ts';
 import { verifyPlugin } from '../../agent/store/inspect.ts';
 import { receiptOf, stateOf } from '../../agent/store/records.ts';
 import { MARKER } from '../../shared/format/layout.ts';
-import type { Installed } from '../../shared/api/methods.ts';
+import type { Installed } from '../../shared/api/plugin.ts';
 import {
   type Room,
   bundleOf,

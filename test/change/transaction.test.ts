@@ -6,7 +6,7 @@ import { expect, it } from 'vitest';
 import { Transaction } from '../../agent/change/transaction.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { intentSchema } from '../../shared/format/intent.ts';
-import { uninstalledSchema } from '../../shared/api/methods.ts';
+import { uninstalledSchema } from '../../shared/api/plugin.ts';
 import { room as realRoom, upToAnswer, v } from '../_kit/broken-promises.ts';
 import { type Room, deliver, faultOf, makeRoom, namesIn, plainDisk, rollBack } from '../_kit/install-room.ts';
 

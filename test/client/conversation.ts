@@ -6,7 +6,7 @@ import type { AgentEvent } from '../../client/feed.ts';
 import type { Session } from '../../client/session.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import type { Clock } from '../../shared/clock.ts';
-import type { PluginInfo } from '../../shared/api/methods.ts';
+import type { PluginInfo } from '../../shared/api/plugin.ts';
 import { type Behaviour, type FakeAgent, fakeAgent, type Peer } from './fake-agent.ts';
 
 /** The fake agent and the session with it: new for every test. */

@@ -6,7 +6,9 @@ import { type WebSocket, WebSocketServer } from 'ws';
 
 import type { Fault } from '../../shared/api/fault.ts';
 import { type DataFrame, decodeFrame, encodeFrame } from '../../shared/api/frame.ts';
-import { type Hello, type Installed, isMethod, methods } from '../../shared/api/methods.ts';
+import type { Hello } from '../../shared/api/session.ts';
+import type { Installed } from '../../shared/api/plugin.ts';
+import { isMethod, methods } from '../../shared/api/methods.ts';
 import {
   PROTOCOL,
   readMessage,

@@ -10,7 +10,7 @@ import { openSession } from '../../client/connect.ts';
 import { push, type PushOptions } from '../../client/push.ts';
 import type { Session } from '../../client/session.ts';
 import { Fault } from '../../shared/api/fault.ts';
-import type { Installed } from '../../shared/api/methods.ts';
+import type { Installed } from '../../shared/api/plugin.ts';
 import { type Behaviour, type FakeAgent, fakeAgent, installed } from './fake-agent.ts';
 import { type Receiver, receiver } from './receiver.ts';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 
 import type { Uninstalled } from '../../client/index.ts';
-import { installedSchema, uninstalledSchema } from '../../shared/api/methods.ts';
+import { installedSchema, uninstalledSchema } from '../../shared/api/plugin.ts';
 import { endOf } from '../_kit/program.ts';
 import { WAYS, makeScene, settled, versions } from '../_kit/two-ways.ts';
 import { until } from '../_kit/until.ts';

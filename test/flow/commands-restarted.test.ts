@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 
 import { restartedSchema } from '../../shared/api/runtime.ts';
-import { type PluginInfo, pluginSchema } from '../../shared/api/methods.ts';
+import { type PluginInfo, pluginSchema } from '../../shared/api/plugin.ts';
 import { type Scene, WAYS, inProcess, makeScene } from '../_kit/two-ways.ts';
 import { until } from '../_kit/until.ts';
 

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import type { BeginParams, Installed } from '../../shared/api/methods.ts';
+import type { BeginParams } from '../../shared/api/methods.ts';
+import type { Installed } from '../../shared/api/plugin.ts';
 import { LIST_MAX } from '../../shared/truncate.ts';
 import { WIRE } from '../../shared/api/rpc.ts';
 import { type AgentOptions, type TestAgent, startTestAgent } from '../_kit/agent.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { type TestContext, expect, it, onTestFinished, vi } from 'vitest';
 
-import type { PluginInfo, Uninstalled } from '../../shared/api/methods.ts';
+import type { PluginInfo, Uninstalled } from '../../shared/api/plugin.ts';
 import { needMounts, tmpfsMount } from '../_kit/mounts.ts';
 import { Program, examplePlugin } from '../_kit/program.ts';
 import { snapshotTree } from '../_kit/tree-snapshot.ts';

@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { classify, listDirectory, openSession } from '../../client/index.ts';
 import { createLoader } from '../../loader/index.ts';
-import type { Installed, PluginInfo, Uninstalled } from '../../shared/api/methods.ts';
+import type { Installed, PluginInfo, Uninstalled } from '../../shared/api/plugin.ts';
 import type { Restarted } from '../../shared/api/runtime.ts';
 import { TOKEN, scratch, startTestAgent } from '../_kit/agent.ts';
 import { beginOf, pack, push } from '../_kit/bundle.ts';

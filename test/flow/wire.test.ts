@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { createLoader } from '../../loader/index.ts';
-import type { Installed } from '../../shared/api/methods.ts';
+import type { Installed } from '../../shared/api/plugin.ts';
 import { type TestAgent, startTestAgent } from '../_kit/agent.ts';
 import { beginOf, packPlugin, push, sendUpTo, sha256Of, treeOf } from '../_kit/bundle.ts';
 import { until } from '../_kit/until.ts';

@@ -8,7 +8,7 @@ import type { EventBody } from '../../shared/api/events.ts';
 import type { Swept } from '../../shared/api/maintenance.ts';
 import { deferred } from '../../agent/worker/deferred.ts';
 import { Fault } from '../../shared/api/fault.ts';
-import type { Uninstalled } from '../../shared/api/methods.ts';
+import type { Uninstalled } from '../../shared/api/plugin.ts';
 import { ScriptedPool, answerOf, settle } from '../_kit/engines.ts';
 import { faultOf } from '../_kit/scene.ts';
 

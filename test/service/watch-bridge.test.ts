@@ -10,7 +10,7 @@ import type { HandlerName } from '../../agent/worker/handlers.ts';
 import { type Deferred, deferred } from '../../agent/worker/deferred.ts';
 import { openWatchBridge } from '../../agent/service/watch-bridge.ts';
 import type { EventBody } from '../../shared/api/events.ts';
-import type { PluginInfo } from '../../shared/api/methods.ts';
+import type { PluginInfo } from '../../shared/api/plugin.ts';
 import { createIgnore } from '../../shared/format/tree.ts';
 import { truncate } from '../../shared/truncate.ts';
 import type { Admission } from '../../watch/ports.ts';

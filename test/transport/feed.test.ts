@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { deferred } from '../../agent/worker/deferred.ts';
 import { EventLog, startFeed } from '../../agent/transport/event-log.ts';
 import type { Event, EventBody, EventType } from '../../shared/api/events.ts';
-import type { PluginInfo, Result } from '../../shared/api/methods.ts';
+import type { PluginInfo } from '../../shared/api/plugin.ts';
+import type { Result } from '../../shared/api/methods.ts';
 import { truncate } from '../../shared/truncate.ts';
 
 type Plugins = Result<'plugin.list'>['plugins'];

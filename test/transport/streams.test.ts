@@ -5,7 +5,7 @@ import { deferred } from '../../agent/worker/deferred.ts';
 import type { Link } from '../../agent/service/upload.ts';
 import type { Served } from '../../agent/transport/session.ts';
 import { Fault } from '../../shared/api/fault.ts';
-import type { PluginInfo } from '../../shared/api/methods.ts';
+import type { PluginInfo } from '../../shared/api/plugin.ts';
 import { StreamMemory } from '../../agent/transport/streams.ts';
 import { truncate } from '../../shared/truncate.ts';
 import { WIRE } from '../../shared/api/rpc.ts';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 
 import { createLoader } from '../../loader/index.ts';
-import type { Installed } from '../../shared/api/methods.ts';
+import type { Installed } from '../../shared/api/plugin.ts';
 import { startTestAgent } from '../_kit/agent.ts';
 import { beginOf, pack, push } from '../_kit/bundle.ts';
 import { LATER, install, makeRoot, writeFiles, writeIntent, yamlOf } from '../_kit/loader-root.ts';

@@ -13,7 +13,7 @@ import { deferred } from '../../agent/worker/deferred.ts';
 import { type Engine, Pool } from '../../agent/worker/pool.ts';
 import { ENGINE, type FromEngine, type ToEngine } from '../../agent/worker/messages.ts';
 import type { Fault } from '../../shared/api/fault.ts';
-import { pluginSchema } from '../../shared/api/methods.ts';
+import { pluginSchema } from '../../shared/api/plugin.ts';
 import { faultOf } from '../_kit/scene.ts';
 
 const THREAD = `
