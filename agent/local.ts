@@ -1,7 +1,7 @@
 /** Lets a command work on a root without an agent: the same code, under the same locks, in this process. */
 import type { Caller } from '../shared/api/caller.ts';
 import { Fault } from '../shared/api/fault.ts';
-import { type MethodName, methods } from '../shared/api/methods.ts';
+import { type MethodName, effectOf, methods } from '../shared/api/methods.ts';
 import { type Booted, bootInstall } from './service/boot-install.ts';
 import { readWorkConfig } from './config.ts';
 import type { Clock } from '../shared/clock.ts';
@@ -115,7 +115,7 @@ export function openLocal({ flags, env, workerFile, complain }: LocalOptions): L
         hint: 'Start an agent on this root, and name its address with --to',
       });
     }
-    const isQuery = methods[method].effect === 'query';
+    const isQuery = effectOf(method, params) === 'query';
     if (!isQuery) {
       await service.prepare();
     }

@@ -44,6 +44,12 @@ const SPELLINGS: Readonly<Record<string, Spelling>> = {
     option: { type: 'boolean', help: '' },
     read: ({ booleans }) => (booleans['no-restart'] === true ? false : undefined),
   },
+  // Plan first: the command changes nothing unless it is told to.
+  plan: {
+    flag: 'yes',
+    option: { type: 'boolean', help: 'do it; without this the command only says what it would do' },
+    read: ({ booleans }) => (booleans['yes'] === true ? undefined : true),
+  },
   // `--to` is the address of the agent in all commands.
   to: {
     flag: 'version',
@@ -125,7 +131,7 @@ function spellingOf(name: string, schema: z.ZodType): Spelling {
   const help = schema.description ?? '';
   const own = SPELLINGS[name];
   if (own !== undefined) {
-    return help === '' ? own : { ...own, option: { ...own.option, help } };
+    return help === '' || own.option.help !== '' ? own : { ...own, option: { ...own.option, help } };
   }
   const flag = name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   const isBoolean = schema.safeParse(true).success;

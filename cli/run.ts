@@ -18,6 +18,7 @@ const FILES: Readonly<Record<string, Load>> = {
   verify: () => import('./commands/verify.ts'),
   rollback: () => import('./commands/rollback.ts'),
   uninstall: () => import('./commands/uninstall.ts'),
+  adopt: () => import('./commands/adopt.ts'),
   restarted: () => import('./commands/restarted.ts'),
   recover: () => import('./commands/recover.ts'),
   sweep: () => import('./commands/sweep.ts'),

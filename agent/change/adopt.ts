@@ -1,5 +1,7 @@
 /** Gives a live tree without a full marker a full one, if it does not change while it is read. */
 import { Fault } from '../../shared/api/fault.ts';
+import type { Marker } from '../../shared/format/marker.ts';
+import type { Receipt } from '../../shared/format/receipt.ts';
 import { type FileEntry, treeDigest } from '../../shared/format/tree.ts';
 import type { AdmissionDecision } from '../../shared/rule/admission.ts';
 import { reduce } from '../../shared/rule/runtime-state.ts';
@@ -41,7 +43,12 @@ function judgeTouched(
  * @throws Fault CONFLICT if the tree changes meanwhile or holds entries that a plugin must not have; errors of the disk.
  */
 export function planAdopt(context: StoreContext, plugin: string): AdoptPlan | undefined {
-  return judgeTouched(context, plugin) && lookTwice(context, plugin);
+  if (judgeTouched(context, plugin) === undefined) {
+    return undefined;
+  }
+  const fingerprint = fingerprintOf(context, context.layout.live(plugin));
+  const before = hashTree(context, context.layout.live(plugin));
+  return confirmPlan(context, plugin, { files: before.files, fingerprint });
 }
 
 /**
@@ -57,33 +64,57 @@ export function adoptTouched(
   plugin: string,
   touched = planAdopt(context, plugin),
 ): boolean {
-  const { disk, layout } = context;
-  const live = layout.live(plugin);
   const judged = touched && judgeTouched(context, plugin);
-  if (judged === undefined) {
+  if (touched === undefined || judged === undefined) {
     return false;
   }
-  if (fingerprintOf(context, live) !== touched?.fingerprint) {
+  giveMarker(context, plugin, touched, { pluginVersion: judged.manifest?.version, by: BY });
+  return true;
+}
+
+/** What a marker says of an adopted tree that its files do not. */
+type AdoptFacts = Pick<Marker, 'by'> & {
+  /** Undefined: the manifest says none. */
+  pluginVersion: string | undefined;
+  warnings?: Receipt['warnings'];
+};
+
+/**
+ * Gives a live tree a full marker. When it returns, that is durable. A failure or a crash before the marker leaves the
+ * tree as it was. The caller holds the plugin's lock and has judged the tree.
+ *
+ * @throws Fault CONFLICT if the tree has changed since the plan; MARKER_FAILED, NO_SPACE, READ_ONLY, INTERNAL.
+ */
+export function giveMarker(
+  context: StoreContext,
+  plugin: string,
+  { files, fingerprint }: AdoptPlan,
+  { pluginVersion = '0.0.0', by, warnings }: AdoptFacts,
+): Marker {
+  const { disk, layout } = context;
+  const live = layout.live(plugin);
+  if (fingerprintOf(context, live) !== fingerprint) {
     throw changing(plugin);
   }
-  const { files } = touched;
-  const runtime = runtimeOf(context, plugin, liveVersionOf(context, plugin));
+  const version = liveVersionOf(context, plugin);
+  const runtime = runtimeOf(context, plugin, version);
   const tree = treeDigest(files);
   const stamp = takeSlot(context, plugin, tree, null);
   const slot = layout.slot(plugin, stamp);
   const facts = {
     plugin,
-    pluginVersion: judged.manifest?.version ?? '0.0.0',
+    pluginVersion,
     installId: stamp,
     // There was no bundle. The tree's own digest takes its place; no bundle has the same.
     bundle: tree,
     tree,
     source: undefined,
-    by: BY,
+    by,
     replaced: null,
   };
   const marker = markerOf(context, facts, files);
-  const unsealed = { directory: live, files, directories: [], about: { skipped: [] } };
+  const about = { skipped: [], ...(warnings === undefined ? {} : { warnings }) };
+  const unsealed = { directory: live, files, directories: [], about };
   const steps = new Steps(`Adopting "${plugin}"`);
   steps.attempt(() => {
     steps.step({
@@ -104,7 +135,7 @@ export function adoptTouched(
       undo: () => attempt(context, 'Removing the receipt', () => dropReceipt(context, plugin, stamp)),
     });
   });
-  return true;
+  return marker;
 }
 
 /** The runtime may have read the adopted files. If no runtime state is stored, the live version is a candidate anyway. */
@@ -133,23 +164,26 @@ function dropReceipt(context: StoreContext, plugin: string, stamp: string): void
 
 const changing = (plugin: string): Fault =>
   new Fault('CONFLICT', `"${plugin}" changes while it is read, so it is not adopted`, {
-    hint: 'Find the process that writes there; the next sweep tries again',
+    hint: 'Find the process that writes there, then try again; a sweep tries again by itself',
   });
 
-function lookTwice(context: StoreContext, plugin: string): AdoptPlan {
+/**
+ * Makes a tree durable that was hashed before, and hashes it again.
+ *
+ * @throws Fault CONFLICT if it is not the same, or holds entries that a plugin must not have; errors of the disk.
+ */
+export function confirmPlan(context: StoreContext, plugin: string, plan: AdoptPlan): AdoptPlan {
   const live = context.layout.live(plugin);
-  const fingerprint = fingerprintOf(context, live);
-  const before = hashTree(context, live);
   syncTree(context, live);
-  const after = hashTree(context, live);
-  if (treeDigest(before.files) !== treeDigest(after.files)) {
+  const { files, others } = hashTree(context, live);
+  if (treeDigest(plan.files) !== treeDigest(files)) {
     throw changing(plugin);
   }
-  const [strange] = after.others;
+  const [strange] = others;
   if (strange !== undefined) {
     throw new Fault('CONFLICT', `"${plugin}" holds "${strange}", which is not a file, so it is not adopted`, {
       hint: 'Remove it, or install the plugin from a bundle',
     });
   }
-  return { files: after.files, fingerprint };
+  return { files, fingerprint: plan.fingerprint };
 }

@@ -36,16 +36,27 @@ type Ending =
   | { how: 'signal'; signal: string }
   | { how: 'error'; why: string };
 
+/** A tree to test. */
+type Probed = {
+  plugin: string;
+  /** Its directory: a slot, or what is live and waits for a full marker. */
+  slot: string;
+  /** What was validated. The tree must still be the same afterwards. */
+  files: readonly FileEntry[];
+  /** Whether it has an empty marker; absent: it has none. */
+  isTouched?: boolean;
+};
+
 /**
- * Tests a staged tree.
+ * Tests a tree.
  *
- * @param files what was validated. The tree must still be the same afterwards. @param signal kills the command.
+ * @param signal kills the command.
  * @throws Fault PROBE_FAILED, or CANCELLED by the signal.
  */
 export async function probeStaged(
   context: StoreContext,
   probe: ProbeCommand,
-  { plugin, slot, files }: { plugin: string; slot: string; files: readonly FileEntry[] },
+  { plugin, slot, files, isTouched = false }: Probed,
   signal: AbortSignal,
 ): Promise<void> {
   refuseAborted(plugin, signal);
@@ -54,12 +65,12 @@ export async function probeStaged(
   const why = isLate ? `did not end within ${probe.timeout / 1000} s` : whyFailed(ending);
   if (why !== undefined) {
     const output = said.trim() === '' ? '' : `. It said: ${said.trim()}`;
-    throw failed(`The probe command ${why}${output}`, 'Correct what it finds, and send the plugin again');
+    throw failed(`The probe command ${why}${output}`, 'Correct what it finds, and try again');
   }
-  const change = changeOf(context, slot, files);
+  const change = changeOf(context, slot, files, isTouched);
   if (change !== undefined) {
     const hint = 'The command must only read: let it write elsewhere, such as to a temporary directory';
-    throw failed(`The probe command has changed the staged tree: ${change}`, hint);
+    throw failed(`The probe command has changed the tree: ${change}`, hint);
   }
 }
 
@@ -172,11 +183,16 @@ function killGroup({ pid }: ChildProcess): void {
 }
 
 /** How the tree differs from what was validated; undefined if it does not. */
-function changeOf(context: StoreContext, slot: string, files: readonly FileEntry[]): string | undefined {
+function changeOf(
+  context: StoreContext,
+  slot: string,
+  files: readonly FileEntry[],
+  isTouched: boolean,
+): string | undefined {
   try {
     const found = hashTree(context, slot);
     const { modified, missing, unlisted } = compareTrees(files, found.files);
-    const marker = context.disk.stat(join(slot, MARKER)) === undefined ? [] : [MARKER];
+    const marker = isTouched || context.disk.stat(join(slot, MARKER)) === undefined ? [] : [MARKER];
     return differenceText({ modified, missing, unlisted: [...unlisted, ...found.others, ...marker] });
   } catch (error) {
     return `it cannot be read back: ${error instanceof Error ? error.message : String(error)}`;

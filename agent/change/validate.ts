@@ -135,10 +135,15 @@ function checkReserved(paths: string[]): void {
   }
 }
 
-function checkManifest(
+/**
+ * Finds and reads the manifest of a tree.
+ *
+ * @throws Fault MANIFEST_*, RUNTIME_UNSUPPORTED
+ */
+export function checkManifest(
   context: StageContext,
   slot: string,
-  files: FileEntry[],
+  files: readonly FileEntry[],
   { plugin, pin }: Wanted,
 ): FoundManifest | undefined {
   const said = plugin === undefined ? 'The plugin' : `The plugin "${plugin}"`;
@@ -269,8 +274,8 @@ function refuseNamed(
   refuseMissing(links, isNamed, 'the manifest or a hook names it');
 }
 
-/** What the rules say about the plugin. Notes about single files are left to `airlock validate`: there may be very many. */
-function lookAt(
+/** What the rules say about a tree. Notes about single files are left to `airlock validate`: there may be very many. */
+export function lookAt(
   { disk }: StageContext,
   slot: string,
   plugin: Pick<PluginFacts, 'files' | 'directories' | 'heads' | 'found'>,

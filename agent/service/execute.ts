@@ -8,6 +8,7 @@ import {
   type MethodsOf,
   type Params,
   type Result,
+  effectOf,
   methods,
 } from '../../shared/api/methods.ts';
 import type { Lanes } from '../../shared/lanes.ts';
@@ -81,7 +82,7 @@ export class Executor {
       const own = this.#options.own[method] as (params: unknown) => Promise<unknown>;
       return own(params);
     }
-    if (methods[method].effect === 'query') {
+    if (effectOf(method, params) === 'query') {
       return this.#options.worker.ask(method, params as never, by).answer;
     }
     this.#refuseWhileDraining();

@@ -220,7 +220,7 @@ class OwnSwaps {
   #count = 0;
 
   heard({ type, data }: EventBody): void {
-    if (type === 'install.swapped' || type === 'install.rolled-back') {
+    if (type === 'install.swapped' || type === 'install.rolled-back' || type === 'plugin.adopted') {
       this.#note(data.plugin, data.installId);
     } else if (type === 'plugin.removed') {
       this.#note(data.plugin, null);

@@ -21,13 +21,22 @@ export function walkCounted(
   walkTree(disk, directory, { counts: (path) => counts(path, ignore), entry });
 }
 
-/** Reads and hashes a tree, without the marker and ignored files. Throws the errors of the disk. */
-export function hashTree(context: Pick<StoreContext, 'disk' | 'ignore'>, directory: string): HashedTree {
+/**
+ * Reads and hashes a tree, without the marker and ignored files. Throws the errors of the disk.
+ *
+ * @param begins receives the first bytes of each file that is not empty. They are overwritten after it returns.
+ */
+export function hashTree(
+  context: Pick<StoreContext, 'disk' | 'ignore'>,
+  directory: string,
+  begins?: (path: string, first: Buffer) => void,
+): HashedTree {
   const found: HashedTree = { files: [], others: [] };
   const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
   walkCounted(context, directory, (path, kind) => {
     if (kind === 'file') {
-      found.files.push({ path, ...hashFile(context.disk, join(directory, path), buffer) });
+      const first = begins && ((bytes: Buffer): void => begins(path, bytes));
+      found.files.push({ path, ...hashFile(context.disk, join(directory, path), buffer, first) });
     } else {
       found.others.push(path);
     }
@@ -47,14 +56,23 @@ export function fingerprintOf(context: Pick<StoreContext, 'disk' | 'ignore'>, di
   return createHash('sha256').update(lines.toSorted().join(''), 'utf8').digest('hex');
 }
 
-/** The digest of a file, read through a shared buffer. Throws the errors of the disk. */
-export function hashFile(disk: Disk, path: string, buffer: Buffer): Omit<FileEntry, 'path'> {
+/** The digest of a file, read through a shared buffer. Throws the errors of the disk. @param begins as of {@link hashTree}. */
+export function hashFile(
+  disk: Disk,
+  path: string,
+  buffer: Buffer,
+  begins?: (first: Buffer) => void,
+): Omit<FileEntry, 'path'> {
   const fd = disk.open(path);
   try {
     const hash = createHash('sha256');
     let size = 0;
     for (let count = disk.read(fd, buffer); count > 0; count = disk.read(fd, buffer)) {
-      hash.update(buffer.subarray(0, count));
+      const bytes = buffer.subarray(0, count);
+      if (size === 0) {
+        begins?.(bytes);
+      }
+      hash.update(bytes);
       size += count;
     }
     return { size, mode: modeOf(disk.statOpen(fd).mode), sha256: hash.digest('hex') };

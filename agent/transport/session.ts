@@ -184,7 +184,7 @@ export class Session {
         hint: 'Send session.start first',
       });
     }
-    if (!isRead(method) && this.#caller.scope !== 'write') {
+    if (!isRead(method, params) && this.#caller.scope !== 'write') {
       throw new Fault(
         'FORBIDDEN',
         `The token "${this.#caller.label}" may only read, and "${method}" makes changes`,

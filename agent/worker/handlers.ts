@@ -20,6 +20,7 @@ import { classifyLoaded, reloadOf } from '../../shared/rule/classify.ts';
 import { truncate } from '../../shared/truncate.ts';
 import type { Admission, Installed as Files, Known } from '../../watch/ports.ts';
 import { adoptTouched } from '../change/adopt.ts';
+import { adopt } from '../change/adopt-request.ts';
 import { recover } from '../change/recover.ts';
 import { rollback } from '../change/rollback.ts';
 import type { Change } from '../change/transaction.ts';
@@ -75,7 +76,7 @@ export type Reply<M extends ThreadMethod> = Methods[M]['streams'] extends true
   : Result<M>;
 
 /** Changes that are transactions: they remember their answer themselves, before their house-keeping. */
-const transactions = { 'plugin.rollback': rollback, 'plugin.uninstall': uninstall };
+const transactions = { 'plugin.rollback': rollback, 'plugin.uninstall': uninstall, 'plugin.adopt': adopt };
 
 type MethodHandlers = {
   [M in Exclude<ThreadMethod, keyof typeof transactions>]: (
@@ -273,14 +274,15 @@ export type Response<N extends HandlerName> = N extends ThreadMethod ? Reply<N> 
 /**
  * Runs a handler.
  *
- * @param by the label of the caller. @returns the answer, and the house-keeping after it.
+ * @param by the label of the caller. @returns the answer, and the house-keeping after it; a promise only where a command of
+ *   the owner has to end.
  */
 export function handle(
   context: StoreContext,
   name: HandlerName,
   params: unknown,
   by: string,
-): { answer: unknown; collect: () => unknown } {
+): Change<unknown> | Promise<Change<unknown>> {
   if (Object.hasOwn(transactions, name)) {
     // The name selects the parameters, which the compiler cannot derive from a table.
     const transaction = transactions[name as keyof typeof transactions] as AnyTransaction;
@@ -295,7 +297,11 @@ export function handle(
 }
 
 type AnyHandler = (context: StoreContext, params: unknown, by: string) => unknown;
-type AnyTransaction = (context: StoreContext, params: unknown, by: string) => Change<unknown>;
+type AnyTransaction = (
+  context: StoreContext,
+  params: unknown,
+  by: string,
+) => Change<unknown> | Promise<Change<unknown>>;
 
 const isChange = (name: HandlerName): name is MethodsOf<'changes-plugin'> =>
   isMethod(name) && methods[name].effect === 'changes-plugin';

@@ -96,7 +96,7 @@ class Engine {
   async #run(message: ToEngine): Promise<void> {
     switch (message.kind) {
       case 'call': {
-        const { answer, collect } = handle(this.#context, message.name, message.params, message.by);
+        const { answer, collect } = await handle(this.#context, message.name, message.params, message.by);
         this.#say({ kind: 'answer', answer });
         collect();
         return this.#done();

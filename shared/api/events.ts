@@ -14,6 +14,7 @@ export const eventTypes = [
   'plugin.changed',
   'plugin.loaded',
   'plugin.removed',
+  'plugin.adopted',
   'sweep.done',
   'draining',
   'snapshot',
@@ -61,6 +62,13 @@ export const eventData = {
   /** The runtime has loaded another version; null: the plugin is unloaded. */
   'plugin.loaded': z.object({ plugin: z.string(), generation: z.string().nullable(), cause: z.string() }),
   'plugin.removed': z.object({ ...operation, installId: z.string().nullable(), by: z.string() }),
+  /** A live directory has got a full marker. Its files are the same as before. */
+  'plugin.adopted': z.object({
+    ...operation,
+    installId: z.string(),
+    version: z.string(),
+    by: z.string(),
+  }),
   'sweep.done': z.object({
     snapshots: z.number(),
     receipts: z.number(),

@@ -13,7 +13,13 @@ import { Fault } from './fault.ts';
 import { basisSchema, classifyParams, restartedSchema } from './runtime.ts';
 import { recoveryResultSchema, statusSchema, sweptSchema } from './maintenance.ts';
 import { type Effect, method } from './method.ts';
-import { installedSchema, pluginSchema, uninstalledSchema, verificationSchema } from './plugin.ts';
+import {
+  adoptedSchema,
+  installedSchema,
+  pluginSchema,
+  uninstalledSchema,
+  verificationSchema,
+} from './plugin.ts';
 import { positionSchema } from './session.ts';
 
 const one = { plugin: pluginNameSchema };
@@ -162,6 +168,32 @@ export const methods = {
     faults: ['CONFLICT', 'HELD', 'LOCKED', 'SWAP_FAILED', 'ROLLBACK_FAILED', 'DRAINING'],
     cli: [{ name: 'uninstall', arguments: ['plugin'] }],
   }),
+  'plugin.adopt': method({
+    summary:
+      'Give a live plugin without a full marker a full one, after the checks of an install; or plan it',
+    effect: 'changes-plugin',
+    params: {
+      ...one,
+      /** Only say what would be adopted and what prevents it. Nothing is changed, and no lock is taken. */
+      plan: z.boolean().optional().describe('only say what would be adopted'),
+      /** Refused with CONFLICT if the files have another tree digest. */
+      tree: digestSchema.optional().describe('refuse unless the files have this tree digest'),
+      force,
+    },
+    result: adoptedSchema,
+    faults: [
+      'NOT_FOUND',
+      'CONFLICT',
+      'HELD',
+      'LOCKED',
+      'RUNTIME_UNSUPPORTED',
+      'PROBE_FAILED',
+      'MARKER_FAILED',
+      'NO_SPACE',
+      'DRAINING',
+    ],
+    cli: [{ name: 'adopt', arguments: ['plugin'] }],
+  }),
   'plugin.hold': method({
     summary: 'Refuse installs, rollbacks and removals of a plugin unless they are forced; or release it',
     effect: 'changes-plugin',
@@ -272,13 +304,26 @@ export type MethodsOf<E extends Effect> = {
 export type BeginParams = Params<'install.begin'>;
 export type RollbackParams = Params<'plugin.rollback'>;
 export type UninstallParams = Params<'plugin.uninstall'>;
+export type AdoptParams = Params<'plugin.adopt'>;
 export type ClassifyParams = Params<'plugin.classify'>;
 export type RestartedParams = Params<'runtime.restarted'>;
 
 export const isMethod = (name: string): name is MethodName => Object.hasOwn(methods, name);
 
+/** The effect of a call. A plan changes nothing, so it is a query. */
+export function effectOf(name: MethodName, params: unknown): Effect {
+  const { effect, params: schema } = methods[name];
+  const isPlan =
+    'plan' in schema.shape &&
+    typeof params === 'object' &&
+    params !== null &&
+    'plan' in params &&
+    params.plan === true;
+  return isPlan ? 'query' : effect;
+}
+
 /** Whether a token of scope `read` is enough. */
-export const isRead = (name: MethodName): boolean => isReadEffect(methods[name].effect);
+export const isRead = (name: MethodName, params?: unknown): boolean => isReadEffect(effectOf(name, params));
 
 /** Whether a token of scope `read` is enough for methods of this effect. */
 export const isReadEffect = (effect: Effect): boolean =>

@@ -6,6 +6,7 @@ import { pendingSchema } from '../format/state.ts';
 import { refusalReasons } from '../rule/admission.ts';
 import { reloadSchema } from '../rule/classify.ts';
 import { truncatedSchema } from '../truncate.ts';
+import { faultCodes } from './fault.ts';
 
 /** The answer to an install: the content of the marker, what the change means for the runtime, and what was left out. */
 export const installedSchema = markerSchema.omit({ version: true }).extend({
@@ -28,6 +29,27 @@ export const uninstalledSchema = z.object({
   reload: reloadSchema,
 });
 export type Uninstalled = z.infer<typeof uninstalledSchema>;
+
+/** The answer to an adoption, or to the question what it would adopt. */
+export const adoptedSchema = z.object({
+  plugin: z.string(),
+  /** `planned`: nothing was changed; `present`: it has a full marker, and its files are as that says. */
+  status: z.enum(['planned', 'adopted', 'present']),
+  /** The version in its manifest; 0.0.0 if it says none. */
+  pluginVersion: z.string(),
+  /** Null: it has none yet. */
+  installId: z.string().nullable(),
+  /** The tree digest of the live files. */
+  tree: z.string(),
+  files: z.number().int(),
+  bytes: z.number(),
+  warnings: truncatedSchema(z.string()),
+  /** Why it cannot be adopted; empty: nothing prevents it. */
+  prevents: truncatedSchema(
+    z.object({ code: z.enum(faultCodes), detail: z.string(), hint: z.string().optional() }),
+  ),
+});
+export type Adopted = z.infer<typeof adoptedSchema>;
 
 /** One plugin as the agent lists it. */
 export const pluginSchema = z.object({

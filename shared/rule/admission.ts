@@ -71,7 +71,7 @@ export type AdmissionDecision =
 export function hintFor(reason: RefusalReason, name: string): string {
   switch (reason) {
     case 'no-marker':
-      return `Install it with "airlock push", or, if you know that "${name}" is whole: touch ${name}/.complete`;
+      return `Install it with "airlock push", or, if you know that "${name}" is whole, adopt it: "airlock adopt ${name}"`;
     case 'marker-invalid':
       return `Install "${name}" again; if you know that it is whole: make ${name}/.complete an empty file`;
     case 'marker-foreign':

@@ -173,7 +173,7 @@ describe('a probe command refuses the plugin', () => {
     ['removes everything', 'rm -r "$PWD"', 'ENOENT'],
   ])('that %s in the staged tree', async (_what, command, why) => {
     const message = await refusedBy(command);
-    expect(message).toContain('The probe command has changed the staged tree: ');
+    expect(message).toContain('The probe command has changed the tree: ');
     expect(message).toContain(why);
   });
 });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
+import type { Change } from '../../agent/change/transaction.ts';
 import { handle } from '../../agent/worker/handlers.ts';
 import { FaultyDisk, never } from '../_kit/faulty-disk.ts';
 import { bundleOf, deliver, makeRoom } from '../_kit/install-room.ts';
@@ -32,11 +33,11 @@ it('a quick status reads none, and says everything else as a whole one', async (
   const room = makeRoom({}, counting.disk);
   await deliver(room, ONE);
   writeFileSync(join(room.layout.live('lint'), 'rules/a.md'), 'edited');
-  const whole = handle(room.context, 'root.status', {}, 'test').answer;
+  const whole = (handle(room.context, 'root.status', {}, 'test') as Change<unknown>).answer;
   expect(whole).toMatchObject({ plugins: { admitted: 1, drifted: 1 } });
   let cheap: unknown;
   const read = await reads(() => {
-    cheap = handle(room.context, 'root.status', { quick: true }, 'test').answer;
+    cheap = (handle(room.context, 'root.status', { quick: true }, 'test') as Change<unknown>).answer;
   });
   const { drifted: _, ...counts } = (whole as { plugins: { drifted: number } }).plugins;
   expect([read, cheap]).toEqual([0, { ...(whole as object), plugins: counts }]);

@@ -1,6 +1,7 @@
 /** What the owner says of a plugin: nothing of it is changed, or it is not loaded. */
 import { expect, it } from 'vitest';
 
+import type { Change } from '../../agent/change/transaction.ts';
 import { handle } from '../../agent/worker/handlers.ts';
 import { getPlugin } from '../../agent/store/inspect.ts';
 import { createLoader } from '../../loader/index.ts';
@@ -13,7 +14,8 @@ it('a hold refuses installs with its reason until it is released, and is made on
   const room = makeRoom();
   await deliver(room, ONE);
   const ask = (operationId: string, more: object): unknown =>
-    handle(room.context, 'plugin.hold', { operationId, plugin: 'lint', ...more }, 'test').answer;
+    (handle(room.context, 'plugin.hold', { operationId, plugin: 'lint', ...more }, 'test') as Change<unknown>)
+      .answer;
   expect(ask('operation-hold', { why: 'a bad release' })).toEqual({ plugin: 'lint', held: 'a bad release' });
   const both = await faultOf(() => ask('operation-both', { why: 'a bad release', release: true }));
   expect(both).toMatchObject({ code: 'INVALID_PARAMS' });
@@ -30,7 +32,14 @@ it('the gate refuses a plugin that is disabled, and admits it again when it is e
   const room = makeRoom();
   await deliver(room, ONE);
   const ask = (operationId: string, disabled: boolean): unknown =>
-    handle(room.context, 'plugin.disable', { operationId, plugin: 'lint', disabled }, 'test').answer;
+    (
+      handle(
+        room.context,
+        'plugin.disable',
+        { operationId, plugin: 'lint', disabled },
+        'test',
+      ) as Change<unknown>
+    ).answer;
   const loader = createLoader({ roots: [room.layout.root] });
   expect(ask('operation-off', true)).toEqual({ plugin: 'lint', disabled: true });
   expect(getPlugin(room.context, 'lint')).toMatchObject({ status: 'refused', reason: 'disabled' });
