@@ -6,7 +6,7 @@ import type { InstallPolicy } from './store/context.ts';
 import type { Timeouts } from './service/upload.ts';
 
 /** The settings for work on a root, and those of each part together. */
-export type WorkConfig = SettingsOf<'work' | 'boot'> & { policy: InstallPolicy; timeouts: Timeouts };
+export type WorkConfig = SettingsOf<'work' | 'boot' | 'pull'> & { policy: InstallPolicy; timeouts: Timeouts };
 
 /** The checked configuration of an agent. */
 export type AgentConfig = SettingsOf<'agent'> &
@@ -17,7 +17,7 @@ export type AgentConfig = SettingsOf<'agent'> &
   };
 
 /** All commands on a root read the same policy, also those that install nothing. */
-const WORK = settingsOf(settings, 'work', 'boot');
+const WORK = settingsOf(settings, 'work', 'boot', 'pull');
 
 /** @throws Fault INVALID_PARAMS that names every bad value. */
 export function readAgentConfig(flags: Texts, env: Texts): AgentConfig {
@@ -54,7 +54,7 @@ export const readWorkConfig = (flags: Texts, env: Texts): WorkConfig =>
   workConfigOf(readSettings(WORK, flags, env), 'caller', env);
 
 function workConfigOf(
-  read: SettingsOf<'work' | 'boot'>,
+  read: SettingsOf<'work' | 'boot' | 'pull'>,
   restarts: InstallPolicy['restarts'],
   env: Texts,
 ): WorkConfig {

@@ -121,8 +121,9 @@ export function openLocal({ flags, env, workerFile, complain }: LocalOptions): L
     }
     // The parameters belong to the method, which the compiler cannot derive from the table.
     const answer: Promise<unknown> = service.execute(method, params as never, BY);
-    // A change that has begun is finished. Only queries are abandoned.
-    const executed = await (isQuery && signal ? unlessAborted(answer, method, signal) : answer);
+    // A change that has begun is finished. Only queries are abandoned, and what its caller can abort afterwards.
+    const isLeft = isQuery || methods[method].effect === 'upload';
+    const executed = await (isLeft && signal ? unlessAborted(answer, method, signal) : answer);
     return methods[method].streams ? streams.open(executed as Streamed<object>) : executed;
   };
   return {

@@ -2,9 +2,11 @@
 import * as z from 'zod';
 
 import { newOperationId } from '../client/index.ts';
+import type { Caller } from '../shared/api/caller.ts';
 import { Fault, toFault } from '../shared/api/fault.ts';
 import type { CommandRow } from '../shared/api/method.ts';
-import { type MethodName, type Result, methods, readParams } from '../shared/api/methods.ts';
+import type { SettingTable } from '../shared/api/setting.ts';
+import { type MethodName, type Params, type Result, methods, readParams } from '../shared/api/methods.ts';
 import { type Command, type Context, EXIT, type Given, type Option } from './command.ts';
 import { checkName } from './reach.ts';
 import { safe } from './render.ts';
@@ -19,6 +21,8 @@ export type Rendering<M extends MethodName> = {
   notes?: (result: Result<M>) => readonly string[];
   text?: (result: Result<M>, context: Context) => string;
   exit?: (result: Result<M>) => number;
+  /** Default: those of all commands that change something. */
+  settings?: SettingTable;
 };
 
 /** The option for a parameter whose option has another name. */
@@ -36,8 +40,15 @@ const SPELLINGS: Readonly<Record<string, Spelling>> = {
   },
   expect: {
     flag: 'expect',
-    option: { type: 'string', value: 'id', help: '' },
-    read: ({ strings: { expect } }) => (expect === undefined ? undefined : { installId: expect }),
+    option: { type: 'string', value: 'id|none', help: '' },
+    read: ({ strings: { expect } }) =>
+      expect === undefined ? undefined : { installId: expect === 'none' ? null : expect },
+  },
+  bundle: {
+    flag: 'digest',
+    option: { type: 'string', value: 'sha256:…', help: '' },
+    read: ({ strings: { digest } }) =>
+      digest === undefined ? undefined : { sha256: digest.replace(/^sha256:/, '') },
   },
   restart: {
     flag: 'no-restart',
@@ -86,7 +97,7 @@ export function methodCommand<M extends MethodName>(
     summary: lowerFirst(row.summary ?? summary),
     positionals: words.map((name, i) => (i < needed ? `<${wordOf(name)}>` : `[${wordOf(name)}]`)).join(' '),
     count: { min: needed, max: words.length },
-    settings: CHANGE_SETTINGS,
+    settings: rendering.settings ?? CHANGE_SETTINGS,
     options: Object.fromEntries(spellings.map(({ flag, option }) => [flag, option])),
     examples: rendering.examples ?? examplesOf(row, needed),
     async run(context) {
@@ -101,12 +112,34 @@ export function methodCommand<M extends MethodName>(
         [...options, ...typed, ...Object.entries(set)].filter(([, value]) => value !== undefined),
       );
       const asked = readOptions(method, rendering.params?.(wanted) ?? wanted, row.name);
-      const result = await withCaller(context, (caller) => caller.call(method, asked, { signal }));
+      const result = await withCaller(context, (caller) => callOrAbort(caller, method, asked, signal));
       for (const note of rendering.notes?.(result) ?? []) output.note(note);
       output.result(result, () => (rendering.text ?? plainText(row.name))(result, context));
       return rendering.exit?.(result) ?? EXIT.done;
     },
   };
+}
+
+const ABORT_MILLIS = 5000;
+
+/** Calls a method. If the command is interrupted, what can be aborted is aborted. */
+async function callOrAbort<M extends MethodName>(
+  caller: Caller,
+  method: M,
+  params: Params<M>,
+  signal: AbortSignal,
+): Promise<Result<M>> {
+  try {
+    return await caller.call(method, params, { signal });
+  } catch (error) {
+    if (signal.aborted && methods[method].effect === 'upload' && 'operationId' in params) {
+      const patience = AbortSignal.timeout(ABORT_MILLIS);
+      const abort = caller.call('install.abort', { operationId: params.operationId }, { signal: patience });
+      // Without an answer it is not known whether that was in time, and the fault says so.
+      await abort.catch(() => undefined);
+    }
+    throw error;
+  }
 }
 
 /** The row of a command by its name. */

@@ -12,6 +12,7 @@ type Load = () => Promise<{ command: Command }>;
 const FILES: Readonly<Record<string, Load>> = {
   agent: () => import('./commands/agent.ts'),
   push: () => import('./commands/push.ts'),
+  pull: () => import('./commands/pull.ts'),
   boot: () => import('./commands/boot.ts'),
   classify: () => import('./commands/classify.ts'),
   list: () => import('./commands/list.ts'),

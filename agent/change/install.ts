@@ -48,15 +48,18 @@ export class Install {
   #validated: Validated | undefined;
   readonly #interrupted = new AbortController();
 
-  /** @param by the label of the caller, for the marker. */
-  constructor(context: StoreContext, params: BeginParams, by: string) {
+  /**
+   * @param by the label of the caller, for the marker. @param question the digest of the request, by which the same
+   *   request is known again.
+   */
+  constructor(context: StoreContext, params: BeginParams, by: string, question = questionOf(params)) {
     this.#context = context;
     this.#params = params;
     this.#by = by;
     this.#asked = {
       doing: `Installing "${params.plugin}"`,
       params,
-      question: questionOf(params),
+      question,
       answer: installedSchema,
     };
   }

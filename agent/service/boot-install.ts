@@ -25,7 +25,7 @@ export type Booted = {
 };
 
 /** The part of the service that boot-install uses. */
-type BootService = Pick<Service, 'begin' | 'execute' | 'hold'> & { worker: Pick<Service['worker'], 'call'> };
+type BootService = Pick<Service, 'install' | 'hold'> & { worker: Pick<Service['worker'], 'call'> };
 
 const recordSchema = z.object({ version: z.literal(1), bundle: digestSchema });
 
@@ -113,7 +113,20 @@ async function bootOne(service: BootService, layout: Layout, bundle: Bundle): Pr
         },
       );
     }
-    const { status, installId } = await feed(service, bundle);
+    const { status, installId } = await service.install(
+      {
+        operationId: `boot-${randomUUID()}`,
+        plugin,
+        bundle: { size: bundle.size, sha256: bundle.sha256 },
+        source: basename(file),
+      },
+      BY,
+      async (sink) => {
+        for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {
+          if (!(await sink.write(chunk))) break;
+        }
+      },
+    );
     await remember();
     return { file, plugin, status: status === 'present' ? 'present' : 'installed', detail: installId };
   } finally {
@@ -142,61 +155,5 @@ async function isThere(path: string): Promise<boolean> {
       return false;
     }
     throw error;
-  }
-}
-
-/** An upload by this process: sends as far as it has credit. */
-async function feed(service: BootService, bundle: Bundle): Promise<{ status: string; installId: string }> {
-  const { plugin, file, size, sha256 } = bundle;
-  const operationId = `boot-${randomUUID()}`;
-  const credit = new Credit();
-  let accept: (offset: number, data: Uint8Array, fin: boolean) => void = () => undefined;
-  const begun = await service.begin(
-    { operationId, plugin, bundle: { size, sha256 }, source: basename(file) },
-    BY,
-    (upload) => {
-      accept = (offset, data, fin) => upload.accept(offset, data, fin);
-      return { stream: 0, grant: (_, limit) => credit.grant(limit), drop: () => credit.drop() };
-    },
-  );
-  if (begun.status !== 'open') {
-    return begun;
-  }
-  credit.grant(begun.limit);
-  let sent = 0;
-  for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {
-    if (!(await credit.upTo(sent + chunk.length))) {
-      break;
-    }
-    accept(sent, chunk, sent + chunk.length === size);
-    sent += chunk.length;
-  }
-  return service.execute('install.commit', { operationId }, BY);
-}
-
-/** The credit of the upload. It ends if the upload fails; its commit has the reason. */
-class Credit {
-  #limit = 0;
-  #dropped = false;
-  #wake: () => void = () => undefined;
-
-  grant(limit: number): void {
-    this.#limit = limit;
-    this.#wake();
-  }
-
-  drop(): void {
-    this.#dropped = true;
-    this.#wake();
-  }
-
-  /** Waits until bytes up to the offset may be sent. @returns false if no more bytes are wanted. */
-  async upTo(offset: number): Promise<boolean> {
-    while (offset > this.#limit && !this.#dropped) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-    return !this.#dropped;
   }
 }

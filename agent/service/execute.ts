@@ -25,7 +25,7 @@ export type Executed<M extends Executable> = M extends ThreadMethod ? Reply<M> :
 
 /** The methods that the main thread executes, with calls of its threads. */
 export type OwnHandlers = {
-  [M in Exclude<Executable, ThreadMethod>]: (params: Params<M>) => Promise<Result<M>>;
+  [M in Exclude<Executable, ThreadMethod>]: (params: Params<M>, by: string) => Promise<Result<M>>;
 };
 
 type RootChange = MethodsOf<'changes-root'>;
@@ -76,11 +76,11 @@ export class Executor {
   async #execute(method: Executable, params: unknown, by: string): Promise<unknown> {
     if (isRootChange(method)) {
       this.#refuseWhileDraining();
-      return this.#rootChange(method, params as Params<RootChange>);
+      return this.#rootChange(method, params as Params<RootChange>, by);
     }
     if (!isThreadMethod(method)) {
-      const own = this.#options.own[method] as (params: unknown) => Promise<unknown>;
-      return own(params);
+      const own = this.#options.own[method] as (params: unknown, by: string) => Promise<unknown>;
+      return own(params, by);
     }
     if (effectOf(method, params) === 'query') {
       return this.#options.worker.ask(method, params as never, by).answer;
@@ -127,7 +127,7 @@ export class Executor {
     return answered.promise;
   }
 
-  async #rootChange(method: RootChange, params: Params<RootChange>): Promise<object> {
+  async #rootChange(method: RootChange, params: Params<RootChange>, by: string): Promise<object> {
     const { operationId } = params;
     const question = JSON.stringify([method, params]);
     const under = this.#rootChanges.get(operationId);
@@ -139,19 +139,19 @@ export class Executor {
       }
       return under.answer;
     }
-    const answer = this.#once(method, params).finally(() => this.#rootChanges.delete(operationId));
+    const answer = this.#once(method, params, by).finally(() => this.#rootChanges.delete(operationId));
     this.#rootChanges.set(operationId, { question, answer });
     return answer;
   }
 
-  async #once(method: RootChange, params: Params<RootChange>): Promise<object> {
+  async #once(method: RootChange, params: Params<RootChange>, by: string): Promise<object> {
     const { worker, own, complain } = this.#options;
     const known = await worker.call('operations.recall', { method, params });
     if (known !== undefined) {
       return known;
     }
-    const change = own[method] as (params: Params<RootChange>) => Promise<object>;
-    const answer = await change(params);
+    const change = own[method] as (params: Params<RootChange>, by: string) => Promise<object>;
+    const answer = await change(params, by);
     try {
       await worker.call('operations.remember', { method, params, answer });
     } catch (error) {

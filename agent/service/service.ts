@@ -6,6 +6,7 @@ import { access } from 'node:fs/promises';
 
 import type { EventBody } from '../../shared/api/events.ts';
 import type { Status, Swept } from '../../shared/api/maintenance.ts';
+import type { Installed } from '../../shared/api/plugin.ts';
 import type { BeginParams, Params } from '../../shared/api/methods.ts';
 import { truncate } from '../../shared/truncate.ts';
 import { Fault, toFault } from '../../shared/api/fault.ts';
@@ -27,7 +28,9 @@ import { inventoryOf } from './inventory.ts';
 import { Maintenance } from './maintenance.ts';
 import { type Executable, type Executed, Executor } from './execute.ts';
 import type { Clock } from '../../shared/clock.ts';
+import { type Send, uploadOwn } from './own-upload.ts';
 import { PluginLocks } from './plugin-locks.ts';
+import { Pulls } from './pulls.ts';
 import { Lanes } from '../../shared/lanes.ts';
 import { Loads } from './runtime-state.ts';
 import { type Begun, Uploads } from './uploads.ts';
@@ -66,6 +69,8 @@ export type Service = {
   execute<M extends Executable>(method: M, params: Params<M>, by: string): Promise<Executed<M>>;
   /** Begins an install, or continues one; see {@link Uploads.begin}. */
   begin(params: BeginParams, by: string, link: (inflow: Inflow) => Link): Promise<Begun>;
+  /** Installs a bundle that this process has; see {@link uploadOwn}. */
+  install(params: BeginParams, by: string, send: Send): Promise<Installed>;
   /** Calls of the threads, for the watcher. */
   worker: WorkerClient;
   loads: Loads;
@@ -185,6 +190,16 @@ export function openService(
     complain,
   };
   const uploads = new Uploads(dependencies, worker);
+  const pulls = new Pulls({
+    uploads,
+    worker,
+    clock,
+    tell: hear,
+    staging: layout.staging,
+    timeouts: config.timeouts,
+    maxPacked: config.policy.maxPacked,
+    settings: { tokenFile: config.pullTokenFile, from: config.pullFrom, ca: config.pullCa },
+  });
   const maintenance = new Maintenance(worker, pluginLocks, inventory);
   const sweep = async (): Promise<Swept> => {
     const swept = await maintenance.sweep();
@@ -200,7 +215,7 @@ export function openService(
       swap: exchange ? 'exchange' : 'rename',
       durability: durability === 'none' ? 'none' : syncs,
       locks: (await locks()).kind,
-      operations: truncate([...uploads.running, ...executor.running]),
+      operations: truncate([...pulls.running, ...uploads.running, ...executor.running]),
       ...(await worker.call('root.status', params)),
     };
   };
@@ -211,7 +226,9 @@ export function openService(
     complain,
     own: {
       'install.commit': ({ operationId }) => uploads.commit(operationId),
-      'install.abort': ({ operationId }) => Promise.resolve({ aborted: uploads.abort(operationId) }),
+      'install.abort': ({ operationId }) =>
+        Promise.resolve({ aborted: pulls.abort(operationId) || uploads.abort(operationId) }),
+      'plugin.pull': (params, by) => pulls.pull(params, by),
       'runtime.restarted': (params) => loads.restarted(params),
       recover: ({ plugin }) => maintenance.recover(plugin),
       sweep,
@@ -245,6 +262,7 @@ export function openService(
     server: () => lazyLocks.holderOf(AGENT_LOCK),
     execute: (method, params, by) => executor.execute(method, params, by),
     begin: (params, by, link) => uploads.begin(params, by, link),
+    install: (params, by, send) => uploadOwn(uploads, params, by, send),
     worker,
     loads,
     maintenance,
@@ -253,7 +271,7 @@ export function openService(
     turn: (plugin, task) => lanes.run(plugin, task),
     warm: () => installs.warm(),
     drain: async () => {
-      await Promise.all([uploads.drain(), executor.drain()]);
+      await Promise.all([pulls.drain(), uploads.drain(), executor.drain()]);
     },
     close: async () => {
       await Promise.all([installs.close(), tasks.close()]);

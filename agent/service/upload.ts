@@ -26,6 +26,7 @@ type Stage = 'opening' | 'receiving' | 'committed' | 'installing' | 'ended';
 
 export class Upload {
   readonly params: BeginParams;
+  readonly question: string | undefined;
   readonly #by: string;
   readonly #dependencies: UploadDependencies;
   readonly #opened = deferred<Installed | undefined>();
@@ -46,8 +47,10 @@ export class Upload {
   /** Releases the plugin's lock. */
   #release: Release | undefined;
 
-  constructor(params: BeginParams, by: string, dependencies: UploadDependencies) {
+  /** @param question the digest of the request, if it is another one than `install.begin`. */
+  constructor(params: BeginParams, by: string, dependencies: UploadDependencies, question?: string) {
     this.params = params;
+    this.question = question;
     this.#by = by;
     this.#dependencies = dependencies;
     this.#timers = new Timers(dependencies.clock);
@@ -94,7 +97,7 @@ export class Upload {
       );
       if (this.#stage === 'opening') {
         this.#engine = engine;
-        engine.say({ kind: 'begin', params: this.params, by: this.#by });
+        engine.say({ kind: 'begin', params: this.params, by: this.#by, question: this.question });
       } else {
         engine.release();
         await this.#over();

@@ -26,16 +26,22 @@ export class Uploads {
   /**
    * Begins an install, continues one whose connection broke, or gives the known answer.
    *
-   * @param by the label of the caller. @param link makes the stream if bytes are needed.
+   * @param by the label of the caller. @param link makes the stream if bytes are needed. @param question the digest of the
+   *   request, if it is another one than `install.begin`.
    * @throws Fault CONFLICT, HELD, TOO_LARGE, NO_SPACE, DRAINING …
    */
-  async begin(params: BeginParams, by: string, link: (upload: Upload) => Link): Promise<Begun> {
+  async begin(
+    params: BeginParams,
+    by: string,
+    link: (upload: Upload) => Link,
+    question?: string,
+  ): Promise<Begun> {
     this.#refuseWhileDraining();
-    const known = this.#known(params);
+    const known = this.#known(params, question);
     if (known !== undefined && !known.receiving) {
       return known.commit();
     }
-    const upload = known ?? this.#open(params, by);
+    const upload = known ?? this.#open(params, by, question);
     const answer = await upload.opened;
     if (answer !== undefined) {
       return answer;
@@ -65,8 +71,10 @@ export class Uploads {
   }
 
   /** @returns whether the operation was aborted; false if there is none, it has ended, or its swap has begun. */
-  abort(operationId: string): boolean {
-    const fault = new Fault('CANCELLED', 'The install was aborted by its client');
+  abort(
+    operationId: string,
+    fault = new Fault('CANCELLED', 'The install was aborted by its client'),
+  ): boolean {
     return this.#uploads.get(operationId)?.abort(fault) ?? false;
   }
 
@@ -94,12 +102,12 @@ export class Uploads {
   }
 
   /** The upload with that id, unless it has failed: a failed one begins again. */
-  #known(params: BeginParams): Upload | undefined {
+  #known(params: BeginParams, question: string | undefined): Upload | undefined {
     const known = this.#uploads.get(params.operationId);
     if (known === undefined || known.failed) {
       return undefined;
     }
-    if (!sameQuestion(known.params, params)) {
+    if (known.question !== question || !sameQuestion(known.params, params)) {
       throw new Fault(
         'CONFLICT',
         `The operation id "${params.operationId}" is in use with other parameters`,
@@ -111,11 +119,11 @@ export class Uploads {
     return known;
   }
 
-  #open(params: BeginParams, by: string): Upload {
+  #open(params: BeginParams, by: string, question: string | undefined): Upload {
     // With the same plugin and bundle, the success of the first makes the second one present without a byte. It waits for
     // the latest of them, so that after failures the others still run one after another.
     const twin = [...this.#uploads.values()].findLast((other) => isTwin(other, params));
-    const upload = new Upload(params, by, this.#dependencies);
+    const upload = new Upload(params, by, this.#dependencies, question);
     this.#uploads.set(params.operationId, upload);
     this.#running.add(upload);
     this.#forgetLater(params.operationId, upload);

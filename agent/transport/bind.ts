@@ -14,7 +14,8 @@ import { dirname, join } from 'node:path';
 
 import { Fault } from '../../shared/api/fault.ts';
 import { attempt } from '../../shared/attempt.ts';
-import { isLoopback, type Place } from './upgrade-policy.ts';
+import { isLoopback } from '../../shared/loopback.ts';
+import type { Place } from './upgrade-policy.ts';
 
 /** A host and a port (0: the system chooses one), or the path of a Unix socket. */
 export type Address = { host: string; port: number } | { path: string };

@@ -1,8 +1,7 @@
 /** Decides whether to upgrade a request, by its head alone. Knows no socket. */
-import { isIPv4 } from 'node:net';
-
 import { Fault } from '../../shared/api/fault.ts';
 import { CONNECT_PATH, PROTOCOL, WIRE } from '../../shared/api/rpc.ts';
+import { isLoopback } from '../../shared/loopback.ts';
 import type { Known } from './auth.ts';
 import type { Failures } from './rate-limit.ts';
 
@@ -116,17 +115,6 @@ export function isHostAllowed(host: string | undefined, place: Place, allowHost:
   }
   const name = nameOf(host ?? '');
   return name !== '' && (isLoopback(name) || allowHost.some((allowed) => nameOf(allowed) === name));
-}
-
-/** Whether an address or name is that of the loopback. */
-export function isLoopback(name: string): boolean {
-  const bare = name.replaceAll(/[[\]]/g, '').replace(/^::ffff:/, '');
-  return (
-    bare === 'localhost' ||
-    bare.endsWith('.localhost') ||
-    bare === '::1' ||
-    (isIPv4(bare) && bare.startsWith('127.'))
-  );
 }
 
 /** The name of `name:port` in one spelling; empty if it is not valid. */

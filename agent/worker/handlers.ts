@@ -180,11 +180,11 @@ const steps = {
     sweepDrafts(context);
     return forgetOperations(context, forgetBefore(context));
   },
-  /** The answer of an install or rollback, by its id alone. */
+  /** The answer of an install or rollback, by its id, and by the digest of the request if that is known. */
   'operations.installed': (
     context: StoreContext,
-    { operationId }: Asked,
-  ): Result<'install.commit'> | undefined => recall(context, operationId, undefined, installedSchema),
+    { operationId, question }: { operationId: string; question?: string },
+  ): Result<'install.commit'> | undefined => recall(context, operationId, question, installedSchema),
   /**
    * Checks what a restart of the machine has damaged, and notes whether this agent writes with syncs. The note itself is
    * always synced.

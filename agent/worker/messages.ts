@@ -31,7 +31,8 @@ type Call = { kind: 'call'; name: HandlerName; params: unknown; by: string };
 
 /** An install takes begin, data, commit, install. */
 type ToInstall =
-  | { kind: 'begin'; params: BeginParams; by: string }
+  /** `question`: the digest of the request, if it is another one than `install.begin`. */
+  | { kind: 'begin'; params: BeginParams; by: string; question?: string | undefined }
   | { kind: 'data'; bytes: Uint8Array }
   | { kind: 'commit' }
   | { kind: 'install' }

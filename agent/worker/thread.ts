@@ -102,7 +102,7 @@ class Engine {
         return this.#done();
       }
       case 'begin':
-        return this.#begin(new Install(this.#context, message.params, message.by));
+        return this.#begin(new Install(this.#context, message.params, message.by, message.question));
       case 'data':
         return this.#data(message.bytes);
       case 'commit':

@@ -44,7 +44,7 @@ const CODES = {
   READ_ONLY: [500, 'later', 'The file system is read-only'],
   INTERNAL: [500, 'later', 'Something went wrong inside the agent'],
   DRAINING: [503, 'later', 'The agent is shutting down'],
-  UNREACHABLE: [503, 'later', 'The agent could not be reached'],
+  UNREACHABLE: [503, 'later', 'The agent, or the server that it pulls from, could not be reached'],
   DEADLINE: [504, 'same', 'The operation took too long'],
   NO_SPACE: [507, 'later', 'There is no space left'],
 } as const satisfies Record<string, readonly [number, Retry, string]>;

@@ -41,6 +41,26 @@ const expect = z
 const restart = z.boolean().optional().describe('suppress the restart');
 const force = z.boolean().optional().describe('even if the plugin is held');
 
+/** What the caller of an install wishes. */
+const wishes = {
+  /** The tree digest, if it is known: then an install of a tree that is live already needs no bytes. */
+  tree: digestSchema.optional().describe('the digest of the tree, if it is known'),
+  /** Refused with CONFLICT unless this is live: an installId, or null for nothing. */
+  expect,
+  pin: digestSchema.optional().describe('the digest that the manifest file must have'),
+  /**
+   * What happens to links in the archive: they are replaced by copies of the file or directory of the archive to which
+   * they lead (`copy`, the default), left out (`skip`), or the archive is refused (`refuse`).
+   */
+  links: z
+    .enum(['copy', 'skip', 'refuse'])
+    .optional()
+    .describe('copy what links lead to (default), skip links, or refuse the bundle'),
+  /** `false` suppresses the restart. */
+  restart,
+  force: force.describe('install even if this version is live already or the plugin is held'),
+};
+
 /** All methods of this agent, one row each. Everything that depends on a method reads it from here. */
 export const methods = {
   'session.start': method({
@@ -64,22 +84,8 @@ export const methods = {
     params: {
       plugin: pluginNameSchema,
       bundle: z.strictObject({ size: z.number().int().positive(), sha256: sha256Schema }),
-      /** The tree digest, if it is known: then an install of a tree that is live already needs no bytes. */
-      tree: digestSchema.optional(),
       source: z.string().max(1024).optional(),
-      /** Refused with CONFLICT unless this is live: an installId, or null for nothing. */
-      expect,
-      /** The digest that the manifest file must have. */
-      pin: digestSchema.optional(),
-      /**
-       * What happens to links in the archive: they are replaced by copies of the file or directory of the archive to
-       * which they lead (`copy`, the default), left out (`skip`), or the archive is refused (`refuse`).
-       */
-      links: z.enum(['copy', 'skip', 'refuse']).optional(),
-      /** `false` suppresses the restart. */
-      restart,
-      /** Install even if the version is live already or the plugin is held. */
-      force,
+      ...wishes,
     },
     result: z.union([installedSchema, opened]),
     faults: ['CONFLICT', 'HELD', 'TOO_LARGE', 'NO_SPACE', 'RATE_LIMITED', 'LOCKED', 'DRAINING'],
@@ -105,6 +111,41 @@ export const methods = {
     params: {},
     result: z.object({ aborted: z.boolean() }),
     faults: [],
+  }),
+  'plugin.pull': method({
+    summary: 'Fetch a bundle from a URL and install it',
+    effect: 'upload',
+    params: {
+      ...one,
+      /** `https://`, or `http://` on the loopback of the agent. */
+      url: z.string().min(1).max(4096),
+      /** The bundle, as far as it is known. With both fields the bytes are unpacked as they come, without both after all of them. */
+      bundle: z
+        .strictObject({ size: z.number().int().positive().optional(), sha256: sha256Schema })
+        .optional()
+        .describe('the sha256 that the bundle must have'),
+      ...wishes,
+    },
+    result: installedSchema,
+    faults: [
+      'FORBIDDEN',
+      'NOT_FOUND',
+      'CONFLICT',
+      'HELD',
+      'TOO_LARGE',
+      'DIGEST_MISMATCH',
+      'RATE_LIMITED',
+      'CANCELLED',
+      'UNREACHABLE',
+      'DEADLINE',
+      'NO_SPACE',
+      'LOCKED',
+      'SWAP_FAILED',
+      'ROLLBACK_FAILED',
+      'MARKER_FAILED',
+      'DRAINING',
+    ],
+    cli: [{ name: 'pull', arguments: ['plugin', 'url'] }],
   }),
   'plugin.list': method({
     summary: 'List the plugins',
@@ -302,6 +343,7 @@ export type MethodsOf<E extends Effect> = {
 }[MethodName];
 
 export type BeginParams = Params<'install.begin'>;
+export type PullParams = Params<'plugin.pull'>;
 export type RollbackParams = Params<'plugin.rollback'>;
 export type UninstallParams = Params<'plugin.uninstall'>;
 export type AdoptParams = Params<'plugin.adopt'>;

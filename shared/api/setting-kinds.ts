@@ -77,6 +77,30 @@ export const origins: Kind<string[]> = {
   schema: list('origin').schema.transform((found) => found.map((origin) => origin.toLowerCase())),
 };
 
+/** Servers, each `https://host` or `https://host:port`, or http on the loopback. */
+export const sources: Kind<string[]> = {
+  ...list('origin'),
+  schema: list('origin').schema.transform((found, context) =>
+    found.flatMap((one) => {
+      const origin = originOf(one);
+      if (origin === undefined) {
+        context.addIssue('must be origins such as https://plugins.example.com, without a path');
+      }
+      return origin ?? [];
+    }),
+  ),
+};
+
+/** In the spelling of a URL, without a default port; undefined if it is more or less than an origin. */
+function originOf(value: string): string | undefined {
+  try {
+    const { protocol, href, origin } = new URL(value);
+    return /^https?:$/.test(protocol) && href === `${origin}/` ? origin : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** One of a few words. */
 export const oneOf = <const T extends string>(words: readonly T[]): Kind<T> => ({
   schema: z.enum(words, { error: `must be one of ${words.join(', ')}` }),

@@ -17,6 +17,7 @@ export const groups = {
   client: 'commands that ask an agent (`--to`)',
   pack: 'commands that pack a directory',
   boot: '`airlock boot`',
+  pull: '`airlock pull` on a root itself (`--root`)',
   validate: '`airlock validate`',
 } as const;
 export type Group = keyof typeof groups;

@@ -16,6 +16,7 @@ import {
   owner,
   ratio,
   seconds,
+  sources,
   text,
   url,
 } from './setting-kinds.ts';
@@ -253,6 +254,30 @@ export const settings = {
     ...directory,
     absent: 'none',
     help: 'a directory with bundles that are installed when the agent starts',
+  }),
+  pullTokenFile: setting({
+    flag: '--pull-token-file',
+    env: 'AIRLOCK_PULL_TOKEN_FILE',
+    of: ['agent', 'pull'],
+    ...file,
+    absent: 'no token',
+    help: 'a file that holds the token, and nothing else, with which the agent pulls; it is read for each pull',
+  }),
+  pullFrom: setting({
+    flag: '--pull-from',
+    env: 'AIRLOCK_PULL_FROM',
+    of: ['agent', 'pull'],
+    ...sources,
+    absent: 'every https server, and the loopback',
+    help: 'the servers that the agent pulls from, such as https://plugins.example.com; it sends its token to no other',
+  }),
+  pullCa: setting({
+    flag: '--pull-ca',
+    env: 'AIRLOCK_PULL_CA',
+    of: ['agent', 'pull'],
+    ...file,
+    absent: 'the authorities of Node',
+    help: 'a PEM file with the authority that signed the certificates of those servers',
   }),
   maxPacked: setting({
     flag: '--max-packed',

@@ -29,6 +29,7 @@ const unexpected = (): Promise<never> => Promise.reject(new Error('The test did 
 const nobody: OwnHandlers = {
   'install.commit': unexpected,
   'install.abort': unexpected,
+  'plugin.pull': unexpected,
   'runtime.restarted': unexpected,
   recover: unexpected,
   sweep: unexpected,
