@@ -1,7 +1,7 @@
 /** Several processes on one root: they wait for each other, and one that is killed keeps nobody back. */
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { readdir, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 
@@ -24,13 +24,12 @@ vi.setConfig({ testTimeout: 120_000 });
 
 let one: Version;
 let two: Version;
-/** Takes so long that it can be stopped in the middle. */
-let huge: Version;
+let three: Version;
 let other: Version;
 beforeAll(() => {
   one = versionOf('lint', 1);
   two = versionOf('lint', 2);
-  huge = versionOf('lint', 3, { files: 3000, large: 8_000_000 });
+  three = versionOf('lint', 3);
   other = versionOf('other', 1);
 });
 
@@ -46,8 +45,8 @@ async function open(ctx: TestContext, kind: Kind): Promise<Program> {
 }
 
 const live = (program: Program, plugin: string): Promise<unknown> =>
-  judge(program.root, plugin, plugin === 'lint' ? [one, two, huge] : [other]);
-const litter = (program: Program): Promise<string[]> => litterIn(program.root, 'lint', [one, two, huge]);
+  judge(program.root, plugin, plugin === 'lint' ? [one, two, three] : [other]);
+const litter = (program: Program): Promise<string[]> => litterIn(program.root, 'lint', [one, two, three]);
 const boot = (
   program: Program,
   directory: string,
@@ -62,19 +61,21 @@ async function halfAnUpload(program: Program, version: Version): Promise<Wire> {
   return wire;
 }
 
-/** Boots a bundle, and stops the process while it is at work on it. */
-async function bootStopped(program: Program): Promise<ChildProcessWithoutNullStreams> {
-  // Nobody cuts the power, and to sync thousands of files takes a busy disk minutes.
-  const child = boot(program, await makeImage(program, { lint: huge }), { AIRLOCK_DURABILITY: 'none' });
-  const staging = join(program.root, '.staging');
-  await until(async () => {
-    const slot =
-      existsSync(staging) && (await readdir(staging)).find((name) => /^lint\..*(?<!\.json)$/.test(name));
-    expect(slot).toBeTypeOf('string');
-  }, 1);
-  child.kill('SIGSTOP');
+/** A boot-install that is at work on a plugin until it may go on. */
+type Waiting = { child: ChildProcessWithoutNullStreams; goOn: () => Promise<void> };
+
+/** Boots a bundle, and waits until the process has staged it. Its probe command ends when it may go on. */
+async function bootWaiting(program: Program): Promise<Waiting> {
+  const [began, wait] = [join(program.folder, 'began'), join(program.folder, 'wait')];
+  await writeFile(wait, '');
+  const child = boot(program, await makeImage(program, { lint: three }), {
+    AIRLOCK_PROBE_COMMAND: `touch '${began}'; while [ -e '${wait}' ]; do sleep 0.05; done`,
+    AIRLOCK_PROBE_SECONDS: '600',
+  });
+  onTestFinished(() => rm(wait, { force: true }));
+  await until(() => expect(existsSync(began)).toBe(true));
   expect([child.exitCode, existsSync(join(program.root, 'lint'))]).toEqual([null, false]);
-  return child;
+  return { child, goOn: () => rm(wait) };
 }
 
 async function kill(child: ChildProcessWithoutNullStreams): Promise<void> {
@@ -109,7 +110,7 @@ describe.each<Kind>(['flock', 'record'])('an agent and a boot-install on one roo
 
   it('wait for each other: boot is killed while it installs, and the agent goes on', async (ctx) => {
     const program = await open(ctx, kind);
-    const child = await bootStopped(program);
+    const { child } = await bootWaiting(program);
     await program.serve();
     expect(program.log).toContainEqual(
       expect.objectContaining({
@@ -134,13 +135,13 @@ describe.each<Kind>(['flock', 'record'])('an agent and a boot-install on one roo
 
   it('go on side by side where nobody is killed', async (ctx) => {
     const program = await open(ctx, kind);
-    const child = await bootStopped(program);
+    const { child, goOn } = await bootWaiting(program);
     const ended = endOf(child);
     await program.serve();
     const directory = join(program.folder, 'other.tgz');
     await writeFile(directory, other.bundle.bytes);
     expect(await program.json(['push', directory])).toMatchObject({ status: 'installed' });
-    child.kill('SIGCONT');
+    await goOn();
     expect(statusesOf(await ended)).toEqual([['lint', 'installed']]);
     expect([await live(program, 'lint'), await live(program, 'other')]).toMatchObject([
       { number: 3 },
