@@ -4,6 +4,7 @@ import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { Ignore } from '../shared/format/tree.ts';
+import { isMarkdownName } from '../shared/rule/plugin/parts.ts';
 import { systemErrorOf } from './disk/system-error.ts';
 
 /** Markdown for people, also translated such as `README.zh-CN.md`. */
@@ -53,10 +54,10 @@ export async function readContents(
   return contents;
 }
 
-/** The names of markdown files, as `*.md` in a shell matches them: without those that begin with a dot. */
+/** The names of markdown files, by {@link isMarkdownName}. */
 function markdown(entries: readonly Dirent[], ignore: Ignore): string[] {
   return entries
-    .filter((entry) => entry.isFile() && entry.name.endsWith('.md') && !entry.name.startsWith('.'))
+    .filter((entry) => entry.isFile() && isMarkdownName(entry.name))
     .map(({ name }) => name)
     .filter((name) => !ignore(name))
     .toSorted();

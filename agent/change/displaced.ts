@@ -1,9 +1,11 @@
-/** Describes the version that an install displaces. Reads only what is live. */
+/** Describes the version that a change displaces. Reads only what is live. */
 import { type Manifest, readManifest } from '../../shared/format/manifest.ts';
 import type { Intent } from '../../shared/format/intent.ts';
-import type { StoreContext } from '../store/context.ts';
+import { type PluginParts, partsOf } from '../../shared/rule/plugin/parts.ts';
+import { attempt, type StoreContext } from '../store/context.ts';
 import { markerAt } from '../store/marker.ts';
 import { manifestOf } from '../store/read-live.ts';
+import { walkCounted } from '../store/tree.ts';
 
 /** What is compared: where a version came from, and how it describes itself. */
 type Origin = { source: string | undefined; manifest: Manifest | undefined };
@@ -29,6 +31,16 @@ export function describeDisplaced(
   const before = { source: marker?.source, manifest };
   const said = version === null ? 'a version' : `version ${version}`;
   return { version, warnings: signsOf(before, next).map((sign) => `It replaces ${said} ${sign}`) };
+}
+
+/** What the live version has: its skills, rules and hooks. Undefined, and reported, if its files cannot be listed. */
+export function livePartsOf(context: StoreContext, plugin: string): PluginParts | undefined {
+  const live = context.layout.live(plugin);
+  return attempt(context, `Listing the files of "${plugin}"`, () => {
+    const paths: string[] = [];
+    walkCounted(context, live, (path, kind) => kind === 'file' && paths.push(path));
+    return partsOf(paths, plugin, manifestIn(context, live));
+  });
 }
 
 /** The manifest of a tree, as far as it can be read. */

@@ -3,11 +3,15 @@ import type { UninstallParams } from '../../shared/api/methods.ts';
 import { type Uninstalled, uninstalledSchema } from '../../shared/api/plugin.ts';
 import type { Intent } from '../../shared/format/intent.ts';
 import { type Reload, reloadOf } from '../../shared/rule/classify.ts';
-import { removeTree } from '../disk/record.ts';
-import { attempt, type StoreContext } from '../store/context.ts';
+import type { PluginParts } from '../../shared/rule/plugin/parts.ts';
+import { toFault } from '../../shared/api/fault.ts';
+import { truncate } from '../../shared/truncate.ts';
+import type { StoreContext } from '../store/context.ts';
 import { liveVersionOf } from '../store/marker.ts';
 import { amend } from '../store/journal.ts';
 import { questionOf, rememberAnswer } from '../store/operation-log.ts';
+import { livePartsOf } from './displaced.ts';
+import { purgeData } from './purge.ts';
 import { displace } from './swap.ts';
 import { type Change, transact, Transaction } from './transaction.ts';
 
@@ -29,44 +33,60 @@ export function uninstall(context: StoreContext, params: UninstallParams, by: st
   return transact(context, asked, () => {
     const from = liveVersionOf(context, plugin);
     if (from === null) {
-      const answer = answerOf(params, from, purge(context, params), UNTOUCHED);
+      const answer = { ...answerOf(params, from, UNTOUCHED), ...purge(context, params) };
       rememberAnswer(context, asked, answer);
       return { answer, collect: () => undefined };
     }
+    const had = named(livePartsOf(context, plugin));
     const change = Transaction.begin(context, asked, { op: 'remove', from, path: 'rename' });
     const reload = change.attempt(() => {
       const planned = change.foresee(restart, from, undefined);
       // A repeated request purges what a crash has prevented.
       if (params.purge !== true) {
-        amend(context, change.journal, change.memoryOf(answerOf(params, from, false, planned.reload)));
+        const answer = { ...answerOf(params, from, planned.reload), ...had };
+        amend(context, change.journal, change.memoryOf(answer));
       }
       change.moveLive(displace);
       return planned.reload;
     });
-    const answer = answerOf(params, from, purge(context, params), reload);
-    const data = { operationId, plugin, installId: from.installId, by };
+    const answer = { ...answerOf(params, from, reload), ...had, ...purge(context, params) };
+    const data = { operationId, plugin, installId: from.installId, by, ...had };
     return change.commit(answer, { type: 'plugin.removed', data });
   });
 }
 
-/** @returns whether the plugin's own data is removed. A failure is reported; the plugin itself is removed. */
-function purge(context: StoreContext, params: UninstallParams): boolean {
-  const { plugin } = params;
-  return (
-    params.purge === true &&
-    attempt(context, `Removing the data of "${plugin}"`, () => {
-      removeTree(context.disk, context.layout.data(plugin));
-      return true;
-    }) === true
-  );
+/** Removes the plugin's own data, if that is asked. A failure is a warning: the plugin itself is removed. */
+function purge(
+  context: StoreContext,
+  { plugin, purge: isAsked }: UninstallParams,
+): Pick<Uninstalled, 'purged' | 'warnings'> {
+  if (isAsked !== true) {
+    return { purged: false };
+  }
+  try {
+    purgeData(context, plugin);
+    return { purged: true };
+  } catch (error) {
+    const fault = toFault(error, `Removing the data of "${plugin}"`);
+    context.complain(fault);
+    const what = `The data of "${plugin}" was not removed: ${fault.message}`;
+    const warning = fault.hint === undefined ? what : `${what}. What to do: ${fault.hint}`;
+    return { purged: false, warnings: truncate([warning.slice(0, 600)]) };
+  }
 }
 
-function answerOf(
-  { plugin }: UninstallParams,
-  from: Intent['from'],
-  purged: boolean,
-  reload: Reload,
-): Uninstalled {
+/** The parts in the form in which they are sent. */
+function named(parts: PluginParts | undefined): Pick<Uninstalled, keyof PluginParts> {
+  return parts === undefined
+    ? {}
+    : {
+        skills: truncate(parts.skills),
+        rules: truncate(parts.rules),
+        hooks: truncate(parts.hooks),
+      };
+}
+
+function answerOf({ plugin }: UninstallParams, from: Intent['from'], reload: Reload): Uninstalled {
   const status = from === null ? 'absent' : 'removed';
-  return { plugin, status, installId: from?.installId ?? null, purged, reload };
+  return { plugin, status, installId: from?.installId ?? null, purged: false, reload };
 }

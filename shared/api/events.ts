@@ -3,6 +3,7 @@ import * as z from 'zod';
 
 import { reloadSchema } from '../rule/classify.ts';
 import { faultDataSchema } from './fault.ts';
+import { removedParts } from './plugin.ts';
 
 export const eventTypes = [
   'install.progress',
@@ -61,7 +62,13 @@ export const eventData = {
   'plugin.changed': reloadSchema.extend({ plugin: z.string(), cause: z.string() }),
   /** The runtime has loaded another version; null: the plugin is unloaded. */
   'plugin.loaded': z.object({ plugin: z.string(), generation: z.string().nullable(), cause: z.string() }),
-  'plugin.removed': z.object({ ...operation, installId: z.string().nullable(), by: z.string() }),
+  /** What the removed version had is named, as far as its files could be listed. */
+  'plugin.removed': z.object({
+    ...operation,
+    installId: z.string().nullable(),
+    by: z.string(),
+    ...removedParts,
+  }),
   /** A live directory has got a full marker. Its files are the same as before. */
   'plugin.adopted': z.object({
     ...operation,

@@ -18,6 +18,16 @@ export const installedSchema = markerSchema.omit({ version: true }).extend({
 });
 export type Installed = z.infer<typeof installedSchema>;
 
+/** What a removed version had, by names and paths. */
+export const removedParts = {
+  /** The names of its skills. */
+  skills: truncatedSchema(z.string()).optional(),
+  /** The paths of its rules. */
+  rules: truncatedSchema(z.string()).optional(),
+  /** The paths of its hooks. */
+  hooks: truncatedSchema(z.string()).optional(),
+};
+
 /** The answer to an uninstall. */
 export const uninstalledSchema = z.object({
   plugin: z.string(),
@@ -25,8 +35,13 @@ export const uninstalledSchema = z.object({
   status: z.enum(['removed', 'absent']),
   /** The version that was removed; null for one without an id. It is kept as a snapshot, so a rollback brings it back. */
   installId: z.string().nullable(),
+  /** Whether the plugin has no data of its own any more, as it was asked. */
   purged: z.boolean(),
   reload: reloadSchema,
+  /** Absent: nothing was removed, or its files could not be listed. */
+  ...removedParts,
+  /** What could not be done, such as a purge; absent: everything was done. */
+  warnings: truncatedSchema(z.string()).optional(),
 });
 export type Uninstalled = z.infer<typeof uninstalledSchema>;
 

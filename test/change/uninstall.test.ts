@@ -62,3 +62,42 @@ it('heeds what is expected and what is held', async () => {
   expect((await faultOf(() => remove(room))).code).toBe('HELD');
   expect(remove(room, { force: true, restart: false }).reload.restarting).toBe(false);
 });
+
+it('names what the plugin had, in the answer and in the event, and on a second request', async () => {
+  const room = makeRoom();
+  const files = {
+    'plugin.yaml': 'name: lint\nversion: 1.0.0\nhooks: [check, ./bin/run.sh, not-there]\n',
+    'skills/review/SKILL.md': '',
+    'skills/review/notes.md': '',
+    'skills/commit/SKILL.md': '',
+    'rules/b.md': '',
+    'rules/a.md': '',
+    'rules/deeper/c.md': '',
+    'rules/.hidden.md': '',
+    'rules/note.txt': '',
+    'hooks/check.sh': '',
+    'hooks/README.md': '',
+    'bin/run.sh': '',
+    '__pycache__/hooks/x.sh': '',
+  };
+  const { installId } = await deliver(room, bundleOf(files));
+  const had = {
+    skills: { items: ['commit', 'review'], total: 2 },
+    rules: { items: ['rules/a.md', 'rules/b.md'], total: 2 },
+    hooks: { items: ['bin/run.sh', 'hooks/check.sh'], total: 2 },
+  };
+  const answer = remove(room, { operationId: 'same' });
+  expect(answer).toMatchObject(had);
+  expect(remove(room, { operationId: 'same' })).toEqual(answer);
+  const event = room.events.find(({ type }) => type === 'plugin.removed');
+  expect(event?.data).toEqual({ operationId: 'same', plugin: 'lint', installId, by: 'tester', ...had });
+  expect(remove(room)).not.toHaveProperty('skills');
+});
+
+it('names as many as an answer can hold, and counts all', async () => {
+  const room = makeRoom();
+  const many = Array.from({ length: 150 }, (_, i): [string, string] => [`rules/${i}.md`, '']);
+  await deliver(room, bundleOf(Object.fromEntries([...many, ['SKILL.md', '---\nname: lint\n---\n']])));
+  const { rules, skills } = remove(room);
+  expect([rules?.items.length, rules?.total, skills?.items]).toEqual([100, 150, ['lint']]);
+});
