@@ -1,5 +1,6 @@
 /** Connects to a workspace. The answer is: reachable, definitely not running, or unknown. All callers use this one file. */
 import type { EventType } from '../shared/api/events.ts';
+import { externalFault } from '../shared/api/external.ts';
 import { Fault, toFault } from '../shared/api/fault.ts';
 import { type Clock, steadyClock } from '../shared/clock.ts';
 import { WIRE } from '../shared/api/rpc.ts';
@@ -167,8 +168,6 @@ async function asked(look: (() => Promise<string | undefined>) | undefined): Pro
 async function refuseExternal({ externalPull }: ConnectOptions): Promise<void> {
   const where = await asked(externalPull);
   if (where !== undefined) {
-    throw new Fault('RUNTIME_EXTERNAL', 'The workspace is external: nothing can be pushed to it', {
-      hint: `It pulls its plugins itself: GET ${where}`,
-    });
+    throw externalFault(where);
   }
 }

@@ -2,6 +2,7 @@
  * One connection: passes frames to methods of the service, and sends answers and events. It has no access to disk or
  * threads.
  */
+import { downloadPath, externalFault, isRefusedByExternal } from '../../shared/api/external.ts';
 import { Fault, toFault } from '../../shared/api/fault.ts';
 import { decodeFrame } from '../../shared/api/frame.ts';
 import {
@@ -24,6 +25,7 @@ import {
   writeSuccess,
 } from '../../shared/api/rpc.ts';
 import type { Clock } from '../../shared/clock.ts';
+import { isExternalRuntime } from '../../shared/format/manifest.ts';
 import type { Log } from '../log.ts';
 import type { Caller } from './auth.ts';
 import type { Streamed } from '../service/execute.ts';
@@ -56,6 +58,7 @@ export type Served = {
 export class Session {
   readonly #socket: Socket;
   readonly #caller: Caller;
+  readonly #hello: Hello;
   readonly #service: Served['service'];
   readonly #eventLog: EventLog;
   readonly #log: Log;
@@ -76,6 +79,7 @@ export class Session {
   ) {
     this.#socket = socket;
     this.#caller = caller;
+    this.#hello = hello;
     this.#service = service;
     this.#outgoing = new OutgoingStreams({
       memory,
@@ -193,6 +197,7 @@ export class Session {
         },
       );
     }
+    this.#refuseExternally(method, params);
     if (method === 'session.start') {
       return this.#start(readParams(method, params));
     }
@@ -205,6 +210,16 @@ export class Session {
       this.#caller.label,
     );
     return methods[method].streams ? this.#streamed(executed as Streamed<object>) : executed;
+  }
+
+  /** An external workspace lets nobody change a plugin from outside. Its own commands work on the root, or pull. */
+  #refuseExternally(method: MethodName, params: unknown): void {
+    const { workspace, runtime } = this.#hello;
+    if (isExternalRuntime(runtime ?? undefined) && isRefusedByExternal(method)) {
+      const read = readParams(method, params);
+      const plugin = 'plugin' in read ? read.plugin : undefined;
+      throw externalFault(downloadPath(workspace ?? undefined, plugin ?? ':name'));
+    }
   }
 
   /** Opens a stream for the rest of an answer, if there is one. */

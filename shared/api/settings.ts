@@ -182,7 +182,7 @@ export const settings = {
     of: ['agent', 'work', 'loader', 'validate'],
     ...text(128, 'name'),
     absent: 'any',
-    help: 'the runtime of the workspace; plugins that exclude it are refused',
+    help: 'the runtime of the workspace; plugins that exclude it are refused; external: the agent takes plugins by a pull only',
     part: 'policy',
   }),
   manifest: setting({

@@ -292,10 +292,15 @@ const PARSERS: Record<ManifestFile, (source: string) => Parsed> = {
 /** Runtime names in one spelling: `claude-code` and `claude_code` are the same runtime. */
 export const runtimeName = (name: string): string => name.toLowerCase().replaceAll('-', '_');
 
+/** Whether this stands for the runtime of an external workspace, of which no more is known. */
+export const isExternalRuntime = (runtime: string | undefined): boolean =>
+  runtime !== undefined && runtimeName(runtime) === 'external';
+
 /** Whether a plugin says that it runs on this runtime. An unknown runtime (undefined) and an empty list match everything. */
 export function supportsRuntime(manifest: Manifest, runtime: string | undefined): boolean {
   return (
     runtime === undefined ||
+    isExternalRuntime(runtime) ||
     manifest.runtimes.length === 0 ||
     manifest.runtimes.includes(runtimeName(runtime))
   );

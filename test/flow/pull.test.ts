@@ -8,7 +8,7 @@ import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { PullParams } from '../../shared/api/methods.ts';
 import type { Installed, PluginInfo } from '../../shared/api/plugin.ts';
 import { type AgentOptions, type TestAgent, TOKEN, scratch, startTestAgent } from '../_kit/agent.ts';
-import { type Bundle, beginOf, packPlugin, push } from '../_kit/bundle.ts';
+import { type Bundle, beginOf, pack, packPlugin, push } from '../_kit/bundle.ts';
 import { type BundleServer, bytesOf, cutAfter, serveBundles } from '../_kit/bundle-server.ts';
 import { Program, runHere } from '../_kit/program.ts';
 import { until } from '../_kit/until.ts';
@@ -204,6 +204,33 @@ describe('plugin.pull', () => {
     await push(wire, params, bundle);
     const pull = pullOf({ operationId: params.operationId });
     await expect(wire.request('plugin.pull', pull)).rejects.toMatchObject(failure('CONFLICT'));
+  });
+});
+
+describe('an external workspace', () => {
+  it('refuses a push, a rollback and an uninstall, and pulls', async () => {
+    const env = { AIRLOCK_RUNTIME: 'external', AIRLOCK_WORKSPACE: 'w 1' };
+    const { agent, wire } = await open({ env });
+    const one = { operationId: 'change-0001', plugin: 'lint' };
+    const changes = {
+      'install.begin': beginOf('lint', bundle),
+      'plugin.rollback': one,
+      'plugin.uninstall': one,
+    };
+    const hint = expect.stringContaining('GET /workspaces/w%201/plugins/lint/download') as string;
+    for (const [method, params] of Object.entries(changes)) {
+      const fault = failure('RUNTIME_EXTERNAL', { status: 422, hint, retry: 'never' });
+      await expect(wire.request(method, params)).rejects.toMatchObject(fault);
+      await expect(wire.request(method, {})).rejects.toMatchObject(failure('INVALID_PARAMS'));
+    }
+    const theirs = await pack({ 'plugin.yaml': 'name: lint\nversion: 1.0.0\nruntimes: [codex]\n' });
+    server.answer(bytesOf(theirs.bytes));
+    expect((await wire.request<Installed>('plugin.pull', pullOf())).status).toBe('installed');
+    expect(await wire.request('plugin.list', {})).toMatchObject({
+      plugins: { items: [{ name: 'lint', status: 'admitted' }] },
+    });
+    const removed = await runHere(['uninstall', 'lint', '--root', agent.layout.root], env);
+    expect(removed.code).toBe(0);
   });
 });
 

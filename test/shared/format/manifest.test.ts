@@ -343,6 +343,7 @@ test('runtimes are equal whether spelled with "-" or "_", in any case', () => {
 test('no runtimes mean any, and no runtime agrees with all', () => {
   expect(supportsRuntime(read('plugin.yaml', 'name: a'), 'hermes')).toBe(true);
   expect(supportsRuntime(read('plugin.yaml', 'name: a\nruntimes: [x]'), undefined)).toBe(true);
+  expect(supportsRuntime(read('plugin.yaml', 'name: a\nruntimes: [x]'), 'External')).toBe(true);
 });
 
 test('whatever the text, reading it never throws', () => {
