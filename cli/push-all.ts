@@ -31,7 +31,7 @@ export async function pushAllOf(context: Context, wishes: Wishes): Promise<numbe
   }
   const [directory = ''] = given.positionals;
   let said: ReadonlySet<string> = new Set();
-  const { plugins, stopped } = await pushAll(() => openFor(context), directory, {
+  const { plugins, stopped } = await pushAll((until) => openFor(context, { signal: until }), directory, {
     ...rest,
     expect,
     onPacked: (one, packed) => {

@@ -66,7 +66,7 @@ export async function mustBeThere(root: string): Promise<void> {
  */
 export async function openFor(
   context: Context,
-  more: Pick<ConnectOptions, 'events' | 'resume' | 'onEvent'> = {},
+  more: Pick<ConnectOptions, 'events' | 'resume' | 'onEvent' | 'signal'> = {},
 ): Promise<Session> {
   const url = urlOf(context);
   if (url === undefined) {
@@ -77,7 +77,7 @@ export async function openFor(
   const token = await tokenOf(context);
   const { signal } = context;
   const tls = await tlsOf(context);
-  return openSession({ ...more, url, token, tls, client: `airlock ${context.version}`, signal });
+  return openSession({ signal, ...more, url, token, tls, client: `airlock ${context.version}` });
 }
 
 /** The certificates of the settings. */

@@ -4,6 +4,7 @@ import { externalFault } from '../shared/api/external.ts';
 import { Fault, toFault } from '../shared/api/fault.ts';
 import { type Clock, steadyClock } from '../shared/clock.ts';
 import { WIRE } from '../shared/api/rpc.ts';
+import { unlessAborted } from './abort.ts';
 import { type AgentEvent, Feed, type Position } from './feed.ts';
 import { Link } from './link.ts';
 import { cancelled } from './requests.ts';
@@ -62,7 +63,8 @@ export type Reach =
  */
 export async function connect(options: ConnectOptions): Promise<Reach> {
   const target = readTarget(options.url);
-  await refuseExternal(options);
+  const { signal } = options;
+  await unlessAborted(refuseExternal(options), signal, `Connecting to ${target.label}`);
   let error: Fault;
   try {
     return { state: 'reachable', session: await open(target, options) };
@@ -71,7 +73,7 @@ export async function connect(options: ConnectOptions): Promise<Reach> {
     // The error proves nothing: a sidecar may be starting again.
     if (!isUnreachable(error)) throw error;
   }
-  const why = await asked(options.notRunning);
+  const why = await unlessAborted(asked(options.notRunning), signal, `Connecting to ${target.label}`);
   return why === undefined ? { state: 'unknown', error } : { state: 'not-running', why };
 }
 
@@ -101,7 +103,7 @@ export async function openSession(options: ConnectOptions): Promise<Session> {
 async function open(target: Target, options: ConnectOptions): Promise<Session> {
   const { label } = target;
   const millis = options.timeoutMillis ?? CONNECT_MILLIS;
-  if (options.signal?.aborted === true) throw cancelled(`Connecting to ${label}`);
+  if (options.signal?.aborted === true) throw cancelled(`Connecting to ${label}`, 'no');
   const feed = new Feed();
   if (options.onEvent !== undefined) feed.listen(options.onEvent);
   const socket = createSocket(target, options.token, options.tls ?? {});
@@ -145,7 +147,7 @@ function interruption(
   let stop = (): void => {};
   const fault = new Promise<never>((_resolve, reject) => {
     const late = (): void => reject(unreachable(label, `no session within ${millis / 1000} s`));
-    const onAbort = (): void => reject(cancelled(`Connecting to ${label}`));
+    const onAbort = (): void => reject(cancelled(`Connecting to ${label}`, 'no'));
     const timer = setTimeout(late, millis);
     signal?.addEventListener('abort', onAbort, { once: true });
     stop = () => {

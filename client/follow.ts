@@ -2,13 +2,14 @@
 import { type Fault, toFault } from '../shared/api/fault.ts';
 import { type Pause, pause } from '../shared/clock.ts';
 import { pauseAfter } from '../shared/rule/retry.ts';
+import { unlessAborted } from './abort.ts';
 import type { ConnectOptions } from './connect.ts';
 import type { AgentEvent, Position } from './feed.ts';
 import { FOLLOW_BACKOFF, isAborted, mayFollowAgain } from './retry.ts';
 import type { Session } from './session.ts';
 
 /** The options for a connection of {@link follow}, besides the caller's own. */
-export type Following = Pick<ConnectOptions, 'onEvent' | 'resume'>;
+export type Following = Pick<ConnectOptions, 'onEvent' | 'resume' | 'signal'>;
 
 export type FollowOptions = {
   /** Called once for each event, in order. */
@@ -44,12 +45,14 @@ export async function follow(
     seen = { bootId: event.bootId, seq: event.seq };
     options.onEvent(event);
   };
+  const connect = (resume: Position | undefined): Promise<Session> =>
+    unlessAborted(open({ onEvent, resume, signal }), signal, 'Connecting', (late) => void late.close());
   const again = async (): Promise<Session | undefined> => {
     for (let failures = 1; ; failures += 1) {
       await sleep(pauseAfter(failures, FOLLOW_BACKOFF), signal);
       if (isAborted(signal)) return undefined;
       try {
-        return await open({ onEvent, resume: seen });
+        return await connect(seen);
       } catch (error) {
         const fault = toFault(error, 'Connecting again');
         if (isAborted(signal)) return undefined;
@@ -57,7 +60,10 @@ export async function follow(
       }
     }
   };
-  let session: Session | undefined = await open({ onEvent });
+  let session = await connect(undefined).catch((error: unknown) => {
+    if (isAborted(signal)) return undefined;
+    throw error;
+  });
   while (session !== undefined) {
     seen = session.position;
     options.onConnected?.(session);

@@ -4,7 +4,7 @@
  * @example
  * import { openSession, packDirectory, push } from 'airlock/client';
  *
- * const open = () => openSession({ url: 'ws://10.0.0.7:7423', token, client: 'platform' });
+ * const open = (signal) => openSession({ url: 'ws://10.0.0.7:7423', token, client: 'platform', signal });
  * const bundle = await packDirectory('./plugins/lint');
  * try {
  *   const { installId, reload } = await push(open, bundle, { restart: false });

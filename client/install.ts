@@ -1,14 +1,14 @@
 /** One install over one session: begin, send, commit. */
-import { Fault } from '../shared/api/fault.ts';
+import { Fault, withExecuted } from '../shared/api/fault.ts';
 import type { BeginParams } from '../shared/api/methods.ts';
 import type { Installed } from '../shared/api/plugin.ts';
 import type { Bundle } from './bundle.ts';
 import { cancelled } from './requests.ts';
 import type { Session } from './session.ts';
-import { type Progress, upload } from './upload.ts';
+import { stopInstall } from './stop.ts';
+import { type Progress, upload, type UploadEnd, type UploadOptions } from './upload.ts';
 
 const STALL_MILLIS = 30_000;
-const ABORT_MILLIS = 5000;
 
 /** The options of an install; each field as in `install.begin`. */
 export type InstallOptions = {
@@ -22,7 +22,7 @@ export type InstallOptions = {
   restart?: boolean | undefined;
   force?: boolean | undefined;
   onProgress?: ((progress: Progress) => void) | undefined;
-  /** Aborts the install: `install.abort`, then CANCELLED. */
+  /** Aborts the install: `install.abort`, then CANCELLED. An install whose swap has begun is not stopped any more. */
   signal?: AbortSignal | undefined;
   /** After this time without credit the agent is asked for the reason; 30 s by default. */
   stallMillis?: number | undefined;
@@ -45,12 +45,16 @@ export function beginParams(bundle: Bundle, operationId: string, options: Instal
   };
 }
 
+/** How far an install over one session has come. `open`: the operation has not been executed before. @internal */
+export type InstallPhase = 'begin' | 'open' | 'commit';
+
 /**
  * Installs a bundle over this session, once. If the connection breaks, the caller (or `push`) connects again. When the
- * promise resolves, the install is durable.
+ * promise resolves, the install is durable. The signal aborts it, unless the swap has begun: then it resolves with the
+ * answer all the same.
  *
  * @throws Fault of the agent's refusal; UNREACHABLE when the connection breaks; CANCELLED by the signal, with executed
- *   `maybe` if the install could no longer be stopped.
+ *   `maybe` if the agent did not say in time whether it was too late.
  */
 export async function install(
   session: Session,
@@ -58,36 +62,86 @@ export async function install(
   options: InstallOptions & { operationId: string },
 ): Promise<Installed> {
   const { operationId, signal } = options;
+  let phase: InstallPhase | undefined;
   try {
-    const begun = await session.call('install.begin', beginParams(bundle, operationId, options), {
-      signal,
+    return await attemptInstall(session, bundle, options, (now) => {
+      phase = now;
     });
-    if (begun.status !== 'open') return begun;
-    await upload(session, bundle, begun, {
-      onProgress: options.onProgress,
-      signal,
-      stallMillis: options.stallMillis ?? STALL_MILLIS,
-    });
-    return await session.call('install.commit', { operationId }, { signal });
   } catch (error) {
     if (signal?.aborted !== true) throw error;
-    throw await giveUp(session, bundle, operationId);
+    const stopped =
+      phase === undefined
+        ? { executed: 'no' as const }
+        : await stopInstall(session, operationId, phase === 'open' ? 'no' : 'maybe');
+    if ('answer' in stopped) return stopped.answer;
+    throw cancelledInstall(bundle, stopped);
   }
 }
 
-/** Asks the agent to stop. The fault says whether that was in time. */
-async function giveUp(session: Session, { plugin }: Bundle, operationId: string): Promise<Fault> {
-  const what = `Installing "${plugin}"`;
-  try {
-    const patience = AbortSignal.timeout(ABORT_MILLIS);
-    const { aborted } = await session.call('install.abort', { operationId }, { signal: patience });
-    if (aborted) return new Fault('CANCELLED', `${what} was cancelled`, { executed: 'no' });
-  } catch {
-    // Without an answer it is not known, and the fault says so.
-  }
-  return new Fault('CANCELLED', `${what} was cancelled, but may have taken effect`, {
-    cause: cancelled(what),
-    executed: 'maybe',
+/** The fault of an install that its caller has stopped. */
+export function cancelledInstall(
+  { plugin }: Bundle,
+  { executed, why }: { executed: 'no' | 'maybe'; why?: Fault | undefined },
+): Fault {
+  const what = `Installing "${plugin}" was cancelled`;
+  if (executed === 'no') return new Fault('CANCELLED', what, { executed, cause: why });
+  return new Fault('CANCELLED', `${what}, but may have taken effect`, {
+    executed,
+    cause: why,
     hint: 'See what is live with "airlock list"',
   });
+}
+
+/**
+ * As {@link install}, but the signal only ends the waiting: the agent is not told.
+ *
+ * @param reached called for each phase, before its first request; `offset` is the byte at which an open upload goes on.
+ * @internal
+ */
+export async function attemptInstall(
+  session: Session,
+  bundle: Bundle,
+  options: InstallOptions & { operationId: string },
+  reached: (phase: InstallPhase, offset: number) => void,
+): Promise<Installed> {
+  const { operationId, signal, onProgress, stallMillis = STALL_MILLIS } = options;
+  const params = beginParams(bundle, operationId, options);
+  if (signal?.aborted === true) throw cancelled(`Installing "${bundle.plugin}"`);
+  for (;;) {
+    reached('begin', 0);
+    const begun = await session.call('install.begin', params, { signal });
+    if (begun.status !== 'open') return begun;
+    reached('open', begun.offset);
+    const end = await uploadOrAbort(session, bundle, operationId, begun, { onProgress, signal, stallMillis });
+    reached('commit', bundle.size);
+    try {
+      return await session.call('install.commit', { operationId }, { signal });
+    } catch (error) {
+      // Without credit there may be a reason, which is the answer to the commit. If the agent still waits for bytes, it is only slow.
+      const isSlow = end === 'stalled' && error instanceof Fault && isIncomplete(error);
+      if (!isSlow) throw error;
+    }
+  }
+}
+
+/** The agent still receives: bytes are missing. */
+const isIncomplete = ({ code, retry }: Fault): boolean => code === 'CONFLICT' && retry === 'same';
+
+/** An upload that ends on this side, because its file has changed for example, leaves nothing behind in the agent. */
+async function uploadOrAbort(
+  session: Session,
+  bundle: Bundle,
+  operationId: string,
+  begun: { stream: number; offset: number; limit: number },
+  options: UploadOptions,
+): Promise<UploadEnd> {
+  try {
+    return await upload(session, bundle, begun, options);
+  } catch (error) {
+    // Bytes alone change nothing.
+    if (error instanceof Fault && error.code === 'UNREACHABLE') throw withExecuted(error, 'no');
+    const isOwn = !(error instanceof Fault) || error.code === 'INVALID_PARAMS';
+    if (isOwn && options.signal?.aborted !== true) await stopInstall(session, operationId, 'no');
+    throw error;
+  }
 }

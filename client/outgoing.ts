@@ -11,6 +11,7 @@ export class SendWindow {
   #acknowledged = 0;
   #fault: Fault | undefined;
   #wake: () => void = () => {};
+  #interrupt: (fault: Fault) => void = () => {};
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -36,6 +37,20 @@ export class SendWindow {
   fail(fault: Fault): void {
     this.#fault ??= fault;
     this.#wake();
+    this.#interrupt(this.#fault);
+  }
+
+  /**
+   * Waits for a frame to find room in the socket, which may take for ever if nobody reads at the other end.
+   *
+   * @throws Fault of {@link SendWindow.fail}, at once; as the work.
+   */
+  unlessFailed(work: Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#fault !== undefined) reject(this.#fault);
+      this.#interrupt = reject;
+      work.then(resolve, reject);
+    });
   }
 
   /**

@@ -3,8 +3,8 @@ import { Fault, type FaultCode, toFault } from '../shared/api/fault.ts';
 import type { Installed } from '../shared/api/plugin.ts';
 import { type Packed, type PackOptions, packDirectory } from './pack/pack.ts';
 import { findPlugins, type FoundPlugin } from './plugins.ts';
-import { type PushOptions, pushOver, OpenConnection } from './push.ts';
-import type { Session } from './session.ts';
+import { type Open, OpenConnection } from './open-connection.ts';
+import { type PushOptions, pushOver } from './push.ts';
 
 /** The options of each push and of each pack. */
 export type PushesOptions = Pick<PackOptions, 'allowSecrets' | 'ignore' | 'manifest'> &
@@ -49,7 +49,7 @@ const STOPPING: ReadonlySet<FaultCode> = new Set<FaultCode>([
  * @example const { plugins } = await pushAll(open, './marketplace', { restart: false });
  */
 export async function pushAll(
-  open: (signal: AbortSignal | undefined) => Promise<Session>,
+  open: Open,
   directory: string,
   options: PushesOptions = {},
 ): Promise<PluginPushes> {

@@ -1,21 +1,31 @@
 /** An install that survives the loss of its connection. */
 import { randomUUID } from 'node:crypto';
 
-import { Fault, toFault } from '../shared/api/fault.ts';
+import { Fault, type FaultCode, toFault, withExecuted } from '../shared/api/fault.ts';
 import { type Pause, pause } from '../shared/clock.ts';
 import { pauseAfter, spread } from '../shared/rule/retry.ts';
 import type { Installed } from '../shared/api/plugin.ts';
 import type { Bundle } from './bundle.ts';
-import { install, type InstallOptions } from './install.ts';
-import { cancelled } from './requests.ts';
-import { isAborted, mayReconnect, PUSH_BACKOFF } from './retry.ts';
-import type { Session } from './session.ts';
+import { attemptInstall, cancelledInstall, type InstallOptions, type InstallPhase } from './install.ts';
+import { type Open, OpenConnection } from './open-connection.ts';
+import { isAborted, isToldToWait, mayReconnect, PUSH_BACKOFF } from './retry.ts';
+import { stopInstall } from './stop.ts';
 
-const TRIES = 5;
+/** How often it connects again in vain, before it has reached the agent and after. A restart may take half a minute. */
+const TRIES = { unknown: 5, reached: 8 };
+/** An agent that asks to come later is asked so many times as often. */
+const TOLD_FACTOR = 12;
+/** The most seconds that the word of an agent or a proxy makes a push wait. */
+const RETRY_AFTER_MAX = 60;
 
 export type PushOptions = InstallOptions & {
-  /** How often to connect again, at most, before bytes move; 5 by default. */
+  /**
+   * How often to connect again, at most, before bytes move; 5 by default, and 8 once the agent was reached. An agent that
+   * answers RATE_LIMITED or DRAINING is asked twelve times as often.
+   */
   tries?: number | undefined;
+  /** Stops the install after this time, as the signal does, but with DEADLINE; no limit by default. */
+  deadlineMillis?: number | undefined;
   /** Called before each pause. `left`: how often it connects again, at most, before bytes move. */
   onReconnect?: ((why: Fault, pauseMillis: number, left: number) => void) | undefined;
   /** @internal */
@@ -32,45 +42,22 @@ export const newOperationId = (): string => randomUUID();
  * the byte up to which the agent has taken it in, or from the start if the agent was restarted. If the install has ended
  * meanwhile, it gives that answer. Every session that `open` gives is closed again.
  *
+ * When the signal is aborted, it tells the agent, over a new connection if need be. If the swap has begun by then, it
+ * resolves with the answer all the same.
+ *
  * @param open connects; the signal aborts it.
- * @throws Fault as `install`; UNREACHABLE when all tries are used up.
+ * @throws Fault as `install`; UNREACHABLE when all tries are used up; DEADLINE. Its `executed` is about the whole push.
  *
  * @example
- * const open = () => openSession({ url, token, client: 'platform' });
+ * const open = (signal) => openSession({ url, token, client: 'platform', signal });
  * const { installId } = await push(open, await packDirectory('./lint'));
  */
-export async function push(
-  open: (signal: AbortSignal | undefined) => Promise<Session>,
-  bundle: Bundle,
-  options: PushOptions = {},
-): Promise<Installed> {
+export async function push(open: Open, bundle: Bundle, options: PushOptions = {}): Promise<Installed> {
   const connection = new OpenConnection(open);
   try {
     return await pushOver(connection, bundle, options);
   } finally {
     await connection.close();
-  }
-}
-
-/** A connection that several pushes use, and that is opened again after it broke. */
-export class OpenConnection {
-  readonly #open: (signal: AbortSignal | undefined) => Promise<Session>;
-  #session: Session | undefined;
-
-  constructor(open: (signal: AbortSignal | undefined) => Promise<Session>) {
-    this.#open = open;
-  }
-
-  /** @throws Fault as the function that opens it. */
-  async session(signal: AbortSignal | undefined): Promise<Session> {
-    this.#session ??= await this.#open(signal);
-    return this.#session;
-  }
-
-  async close(): Promise<void> {
-    const session = this.#session;
-    this.#session = undefined;
-    await session?.close();
   }
 }
 
@@ -80,48 +67,160 @@ export async function pushOver(
   bundle: Bundle,
   options: PushOptions,
 ): Promise<Installed> {
-  const { signal, sleep = pause, random = Math.random, tries = TRIES } = options;
-  const operationId = options.operationId ?? newOperationId();
-  let begun = false;
-  let furthest = 0;
-  let failures = 0;
-  for (;;) {
-    if (isAborted(signal)) throw cancelledPush(bundle, begun);
-    const before = furthest;
-    try {
-      const session = await connection.session(signal);
-      begun = true;
-      return await install(session, bundle, {
-        ...options,
-        operationId,
-        onProgress: (progress) => {
-          furthest = Math.max(furthest, progress.sent);
-          options.onProgress?.(progress);
-        },
-      });
-    } catch (error) {
-      const fault = toFault(error, `Installing "${bundle.plugin}"`);
-      if (isAborted(signal)) throw fault.code === 'CANCELLED' ? fault : cancelledPush(bundle, begun);
-      if (!mayReconnect(fault)) throw fault;
-      await connection.close();
-      failures = furthest > before ? 1 : failures + 1;
-      if (failures > tries) throw exhausted(fault, tries, begun);
-      const millis = spread(pauseAfter(failures, PUSH_BACKOFF), random());
-      options.onReconnect?.(fault, millis, tries - failures + 1);
-      await sleep(millis, signal);
-    }
+  const { deadlineMillis } = options;
+  if (deadlineMillis === undefined) return new Push(connection, bundle, options).run();
+  const deadline = new AbortController();
+  const timer = setTimeout(() => deadline.abort(), deadlineMillis);
+  const signals = options.signal === undefined ? [] : [options.signal];
+  try {
+    const signal = AbortSignal.any([...signals, deadline.signal]);
+    return await new Push(connection, bundle, { ...options, signal }).run();
+  } catch (error) {
+    const fault = toFault(error, `Installing "${bundle.plugin}"`);
+    if (fault.code !== 'CANCELLED' || isAborted(options.signal)) throw fault;
+    throw new Fault('DEADLINE', `Installing "${bundle.plugin}" took longer than ${deadlineMillis / 1000} s`, {
+      cause: fault,
+      executed: fault.executed,
+      hint: fault.hint,
+    });
+  } finally {
+    clearTimeout(timer);
   }
 }
 
-const cancelledPush = ({ plugin }: Bundle, begun: boolean): Fault =>
-  begun
-    ? cancelled(`Installing "${plugin}"`)
-    : new Fault('CANCELLED', `Installing "${plugin}" was cancelled before it began`);
+/** Faults that say nothing about the operation: the agent has not looked at it. */
+const ABOUT_THE_CALLER: ReadonlySet<FaultCode> = new Set<FaultCode>([
+  'UNREACHABLE',
+  'UNAUTHENTICATED',
+  'FORBIDDEN',
+  'RATE_LIMITED',
+  'DRAINING',
+  'CANCELLED',
+]);
 
-const exhausted = (last: Fault, tries: number, begun: boolean): Fault =>
+/** One push: its tries, and what is known of its operation. */
+class Push {
+  readonly #connection: OpenConnection;
+  readonly #bundle: Bundle;
+  readonly #options: PushOptions;
+  readonly #operationId: string;
+  /** The agent was reached, and may know the operation. */
+  #reached = false;
+  /** How far the current try has come; undefined: it is connecting. */
+  #phase: InstallPhase | undefined;
+  /** An earlier request may have executed the operation, and nobody has said whether. */
+  #doubt = false;
+  /** The byte at which the agent has let an upload go on. */
+  #furthest = 0;
+  #lost = 0;
+  #told = 0;
+
+  constructor(connection: OpenConnection, bundle: Bundle, options: PushOptions) {
+    this.#connection = connection;
+    this.#bundle = bundle;
+    this.#options = options;
+    this.#operationId = options.operationId ?? newOperationId();
+  }
+
+  async run(): Promise<Installed> {
+    const { signal, sleep = pause } = this.#options;
+    for (;;) {
+      if (isAborted(signal)) return this.#stop();
+      try {
+        return await this.#try();
+      } catch (error) {
+        if (isAborted(signal)) return this.#stop();
+        const fault = this.#judge(toFault(error, `Installing "${this.#bundle.plugin}"`));
+        if (!mayReconnect(fault, this.#reached)) throw fault;
+        await this.#connection.close();
+        await sleep(this.#nextPause(fault), signal);
+      }
+    }
+  }
+
+  async #try(): Promise<Installed> {
+    const { signal } = this.#options;
+    this.#phase = undefined;
+    const session = await this.#connection.session(signal);
+    this.#reached = true;
+    const options = { ...this.#options, operationId: this.#operationId };
+    return attemptInstall(session, this.#bundle, options, (phase, offset) => this.#note(phase, offset));
+  }
+
+  #note(phase: InstallPhase, offset: number): void {
+    this.#phase = phase;
+    switch (phase) {
+      case 'begin':
+        // An id that the caller has chosen may have been used before.
+        this.#doubt ||= this.#options.operationId !== undefined;
+        break;
+      case 'open':
+        this.#doubt = false;
+        if (offset > this.#furthest) {
+          this.#furthest = offset;
+          this.#lost = 0;
+        }
+        break;
+      case 'commit':
+        this.#doubt = true;
+        break;
+      default:
+        phase satisfies never;
+    }
+  }
+
+  /** The fault of a try, with an `executed` for the whole push. */
+  #judge(fault: Fault): Fault {
+    const isAnswer = this.#phase !== undefined && fault.code !== 'UNREACHABLE';
+    const isAbout = isAnswer && (this.#phase !== 'begin' || !ABOUT_THE_CALLER.has(fault.code));
+    if (isAbout) {
+      this.#doubt = fault.executed === 'maybe';
+      return fault;
+    }
+    return withExecuted(fault, this.#doubt ? 'maybe' : 'no');
+  }
+
+  /** @returns milliseconds. @throws Fault when all tries are used up. */
+  #nextPause(fault: Fault): number {
+    const { random = Math.random, onReconnect, tries } = this.#options;
+    const most = tries ?? (this.#reached ? TRIES.reached : TRIES.unknown);
+    const isTold = isToldToWait(fault);
+    if (isTold) {
+      // It lives, so what was lost before is no reason to give up.
+      this.#lost = 0;
+      this.#told += 1;
+    } else {
+      this.#lost += 1;
+    }
+    const failures = isTold ? this.#told : this.#lost;
+    const left = (isTold ? most * TOLD_FACTOR : most) - failures;
+    if (left < 0) throw exhausted(fault, failures - 1);
+    const wanted = Math.min(fault.retryAfter ?? 0, RETRY_AFTER_MAX) * 1000;
+    const millis = wanted + spread(pauseAfter(failures, PUSH_BACKOFF), random());
+    onReconnect?.(fault, millis, left + 1);
+    return millis;
+  }
+
+  /** The caller wants no more of it. @returns the answer if it is too late. @throws Fault CANCELLED */
+  async #stop(): Promise<Installed> {
+    if (!this.#reached) {
+      throw new Fault('CANCELLED', `Installing "${this.#bundle.plugin}" was cancelled before it began`);
+    }
+    const doubt: 'no' | 'maybe' = this.#doubt ? 'maybe' : 'no';
+    const session = await this.#connection.briefly();
+    const stopped =
+      session === undefined
+        ? { executed: doubt }
+        : await stopInstall(session, this.#operationId, doubt);
+    if ('answer' in stopped) return stopped.answer;
+    throw cancelledInstall(this.#bundle, stopped);
+  }
+}
+
+const exhausted = (last: Fault, tries: number): Fault =>
   new Fault(last.code, `${last.message} (after ${tries} more tries)`, {
     cause: last,
     hint: last.hint,
     retry: 'later',
-    executed: begun ? 'maybe' : 'no',
+    executed: last.executed,
   });

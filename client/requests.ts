@@ -4,9 +4,13 @@ import { WIRE, writeRequest } from '../shared/api/rpc.ts';
 
 type Pending = { resolve(result: unknown): void; reject(fault: Fault): void };
 
-/** The fault of a cancelled request. The other side may still execute it. */
-export const cancelled = (what: string): Fault =>
-  new Fault('CANCELLED', `${what} was cancelled`, { executed: 'maybe' });
+/** The fault of a cancelled request. If it was sent, the other side may still execute it. */
+export const cancelled = (what: string, executed: 'no' | 'maybe' = 'maybe'): Fault =>
+  new Fault('CANCELLED', `${what} was cancelled`, { executed });
+
+/** The fault of a request that was not sent, because the connection is gone. */
+const unsent = (broken: Fault): Fault =>
+  new Fault('UNREACHABLE', broken.message, { retry: 'same', hint: broken.hint, cause: broken });
 
 /**
  * Numbers requests, matches their answers, and keeps at most as many in flight as the agent accepts; the others wait in
@@ -29,8 +33,8 @@ export class Requests {
       this.#last += 1;
       const id = String(this.#last);
       const text = writeRequest(id, method, params);
-      if (this.#broken !== undefined) return reject(this.#broken);
-      if (signal?.aborted === true) return reject(cancelled(`"${method}"`));
+      if (this.#broken !== undefined) return reject(unsent(this.#broken));
+      if (signal?.aborted === true) return reject(cancelled(`"${method}"`, 'no'));
       if (Buffer.byteLength(text) > WIRE.frameBytes) {
         const why = `The request "${method}" is larger than a frame may be (${WIRE.frameBytes} bytes)`;
         return reject(new Fault('TOO_LARGE', why));
@@ -38,7 +42,7 @@ export class Requests {
       const onAbort = (): void => {
         const place = this.#waiting.findIndex((one) => one.id === id);
         if (place >= 0) this.#waiting.splice(place, 1);
-        reject(cancelled(`"${method}"`));
+        reject(cancelled(`"${method}"`, place >= 0 ? 'no' : 'maybe'));
       };
       signal?.addEventListener('abort', onAbort, { once: true });
       const settled = (): void => signal?.removeEventListener('abort', onAbort);
@@ -76,7 +80,7 @@ export class Requests {
       pending.reject(fault);
     }
     for (const { pending } of this.#waiting) {
-      pending.reject(new Fault('UNREACHABLE', fault.message, { retry: 'same', cause: fault }));
+      pending.reject(unsent(fault));
     }
     this.#inFlight.clear();
     this.#waiting.length = 0;

@@ -10,10 +10,22 @@ export const FOLLOW_BACKOFF: Backoff = { first: 1000, most: 15_000 };
 /** Whether it is unknown if the agent runs: the connection failed, and no other program answered. */
 export const isUnreachable = ({ code, retry }: Fault): boolean => code === 'UNREACHABLE' && retry !== 'never';
 
-/** Whether another connection may succeed: this one broke, the agent restarts, or too many clients connect at once. */
-export const mayReconnect = (fault: Fault): boolean =>
-  isUnreachable(fault) ||
-  (fault.retry !== 'never' && (fault.code === 'DRAINING' || fault.code === 'RATE_LIMITED'));
+/** Whether the agent has asked to come again later: it restarts, or too many clients come at once. */
+export const isToldToWait = ({ code, retry }: Fault): boolean =>
+  retry !== 'never' && (code === 'DRAINING' || code === 'RATE_LIMITED');
+
+/** Whether the agent has given up an upload, because no byte came for a while, and takes it from its beginning again. */
+const isGivenUp = ({ code, retry, executed }: Fault): boolean =>
+  code === 'DEADLINE' && retry === 'same' && executed === 'no';
+
+/**
+ * Whether a push may succeed if it connects again.
+ *
+ * @param reached the agent was reached before. Then an answer by another program is temporary: while the agent restarts,
+ *   a proxy may answer in its place.
+ */
+export const mayReconnect = (fault: Fault, reached: boolean): boolean =>
+  (reached ? fault.code === 'UNREACHABLE' : isUnreachable(fault)) || isToldToWait(fault) || isGivenUp(fault);
 
 /**
  * The same for a client that has reached the agent before. While the agent restarts, a proxy may answer in its place, so

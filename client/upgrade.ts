@@ -122,15 +122,20 @@ const REFUSALS: Readonly<Record<number, readonly [FaultCode, string, string | un
 function refusal(label: string, response: IncomingMessage, body: string): Fault {
   const status = response.statusCode ?? 0;
   const said = faultIn(body);
+  const wait = response.headers['retry-after'];
+  const retryAfter = wait !== undefined && /^\d{1,5}$/.test(wait) ? Number(wait) : undefined;
   if (said?.status === status) {
-    return said;
+    const { code, message, hint, retry } = said;
+    return new Fault(code, message, { hint, retry, retryAfter: said.retryAfter ?? retryAfter });
   }
   const known = REFUSALS[status];
   if (known !== undefined) {
     const [code, why, hint] = known;
-    const wait = response.headers['retry-after'];
-    const later = wait !== undefined && /^\d{1,5}$/.test(wait) ? `Try again in ${wait} s` : 'Try again later';
-    return new Fault(code, `The agent at ${label} refused the connection: ${why}`, { hint: hint ?? later });
+    const later = retryAfter === undefined ? 'Try again later' : `Try again in ${retryAfter} s`;
+    return new Fault(code, `The agent at ${label} refused the connection: ${why}`, {
+      hint: hint ?? later,
+      retryAfter,
+    });
   }
   if (status >= 500) {
     return unreachable(label, `HTTP ${status}`);

@@ -1,5 +1,5 @@
 /** Sends a bundle over one session, never beyond the agent's credit. */
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 
 import { Fault } from '../shared/api/fault.ts';
 import { FRAME_DATA_BYTES } from '../shared/api/frame.ts';
@@ -38,26 +38,32 @@ export async function upload(
   const onAbort = (): void => credit.fail(cancelled(`Sending "${bundle.plugin}"`));
   signal?.addEventListener('abort', onAbort, { once: true });
   if (signal?.aborted === true) onAbort();
-  const file = await open(bundle.file, 'r').catch((error: unknown) => {
-    throw changed(bundle, error);
-  });
+  let file: FileHandle | undefined;
   try {
+    file = await open(bundle.file, 'r').catch((error: unknown) => {
+      throw changed(bundle, error);
+    });
     const buffer = Buffer.allocUnsafe(FRAME_DATA_BYTES);
     let sent = at.offset;
     onProgress?.({ sent, total: size });
+    // Whoever sent the last byte may have been cut off before the FIN. It may come twice.
+    if (sent === size) {
+      await session.send({ stream: at.stream, offset: sent, fin: true, data: buffer.subarray(0, 0) });
+    }
     while (sent < size) {
       if ((await credit.credit(sent, options.stallMillis)) === 'stalled') return 'stalled';
       const want = Math.min(FRAME_DATA_BYTES, credit.limit - sent, size - sent);
       const { bytesRead } = await file.read(buffer, 0, want, sent);
       if (bytesRead === 0) throw changed(bundle, undefined);
       const fin = sent + bytesRead === size;
-      await session.send({ stream: at.stream, offset: sent, fin, data: buffer.subarray(0, bytesRead) });
+      const data = buffer.subarray(0, bytesRead);
+      await credit.unlessFailed(session.send({ stream: at.stream, offset: sent, fin, data }));
       sent += bytesRead;
       onProgress?.({ sent, total: size });
     }
     return 'sent';
   } finally {
-    await file.close();
+    await file?.close();
     signal?.removeEventListener('abort', onAbort);
     session.release(at.stream);
   }

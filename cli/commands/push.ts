@@ -86,7 +86,10 @@ export const command: Command = {
     const said = noteFindings(findings, given.positionals[0] ?? '', output);
     try {
       const operationId = given.strings['operation'];
-      const installed = await push(() => openFor(context), bundle, { ...common, operationId });
+      const installed = await push((until) => openFor(context, { signal: until }), bundle, {
+        ...common,
+        operationId,
+      });
       for (const warning of installed.warnings.items) {
         if (!said.has(warning)) output.note(`warning: ${safe(warning)}`);
       }

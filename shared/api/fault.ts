@@ -73,6 +73,8 @@ export const faultDataSchema = z.object({
   hint: z.string().optional(),
   retry: z.enum(['never', 'same', 'later']),
   executed: z.enum(['no', 'maybe', 'yes']),
+  /** In so many seconds another try makes sense. */
+  retryAfter: z.number().int().nonnegative().optional(),
   violations: z.array(violationSchema).optional(),
   total: z.number().int().optional(),
 });
@@ -87,6 +89,7 @@ type FaultOptions = {
   cause?: unknown;
   retry?: Retry | undefined;
   executed?: FaultData['executed'] | undefined;
+  retryAfter?: number | undefined;
   violations?: readonly Violation[] | undefined;
   total?: number | undefined;
 };
@@ -103,6 +106,8 @@ export class Fault extends Error {
   readonly retry: Retry;
   /** Whether the requested operation took effect. */
   readonly executed: FaultData['executed'];
+  /** In so many seconds another try makes sense; undefined if nobody knows. */
+  readonly retryAfter: number | undefined;
   readonly violations: readonly Violation[];
   readonly violationsTotal: number;
 
@@ -112,6 +117,7 @@ export class Fault extends Error {
     this.hint = options.hint === undefined ? undefined : shorten(options.hint);
     this.retry = options.retry ?? CODES[code][1];
     this.executed = options.executed ?? 'no';
+    this.retryAfter = options.retryAfter;
     this.violations = firstOf(options.violations ?? []);
     this.violationsTotal = options.total ?? options.violations?.length ?? 0;
   }
@@ -134,6 +140,7 @@ export class Fault extends Error {
       ...(this.hint === undefined ? {} : { hint: this.hint }),
       retry: this.retry,
       executed: this.executed,
+      ...(this.retryAfter === undefined ? {} : { retryAfter: this.retryAfter }),
       ...(this.violationsTotal === 0
         ? {}
         : { violations: [...this.violations], total: this.violationsTotal }),
@@ -144,6 +151,14 @@ export class Fault extends Error {
   static from(data: FaultData): Fault {
     return new Fault(data.code, data.detail, data);
   }
+}
+
+/** The same fault with another `executed`. */
+export function withExecuted(fault: Fault, executed: FaultData['executed']): Fault {
+  if (fault.executed === executed) return fault;
+  const { code, message, hint, retry, retryAfter, violations, violationsTotal: total } = fault;
+  const cause = fault.cause ?? fault;
+  return new Fault(code, message, { hint, cause, retry, retryAfter, executed, violations, total });
 }
 
 /** Turns any thrown value into a fault. A fault stays as it is; anything else becomes INTERNAL with its cause. */

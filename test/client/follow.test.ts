@@ -170,3 +170,26 @@ it('is over with the signal: while it is connected, while it waits, while it con
   stop.now.abort();
   expect([await third.outcome, third.told]).toEqual(['over', ['connected', 'lost: UNREACHABLE']]);
 });
+
+it('ends at once when it is aborted while it connects, and closes a session that comes too late', async () => {
+  agent = await fakeAgent();
+  stop.now = new AbortController();
+  const { signal } = stop.now;
+  let late: (session: Awaited<ReturnType<typeof openSession>>) => void = () => undefined;
+  const given: unknown[] = [];
+  const ended = follow(
+    (more) => {
+      given.push(more.signal);
+      stop.now.abort();
+      return new Promise((resolve) => {
+        late = resolve;
+      });
+    },
+    { signal, onEvent: () => undefined },
+  );
+  await ended;
+  expect(given).toEqual([signal]);
+  const session = await openSession({ url: agent.url, client: 'test' });
+  late(session);
+  expect(await session.closed).toMatchObject({ code: 1000 });
+});

@@ -1,0 +1,26 @@
+/** Waiting that an AbortSignal ends. */
+import { cancelled } from './requests.ts';
+
+/**
+ * Waits for work, but no longer than until the signal is aborted. The work goes on.
+ *
+ * @param late receives a result that comes after that.
+ * @throws Fault CANCELLED; what the work throws.
+ */
+export async function unlessAborted<T>(
+  work: Promise<T>,
+  signal: AbortSignal | undefined,
+  what: string,
+  late: (result: T) => void = () => {},
+): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      reject(cancelled(what, 'no'));
+      work.then(late, () => {});
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}
