@@ -209,9 +209,7 @@ class Push {
     const doubt: 'no' | 'maybe' = this.#doubt ? 'maybe' : 'no';
     const session = await this.#connection.briefly();
     const stopped =
-      session === undefined
-        ? { executed: doubt }
-        : await stopInstall(session, this.#operationId, doubt);
+      session === undefined ? { executed: doubt } : await stopInstall(session, this.#operationId, doubt);
     if ('answer' in stopped) return stopped.answer;
     throw cancelledInstall(this.#bundle, stopped);
   }

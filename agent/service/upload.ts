@@ -277,8 +277,15 @@ export class Upload {
 
   #arm(timer: 'stall' | 'resume' | 'deadline', millis: number, why: string): void {
     const detail = `${why} (${Math.round(millis / 1000)} s): the upload of "${this.params.plugin}" is given up`;
-    const hint = 'Begin again with the same operation id';
-    this.#timers.start(timer, millis, () => this.abort(new Fault('DEADLINE', detail, { hint })));
+    // After the deadline the same request takes as long again, unless something changes.
+    const again =
+      timer === 'deadline'
+        ? ({
+            retry: 'later',
+            hint: 'Find out what takes so long, then begin again with the same operation id',
+          } as const)
+        : { hint: 'Begin again with the same operation id' };
+    this.#timers.start(timer, millis, () => this.abort(new Fault('DEADLINE', detail, again)));
   }
 
   #answer(answer: Installed): void {

@@ -36,11 +36,12 @@ export class Uploads {
     link: (upload: Upload) => Link,
     question?: string,
   ): Promise<Begun> {
-    this.#refuseWhileDraining();
     const known = this.#known(params, question);
     if (known !== undefined && !known.receiving) {
+      // Also while the agent shuts down: what is sealed is finished, and has an answer.
       return known.commit();
     }
+    this.#refuseWhileDraining();
     const upload = known ?? this.#open(params, by, question);
     const answer = await upload.opened;
     if (answer !== undefined) {

@@ -2,6 +2,7 @@
 import type { RawData, WebSocket } from 'ws';
 
 import { CLOSE, WIRE } from '../../shared/api/rpc.ts';
+import { type Clock, steadyClock } from '../../shared/clock.ts';
 import type { Log } from '../log.ts';
 import type { Caller, Known } from './auth.ts';
 import type { Session, Socket } from './session.ts';
@@ -18,7 +19,13 @@ export type Connection = {
 };
 
 /** Serves a connection until it ends. */
-export function serve(ws: WebSocket, known: Known, open: OpenSession, log: Log): Connection {
+export function serve(
+  ws: WebSocket,
+  known: Known,
+  open: OpenSession,
+  log: Log,
+  clock: Clock = steadyClock,
+): Connection {
   const socket: Socket = {
     sendText: (text) => ws.send(text),
     sendBinary: (frame) => ws.send(frame, { binary: true }),
@@ -28,21 +35,24 @@ export function serve(ws: WebSocket, known: Known, open: OpenSession, log: Log):
     },
   };
   const session = open(socket, known.caller, log);
-  let heard = Date.now();
-  const beat = setInterval(() => {
-    if (Date.now() - heard > WIRE.deadMillis) {
+  let heard = clock.now();
+  // A proxy in between sees bytes in both directions that often, however long an operation takes.
+  const beat = (): void => {
+    if (clock.now() - heard >= WIRE.deadMillis) {
       ws.terminate();
     } else {
       ws.ping();
+      stopBeat = clock.after(WIRE.pingMillis, beat);
     }
-  }, WIRE.pingMillis);
-  const start = setTimeout(() => {
+  };
+  let stopBeat = clock.after(WIRE.pingMillis, beat);
+  const stopStart = clock.after(WIRE.startMillis, () => {
     if (!session.started) {
       ws.close(CLOSE.policy, 'no session.start');
     }
-  }, WIRE.startMillis);
+  });
   const alive = (): void => {
-    heard = Date.now();
+    heard = clock.now();
   };
   ws.on('pong', alive);
   ws.on('ping', alive);
@@ -62,8 +72,8 @@ export function serve(ws: WebSocket, known: Known, open: OpenSession, log: Log):
   // ws closes with the right code by itself: 1009 for a frame that is too large, 1002 or 1007 for a malformed one.
   ws.on('error', (error) => log.info({ err: error }, 'connection failed'));
   ws.on('close', (code) => {
-    clearInterval(beat);
-    clearTimeout(start);
+    stopBeat();
+    stopStart();
     session.ended();
     log.info({ code }, 'connection closed');
   });

@@ -80,7 +80,7 @@ export async function listen(options: ListenOptions): Promise<Listening> {
       if (admission.log) {
         log.info({ remote: address, why: admission.refused.message }, 'upgrade refused');
       }
-      refuse(socket, admission.refused, admission.wait);
+      refuse(socket, admission.refused);
       return;
     }
     const { known } = admission;
@@ -159,11 +159,11 @@ const answer: RequestListener = (request, response) => {
   response.end(known ? '{"status":"ok"}\n' : '{"error":"This server speaks airlock.v1 over a WebSocket"}\n');
 };
 
-function refuse(socket: Duplex, fault: Fault, wait: number): void {
-  const { status } = fault;
+function refuse(socket: Duplex, fault: Fault): void {
+  const { status, retryAfter } = fault;
   const body = `${JSON.stringify(fault.toData())}\n`;
   const challenge = status === 401 ? 'WWW-Authenticate: Bearer\r\n' : '';
-  const later = wait > 0 ? `Retry-After: ${wait}\r\n` : '';
+  const later = retryAfter === undefined ? '' : `Retry-After: ${retryAfter}\r\n`;
   // A client that never closes its side would hold the socket and delay the end of the agent.
   socket.once('finish', () => socket.destroy());
   socket.end(

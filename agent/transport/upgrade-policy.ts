@@ -24,15 +24,15 @@ export type Place = 'loopback' | 'network' | 'unix';
 
 export type Admission =
   | { known: Known }
-  /** `wait`: seconds until the next try. `log`: whether to write a line to the log. */
-  | { refused: Fault; wait: number; log: boolean };
+  /** `log`: whether to write a line to the log. */
+  | { refused: Fault; log: boolean };
 
 /** Headers that the agent decides by. With two of them, a proxy in between may have read the other one. */
 const ONCE: ReadonlySet<string> = new Set(['authorization', 'host', 'origin', 'upgrade']);
 /** The seconds to wait when all connections are in use. */
 const FULL_SECONDS = 5;
 
-const refused = (fault: Fault, wait = 0, log = true): Admission => ({ refused: fault, wait, log });
+const refused = (fault: Fault, log = true): Admission => ({ refused: fault, log });
 
 /** Judges an upgrade, the cheapest check first. The answer does not say which token would be right. */
 export function judge(
@@ -84,11 +84,14 @@ export function judge(
       wait > 0
         ? new Fault('RATE_LIMITED', 'There were too many failed attempts from this address', {
             hint: `Try again in ${wait} s, with a token that this agent knows`,
+            // With a token that it knows nobody is refused. With this one another try is in vain.
+            retry: 'never',
+            retryAfter: wait,
           })
         : new Fault('UNAUTHENTICATED', 'The bearer token is missing or not known here', {
             hint: 'Pass a token that this agent knows: AIRLOCK_TOKEN, or a token file',
           });
-    return refused(fault, wait, log);
+    return refused(fault, log);
   }
   const offered = (header('sec-websocket-protocol') ?? '').split(',').map((name) => name.trim());
   if (!offered.includes(PROTOCOL)) {
@@ -98,8 +101,8 @@ export function judge(
     return refused(
       new Fault('RATE_LIMITED', `${WIRE.connections} connections are open already`, {
         hint: `Try again in ${FULL_SECONDS} s`,
+        retryAfter: FULL_SECONDS,
       }),
-      FULL_SECONDS,
     );
   }
   return { known };

@@ -23,8 +23,8 @@ export type ThreadLeases = { lease(listener: Listener, holder?: ThreadHolder): P
 export class FairPool implements ThreadLeases {
   readonly #pool: Pick<Pool, 'lease'>;
   readonly #clock: Clock;
-  /** Holders, with the bytes that they had received at the last check. */
-  #holders = new Map<ThreadHolder, number>();
+  /** Holders, with the bytes that they had received at the last check. One that came since then is judged at the next but one. */
+  #holders = new Map<ThreadHolder, number | undefined>();
   #waiting = 0;
   #stop: (() => void) | undefined;
 
@@ -42,7 +42,7 @@ export class FairPool implements ThreadLeases {
     try {
       const engine = await this.#pool.lease(listener);
       if (holder !== undefined) {
-        this.#holders.set(holder, holder.received);
+        this.#holders.set(holder, undefined);
       }
       return engine;
     } finally {
@@ -64,7 +64,9 @@ export class FairPool implements ThreadLeases {
 
   #look(): void {
     const idle = [...this.#holders]
-      .map(([holder, before]) => ({ holder, moved: holder.received - before }))
+      .flatMap(([holder, before]) =>
+        before === undefined ? [] : { holder, moved: holder.received - before },
+      )
       .filter(({ holder, moved }) => holder.awaitsClient && moved < BYTES_MIN)
       .toSorted((a, b) => a.moved - b.moved)
       .slice(0, this.#waiting);

@@ -101,7 +101,7 @@ export class Target {
     const isStall = how === 'stall';
     const cable = isStall
       ? await Cable.lay(addressOf(this.#agent).port)
-      : await Cable.lay(addressOf(this.#agent).port, bytes, how);
+      : await Cable.lay(addressOf(this.#agent).port, { cuts: [{ way: 'up', bytes, how }] });
     const over = this.#upload(cable, isStall ? Math.max(0, bytes - marks.begun) : Infinity).catch(
       () => 'cut',
     );

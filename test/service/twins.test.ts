@@ -84,6 +84,8 @@ describe('draining', () => {
     });
     expect((await faultOf(open2.commit())).code).toBe('DRAINING');
     expect((await faultOf(office.begin(THREE))).code).toBe('DRAINING');
+    // Whoever lost the connection and asks again is answered as well.
+    const again = office.begin(ONE);
     office.pool.at(1).done();
     await settle();
     expect(drained).toBe(false);
@@ -91,6 +93,7 @@ describe('draining', () => {
     office.pool.at(0).done();
     await draining;
     expect(await answer).toEqual(answerOf());
+    expect(await again).toEqual(answerOf());
   });
 
   it('waits also for a thread that cleans up after a try that was begun again', async () => {

@@ -198,6 +198,11 @@ describe('the timeouts of an upload', () => {
     send(upload, 0, 100, true);
     clock.advance(TIMEOUTS.deadline);
     expect(await codeOf(upload.commit())).toBe('DEADLINE');
+    // The same request would take as long again. After a stall it is worth another try.
+    await expect(upload.commit()).rejects.toMatchObject({ retry: 'later' });
+    const stalled = await receiving();
+    stalled.clock.advance(TIMEOUTS.stall);
+    await expect(stalled.upload.commit()).rejects.toMatchObject({ retry: 'same' });
   });
 
   it('has a deadline also for one that waits for a thread, which it then does not use', async () => {

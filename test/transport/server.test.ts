@@ -160,7 +160,7 @@ describe('who is let in', () => {
   });
 
   it('is given up when it does not answer pings for 45 seconds, and only then', async () => {
-    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'Date'] });
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance', 'Date'] });
     const agent = await startTestAgent();
     const wire = await Wire.start(agent);
     const [dead, quiet] = [await Wire.start(agent), await Wire.start(agent)];

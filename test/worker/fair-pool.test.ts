@@ -27,6 +27,7 @@ class Uploader implements ThreadHolder {
 async function scene(waiting: number): Promise<{
   clock: FakeClock;
   holders: [Uploader, Uploader];
+  others: Uploader[];
   queue: Deferred<Engine>[];
 }> {
   const queue: Deferred<Engine>[] = [];
@@ -41,11 +42,12 @@ async function scene(waiting: number): Promise<{
   const clock = new FakeClock();
   const turns = new FairPool({ lease }, clock);
   const holders: [Uploader, Uploader] = [new Uploader(), new Uploader()];
-  for (const holder of [...holders, ...Array.from({ length: waiting }, () => new Uploader())]) {
+  const others = Array.from({ length: waiting }, () => new Uploader());
+  for (const holder of [...holders, ...others]) {
     void turns.lease(LISTENER, holder);
     await settle();
   }
-  return { clock, holders, queue };
+  return { clock, holders, others, queue };
 }
 
 describe('who holds a thread', () => {
@@ -74,6 +76,20 @@ describe('who holds a thread', () => {
     expect(holders.map(({ code }) => code)).toEqual([undefined, undefined]);
     clock.advance(5000);
     expect(holders.map(({ code }) => code)).toEqual(['DEADLINE', undefined]);
+  });
+
+  // Was a bug: who had just been given a thread lost it at the next look, for it had brought nothing yet.
+  it('is judged by whole turns, not by the moment since it got its thread', async () => {
+    const { clock, holders, others, queue } = await scene(3);
+    holders[0].awaitsClient = false;
+    holders[1].awaitsClient = false;
+    clock.advance(4999);
+    queue[0]?.resolve(ENGINE);
+    await settle();
+    clock.advance(1);
+    expect(others[0]?.code).toBeUndefined();
+    clock.advance(5000);
+    expect(others.map(({ code }) => code)).toEqual(['DEADLINE', undefined, undefined]);
   });
 
   it('is left alone as soon as nobody waits any more', async () => {
