@@ -5,7 +5,7 @@ import type { Installed } from '../shared/api/plugin.ts';
 import type { Bundle } from './bundle.ts';
 import { cancelled } from './requests.ts';
 import type { Session } from './session.ts';
-import { stopInstall } from './stop.ts';
+import { abortInstall, type AbortResult } from './stop.ts';
 import { type Progress, upload, type UploadEnd, type UploadOptions } from './upload.ts';
 
 const STALL_MILLIS = 30_000;
@@ -46,7 +46,7 @@ export function beginParams(bundle: Bundle, operationId: string, options: Instal
 }
 
 /** How far an install over one session has come. `open`: the operation has not been executed before. @internal */
-export type InstallPhase = 'begin' | 'open' | 'commit';
+export type InstallProgress = 'begin' | 'open' | 'commit';
 
 /**
  * Installs a bundle over this session, once. If the connection breaks, the caller (or `push`) connects again. When the
@@ -62,17 +62,16 @@ export async function install(
   options: InstallOptions & { operationId: string },
 ): Promise<Installed> {
   const { operationId, signal } = options;
-  let phase: InstallPhase | undefined;
+  let phase: InstallProgress | undefined;
   try {
     return await attemptInstall(session, bundle, options, (now) => {
       phase = now;
     });
   } catch (error) {
     if (signal?.aborted !== true) throw error;
-    const stopped =
-      phase === undefined
-        ? { executed: 'no' as const }
-        : await stopInstall(session, operationId, phase === 'open' ? 'no' : 'maybe');
+    const result: AbortResult | undefined =
+      phase === undefined ? { executed: 'no' } : await abortInstall(session, operationId);
+    const stopped: AbortResult = result ?? { executed: phase === 'open' ? 'no' : 'maybe' };
     if ('answer' in stopped) return stopped.answer;
     throw cancelledInstall(bundle, stopped);
   }
@@ -102,7 +101,7 @@ export async function attemptInstall(
   session: Session,
   bundle: Bundle,
   options: InstallOptions & { operationId: string },
-  reached: (phase: InstallPhase, offset: number) => void,
+  reached: (phase: InstallProgress, offset: number) => void,
 ): Promise<Installed> {
   const { operationId, signal, onProgress, stallMillis = STALL_MILLIS } = options;
   const params = beginParams(bundle, operationId, options);
@@ -141,7 +140,7 @@ async function uploadOrAbort(
     // Bytes alone change nothing.
     if (error instanceof Fault && error.code === 'UNREACHABLE') throw withExecuted(error, 'no');
     const isOwn = !(error instanceof Fault) || error.code === 'INVALID_PARAMS';
-    if (isOwn && options.signal?.aborted !== true) await stopInstall(session, operationId, 'no');
+    if (isOwn && options.signal?.aborted !== true) await abortInstall(session, operationId);
     throw error;
   }
 }

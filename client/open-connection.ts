@@ -16,6 +16,10 @@ export class OpenConnection {
     this.#open = open;
   }
 
+  get isOpen(): boolean {
+    return this.#session !== undefined;
+  }
+
   /** @throws Fault as the function that opens it; CANCELLED at once by the signal. */
   async session(signal: AbortSignal | undefined): Promise<Session> {
     if (this.#session !== undefined) return this.#session;

@@ -6,10 +6,10 @@ import { type Pause, pause } from '../shared/clock.ts';
 import { pauseAfter, spread } from '../shared/rule/retry.ts';
 import type { Installed } from '../shared/api/plugin.ts';
 import type { Bundle } from './bundle.ts';
-import { attemptInstall, cancelledInstall, type InstallOptions, type InstallPhase } from './install.ts';
+import { attemptInstall, cancelledInstall, type InstallOptions, type InstallProgress } from './install.ts';
 import { type Open, OpenConnection } from './open-connection.ts';
 import { isAborted, isToldToWait, mayReconnect, PUSH_BACKOFF } from './retry.ts';
-import { stopInstall } from './stop.ts';
+import { abortInstall, type AbortResult } from './stop.ts';
 
 /** How often it connects again in vain, before it has reached the agent and after. A restart may take half a minute. */
 const TRIES = { unknown: 5, reached: 8 };
@@ -107,7 +107,7 @@ class Push {
   /** The agent was reached, and may know the operation. */
   #reached = false;
   /** How far the current try has come; undefined: it is connecting. */
-  #phase: InstallPhase | undefined;
+  #phase: InstallProgress | undefined;
   /** An earlier request may have executed the operation, and nobody has said whether. */
   #doubt = false;
   /** The byte at which the agent has let an upload go on. */
@@ -147,7 +147,7 @@ class Push {
     return attemptInstall(session, this.#bundle, options, (phase, offset) => this.#note(phase, offset));
   }
 
-  #note(phase: InstallPhase, offset: number): void {
+  #note(phase: InstallProgress, offset: number): void {
     this.#phase = phase;
     switch (phase) {
       case 'begin':
@@ -206,12 +206,22 @@ class Push {
     if (!this.#reached) {
       throw new Fault('CANCELLED', `Installing "${this.#bundle.plugin}" was cancelled before it began`);
     }
-    const doubt: 'no' | 'maybe' = this.#doubt ? 'maybe' : 'no';
-    const session = await this.#connection.briefly();
-    const stopped =
-      session === undefined ? { executed: doubt } : await stopInstall(session, this.#operationId, doubt);
+    // An open connection may be dead, and nobody has noticed yet.
+    const isOpen = this.#connection.isOpen;
+    const first = await this.#abort();
+    const result = first === undefined && isOpen ? await this.#abort() : first;
+    const stopped: AbortResult = result ?? { executed: this.#doubt ? 'maybe' : 'no' };
     if ('answer' in stopped) return stopped.answer;
     throw cancelledInstall(this.#bundle, stopped);
+  }
+
+  /** @returns undefined if nobody has answered; then the connection is not used any more. */
+  async #abort(): Promise<AbortResult | undefined> {
+    const session = await this.#connection.briefly();
+    const result = session && (await abortInstall(session, this.#operationId));
+    // Closing a dead one takes a while, and is not waited for.
+    if (result === undefined) void this.#connection.close();
+    return result;
   }
 }
 

@@ -21,6 +21,8 @@ export type CableOptions = {
   delayMillis?: number;
   /** What comes through is torn into pieces of at most so many bytes. */
   pieceBytes?: number;
+  /** Sees what has come through. */
+  tap?: (passage: Passage, way: Way, data: Buffer) => void;
   clock?: Clock;
 };
 
@@ -126,6 +128,7 @@ export class Cable {
         passage[way] += through.length;
         const isLast = passage[way] >= limit;
         if (isLast) isOver = true;
+        this.#options.tap?.(passage, way, through);
         to.write(through, () => {
           if (isLast && cut !== undefined) end(cut);
         });
