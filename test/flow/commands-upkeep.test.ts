@@ -134,7 +134,7 @@ describe.each(WAYS)('airlock recover, sweep and status, %s', (way) => {
     wrong.push(
       ['rollback', 'lint', '--version', 'yesterday'],
       ['rollback', 'lint', '--operation', '../x'],
-      ['uninstall', 'lint', '--expect', 'none'],
+      ['uninstall', 'lint', '--expect', 'yesterday'],
       ['rollback'],
       ['status', 'lint'],
       ['restarted', 'lint'],
@@ -174,10 +174,10 @@ describe('on a terminal', () => {
       /^0 rolled back {2}lint 1\.0\.1 is live again, instead of 1\.0\.2 \(6 files, .*restart\)\n$/,
     );
     expect(await shown('uninstall', 'lint', '--no-restart')).toMatch(
-      /^0 removed {2}lint is gone \(it was .*; needs a restart, which was suppressed\)\n$/,
+      /^0 {3}hooks {3}hooks\/run\.sh\nremoved {2}lint is gone \(it was .*; needs a restart, which was suppressed\)\n$/,
     );
     expect(await shown('rollback', 'lint')).toMatch(/^0 rolled back {2}lint .*; needs a restart\)\n$/);
-    expect(await shown('uninstall', 'lint')).toMatch(/^0 removed {2}lint .*; needs a restart\)\n$/);
+    expect(await shown('uninstall', 'lint')).toMatch(/\nremoved {2}lint .*; needs a restart\)\n$/);
     expect(await shown('uninstall', 'lint')).toBe('0 absent  There is no lint here\n');
     expect(await shown('recover')).toBe('0 There was nothing to recover\n');
     expect(await shown('sweep')).toMatch(/\nswept {6}removed |^0 swept {6}removed /);
