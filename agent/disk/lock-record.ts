@@ -9,6 +9,7 @@ import { join } from 'node:path';
 
 import { pause } from '../../shared/clock.ts';
 import type { Intent } from '../../shared/format/intent.ts';
+import { holderInWords, writeAbout } from './lock-holder.ts';
 
 type Owner = Intent['owner'];
 /** What a holder relies on: with flock it is alone among those that have flock. */
@@ -28,8 +29,10 @@ export type LockRecords = {
   /**
    * Who says that he has the lock, in words for an operator; undefined if nobody does. Whoever only tries to take it is not
    * named.
+   *
+   * @param seenAs the pid, as seen from here, of whoever has the kernel lock.
    */
-  holderOf(name: string): Promise<string | undefined>;
+  holderOf(name: string, seenAs?: number): Promise<string | undefined>;
 };
 
 /** A holder in another pid namespace that has not said for so long (milliseconds) that it lives is dead. */
@@ -39,7 +42,10 @@ const BEAT_MILLIS = 5000;
 const LOOKS = { most: 10, pauseMillis: 20 };
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
 
-/** Said by the name alone, which is there whole or not at all: a power cut empties files. */
+/**
+ * Said by the name alone, which is there whole or not at all: a power cut empties files. What a record holds is for
+ * operators; see {@link holderInWords}.
+ */
 const RECORD = /^(.+)\.([0-9a-f-]*)\.(\d*)\.(\d+)\.(\d*)\.[a-z0-9]+\.(flock|record)$/;
 
 /** A record of a lock: which, whose, and what he relies on. */
@@ -116,7 +122,7 @@ export function createRecords(directory: string, owner: Owner, kind: LockKind): 
       };
       let taken = false;
       try {
-        const [others] = await Promise.all([othersOf(name, mine), record?.close()]);
+        const [others] = await Promise.all([othersOf(name, mine), record && writeAbout(record, Date.now())]);
         taken = others.size === 0;
       } finally {
         if (!taken) {
@@ -129,14 +135,15 @@ export function createRecords(directory: string, owner: Owner, kind: LockKind): 
       held.add(mine);
       return release;
     },
-    async holderOf(name) {
+    async holderOf(name, seenAs) {
       let others = [...(await othersOf(name, undefined))];
       for (let look = 1; others.length > 1 && look < LOOKS.most; look += 1) {
         await pause(LOOKS.pauseMillis, undefined);
         const still = await othersOf(name, undefined);
         others = others.filter(([entry]) => still.has(entry));
       }
-      return inWords(others[0]?.[1]);
+      const [holder] = others;
+      return holder && holderInWords(join(directory, holder[0]), holder[1], owner, seenAs);
     },
   };
 }
@@ -224,6 +231,3 @@ export function readProcessStat(text: string): ProcessStat {
   const fields = text.replace(/^.*\) /s, '').split(' ');
   return { startTime: fields[19] ?? '', isOver: fields[0] === 'Z' && Number(fields[17]) <= 1 };
 }
-
-const inWords = (owner: Owner | undefined): string | undefined =>
-  owner === undefined ? undefined : `process ${owner.pid} of ${owner.pidNamespace || 'this machine'}`;

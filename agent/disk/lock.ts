@@ -12,6 +12,7 @@ import { promisify } from 'node:util';
 import type { Intent } from '../../shared/format/intent.ts';
 import { Semaphore } from '../../shared/semaphore.ts';
 import { linuxCalls } from './linux.ts';
+import { kernelHolder, kernelHolderInWords } from './lock-holder.ts';
 import { type LockKind, type LockRecords, type Release, createRecords } from './lock-record.ts';
 
 type Owner = Intent['owner'];
@@ -53,7 +54,12 @@ export async function createLocks(
           : takeFlock(directory, name, records, flock));
         return release && (() => semaphore.run(release));
       }),
-    holderOf: (name) => semaphore.run(() => records.holderOf(name)),
+    holderOf: (name) =>
+      semaphore.run(async () => {
+        const file = lockFile(directory, name);
+        const pid = flock === undefined ? undefined : await kernelHolder(file);
+        return (await records.holderOf(name, pid)) ?? (await kernelHolderInWords(pid));
+      }),
   };
 }
 

@@ -12,12 +12,13 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import { processIdentity, startTimeOf } from '../../agent/disk/identity.ts';
+import { aboutMyself, pidIn } from '../../agent/disk/lock-holder.ts';
 import { type LockRecords, createRecords } from '../../agent/disk/lock-record.ts';
 import { createLocks } from '../../agent/disk/lock.ts';
 import { linuxCalls } from '../../agent/disk/linux.ts';
@@ -57,7 +58,9 @@ describe('a record of a holder', () => {
     const release = await records.announce('lint');
     if (what === 'alive') {
       expect(release).toBeUndefined();
-      expect(await records.holderOf('lint')).toContain(`process ${{ ...self, ...changes }.pid} of `);
+      expect(await records.holderOf('lint')).toContain(
+        `process ${{ ...self, ...changes }.pid} on the host "${hostname()}" ("`,
+      );
       expect(readdirSync(directory)).toEqual([theirs]);
     } else {
       expect(release).toBeTypeOf('function');
@@ -80,7 +83,7 @@ describe('a record of a holder', () => {
       utimesSync(join(directory, theirs), then, then);
       const records = recordsOf(directory);
       // Asking who it is judges nobody: there is no record of one's own to compare the time with.
-      expect(await records.holderOf('lint')).toContain('process 1 of pid:[4026599999]');
+      expect(await records.holderOf('lint')).toContain(`process 1 on the host "${hostname()}"`);
       const isTaken = (await records.announce('lint')) === undefined;
       return { isTaken, isThere: readdirSync(directory).includes(theirs), millis: Date.now() - began };
     };
@@ -120,9 +123,64 @@ describe('a record of a holder', () => {
     const records = recordsOf(directory);
     await records.announce('lint');
     const path = join(directory, readdirSync(directory)[0] ?? '');
-    expect(readFileSync(path, 'utf8')).toBe('');
-    writeFileSync(path, 'garbage');
-    expect(await records.announce('lint')).toBeUndefined();
+    expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual({
+      host: hostname(),
+      command: expect.any(String) as string,
+      since: expect.any(String) as string,
+    });
+    // Older versions write nothing, and who can write here can write anything.
+    const red = '\u001b[31m';
+    for (const text of ['', 'garbage', '{}', JSON.stringify({ host: red }), 'x'.repeat(100_000)]) {
+      writeFileSync(path, text);
+      expect(await records.announce('lint')).toBeUndefined();
+      const holder = (await records.holderOf('lint', 5)) ?? '';
+      expect(holder).toMatch(new RegExp(`^process ${self.pid}(?: \\("\\S.*"\\))?$`));
+    }
+  });
+
+  it('of another container is named by its host and by its pid there and here', async () => {
+    const directory = makeDirectory();
+    await recordsOf(directory, { ...self, ...ELSEWHERE }).announce('lint');
+    const path = join(directory, readdirSync(directory)[0] ?? '');
+    const records = recordsOf(directory);
+    const about = { host: 'workspace-7', command: 'airlock boot', since: '2026-05-08T14:15:30.123Z' };
+    writeFileSync(path, JSON.stringify(about));
+    expect(await records.holderOf('lint', 4271)).toBe(
+      'process 1 on the host "workspace-7" ("airlock boot", since 2026-05-08T14:15:30.123Z, process 4271 here)',
+    );
+    writeFileSync(path, '');
+    expect(await records.holderOf('lint')).toBe('process 1 of another container');
+    // A pipe is not waited for.
+    unlinkSync(path);
+    expect(spawnSync('mkfifo', [path]).status).toBe(0);
+    expect(await records.holderOf('lint')).toBe('process 1 of another container');
+  });
+
+  it('tells no word of its command that may be a secret', () => {
+    const { argv } = process;
+    onTestFinished(() => {
+      process.argv = argv;
+    });
+    const commandOf = (...words: string[]): unknown => {
+      process.argv = ['node', '/app/airlock.mjs', ...words];
+      return (JSON.parse(aboutMyself(0)) as { command: string }).command;
+    };
+    expect(commandOf('pull', 'lint', 'https://plugins.example.com/?key=k')).toBe('airlock pull');
+    expect(commandOf('https://plugins.example.com/?key=k')).toBe('airlock');
+  });
+
+  it('is found in what the kernel says of its locks', () => {
+    const locks = [
+      '1: POSIX  ADVISORY  WRITE 11 fe:00:5 0 EOF',
+      '2: FLOCK  ADVISORY  WRITE 12 fe:00:55 0 EOF',
+      '3: FLOCK  ADVISORY  WRITE 13 fe:00:5 0 EOF',
+      '3: -> FLOCK  ADVISORY  WRITE 14 fe:00:6 0 EOF',
+    ].join('\n');
+    expect(['fe:00:5', 'fe:00:6', 'fe:01:5'].map((place) => pidIn(locks, place))).toEqual([
+      13,
+      undefined,
+      undefined,
+    ]);
   });
 
   it('is told from what else lies there, which is left alone', async () => {
@@ -150,7 +208,7 @@ describe('a record of a holder', () => {
     const release = await recordsOf(directory, holder).announce('lint');
     writeFileSync(join(directory, record), '');
     setTimeout(() => unlinkSync(join(directory, record)), 50);
-    expect(await recordsOf(directory).holderOf('lint')).toContain(`process ${holder.pid} of `);
+    expect(await recordsOf(directory).holderOf('lint')).toContain(`process ${holder.pid} on `);
     await release?.();
     await until(() => expect(readdirSync(directory)).toEqual([]));
   });

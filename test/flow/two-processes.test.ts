@@ -162,7 +162,7 @@ describe.each<Kind>(['flock', 'record'])('an agent and a boot-install on one roo
     expect(refused.code).toBe(1);
     expect(refused.stderr).toContain('(LOCKED)');
     expect(refused.stderr).toContain(`Another agent works on "${program.root}"`);
-    expect(refused.stderr).toContain(`what to do: End process ${program.agent?.pid} of `);
+    expect(refused.stderr).toContain(`what to do: End process ${program.agent?.pid} on the host `);
     expect(refused.stdout).not.toContain('listening');
     expect(await program.json(['list'])).toEqual([]);
     await program.kill();
@@ -192,7 +192,7 @@ describe.each<Kind>(['flock', 'record'])('an agent and a boot-install on one roo
       const { code, stdout } = await program.here([...words, '--json'], patience);
       const error = { code: 'LOCKED', status: 423, retry: 'later', executed: 'no' };
       expect([words, code, JSON.parse(stdout)]).toMatchObject([words, 1, { error }]);
-      expect(stdout).toContain(`Wait for process ${holder.pid} of `);
+      expect(stdout).toContain(`Wait for process ${holder.pid} on the host `);
     };
     const isBusy = async (words: string[]): Promise<void> => {
       const { code, stdout } = await program.here([...words, '--json'], patience);
