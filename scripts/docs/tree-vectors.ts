@@ -109,6 +109,8 @@ const PATHS: PathVector[] = [
   ['.a.swz', true],
   ['a.swp', true],
   ['#a#', false],
+  ['##', false],
+  ['#', true],
   ['.#a', false],
   ['4913', false],
   ['49130', true],

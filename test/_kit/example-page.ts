@@ -1,5 +1,6 @@
 /** docs/protocol-examples.md: recorded messages as a page, with what differs from run to run replaced. */
 import { type Event, eventTypes } from '../../shared/api/events.ts';
+import { Fault, faultCodes } from '../../shared/api/fault.ts';
 import { type MethodName, methods } from '../../shared/api/methods.ts';
 import type { Recorded } from './example-conversation.ts';
 import { otherExamples } from './example-script.ts';
@@ -108,14 +109,19 @@ export type Examples = {
 export function examplesPage(examples: Examples, replacer: Replacer): string {
   const methodParts = Object.entries(methods).map(([name, { summary }]) => {
     const recorded = examples.methods.get(name as MethodName);
-    if (recorded === undefined)
+    if (recorded === undefined) {
       throw new Error(`There is no example of "${name}" in test/_kit/example-script.ts`);
+    }
     return `### ${name}\n\n${summary}.\n\n${block(recorded, replacer)}`;
   });
   const otherParts = Object.entries(otherExamples).map(
     ([title, { about }]) =>
       `### ${title}\n\n${about === '' ? '' : `${about}\n\n`}${block(examples.others.get(title) ?? [], replacer)}`,
   );
+  const codeRows = faultCodes.map((code) => {
+    const { status, retry, title } = new Fault(code, '');
+    return `| \`${code}\` | ${status} | ${retry} | ${title} |`;
+  });
   const eventParts = eventTypes.map((type) => {
     const event = exampleOf(type, examples.events);
     const json = { jsonrpc: '2.0', method: 'event', params: event };
@@ -142,6 +148,14 @@ ${methodParts.join('\n\n')}
 
 ${otherParts.join('\n\n')}
 
+## Codes of errors
+
+\`retry\` is what a code has if nothing more is known. The \`retry\` of an error counts.
+
+| code | status | retry | title |
+|---|---|---|---|
+${codeRows.join('\n')}
+
 ## Events
 
 ${eventParts.join('\n\n')}
@@ -154,7 +168,8 @@ function exampleOf(type: string, events: readonly Event[]): Event {
   const caused = all.filter(({ data }) => /"example-(?!plan)/.test(JSON.stringify(data)));
   const ended = caused.find(({ data }) => JSON.stringify(data).includes('"millis"'));
   const found = ended ?? caused[0] ?? all[0];
-  if (found === undefined)
+  if (found === undefined) {
     throw new Error(`There is no example of the event "${type}" in test/_kit/example-script.ts`);
+  }
   return found;
 }
