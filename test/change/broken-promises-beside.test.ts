@@ -168,7 +168,7 @@ test('boot-install: a plugin that is absent and in trouble is not taken for live
   writeFileSync(join(from, 'lint.tgz'), v(3));
   let asked = 0;
   const service = {
-    begin: () => {
+    install: () => {
       asked += 1;
       return Promise.resolve({ status: 'installed', installId: 'x' });
     },
