@@ -1,8 +1,11 @@
 /** Lets a command work on a root without an agent: the same code, under the same locks, in this process. */
 import type { Caller } from '../shared/api/caller.ts';
 import { Fault } from '../shared/api/fault.ts';
-import { type MethodName, effectOf, methods } from '../shared/api/methods.ts';
+import { effectOf, type MethodName, methods } from '../shared/api/methods.ts';
+import type { Installed } from '../shared/api/plugin.ts';
+import type { Bundle } from '../client/bundle.ts';
 import { type Booted, bootInstall } from './service/boot-install.ts';
+import { type FileInstall, installFile } from './service/install-file.ts';
 import { readWorkConfig } from './config.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Streamed } from './service/execute.ts';
@@ -11,6 +14,8 @@ import { deferred } from './worker/deferred.ts';
 
 /** The service of this process, with the interface of an agent. */
 export type Local = Caller & {
+  /** Installs a bundle. @throws Fault */
+  install(bundle: Bundle, asked: FileInstall): Promise<Installed>;
   /** Installs the new bundles of a directory. */
   boot(directory: string): Promise<Booted[]>;
   /** Waits until the house-keeping is over, and frees everything. */
@@ -129,6 +134,10 @@ export function openLocal({ flags, env, workerFile, complain }: LocalOptions): L
   return {
     call: call as Caller['call'],
     receive: (stream) => streams.receive(stream),
+    install: async (bundle, asked) => {
+      await service.prepare();
+      return installFile(service, bundle, asked, BY);
+    },
     boot: async (directory) => {
       await service.prepare();
       return bootInstall(service, config.root, directory);

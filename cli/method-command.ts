@@ -132,9 +132,10 @@ async function callOrAbort<M extends MethodName>(
   try {
     return await caller.call(method, params, { signal });
   } catch (error) {
-    if (signal.aborted && methods[method].effect === 'upload' && 'operationId' in params) {
+    const operationId = 'operationId' in params ? params.operationId : undefined;
+    if (signal.aborted && methods[method].effect === 'upload' && operationId !== undefined) {
       const patience = AbortSignal.timeout(ABORT_MILLIS);
-      const abort = caller.call('install.abort', { operationId: params.operationId }, { signal: patience });
+      const abort = caller.call('install.abort', { operationId }, { signal: patience });
       // Without an answer it is not known whether that was in time, and the fault says so.
       await abort.catch(() => undefined);
     }

@@ -3,6 +3,7 @@ import { type PluginPush, pushAll, type PushesOptions } from '../client/index.ts
 import { Fault } from '../shared/api/fault.ts';
 import { type Context, EXIT, exitCodeOf } from './command.ts';
 import { noteFindings } from './findings.ts';
+import { lockInstalled } from './lock-installed.ts';
 import type { Output } from './output.ts';
 import { openFor } from './reach.ts';
 import { bytes, packNotes, plural, reloadText, replacedText, safe } from './render.ts';
@@ -49,7 +50,11 @@ export async function pushAllOf(context: Context, wishes: Wishes): Promise<numbe
   const counts = countsOf(plugins);
   const error = stopped === undefined ? {} : { error: stopped.toData() };
   output.result({ plugins: plugins.map(rowOf), ...counts, ...error }, () => sentenceOf(counts));
-  if (stopped === undefined) return counts.refused > 0 ? EXIT.failed : EXIT.done;
+  const locked = await lockInstalled(
+    context,
+    plugins.flatMap((one) => ('answer' in one ? one.answer : [])),
+  );
+  if (stopped === undefined) return counts.refused > 0 ? EXIT.failed : locked;
   output.fault(stopped, false);
   return exitCodeOf(stopped, signal);
 }

@@ -20,6 +20,8 @@ const FILES: Readonly<Record<string, Load>> = {
   rollback: () => import('./commands/rollback.ts'),
   uninstall: () => import('./commands/uninstall.ts'),
   adopt: () => import('./commands/adopt.ts'),
+  lock: () => import('./commands/lock.ts'),
+  reconcile: () => import('./commands/reconcile.ts'),
   restarted: () => import('./commands/restarted.ts'),
   recover: () => import('./commands/recover.ts'),
   sweep: () => import('./commands/sweep.ts'),
@@ -114,6 +116,9 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   downgrade: 'rollback',
   check: 'validate',
   lint: 'validate',
+  sync: 'reconcile',
+  apply: 'reconcile',
+  freeze: 'lock',
 };
 
 async function find(name: string): Promise<Command> {

@@ -29,6 +29,22 @@ export type Bundle = {
  *   ARCHIVE_CORRUPT or LIMIT_UNPACKED if the name cannot be found.
  */
 export async function openBundle(file: string, options: { name?: string | undefined } = {}): Promise<Bundle> {
+  const { size, sha256, head } = await measureBundle(file);
+  if (size === 0) {
+    throw new Fault('INVALID_PARAMS', `The bundle "${file}" is empty`, { hint: 'Pack the plugin again' });
+  }
+  refuseOther(file, head, options.name);
+  const plugin = options.name ?? (await nameInside(file));
+  if (!isPluginName(plugin)) {
+    throw new Fault('INVALID_PARAMS', `"${plugin}" is not a plugin name`, {
+      hint: `Choose another name: ${NAME_RULE}`,
+    });
+  }
+  return { plugin, file, size, sha256 };
+}
+
+/** Reads a file once. @throws Fault NOT_FOUND, INVALID_PARAMS */
+export async function measureBundle(file: string): Promise<{ size: number; sha256: string; head: Buffer }> {
   const hash = createHash('sha256');
   let size = 0;
   let head = Buffer.alloc(0);
@@ -47,17 +63,7 @@ export async function openBundle(file: string, options: { name?: string | undefi
     if (error instanceof Fault) throw error;
     throw unreadable(`The bundle "${file}"`, error, 'Name a .tgz, or the directory of a plugin');
   }
-  if (size === 0) {
-    throw new Fault('INVALID_PARAMS', `The bundle "${file}" is empty`, { hint: 'Pack the plugin again' });
-  }
-  refuseOther(file, head, options.name);
-  const plugin = options.name ?? (await nameInside(file));
-  if (!isPluginName(plugin)) {
-    throw new Fault('INVALID_PARAMS', `"${plugin}" is not a plugin name`, {
-      hint: `Choose another name: ${NAME_RULE}`,
-    });
-  }
-  return { plugin, file, size, sha256: hash.digest('hex') };
+  return { size, sha256: hash.digest('hex'), head };
 }
 
 /** The agent would refuse it too, after all of it was sent. */

@@ -36,6 +36,17 @@ export type { Finding, FindingId, Level } from '../shared/rule/plugin/finding.ts
 export { findPlugins, type FoundPlugin, type RefusedPlugin } from './plugins.ts';
 export { type PluginPush, type PluginPushes, pushAll, type PushesOptions } from './push-all.ts';
 export { newOperationId, push, type PushOptions } from './push.ts';
+export {
+  askReconcile,
+  reconcile,
+  reconcileAt,
+  type ReconcileOptions,
+  type ReconcileResult,
+  type ReconcileTarget,
+} from './reconcile.ts';
+export type { Reconciled } from '../shared/api/reconcile.ts';
+export { changeLock, readLock } from './lock-file.ts';
+export { type Declared, withPlugin } from '../shared/format/lock-file.ts';
 export type { Session } from './session.ts';
 export type { TlsOptions } from './upgrade.ts';
 export { isZip } from './zip/unpack.ts';

@@ -1,4 +1,6 @@
 /** Reads the whole list of an agent's plugins. */
+import type * as z from 'zod';
+
 import { Fault } from '../shared/api/fault.ts';
 import type { Params } from '../shared/api/methods.ts';
 import { type PluginInfo, pluginSchema, type Verification } from '../shared/api/plugin.ts';
@@ -19,7 +21,15 @@ export async function listPlugins(
   options: { signal?: AbortSignal | undefined } = {},
   gate: Pick<Params<'plugin.list'>, 'mode' | 'verify'> = {},
 ): Promise<PluginInfo[]> {
-  const { plugins, stream } = await caller.call('plugin.list', { all: true, ...gate }, options);
+  return wholeList(caller, await caller.call('plugin.list', { all: true, ...gate }, options), pluginSchema);
+}
+
+/** The whole list of an answer, whose rest may come on a stream. @throws Fault INTERNAL if it is not whole; as `request`. */
+export async function wholeList<T extends z.ZodType>(
+  caller: Caller,
+  { plugins, stream }: { plugins: { items: z.output<T>[]; total: number }; stream?: number | undefined },
+  line: T,
+): Promise<z.output<T>[]> {
   if (stream === undefined) {
     if (plugins.items.length < plugins.total) {
       throw new Fault(
@@ -29,9 +39,9 @@ export async function listPlugins(
     }
     return plugins.items;
   }
-  const all: PluginInfo[] = [];
-  for await (const line of linesOf(caller.receive(stream))) {
-    all.push(readPlugin(line));
+  const all: z.output<T>[] = [];
+  for await (const text of linesOf(caller.receive(stream))) {
+    all.push(readLine(text, line));
   }
   return all;
 }
@@ -58,9 +68,9 @@ export async function verifyPlugins(
 const liveNames = async (caller: Caller, options: { signal?: AbortSignal | undefined }): Promise<string[]> =>
   (await listPlugins(caller, options)).filter(({ status }) => status !== 'absent').map(({ name }) => name);
 
-function readPlugin(line: string): PluginInfo {
+function readLine<T extends z.ZodType>(text: string, line: T): z.output<T> {
   try {
-    return pluginSchema.parse(JSON.parse(line));
+    return line.parse(JSON.parse(text));
   } catch (error) {
     throw new Fault('INTERNAL', 'A line of the list of plugins cannot be understood', { cause: error });
   }

@@ -3,29 +3,44 @@
  * bundle of each plugin. So it neither undoes an update by the platform nor brings back an uninstalled plugin.
  */
 import { randomUUID } from 'node:crypto';
-import { lstat, readFile, readdir } from 'node:fs/promises';
-import { basename, join } from 'node:path';
-import { createReadStream } from 'node:fs';
+import { lstat, readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 
 import * as z from 'zod';
 
 import { type Bundle, openBundle } from '../../client/bundle.ts';
+import { Bundles, bundleFiles, lockedIn } from '../../client/bundles.ts';
 import { type FaultData, Fault, errorCode, toFault } from '../../shared/api/fault.ts';
+import type { Installed } from '../../shared/api/plugin.ts';
+import {
+  type Declared,
+  digestsOf,
+  isPullable,
+  LOCK_FILE,
+  sourceLabel,
+} from '../../shared/format/lock-file.ts';
 import { type Layout, layoutOf } from '../../shared/format/layout.ts';
 import { digestSchema } from '../../shared/format/name.ts';
+import { installFile } from './install-file.ts';
 import type { Service } from './service.ts';
 
-/** The result for one bundle. `kept`: it was installed before, or another version is live and stays. */
+/**
+ * The result for one bundle. `kept`: it was installed before, or another version is live and stays. `skipped`: the lock file
+ * does not name it.
+ */
 export type Booted = {
+  /** Its file, or the URL from which it is fetched. */
   file: string;
   plugin: string | undefined;
-  status: 'installed' | 'present' | 'kept' | 'failed';
+  status: 'installed' | 'present' | 'kept' | 'skipped' | 'failed';
   detail?: string;
   error?: FaultData;
 };
 
 /** The part of the service that boot-install uses. */
-type BootService = Pick<Service, 'install' | 'hold'> & { worker: Pick<Service['worker'], 'call'> };
+type BootService = Pick<Service, 'install' | 'execute' | 'hold'> & {
+  worker: Pick<Service['worker'], 'call'>;
+};
 
 const recordSchema = z.object({ version: z.literal(1), bundle: digestSchema });
 
@@ -33,14 +48,22 @@ const recordSchema = z.object({ version: z.literal(1), bundle: digestSchema });
 const BY = 'boot';
 
 /**
- * Installs the new bundles (`*.tgz`, `*.tar.gz`) of a directory, one after another by name. A bundle that fails does not
- * stop the others.
+ * Installs the new bundles of a directory, one after another. If a lock file is there, these are the bundles that it names: a
+ * file with that digest, else what is fetched from the source. Without one these are all files (`*.tgz`, `*.tar.gz`), by name.
+ * A bundle that fails does not stop the others.
  *
- * @throws Fault INVALID_PARAMS if the directory cannot be read.
+ * @throws Fault INVALID_PARAMS if the directory or the lock file cannot be read. Then nothing is installed.
  */
 export async function bootInstall(service: BootService, root: string, directory: string): Promise<Booted[]> {
-  const files = await bundlesIn(directory);
   const layout = layoutOf(root);
+  const bundles = await Bundles.open(directory);
+  const locked = await lockedIn(directory);
+  return locked === undefined
+    ? bootAll(service, layout, await bundleFiles(directory))
+    : bootLocked(service, layout, bundles, locked);
+}
+
+async function bootAll(service: BootService, layout: Layout, files: readonly string[]): Promise<Booted[]> {
   const seen = new Map<string, string>();
   const results: Booted[] = [];
   for (const file of files) {
@@ -54,43 +77,80 @@ export async function bootInstall(service: BootService, root: string, directory:
         });
       }
       seen.set(bundle.plugin, file);
-      results.push(await bootOne(service, layout, bundle));
+      results.push(await bootOne(service, layout, fromFile(service, bundle, basename(file))));
     } catch (error) {
-      const fault = toFault(error, `Installing "${file}"`);
-      results.push({
-        file,
-        plugin: bundle?.plugin,
-        status: 'failed',
-        detail: fault.message,
-        error: fault.toData(),
-      });
+      results.push(failed(file, bundle?.plugin, error));
     }
   }
   return results;
 }
 
-async function bundlesIn(directory: string): Promise<string[]> {
-  try {
-    const names = await readdir(directory);
-    return names
-      .filter((name) => /\.(?:tgz|tar\.gz)$/.test(name))
-      .toSorted()
-      .map((name) => join(directory, name));
-  } catch (error) {
-    throw new Fault(
-      'INVALID_PARAMS',
-      `The directory of bundles cannot be read: ${(error as Error).message}`,
-      {
-        cause: error,
-        hint: 'Name a directory that holds bundles (*.tgz)',
-      },
-    );
+async function bootLocked(
+  service: BootService,
+  layout: Layout,
+  bundles: Bundles,
+  locked: readonly Declared[],
+): Promise<Booted[]> {
+  const results: Booted[] = [];
+  for (const one of locked) {
+    const { name, source } = one;
+    const label = source === undefined ? undefined : sourceLabel(source);
+    let file = label ?? LOCK_FILE;
+    try {
+      const bundle = await bundles.find(one);
+      file = bundle?.file ?? file;
+      if (bundle !== undefined) {
+        results.push(await bootOne(service, layout, fromFile(service, bundle, label ?? basename(file))));
+      } else if (isPullable(source)) {
+        results.push(await bootOne(service, layout, fromSource(service, one, source)));
+      } else {
+        throw await bundles.missing(one);
+      }
+    } catch (error) {
+      results.push(failed(file, name, error));
+    }
   }
+  const skipped = bundles.others.map((file): Booted => {
+    const detail = `${LOCK_FILE} does not name it`;
+    return { file, plugin: undefined, status: 'skipped', detail };
+  });
+  return [...results, ...skipped];
 }
 
-async function bootOne(service: BootService, layout: Layout, bundle: Bundle): Promise<Booted> {
-  const { plugin, file } = bundle;
-  const digest = `sha256:${bundle.sha256}`;
+function failed(file: string, plugin: string | undefined, error: unknown): Booted {
+  const fault = toFault(error, `Installing "${file}"`);
+  return { file, plugin, status: 'failed', detail: fault.message, error: fault.toData() };
+}
+
+/** A bundle to install: where it is, what identifies it, and how it is installed. */
+type Bootable = {
+  file: string;
+  plugin: string;
+  digest: string;
+  install: (operationId: string) => Promise<Installed>;
+};
+
+const fromFile = (service: BootService, bundle: Bundle, source: string): Bootable => ({
+  file: bundle.file,
+  plugin: bundle.plugin,
+  digest: `sha256:${bundle.sha256}`,
+  install: (operationId) => installFile(service, bundle, { operationId, source }, BY),
+});
+
+/** The record names the declared bundle, or, where only the tree is declared, that. */
+const fromSource = (service: BootService, one: Declared, url: string): Bootable => ({
+  file: sourceLabel(url),
+  plugin: one.name,
+  digest: one.bundle ?? one.tree ?? '',
+  install: (operationId) =>
+    service.execute('plugin.pull', { operationId, plugin: one.name, url, ...digestsOf(one) }, BY),
+});
+
+async function bootOne(
+  service: BootService,
+  layout: Layout,
+  { file, plugin, digest, install }: Bootable,
+): Promise<Booted> {
   const remember = (): Promise<void> => service.worker.call('boot.remember', { plugin, bundle: digest });
   const release = await service.hold(plugin);
   try {
@@ -113,20 +173,7 @@ async function bootOne(service: BootService, layout: Layout, bundle: Bundle): Pr
         },
       );
     }
-    const { status, installId } = await service.install(
-      {
-        operationId: `boot-${randomUUID()}`,
-        plugin,
-        bundle: { size: bundle.size, sha256: bundle.sha256 },
-        source: basename(file),
-      },
-      BY,
-      async (sink) => {
-        for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {
-          if (!(await sink.write(chunk))) break;
-        }
-      },
-    );
+    const { status, installId } = await install(`boot-${randomUUID()}`);
     await remember();
     return { file, plugin, status: status === 'present' ? 'present' : 'installed', detail: installId };
   } finally {

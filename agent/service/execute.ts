@@ -12,6 +12,7 @@ import {
   methods,
 } from '../../shared/api/methods.ts';
 import type { Lanes } from '../../shared/lanes.ts';
+import { truncate } from '../../shared/truncate.ts';
 import type { WorkerClient } from '../worker/client.ts';
 import { deferred } from '../worker/deferred.ts';
 import type { Reply, ThreadMethod } from '../worker/handlers.ts';
@@ -21,14 +22,15 @@ export type { Streamed } from '../worker/handlers.ts';
 
 /** The methods that a service executes. A session starts itself, and an upload begins with a stream. */
 export type Executable = Exclude<MethodName, 'session.start' | 'install.begin'>;
-export type Executed<M extends Executable> = M extends ThreadMethod ? Reply<M> : Result<M>;
+export type Executed<M extends Executable> = Reply<M>;
 
-/** The methods that the main thread executes, with calls of its threads. */
+/** The methods that the main thread executes, with calls of its threads. Lists in their results are whole. */
 export type OwnHandlers = {
   [M in Exclude<Executable, ThreadMethod>]: (params: Params<M>, by: string) => Promise<Result<M>>;
 };
 
 type RootChange = MethodsOf<'changes-root'>;
+type RootParams = Params<RootChange> & { operationId: string };
 type Running = { plugin: string; operationId: string };
 
 export type ExecutorOptions = {
@@ -74,9 +76,11 @@ export class Executor {
   }
 
   async #execute(method: Executable, params: unknown, by: string): Promise<unknown> {
+    if (method === 'reconcile') {
+      return this.#reconcile(params as Params<'reconcile'>, by);
+    }
     if (isRootChange(method)) {
-      this.#refuseWhileDraining();
-      return this.#rootChange(method, params as Params<RootChange>, by);
+      return this.#rootChange(method, params as RootParams, by);
     }
     if (!isThreadMethod(method)) {
       const own = this.#options.own[method] as (params: unknown, by: string) => Promise<unknown>;
@@ -127,7 +131,26 @@ export class Executor {
     return answered.promise;
   }
 
-  async #rootChange(method: RootChange, params: Params<RootChange>, by: string): Promise<object> {
+  /** A plan is a query. */
+  async #reconcile({ all, ...asked }: Params<'reconcile'>, by: string): Promise<Reply<'reconcile'>> {
+    const { mode, operationId } = asked;
+    const { plugins } =
+      mode === 'plan'
+        ? await this.#options.own.reconcile(asked, by)
+        : ((await this.#rootChange(
+            'reconcile',
+            { ...asked, operationId: needed(operationId) },
+            by,
+          )) as Result<'reconcile'>);
+    const first = truncate(plugins.items);
+    return {
+      answer: { plugins: first },
+      lines: all === true && first.items.length < first.total ? plugins.items : undefined,
+    };
+  }
+
+  async #rootChange(method: RootChange, params: RootParams, by: string): Promise<object> {
+    this.#refuseWhileDraining();
     const { operationId } = params;
     const question = JSON.stringify([method, params]);
     const under = this.#rootChanges.get(operationId);
@@ -144,13 +167,13 @@ export class Executor {
     return answer;
   }
 
-  async #once(method: RootChange, params: Params<RootChange>, by: string): Promise<object> {
+  async #once(method: RootChange, params: RootParams, by: string): Promise<object> {
     const { worker, own, complain } = this.#options;
     const known = await worker.call('operations.recall', { method, params });
     if (known !== undefined) {
       return known;
     }
-    const change = own[method] as (params: Params<RootChange>, by: string) => Promise<object>;
+    const change = own[method] as (params: RootParams, by: string) => Promise<object>;
     const answer = await change(params, by);
     try {
       await worker.call('operations.remember', { method, params, answer });
@@ -159,6 +182,15 @@ export class Executor {
     }
     return answer;
   }
+}
+
+function needed(operationId: string | undefined): string {
+  if (operationId === undefined) {
+    throw new Fault('INVALID_PARAMS', 'A reconcile with the mode "apply" needs an operation id', {
+      hint: 'Add an operationId, or ask for a plan',
+    });
+  }
+  return operationId;
 }
 
 const isRootChange = (method: Executable): method is RootChange => methods[method].effect === 'changes-root';

@@ -31,6 +31,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { type Send, uploadOwn } from './own-upload.ts';
 import { PluginLocks } from './plugin-locks.ts';
 import { Pulls } from './pulls.ts';
+import { reconcile } from './reconcile.ts';
 import { Lanes } from '../../shared/lanes.ts';
 import { Loads } from './runtime-state.ts';
 import { type Begun, Uploads } from './uploads.ts';
@@ -229,6 +230,15 @@ export function openService(
       'install.abort': ({ operationId }) =>
         Promise.resolve({ aborted: pulls.abort(operationId) || uploads.abort(operationId) }),
       'plugin.pull': (params, by) => pulls.pull(params, by),
+      reconcile: (params, by) =>
+        reconcile(
+          {
+            worker,
+            adopt: (asked) => executor.execute('plugin.adopt', asked, by),
+            pull: (asked) => pulls.pull(asked, by),
+          },
+          params,
+        ),
       'runtime.restarted': (params) => loads.restarted(params),
       recover: ({ plugin }) => maintenance.recover(plugin),
       sweep,

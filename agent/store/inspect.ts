@@ -83,7 +83,7 @@ export function listPlugins(context: StoreContext, options: ListOptions = {}): P
 }
 
 /** The names in the root, and those that are about to be there. */
-function liveNames({ disk, layout }: StoreContext): ReadonlySet<string> {
+export function liveNames({ disk, layout }: StoreContext): ReadonlySet<string> {
   const staged = (listAllowed(disk, layout.staging) ?? []).flatMap(
     ({ name }) => parseSlotName(name.replace(/\.json$/, ''))?.plugin ?? [],
   );
@@ -153,7 +153,7 @@ function askGate(
 }
 
 /** The number of files that were edited in place, as far as a list looks. Files that this user may not read are not counted. */
-function listedDrift(context: StoreContext, name: string, installId: string): number {
+export function listedDrift(context: StoreContext, name: string, installId: string): number {
   const { disk, layout } = context;
   const isCertain = ({ path, change }: Drifted): boolean => {
     const file = join(layout.live(name), path);

@@ -60,6 +60,7 @@ import {
   recall,
   remember,
 } from '../store/operation-log.ts';
+import { planReconcile } from '../store/reconcile.ts';
 import { receiptOf } from '../store/records.ts';
 import { changeState, listTroubles } from '../store/state.ts';
 
@@ -71,7 +72,7 @@ export type Streamed<R> = {
 };
 /** The methods that a thread executes. */
 export type ThreadMethod = MethodsOf<'query' | 'changes-plugin'>;
-export type Reply<M extends ThreadMethod> = Methods[M]['streams'] extends true
+export type Reply<M extends MethodName> = Methods[M]['streams'] extends true
   ? Streamed<Result<M>>
   : Result<M>;
 
@@ -194,6 +195,8 @@ const steps = {
   /** Remembers which bundle of the image was installed last; always synced. */
   'boot.remember': ({ layout }: StoreContext, { plugin, bundle }: { plugin: string; bundle: string }): void =>
     putRecord(nodeDisk, layout.staging, plugin, layout.bootOf(plugin), { version: 1, bundle }),
+  /** What differs from what is declared. */
+  'root.compare': planReconcile,
   /** The numbers of plugins by status. */
   'root.status': (
     context: StoreContext,

@@ -43,6 +43,7 @@ function textOf(booted: readonly Booted[], { output: { paint } }: Context): stri
     const hint = error?.hint === undefined ? '' : `; ${error.hint}`;
     return `${paint(colour, status.padEnd(9))}  ${safe(plugin ?? file)}: ${safe(`${detail ?? ''}${hint}`)}`;
   });
-  const last = `${plural(booted.length, 'bundle')}: ${count('installed')} installed, ${count('present') + count('kept')} left as they are, ${count('failed')} failed`;
+  const skipped = count('skipped') === 0 ? '' : `${count('skipped')} skipped, `;
+  const last = `${plural(booted.length, 'bundle')}: ${count('installed')} installed, ${count('present') + count('kept')} left as they are, ${skipped}${count('failed')} failed`;
   return [...lines, last].join('\n');
 }

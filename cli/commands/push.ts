@@ -16,10 +16,11 @@ import { readSettings, settingsOf } from '../../shared/api/setting.ts';
 import { settings } from '../../shared/api/settings.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { unreadable } from '../../shared/api/unreadable.ts';
-import { type Command, type Context, EXIT, NAME_OPTION } from '../command.ts';
+import { type Command, type Context, NAME_OPTION } from '../command.ts';
 import type { Output } from '../output.ts';
 import { noteFindings } from '../findings.ts';
 import { pushAllOf } from '../push-all.ts';
+import { checkLock, lockInstalled } from '../lock-installed.ts';
 import { openFor, urlOf } from '../reach.ts';
 import { validatePlugin } from '../validate-plugin.ts';
 import { bytes, duration, packNotes, plural, reloadText, replacedText, safe } from '../render.ts';
@@ -37,6 +38,7 @@ export const command: Command = {
       help: 'push each plugin of a directory: those in its .claude-plugin/marketplace.json, or all with a manifest',
     },
     name: NAME_OPTION,
+    lock: { type: 'string', value: 'file', help: 'also write what is installed into this lock file' },
     source: { type: 'string', value: 'text', help: 'the origin of the plugin, which the marker records' },
     expect: { type: 'string', value: 'id|none', help: 'refuse unless this install, or nothing, is live' },
     pin: { type: 'string', value: 'sha256:…', help: 'the digest that the manifest file must have' },
@@ -80,6 +82,7 @@ export const command: Command = {
           `${safe(why.message)}; trying again in ${duration(pause)}, ${plural(left, 'time')} at most`,
         ),
     };
+    await checkLock(context);
     if (given.booleans['all'] === true) return pushAllOf(context, { ...packOptions(context), ...common });
     const { bundle, notes, findings, dispose } = await bundleFrom(context);
     for (const note of notes) output.note(note);
@@ -94,7 +97,7 @@ export const command: Command = {
         if (!said.has(warning)) output.note(`warning: ${safe(warning)}`);
       }
       output.result(installed, () => sentence(installed, performance.now() - started, output));
-      return EXIT.done;
+      return await lockInstalled(context, [{ ...installed, bundle: `sha256:${bundle.sha256}` }]);
     } finally {
       await dispose();
     }

@@ -55,9 +55,9 @@ type Identified<E extends Effect> = E extends 'changes-plugin' | 'changes-root' 
 type Method<P extends z.ZodRawShape, R extends z.ZodType, E extends Effect, S extends boolean> = Omit<
   Row<P, R, E, S>,
   'params' | 'streams'
-> & { params: z.ZodObject<Identified<E> & P, z.core.$strict>; streams: S };
+> & { params: z.ZodObject<Omit<Identified<E>, keyof P> & P, z.core.$strict>; streams: S };
 
-/** Makes a row. A change gets an operation id among its parameters. */
+/** Makes a row. A change gets an operation id among its parameters, unless the row says itself when there must be one. */
 export function method<
   P extends z.ZodRawShape,
   R extends z.ZodType,

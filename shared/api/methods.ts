@@ -20,6 +20,7 @@ import {
   uninstalledSchema,
   verificationSchema,
 } from './plugin.ts';
+import { reconciledSchema, reconcileParams } from './reconcile.ts';
 import { positionSchema } from './session.ts';
 
 const one = { plugin: pluginNameSchema };
@@ -302,6 +303,14 @@ export const methods = {
     result: basisSchema,
     faults: ['RATE_LIMITED'],
   }),
+  reconcile: method({
+    summary: 'Compare the plugins that there are to be with those that are there; or make it so',
+    effect: 'changes-root',
+    streams: true,
+    params: { ...reconcileParams, restart },
+    result: z.object({ plugins: truncatedSchema(reconciledSchema), stream: z.number().int().optional() }),
+    faults: ['CONFLICT', 'RATE_LIMITED', 'DRAINING'],
+  }),
   'runtime.restarted': method({
     summary: 'Report a restart of the runtime: the versions that were live then count as loaded',
     effect: 'changes-root',
@@ -366,6 +375,7 @@ export type RollbackParams = Params<'plugin.rollback'>;
 export type UninstallParams = Params<'plugin.uninstall'>;
 export type AdoptParams = Params<'plugin.adopt'>;
 export type ClassifyParams = Params<'plugin.classify'>;
+export type ReconcileParams = Params<'reconcile'>;
 export type RestartedParams = Params<'runtime.restarted'>;
 
 export const isMethod = (name: string): name is MethodName => Object.hasOwn(methods, name);
@@ -373,12 +383,10 @@ export const isMethod = (name: string): name is MethodName => Object.hasOwn(meth
 /** The effect of a call. A plan changes nothing, so it is a query. */
 export function effectOf(name: MethodName, params: unknown): Effect {
   const { effect, params: schema } = methods[name];
+  const asked = typeof params === 'object' && params !== null ? params : {};
   const isPlan =
-    'plan' in schema.shape &&
-    typeof params === 'object' &&
-    params !== null &&
-    'plan' in params &&
-    params.plan === true;
+    ('plan' in schema.shape && 'plan' in asked && asked.plan === true) ||
+    (name === 'reconcile' && 'mode' in asked && asked.mode === 'plan');
   return isPlan ? 'query' : effect;
 }
 

@@ -239,7 +239,7 @@ export const settings = {
     help: 'none leaves out the syncs; it is for tests and tmpfs, where a power cut takes everything anyway',
   }),
   lock: setting({
-    flag: '--lock',
+    flag: '--lock-wait',
     env: 'AIRLOCK_LOCK_SECONDS',
     of: ['agent', 'work'],
     ...seconds,

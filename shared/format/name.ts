@@ -1,4 +1,6 @@
 /** The basic names: of plugins, installs (stamps), digests and operations. */
+import { createHash } from 'node:crypto';
+
 import * as z from 'zod';
 
 const NAME = /^[a-z0-9][a-z0-9._-]{0,127}$/;
@@ -26,6 +28,10 @@ export const digestSchema = z
 export const operationIdSchema = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{7,63}$/, 'must be 8 to 64 of A-Z, a-z, 0-9, "_" and "-"');
+
+/** The id of a part of an operation: the same words give the same id, so that a repeated operation repeats no part. */
+export const operationIdOf = (...words: string[]): string =>
+  createHash('sha256').update(words.join('\0')).digest('hex').slice(0, 32);
 
 export const isPluginName = (text: string): boolean => pluginNameSchema.safeParse(text).success;
 

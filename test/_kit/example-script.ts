@@ -49,6 +49,15 @@ export const methodExamples: Record<MethodName, ExampleEntry> = {
     await mkdir(join(talk.agent.layout.live('half-copied'), 'skills'), { recursive: true });
     await talk.call('plugin.list', {});
   },
+  reconcile: async (talk) => {
+    await talk.install('kept', '1.0.0');
+    const declared = [
+      { name: 'kept', version: '1.0.0' },
+      { name: 'to-come', version: '1.0.0' },
+    ];
+    await talk.call('reconcile', { declared, mode: 'plan' });
+    await talk.call('reconcile', { operationId: 'example-reconcile', declared, mode: 'apply' });
+  },
   'runtime.restarted': async (talk) => {
     await talk.install('restarted', '1.0.0');
     await talk.call('runtime.restarted', { operationId: 'example-restarted' });

@@ -30,6 +30,7 @@ const nobody: OwnHandlers = {
   'install.commit': unexpected,
   'install.abort': unexpected,
   'plugin.pull': unexpected,
+  reconcile: unexpected,
   'runtime.restarted': unexpected,
   recover: unexpected,
   sweep: unexpected,
