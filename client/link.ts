@@ -14,6 +14,7 @@ import {
   type Message,
   PROTOCOL,
   RPC_METHOD_NOT_FOUND,
+  WIRE,
   readMessage,
   writeFailure,
   writeNotification,
@@ -51,6 +52,8 @@ export class Link {
   readonly #liveness: Liveness;
   readonly #incoming = new Map<number, IncomingStream>();
   readonly #outgoing = new Map<number, SendWindow>();
+  /** The largest number of a stream so far. */
+  #newest = 0;
   #greet: { resolve(hello: Hello): void; reject(fault: Fault): void };
   #broken: Fault | undefined;
   #end: Closed | undefined;
@@ -130,7 +133,9 @@ export class Link {
 
   /** The credit of a stream to the agent, until {@link Link.release}. */
   outgoing(stream: number, limit: number): SendWindow {
-    const outgoing = new SendWindow(limit);
+    const outgoing = this.#sendWindow(stream) ?? new SendWindow(0);
+    this.#newest = Math.max(this.#newest, stream);
+    outgoing.grant({ stream, offset: 0, limit });
     this.#outgoing.set(stream, outgoing);
     if (this.#broken !== undefined) outgoing.fail(this.#broken);
     return outgoing;
@@ -197,14 +202,14 @@ export class Link {
       case 'window': {
         const window = windowSchema.safeParse(params);
         if (!window.success) return this.#fail('a window of the agent cannot be read', CLOSE.malformed);
-        return this.#outgoing.get(window.data.stream)?.grant(window.data);
+        return this.#sendWindow(window.data.stream)?.grant(window.data);
       }
       case 'reset': {
         const reset = resetSchema.safeParse(params);
         if (!reset.success) return this.#fail('a reset of the agent cannot be read', CLOSE.malformed);
         const fault = Fault.from(reset.data.error);
-        this.#incoming.get(reset.data.stream)?.fail(fault);
-        return this.#outgoing.get(reset.data.stream)?.fail(fault);
+        const { stream } = reset.data;
+        return (this.#incoming.get(stream) ?? this.#sendWindow(stream))?.fail(fault);
       }
       case 'event': {
         const event = eventSchema.safeParse(params);
@@ -215,6 +220,21 @@ export class Link {
         // A newer agent may send notifications that this client does not know.
         return;
     }
+  }
+
+  /**
+   * The credit of a stream. The first window, and a reset, may come right behind the answer that opens a stream, before
+   * its sender has seen that answer. So the credit of a stream that is newer than all others is kept for its sender.
+   */
+  #sendWindow(stream: number): SendWindow | undefined {
+    const known = this.#outgoing.get(stream);
+    if (known !== undefined || stream <= this.#newest || this.#outgoing.size >= WIRE.streamsInFlight) {
+      return known;
+    }
+    this.#newest = stream;
+    const early = new SendWindow(0);
+    this.#outgoing.set(stream, early);
+    return early;
   }
 
   #onFrame(bytes: Buffer): void {

@@ -187,12 +187,46 @@ class Installed(_InstalledAlways, total=False):
     replacedVersion: Optional[str]
 
 
-class Uninstalled(TypedDict):
+class _UninstalledAlways(TypedDict):
     plugin: str
     status: str
     installId: Optional[str]
     purged: bool
     reload: Reload
+
+
+class Uninstalled(_UninstalledAlways, total=False):
+    """The answer to an uninstall: ``removed`` or ``absent``, what the plugin had, and what could not be done."""
+
+    skills: Strings
+    rules: Strings
+    hooks: Strings
+    warnings: Strings
+
+
+class Prevention(TypedDict, total=False):
+    code: str
+    detail: str
+    hint: str
+
+
+class Preventions(TypedDict):
+    items: List[Prevention]
+    total: int
+
+
+class Adopted(TypedDict):
+    """The answer to an adoption: ``planned``, ``adopted`` or ``present``, and what prevents a planned one."""
+
+    plugin: str
+    status: str
+    pluginVersion: str
+    installId: Optional[str]
+    tree: str
+    files: int
+    bytes: int
+    warnings: Strings
+    prevents: Preventions
 
 
 class _PluginAlways(TypedDict):
@@ -283,6 +317,8 @@ class AirlockError(Exception):
     retry: str
     #: Whether the operation took effect: ``no``, ``maybe`` or ``yes``.
     executed: str
+    #: In so many seconds another try makes sense; None if nobody knows.
+    retry_after: Optional[int]
     #: What is wrong with an archive, at most the first hundred of ``total``.
     violations: List[Dict[str, Any]]
     total: int
@@ -297,6 +333,7 @@ class AirlockError(Exception):
         hint: Optional[str] = None,
         retry: str = "never",
         executed: str = "no",
+        retry_after: Optional[int] = None,
         violations: Sequence[Dict[str, Any]] = (),
         total: int = 0,
     ) -> None:
@@ -308,6 +345,7 @@ class AirlockError(Exception):
         self.hint = hint
         self.retry = retry
         self.executed = executed
+        self.retry_after = retry_after
         self.violations = list(violations)
         self.total = total
 
@@ -326,6 +364,7 @@ class AirlockError(Exception):
             hint=hint if isinstance(hint, str) else None,
             retry=str(data.get("retry", "never")),
             executed=str(data.get("executed", "maybe")),
+            retry_after=_whole(data.get("retryAfter"), 0) or None,
             violations=[each for each in violations if isinstance(each, dict)] if isinstance(violations, list) else [],
             total=_whole(data.get("total"), 0),
         )
@@ -690,7 +729,14 @@ class _WebSocket:
         known = {401: "UNAUTHENTICATED", 403: "FORBIDDEN", 429: "RATE_LIMITED", 503: "DRAINING"}.get(status)
         if known is not None:
             detail = f"The agent at {address.label} refused the connection: HTTP {status}"
-            return AirlockError(known, detail, status=status, retry="later" if status >= 429 else "never")
+            after = headers.get("retry-after", "")
+            return AirlockError(
+                known,
+                detail,
+                status=status,
+                retry="later" if status >= 429 else "never",
+                retry_after=int(after) if re.fullmatch(r"\d{1,5}", after) else None,
+            )
         if status >= 500:
             return _unreachable(address.label, f"HTTP {status}")
         return _no_agent(address.label, f"it answers HTTP {status}")
@@ -1422,6 +1468,7 @@ class Client:
         self._on_retry = on_retry or (lambda error, pause: None)
         self._lock = threading.Lock()
         self._open: Optional[Session] = None
+        self._reached = False
 
     def __enter__(self) -> Client:
         return self
@@ -1443,6 +1490,7 @@ class Client:
         with self._lock:
             if self._open is None or self._open.lost is not None:
                 self._open = Session(self._url, self._token, client=self._name, tls=self._tls)
+                self._reached = True
             return self._open
 
     def call(self, method: str, params: Optional[Mapping[str, Any]] = None) -> Dict[str, Any]:
@@ -1512,6 +1560,54 @@ class Client:
     def abort(self, operation_id: str) -> bool:
         """Aborts an install of this or another connection. False: it was too late, or there is none."""
         return self.call("install.abort", {"operationId": operation_id}).get("aborted") is True
+
+    def pull(
+        self,
+        plugin: str,
+        url: str,
+        *,
+        operation_id: Optional[str] = None,
+        sha256: Optional[str] = None,
+        size: Optional[int] = None,
+        tree: Optional[str] = None,
+        expect: Expect = ANY_VERSION,
+        pin: Optional[str] = None,
+        links: Optional[str] = None,
+        restart: Optional[bool] = None,
+        force: Optional[bool] = None,
+    ) -> Installed:
+        """Lets the agent fetch a bundle from a URL and install it. ``sha256``, if it is known, must be that of the bundle.
+
+        UNREACHABLE with executed ``no`` is about the server of the URL.
+        """
+        params = _given(
+            plugin=plugin,
+            url=url,
+            bundle=None if sha256 is None else _given(sha256=sha256, size=size),
+            tree=tree,
+            expect=_expected(expect),
+            pin=pin,
+            links=links,
+            restart=restart,
+            force=force,
+        )
+        return cast(Installed, self._change("plugin.pull", operation_id, **params))
+
+    def adopt(
+        self,
+        plugin: str,
+        *,
+        plan: Optional[bool] = None,
+        tree: Optional[str] = None,
+        force: Optional[bool] = None,
+        operation_id: Optional[str] = None,
+    ) -> Adopted:
+        """Gives a directory that was put there without Airlock a full marker. With ``plan`` it only says what prevents it.
+
+        ``tree``: refused unless the files are still those of the plan.
+        """
+        params = _given(plugin=plugin, plan=plan, tree=tree, force=force)
+        return cast(Adopted, self._change("plugin.adopt", operation_id, **params))
 
     def rollback(
         self,
@@ -1675,7 +1771,8 @@ class Client:
             try:
                 return once(self.session())
             except AirlockError as error:
-                if not error.worth_another_try:
+                # While an agent is restarted, a proxy may answer in its place.
+                if not error.worth_another_try and not (self._reached and error.code == "UNREACHABLE"):
                     raise
                 failures = 1 if progress() > before else failures + 1
                 before = progress()
@@ -1684,9 +1781,10 @@ class Client:
                 self._pause(failures, error)
 
     def _pause(self, failures: int, why: AirlockError) -> None:
-        """Half of a pause is chance, so that many clients do not come back at once."""
+        """Half of a pause is chance, so that many clients do not come back at once. The agent may ask for a longer one."""
         first, longest = self._pauses
         pause = min(longest, first * 2.0 ** min(failures - 1, 30)) * (0.5 + random.random() / 2)
+        pause = max(pause, float(why.retry_after or 0))
         self._on_retry(why, pause)
         time.sleep(pause)
 

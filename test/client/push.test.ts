@@ -11,7 +11,7 @@ import { push, type PushOptions } from '../../client/push.ts';
 import type { Session } from '../../client/session.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import type { Installed } from '../../shared/api/plugin.ts';
-import { type Behaviour, type FakeAgent, fakeAgent, installed } from './fake-agent.ts';
+import { type Behaviour, type FakeAgent, fakeAgent, installed, type Peer } from './fake-agent.ts';
 import { type Receiver, receiver } from './receiver.ts';
 
 let directory: string;
@@ -134,6 +134,26 @@ describe('an upload', () => {
     };
     const { result } = await run(failing, await bundleOf(randomBytes(100)));
     expect(result).toMatchObject({ code: 'NO_SPACE', message: 'The disk is full' });
+  });
+
+  it('hears a window and a reset that come right behind the answer that opens its stream', async () => {
+    const early = (then: (peer: Peer) => void): Behaviour => ({
+      onRequest: ({ id, method }, peer) => {
+        if (method !== 'install.begin') return peer.answer(id, installed('lint'));
+        peer.answer(id, { status: 'open', stream: 3, offset: 0, limit: 0 });
+        then(peer);
+      },
+    });
+    const frames: number[] = [];
+    const bundle = await bundleOf(randomBytes(100));
+    const granting = early((peer) => peer.notify('window', { stream: 3, offset: 0, limit: 100 }));
+    const onFrame = ({ data }: { data: Uint8Array }): void => void frames.push(data.length);
+    const granted = await run({ ...granting, onFrame }, bundle, { stallMillis: 5000 });
+    expect([granted.result, frames]).toMatchObject([{ status: 'installed' }, [100]]);
+    const error = new Fault('NO_SPACE', 'The disk is full').toData();
+    const failing = early((peer) => peer.notify('reset', { stream: 3, error }));
+    const { result } = await run(failing, bundle, { stallMillis: 5000 });
+    expect(result).toMatchObject({ code: 'NO_SPACE' });
   });
 
   it('asks the agent what is the matter when no credit comes for too long', async () => {

@@ -1,13 +1,14 @@
 """Tests of examples/python/airlock.py. test/examples/python.test.ts runs them, and starts the agents that some of them need.
 
-What they need comes in variables: AIRLOCK_TEST_URL and AIRLOCK_TOKEN (an agent), AIRLOCK_TEST_UNIX and AIRLOCK_TEST_TLS (the
-addresses of two others), AIRLOCK_TEST_CERTIFICATES (ca, cert and key of a client, separated by colons).
+What they need comes in variables: AIRLOCK_TEST_URL, AIRLOCK_TOKEN and AIRLOCK_TEST_ROOT (an agent), AIRLOCK_TEST_UNIX and
+AIRLOCK_TEST_TLS (the addresses of two others), AIRLOCK_TEST_CERTIFICATES (ca, cert and key of a client, separated by colons).
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import http.server
 import io
 import json
 import os
@@ -232,6 +233,20 @@ def bundle(name: str, version: str, padding: int = 0) -> bytes:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
+class Bundles(http.server.BaseHTTPRequestHandler):
+    """Serves one bundle."""
+
+    def do_GET(self) -> None:
+        data = bundle("pulled", "1.0.0")
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 class Vectors(unittest.TestCase):
     def test_frames(self) -> None:
         for case in vectors("frames")["good"]:
@@ -436,6 +451,32 @@ class Servers(unittest.TestCase):
                     list(stream)
                 self.assertEqual(raised.exception.code, "INTERNAL")
 
+    def test_waits_as_it_is_told(self) -> None:
+        def refuse(peer: Peer) -> None:
+            peer.head()
+            body = json.dumps({"code": "RATE_LIMITED", "status": 429, "retry": "later", "retryAfter": 1}).encode()
+            peer.raw(b"HTTP/1.1 429 Refused\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+        def proxy(peer: Peer) -> None:
+            peer.head()
+            peer.raw(b"HTTP/1.1 404 Not Found\r\n\r\n")
+
+        def answer(peer: Peer) -> None:
+            peer.start()
+            peer.text({"jsonrpc": "2.0", "id": peer.request()["id"], "result": {}})
+
+        pauses: List[Tuple[str, bool]] = []
+        told = lambda error, pause: pauses.append((error.code, pause >= 1))
+        with Server(refuse, answer, proxy, answer) as server:
+            with Client(server.url, first_pause=0.01, on_retry=told) as client:
+                self.assertEqual(client.status(), {})
+                # The connection is gone, and then another program answers for a while.
+                session = client.session()
+                while session.lost is None:
+                    time.sleep(0.01)
+                self.assertEqual(client.status(), {})
+        self.assertEqual(pauses, [("RATE_LIMITED", True), ("UNREACHABLE", False)])
+
     def test_addresses(self) -> None:
         for url in ("http://h:1", "ws://u:secret@h", "ws://h/?token=secret", "ws+unix:relative", "ws://h:99999", ""):
             with self.subTest(url), self.assertRaises(AirlockError) as raised:
@@ -498,9 +539,19 @@ class Agents(unittest.TestCase):
         self.assertGreaterEqual(client.status()["plugins"]["admitted"], 1)
         self.assertEqual(client.recover()["failed"]["total"], 0)
         self.assertEqual(client.sweep()["failed"]["total"], 0)
+        Path(os.environ["AIRLOCK_TEST_ROOT"], "copied").mkdir()
+        Path(os.environ["AIRLOCK_TEST_ROOT"], "copied/plugin.yaml").write_text("name: copied\n")
+        plan = client.adopt("copied", plan=True)
+        self.assertEqual((plan["status"], plan["prevents"]["items"]), ("planned", []))
+        self.assertEqual(client.adopt("copied", tree=plan["tree"])["status"], "adopted")
+        with http.server.HTTPServer(("127.0.0.1", 0), Bundles) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            pulled = client.pull("pulled", f"http://127.0.0.1:{server.server_port}/pulled.tgz")
+            server.shutdown()
+        self.assertEqual(pulled["status"], "installed")
         operation = airlock.new_operation_id()
         gone = client.uninstall("all", operation_id=operation)
-        self.assertEqual(gone["status"], "removed")
+        self.assertEqual((gone["status"], gone["skills"]["items"]), ("removed", ["one"]))
         self.assertEqual(client.uninstall("all", operation_id=operation), gone)
 
     def test_an_install_goes_on_where_its_connection_broke(self) -> None:

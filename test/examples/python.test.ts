@@ -47,6 +47,7 @@ test('installs, goes on after a cut, rolls back and follows events', async (cont
   await startTestAgent({ env: { AIRLOCK_LISTEN: `unix:${unix}`, AIRLOCK_TOKEN: '' } });
   const env: Record<string, string> = {
     AIRLOCK_TEST_URL: `ws://127.0.0.1:${agent.port}`,
+    AIRLOCK_TEST_ROOT: agent.layout.root,
     AIRLOCK_TOKEN: TOKEN,
     AIRLOCK_TEST_UNIX: `ws+unix:${unix}`,
   };
