@@ -1,5 +1,4 @@
 /** Pushes of the real client to the real agent, over a cable that is cut: each must end in one install and one answer. */
-import { readdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -13,7 +12,7 @@ import { WIRE } from '../../shared/api/rpc.ts';
 import { Cable, type Cut, type End, type Passage } from './cable.ts';
 import { chanceOf, pick } from './chance.ts';
 import { type Program, addressOf } from './program.ts';
-import { lookAt, untruths } from './truth.ts';
+import { litterOf, lookAt, untruths } from './truth.ts';
 import { until } from './until.ts';
 import { versionOf } from './versions.ts';
 
@@ -144,7 +143,7 @@ export class Lane {
       if (witness.of(operationId).join() !== 'installed') {
         broken.push(`events: ${witness.of(operationId).join()}`);
       }
-      await this.nothingStaged();
+      await this.nothingLeft();
     } catch (error) {
       const code = error instanceof Fault ? `${error.code}: ` : '';
       broken.push(code + (error instanceof Error ? error.message : String(error)));
@@ -161,12 +160,11 @@ export class Lane {
     return broken.map((line) => `${where}: ${line}`);
   }
 
-  /** Waits until nothing is left of this plugin in staging. */
-  async nothingStaged(): Promise<void> {
-    const staging = join(this.#agent.root, '.staging');
+  /** Waits until nothing is left behind of this plugin. */
+  async nothingLeft(): Promise<void> {
     await until(() => {
-      const left = readdirSync(staging).filter((name) => name.startsWith(`${this.plugin}.`));
-      if (left.length > 0) throw new Error(`${left.join(', ')} is left in staging`);
+      const left = litterOf(this.#agent.root, this.plugin);
+      if (left.length > 0) throw new Error(`${left.join(', ')} is left`);
     });
   }
 }

@@ -111,7 +111,7 @@ async function killPush(
   }
   const later = await lane.push(cable, bundle, { operationId });
   if (JSON.stringify(later) !== JSON.stringify(answer)) broken.push('asked again, the answer is another');
-  await lane.nothingStaged();
+  await lane.nothingLeft();
   return isSpared && broken.length === 0 ? undefined : broken;
 }
 
@@ -234,7 +234,7 @@ export async function drainBelow(
     ) {
       broken.push(`${lane.plugin}: asked again, the answer is another`);
     }
-    await lane.nothingStaged();
+    await lane.nothingLeft();
   };
   await Promise.all(lanes.map(work));
   cable.close();
