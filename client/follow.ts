@@ -5,7 +5,7 @@ import { pauseAfter } from '../shared/rule/retry.ts';
 import { unlessAborted } from './abort.ts';
 import type { ConnectOptions } from './connect.ts';
 import type { AgentEvent, Position } from './feed.ts';
-import { FOLLOW_BACKOFF, isAborted, mayFollowAgain } from './retry.ts';
+import { FOLLOW_BACKOFF, isAborted, mayFollowAgain, retryAfterOf } from './retry.ts';
 import type { Session } from './session.ts';
 
 /** The options for a connection of {@link follow}, besides the caller's own. */
@@ -41,15 +41,19 @@ export async function follow(
 ): Promise<void> {
   const { signal, sleep = pause } = options;
   let seen: Position | undefined;
+  let isOver = false;
   const onEvent = (event: AgentEvent): void => {
+    // A session that comes too late is closed, and may say something before that.
+    if (isOver) return;
     seen = { bootId: event.bootId, seq: event.seq };
     options.onEvent(event);
   };
   const connect = (resume: Position | undefined): Promise<Session> =>
     unlessAborted(open({ onEvent, resume, signal }), signal, 'Connecting', (late) => void late.close());
   const again = async (): Promise<Session | undefined> => {
+    let wanted = 0;
     for (let failures = 1; ; failures += 1) {
-      await sleep(pauseAfter(failures, FOLLOW_BACKOFF), signal);
+      await sleep(Math.max(pauseAfter(failures, FOLLOW_BACKOFF), wanted), signal);
       if (isAborted(signal)) return undefined;
       try {
         return await connect(seen);
@@ -57,20 +61,28 @@ export async function follow(
         const fault = toFault(error, 'Connecting again');
         if (isAborted(signal)) return undefined;
         if (!mayFollowAgain(fault)) throw fault;
+        wanted = retryAfterOf(fault);
       }
     }
   };
-  let session = await connect(undefined).catch((error: unknown) => {
-    if (isAborted(signal)) return undefined;
-    throw error;
-  });
-  while (session !== undefined) {
-    seen = session.position;
-    options.onConnected?.(session);
-    const why = await lossOf(session, signal);
-    if (isAborted(signal)) return;
-    options.onLost?.(why);
-    session = await again();
+  let session: Session | undefined;
+  try {
+    session = await connect(undefined).catch((error: unknown) => {
+      if (isAborted(signal)) return undefined;
+      throw error;
+    });
+    while (session !== undefined) {
+      seen = session.position;
+      options.onConnected?.(session);
+      const why = await lossOf(session, signal);
+      if (isAborted(signal)) return;
+      options.onLost?.(why);
+      session = await again();
+    }
+  } finally {
+    isOver = true;
+    // It is open if a function of the caller has thrown.
+    await session?.close();
   }
 }
 

@@ -62,7 +62,10 @@ export class Link {
   constructor(socket: WebSocket, options: LinkOptions) {
     this.#socket = socket;
     this.#options = options;
-    this.#requests = new Requests((text) => socket.send(text));
+    this.#requests = new Requests(
+      (text) => socket.send(text),
+      () => socket.readyState === WebSocket.OPEN,
+    );
     this.#greet = { resolve: () => {}, reject: () => {} };
     this.hello = new Promise((resolve, reject) => {
       this.#greet = { resolve, reject };

@@ -8,15 +8,13 @@ import type { Installed } from '../shared/api/plugin.ts';
 import type { Bundle } from './bundle.ts';
 import { attemptInstall, cancelledInstall, type InstallOptions, type InstallProgress } from './install.ts';
 import { type Open, OpenConnection } from './open-connection.ts';
-import { isAborted, isToldToWait, mayReconnect, PUSH_BACKOFF } from './retry.ts';
+import { isAborted, isToldToWait, mayReconnect, PUSH_BACKOFF, retryAfterOf } from './retry.ts';
 import { abortInstall, type AbortResult } from './stop.ts';
 
 /** How often it connects again in vain, before it has reached the agent and after. A restart may take half a minute. */
 const TRIES = { unknown: 5, reached: 8 };
 /** An agent that asks to come later is asked so many times as often. */
 const TOLD_FACTOR = 12;
-/** The most seconds that the word of an agent or a proxy makes a push wait. */
-const RETRY_AFTER_MAX = 60;
 
 export type PushOptions = InstallOptions & {
   /**
@@ -195,8 +193,7 @@ class Push {
     const failures = isTold ? this.#told : this.#lost;
     const left = (isTold ? most * TOLD_FACTOR : most) - failures;
     if (left < 0) throw exhausted(fault, failures - 1);
-    const wanted = Math.min(fault.retryAfter ?? 0, RETRY_AFTER_MAX) * 1000;
-    const millis = wanted + spread(pauseAfter(failures, PUSH_BACKOFF), random());
+    const millis = retryAfterOf(fault) + spread(pauseAfter(failures, PUSH_BACKOFF), random());
     onReconnect?.(fault, millis, left + 1);
     return millis;
   }

@@ -18,13 +18,16 @@ const unsent = (broken: Fault): Fault =>
  */
 export class Requests {
   readonly #write: (text: string) => void;
+  readonly #isOpen: () => boolean;
   readonly #inFlight = new Map<string, Pending>();
   readonly #waiting: { id: string; text: string; pending: Pending }[] = [];
   #broken: Fault | undefined;
   #last = 0;
 
-  constructor(write: (text: string) => void) {
+  /** @param isOpen whether what is written still reaches the other side, as far as is known. */
+  constructor(write: (text: string) => void, isOpen: () => boolean) {
     this.#write = write;
+    this.#isOpen = isOpen;
   }
 
   /** @throws Fault of the agent's answer; CANCELLED; TOO_LARGE; UNREACHABLE if the connection breaks. */
@@ -34,6 +37,7 @@ export class Requests {
       const id = String(this.#last);
       const text = writeRequest(id, method, params);
       if (this.#broken !== undefined) return reject(unsent(this.#broken));
+      if (!this.#isOpen()) return reject(unsent(new Fault('UNREACHABLE', 'The connection is being closed')));
       if (signal?.aborted === true) return reject(cancelled(`"${method}"`, 'no'));
       if (Buffer.byteLength(text) > WIRE.frameBytes) {
         const why = `The request "${method}" is larger than a frame may be (${WIRE.frameBytes} bytes)`;

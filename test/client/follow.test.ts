@@ -193,3 +193,35 @@ it('ends at once when it is aborted while it connects, and closes a session that
   late(session);
   expect(await session.closed).toMatchObject({ code: 1000 });
 });
+
+it('waits as long as a full agent says', async () => {
+  const { told, pauses, connected } = await start((_, all) => {
+    if (all.length === 3) admit();
+  });
+  await connected(1);
+  agent.behaviour.status = { code: 429, headers: { 'Retry-After': '7' } };
+  last().socket.terminate();
+  await connected(2);
+  expect(pauses).toEqual([1000, 7000, 7000]);
+  expect(told.filter((text) => text.startsWith('lost'))).toHaveLength(1);
+});
+
+it('closes its session when a function of the caller throws', async () => {
+  agent = await fakeAgent();
+  const sessions: Awaited<ReturnType<typeof openSession>>[] = [];
+  const followed = follow(
+    async (more) => {
+      const session = await openSession({ url: agent.url, client: 'test', ...more });
+      sessions.push(session);
+      return session;
+    },
+    {
+      onEvent: () => undefined,
+      onConnected: () => {
+        throw new Error('a mistake of the caller');
+      },
+    },
+  );
+  await expect(followed).rejects.toThrow('a mistake of the caller');
+  expect(await sessions[0]?.closed).toMatchObject({ code: 1000 });
+});

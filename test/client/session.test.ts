@@ -49,6 +49,14 @@ describe('requests', () => {
     expect(most).toBe(WIRE.requestsInFlight);
   });
 
+  it('says of a request that a connection in its end did not take that it was not executed', async () => {
+    await start();
+    const closing = session.close();
+    const unsent = await fault(session.call('plugin.get', { plugin: 'x' }));
+    expect(unsent).toMatchObject({ code: 'UNREACHABLE', retry: 'same', executed: 'no' });
+    await closing;
+  });
+
   it('rejects with the fault that the agent sent', async () => {
     await start({
       onRequest: ({ id }, to) => to.refuse(id, new Fault('NOT_FOUND', 'There is no plugin "x" here')),

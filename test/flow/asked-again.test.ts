@@ -56,15 +56,10 @@ it.each<[string, object, string | undefined]>([
   expect(untruths(before, await lookAt(root, 'lint'), again)).toEqual([]);
   expect(await ask()).toEqual(again);
   if (event !== undefined) expect(events()).toBe(told + 1);
-  const other = await saidBy(
-    (await open(cable)).call(
-      method as 'plugin.hold',
-      {
-        operationId: `asked-${method.replace('.', '-')}`,
-        plugin: 'other',
-      } as never,
-    ),
-  );
+  const session = await open(cable);
+  const changed = { operationId: `asked-${method.replace('.', '-')}`, plugin: 'other' };
+  const other = await saidBy(session.call(method as 'plugin.hold', changed));
+  await session.close();
   expect(other).toMatchObject({ fault: { executed: 'no' } });
   // What another process asks with the same id after a restart is answered alike.
   await agent.close();
