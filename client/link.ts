@@ -37,6 +37,8 @@ type LinkOptions = {
 
 /** A sender waits while more bytes than this are on their way to the socket. */
 const HIGH_WATER_BYTES = 256 * 1024;
+/** So many resets of streams that nobody reads or writes yet are kept. */
+const RESETS_KEPT = 2 * WIRE.streamsInFlight;
 /** How long the other side may take to answer a close. */
 const CLOSE_MILLIS = 2000;
 
@@ -52,6 +54,7 @@ export class Link {
   readonly #liveness: Liveness;
   readonly #incoming = new Map<number, IncomingStream>();
   readonly #outgoing = new Map<number, SendWindow>();
+  readonly #resets = new Map<number, Fault>();
   /** The largest number of a stream so far. */
   #newest = 0;
   #greet: { resolve(hello: Hello): void; reject(fault: Fault): void };
@@ -140,7 +143,7 @@ export class Link {
     this.#newest = Math.max(this.#newest, stream);
     outgoing.grant({ stream, offset: 0, limit });
     this.#outgoing.set(stream, outgoing);
-    if (this.#broken !== undefined) outgoing.fail(this.#broken);
+    this.#failIfOver(stream, outgoing);
     return outgoing;
   }
 
@@ -154,7 +157,7 @@ export class Link {
       if (this.#broken === undefined) this.#socket.send(writeNotification('window', window));
     });
     this.#incoming.set(stream, incoming);
-    if (this.#broken !== undefined) incoming.fail(this.#broken);
+    this.#failIfOver(stream, incoming);
     try {
       yield* incoming.read();
     } finally {
@@ -210,9 +213,7 @@ export class Link {
       case 'reset': {
         const reset = resetSchema.safeParse(params);
         if (!reset.success) return this.#fail('a reset of the agent cannot be read', CLOSE.malformed);
-        const fault = Fault.from(reset.data.error);
-        const { stream } = reset.data;
-        return (this.#incoming.get(stream) ?? this.#sendWindow(stream))?.fail(fault);
+        return this.#reset(reset.data.stream, Fault.from(reset.data.error));
       }
       case 'event': {
         const event = eventSchema.safeParse(params);
@@ -225,9 +226,25 @@ export class Link {
     }
   }
 
+  /** A reset may come before the reader or the sender of a stream has begun, so it is kept for them. */
+  #reset(stream: number, fault: Fault): void {
+    const known = this.#incoming.get(stream) ?? this.#outgoing.get(stream);
+    if (known !== undefined) return known.fail(fault);
+    this.#resets.set(stream, fault);
+    const [oldest] = this.#resets.keys();
+    if (this.#resets.size > RESETS_KEPT && oldest !== undefined) this.#resets.delete(oldest);
+  }
+
+  /** Fails a stream that begins now and cannot go on. */
+  #failIfOver(number: number, stream: { fail(fault: Fault): void }): void {
+    const fault = this.#broken ?? this.#resets.get(number);
+    this.#resets.delete(number);
+    if (fault !== undefined) stream.fail(fault);
+  }
+
   /**
-   * The credit of a stream. The first window, and a reset, may come right behind the answer that opens a stream, before
-   * its sender has seen that answer. So the credit of a stream that is newer than all others is kept for its sender.
+   * The credit of a stream. The first window may come right behind the answer that opens a stream, before its sender has
+   * seen that answer. So the credit of a stream that is newer than all others is kept for its sender.
    */
   #sendWindow(stream: number): SendWindow | undefined {
     const known = this.#outgoing.get(stream);

@@ -46,6 +46,25 @@ describe('streams from the agent', () => {
     expect(agent.violations).toEqual([]);
   });
 
+  // Was a bug: the reader waited for ever.
+  it.each([
+    ['is reset at once', 9, 3],
+    ['is older than one that is read already', 3, 9],
+  ])('fail when the agent has given them up before they are read: one that %s', async (_, reset, newer) => {
+    await start({
+      onRequest: ({ id }, to) => {
+        to.notify('window', { stream: newer, offset: 0, limit: 1 });
+        to.notify('reset', { stream: reset, error: new Fault('DEADLINE', 'No credit came').toData() });
+        to.answer(id, plugin('x'));
+      },
+    });
+    await session.call('plugin.get', { plugin: 'x' });
+    const read = async (): Promise<void> => {
+      for await (const part of session.receive(reset)) throw new Error(`${part.length} bytes came`);
+    };
+    await expect(read()).rejects.toMatchObject({ code: 'DEADLINE' });
+  });
+
   it('fail on a gap', async () => {
     await start(sender(Buffer.alloc(200_000), (offset) => (offset === 0 ? 0 : offset + 1)));
     await expect(drain(session)).rejects.toMatchObject({ code: 'INTERNAL' });
