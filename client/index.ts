@@ -21,6 +21,7 @@ export { classify } from './classify.ts';
 export { connect, type ConnectOptions, openSession, type Reach } from './connect.ts';
 export type { AgentEvent, Position } from './feed.ts';
 export { follow, type FollowOptions } from './follow.ts';
+export { type PluginHistory, readHistory } from './history.ts';
 export { install, type InstallOptions } from './install.ts';
 export { listPlugins, verifyPlugins } from './list.ts';
 export { listDirectory, packDirectory, type Listed, type Packed, type PackOptions } from './pack/pack.ts';

@@ -76,7 +76,12 @@ async function made(context: StoreContext, params: AdoptParams, by: string): Pro
   const warnings = truncate(found.warnings);
   const { version: pluginVersion } = found;
   const plan = confirmPlan(context, plugin, found.plan);
-  const facts = { pluginVersion, by, ...(found.warnings.length === 0 ? {} : { warnings }) };
+  const facts = {
+    pluginVersion,
+    by,
+    operationId: params.operationId,
+    ...(found.warnings.length === 0 ? {} : { warnings }),
+  };
   const { installId, pluginVersion: version } = giveMarker(context, plugin, plan, facts);
   const data = { operationId: params.operationId, plugin, installId, version, by };
   context.tell({ type: 'plugin.adopted', data });

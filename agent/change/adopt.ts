@@ -14,6 +14,7 @@ import { takeSlot } from '../store/journal.ts';
 import { isUnsyncedElsewhere } from '../store/records.ts';
 import { type Runtime, putRuntime, runtimeOf } from '../store/runtime-state.ts';
 import { standingBarrier } from './barrier.ts';
+import { noteMarked } from './note-history.ts';
 import { markerOf, seal } from './seal.ts';
 import { Steps } from './steps.ts';
 
@@ -77,6 +78,8 @@ type AdoptFacts = Pick<Marker, 'by'> & {
   /** Undefined: the manifest says none. */
   pluginVersion: string | undefined;
   warnings?: Receipt['warnings'];
+  /** For the history; absent: nobody has requested it. */
+  operationId?: string;
 };
 
 /**
@@ -89,15 +92,15 @@ export function giveMarker(
   context: StoreContext,
   plugin: string,
   { files, fingerprint }: AdoptPlan,
-  { pluginVersion = '0.0.0', by, warnings }: AdoptFacts,
+  { pluginVersion = '0.0.0', by, warnings, operationId }: AdoptFacts,
 ): Marker {
   const { disk, layout } = context;
   const live = layout.live(plugin);
   if (fingerprintOf(context, live) !== fingerprint) {
     throw changing(plugin);
   }
-  const version = liveVersionOf(context, plugin);
-  const runtime = runtimeOf(context, plugin, version);
+  const from = liveVersionOf(context, plugin);
+  const runtime = runtimeOf(context, plugin, from);
   const tree = treeDigest(files);
   const stamp = takeSlot(context, plugin, tree, null);
   const slot = layout.slot(plugin, stamp);
@@ -135,6 +138,7 @@ export function giveMarker(
       undo: () => attempt(context, 'Removing the receipt', () => dropReceipt(context, plugin, stamp)),
     });
   });
+  noteMarked(context, marker, { op: 'adopt', operationId, from: from && { installId: from.installId } });
   return marker;
 }
 

@@ -106,7 +106,7 @@ export class Install {
       Transaction.begin(
         context,
         this.#asked,
-        { op: 'install', bundle: `sha256:${bundle.sha256}`, from },
+        { op: 'install', bundle: `sha256:${bundle.sha256}`, from, by: this.#by },
         (step, millis) => step !== 'foresee' && this.#tellProgress(step, millis),
       ),
     );

@@ -21,6 +21,7 @@ import { removeLitter, stampsOf, unfinishedPlugins } from '../store/staging.ts';
 import { forgetRefused, moveOne, noteRefused, noteTrouble } from '../store/state.ts';
 import { hashTree } from '../store/tree.ts';
 import { unmarkLost } from '../store/unsynced.ts';
+import { endOf, noteChange } from './note-history.ts';
 import { type Action, ATTEMPTS_MAX, decide, type Facts, type TreeKind } from './recovery-table.ts';
 
 /** No path through the table is longer. If a disk reports wrong states, recovery still ends. */
@@ -238,6 +239,9 @@ function act(context: StoreContext, plugin: string, stamp: string, action: Actio
     case 'turn-back':
       return typeof intent === 'string' ? undefined : writeIntent(context, { ...intent, goal: 'back' });
     case 'drop-intent':
+      if (typeof intent !== 'string') {
+        noteChange(context, intent, endOf(context, intent, action.row));
+      }
       if ((action.row === 5 || action.row === 8) && typeof intent !== 'string') {
         rememberStanding(context, intent);
       } else if (typeof intent !== 'string') {

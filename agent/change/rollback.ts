@@ -48,7 +48,7 @@ export function rollback(context: StoreContext, params: RollbackParams, by: stri
     const home = context.layout.snapshot(plugin, source);
     const from = liveVersionOf(context, plugin);
     const bundle = markerAt(context, home)?.bundle ?? `sha256:${'0'.repeat(64)}`;
-    const change = Transaction.begin(context, asked, { op: 'rollback', source, bundle, from });
+    const change = Transaction.begin(context, asked, { op: 'rollback', source, bundle, from, by });
     const { marker, answer } = change.attempt(() => bringBack(context, change, home, params, by));
     const { installId, pluginVersion: version, replaced: refused } = marker;
     const data = { operationId, plugin, installId, version, refused, by };

@@ -5,6 +5,7 @@ import type { FileEntry } from '../../shared/format/tree.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { putRecord, syncDirectory } from '../disk/record.ts';
 import type { StoreContext } from '../store/context.ts';
+import { receiptBefore } from '../store/history.ts';
 import type { Barrier, TreeToSeal } from './barrier.ts';
 
 /** The fields of a marker that do not come from the files. */
@@ -46,7 +47,8 @@ export function seal(context: StoreContext, marker: Marker, tree: TreeToSeal, ba
   const { plugin, installId } = marker;
   try {
     barrier.giveAway(tree);
-    const receipt: Receipt = { ...marker, list: tree.files, ...tree.about };
+    const before = receiptBefore(context, plugin, marker.replaced);
+    const receipt: Receipt = { ...marker, ...before, list: tree.files, ...tree.about };
     putRecord(disk, layout.staging, plugin, layout.receipt(plugin, installId), receipt);
     barrier.beforeMarker(tree);
     barrier.putMarker(tree, plugin, writeMarker(marker));

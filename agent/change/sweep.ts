@@ -13,6 +13,7 @@ import { unfinishedPlugins } from '../store/staging.ts';
 import { syncTree } from '../store/tree.ts';
 import { unmarkLost } from '../store/unsynced.ts';
 import { stateOf, unsyncedOf } from '../store/records.ts';
+import { noteFound, unnotedMarker } from './note-history.ts';
 import { type AdoptPlan, adoptTouched, planAdopt } from './adopt.ts';
 
 /** Finished operations are remembered for a day. */
@@ -42,13 +43,15 @@ export type SweepPlan = {
   touched: AdoptPlan | undefined;
   /** There are receipts that nothing refers to. */
   receipts: boolean;
+  /** The history does not tell of the live version. */
+  unnoted: boolean;
 };
 
 /** Whether there is no reason to take the lock. */
-export const isNothing = ({ expired, touched, receipts }: SweepPlan): boolean =>
-  expired.length === 0 && touched === undefined && !receipts;
+export const isNothing = ({ expired, touched, receipts, unnoted }: SweepPlan): boolean =>
+  expired.length === 0 && touched === undefined && !receipts && !unnoted;
 
-const NOTHING: SweepPlan = { expired: [], touched: undefined, receipts: false };
+const NOTHING: SweepPlan = { expired: [], touched: undefined, receipts: false, unnoted: false };
 
 /** Recovery that could not finish may need every snapshot and receipt. */
 const isUnfinished = (context: StoreContext, plugin: string): boolean =>
@@ -82,6 +85,12 @@ export function planSweep(context: StoreContext, plugin: string): SweepPlan {
       () => orphanedReceipts(context, plugin).length > 0,
       false,
     ),
+    unnoted: attempt(
+      context,
+      `Reading the history of "${plugin}"`,
+      () => unnotedMarker(context, plugin) !== undefined,
+      false,
+    ),
   };
 }
 
@@ -92,10 +101,13 @@ export function planSweep(context: StoreContext, plugin: string): SweepPlan {
 export function sweepPlugin(
   context: StoreContext,
   plugin: string,
-  { expired, touched }: SweepPlan = planSweep(context, plugin),
+  { expired, touched, unnoted }: SweepPlan = planSweep(context, plugin),
 ): SweptPlugin {
   if (isUnfinished(context, plugin)) {
     return { adopted: false, snapshots: [], receipts: [] };
+  }
+  if (unnoted) {
+    attempt(context, `Reading the history of "${plugin}"`, () => noteFound(context, plugin));
   }
   return {
     adopted:
@@ -182,6 +194,33 @@ export function sweepDrafts(context: StoreContext): void {
       // The next sweep tries again.
     }
   }
+}
+
+/** The history of a plugin that is gone is kept for three months, and of so many of them. */
+const GONE_MILLIS = 90 * 24 * 60 * 60 * 1000;
+const GONE_MAX = 1000;
+
+/** The plugins whose history ended longest ago, of some of which nothing else is left. Throws the errors of the disk. */
+export function expiredHistories(
+  { disk, layout, now }: Pick<StoreContext, 'disk' | 'layout' | 'now'>,
+  plugins: readonly string[],
+): string[] {
+  return plugins
+    .map((plugin) => ({ plugin, at: disk.stat(layout.historyOf(plugin))?.mtimeMs ?? 0 }))
+    .toSorted((a, b) => b.at - a.at)
+    .filter(({ at }, i) => i >= GONE_MAX || now() - at > GONE_MILLIS)
+    .map(({ plugin }) => plugin);
+}
+
+/** @returns whether it was removed: nothing else is left of the plugin. The caller holds the plugin's lock. */
+export function removeHistory(context: StoreContext, plugin: string): boolean {
+  if (knownPlugins(context).includes(plugin) || isUnfinished(context, plugin)) {
+    return false;
+  }
+  const { disk, layout } = context;
+  removeTree(disk, layout.historyOf(plugin));
+  syncDirectory(disk, layout.history);
+  return true;
 }
 
 /** Operations that finished before this time are forgotten. */

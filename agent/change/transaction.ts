@@ -23,6 +23,7 @@ import { type OperationRequest, answerBefore, rememberAnswer } from '../store/op
 import { collect, tidy } from '../store/snapshots.ts';
 import { clearTrouble } from '../store/state.ts';
 import type { Barrier, TreeToSeal } from './barrier.ts';
+import { noteChange } from './note-history.ts';
 import { refuseUnwanted, type ChangeParams } from './preflight.ts';
 import { foresee, type PlannedReload, type PlannedChange } from './reload.ts';
 import { seal } from './seal.ts';
@@ -117,7 +118,7 @@ export class Transaction<A extends object> extends Steps {
   static begin<A extends object>(
     context: StoreContext,
     asked: Asked<A>,
-    about: Pick<Intent, 'op' | 'from'> & Partial<Intent>,
+    about: Pick<Intent, 'op' | 'from' | 'by'> & Partial<Intent>,
     told?: StepListener,
   ): Transaction<A> {
     const { plugin, operationId } = asked.params;
@@ -222,6 +223,7 @@ export class Transaction<A extends object> extends Steps {
 function finish(context: StoreContext, journal: Journal): void {
   const { op, plugin, stamp } = journal.intent;
   clearTrouble(context, plugin);
+  noteChange(context, journal.intent, 'done');
   attempt(context, `Maintenance after a change of "${plugin}"`, () => {
     // Everything that the intent tells recovery to do must be done before the intent is removed.
     if (op === 'remove') {

@@ -38,7 +38,7 @@ export function uninstall(context: StoreContext, params: UninstallParams, by: st
       return { answer, collect: () => undefined };
     }
     const had = named(livePartsOf(context, plugin));
-    const change = Transaction.begin(context, asked, { op: 'remove', from, path: 'rename' });
+    const change = Transaction.begin(context, asked, { op: 'remove', from, by, path: 'rename' });
     const reload = change.attempt(() => {
       const planned = change.foresee(restart, from, undefined);
       // A repeated request purges what a crash has prevented.

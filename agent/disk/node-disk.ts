@@ -7,13 +7,14 @@ import { isHeldOpen } from './held-open.ts';
 import { linuxCalls } from './linux.ts';
 import type { Disk, Kind, Stat } from './port.ts';
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
+const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
 
 const HAS_PROC = process.platform === 'linux' && fs.existsSync('/proc/self/fd');
 
 export const nodeDisk: Disk = {
   mkdir: (path, mode) => fs.mkdirSync(path, { mode }),
   create: (path, mode) => fs.openSync(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, mode),
+  append: (path) => fs.openSync(path, O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_WRONLY),
   open: (path) => fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK),
   read: (fd, into) => fs.readSync(fd, into, 0, into.length, null),
   write(fd, bytes) {

@@ -23,6 +23,8 @@ export type Disk = {
   mkdir(path: string, mode: number): void;
   /** Makes a file that was not there, for writing (O_CREAT|O_EXCL|O_NOFOLLOW). */
   create(path: string, mode: number): number;
+  /** Opens a file that is there, for writing at its end (O_APPEND|O_NOFOLLOW|O_NONBLOCK). It makes none: ENOENT. */
+  append(path: string): number;
   /** Opens a file or directory for reading (O_NOFOLLOW|O_NONBLOCK). It does not follow a link or wait at a FIFO. */
   open(path: string): number;
   /** Reads from the current position; 0 at the end. */

@@ -47,6 +47,20 @@ export function writeDurably(disk: Disk, path: string, text: string, mode: numbe
   }
 }
 
+/**
+ * Adds a text to the end of a file that is there. When it returns, the text is durable. After a crash a part of it may be
+ * there.
+ */
+export function appendDurably(disk: Disk, path: string, text: string): void {
+  const fd = disk.append(path);
+  try {
+    disk.write(fd, Buffer.from(text, 'utf8'));
+    disk.sync(fd);
+  } finally {
+    disk.close(fd);
+  }
+}
+
 let counter = 0;
 
 /** The tries to put a record of the root in place. */

@@ -16,6 +16,7 @@ import { truncate } from '../../shared/truncate.ts';
 import type { WorkerClient } from '../worker/client.ts';
 import { deferred } from '../worker/deferred.ts';
 import type { Reply, ThreadMethod } from '../worker/handlers.ts';
+import { type Failure, operationOf } from './failure-notes.ts';
 import type { PluginLocks } from './plugin-locks.ts';
 
 export type { Streamed } from '../worker/handlers.ts';
@@ -38,6 +39,8 @@ export type ExecutorOptions = {
   pluginLocks: Pick<PluginLocks, 'hold'>;
   lanes: Lanes;
   own: OwnHandlers;
+  /** Receives the failures of changes of plugins, for the history. */
+  failed: (failed: Failure) => void;
   /** Receives failures that are not part of an answer. */
   complain: (fault: Fault, stack: string | undefined) => void;
 };
@@ -109,7 +112,7 @@ export class Executor {
     params: Params<MethodsOf<'changes-plugin'>>,
     by: string,
   ): Promise<unknown> {
-    const { worker, pluginLocks, lanes } = this.#options;
+    const { worker, pluginLocks, lanes, failed } = this.#options;
     const { plugin, operationId } = params;
     const answered = deferred<unknown>();
     const work = async (): Promise<void> => {
@@ -117,7 +120,11 @@ export class Executor {
       try {
         await lanes.run(plugin, async () => {
           const { answer, over } = worker.ask(method, params, by);
-          answer.then(answered.resolve, answered.reject);
+          answer.then(answered.resolve, (error: unknown) => {
+            const fault = toFault(error, `Changing "${plugin}"`);
+            answered.reject(fault);
+            failed({ plugin, op: operationOf(method, params), operationId, by, fault });
+          });
           await over;
         });
       } finally {

@@ -5,6 +5,7 @@
 import { readdir } from 'node:fs/promises';
 
 import { isLoadedDraft } from '../../shared/format/loaded.ts';
+import { isPluginName } from '../../shared/format/name.ts';
 import type { Layout } from '../../shared/format/layout.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import { knownAmong } from '../change/sweep.ts';
@@ -20,6 +21,8 @@ export type Inventory = {
   unfinished(): Promise<string[]>;
   /** All plugins that have anything in the root. */
   known(): Promise<string[]>;
+  /** The names of histories of plugins. */
+  histories(): Promise<string[]>;
   /** The number of remembered answers. */
   answers(): Promise<number>;
   /** The number of reports of loaded versions that have only a temporary name. */
@@ -36,6 +39,11 @@ export const inventoryOf = (layout: Layout): Inventory => ({
     const [live, kept, installed] = await Promise.all([namesIn(root), namesIn(previous), namesIn(receipts)]);
     return knownAmong(live, [...kept, ...installed]);
   },
+  histories: async () =>
+    // The first line of a history makes the directory.
+    (await readdir(layout.history).catch(() => []))
+      .map((name) => name.replace(/\.jsonl$/, ''))
+      .filter((name) => isPluginName(name)),
   answers: async () => (await namesIn(layout.operations)).length,
   // The directory belongs to the runtime. If this user may not list it, there are none.
   drafts: async () => (await readdir(layout.loaded).catch(() => [])).filter(isLoadedDraft).length,

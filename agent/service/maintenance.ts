@@ -69,6 +69,7 @@ export class Maintenance {
         adopted.push(...(swept.adopted ? [name] : []));
       });
     });
+    const histories = await this.#sweepHistories(names);
     const operations =
       (await this.#inventory.answers()) + (await this.#inventory.drafts()) === 0
         ? 0
@@ -78,10 +79,25 @@ export class Maintenance {
       snapshots: truncate(snapshots),
       receipts: truncate(receipts),
       adopted: truncate(adopted),
+      histories,
       operations,
       busy: truncate(busy),
       failed: truncate(failed),
     };
+  }
+
+  /** Removes old histories of plugins of which nothing else is left. @returns how many. */
+  async #sweepHistories(known: readonly string[]): Promise<number> {
+    const gone = (await this.#inventory.histories()).filter((name) => !known.includes(name));
+    const expired = gone.length === 0 ? [] : await this.#worker.call('history.expired', { plugins: gone });
+    let removed = 0;
+    // One that cannot be removed now has its turn in the next sweep.
+    await this.#each(expired, async (plugin) =>
+      this.#alone(plugin, async () => {
+        removed += (await this.#worker.call('history.remove', { plugin })) ? 1 : 0;
+      }),
+    );
+    return removed;
   }
 
   /** @returns false if another operation or process works on the plugin; then it is skipped. */

@@ -11,6 +11,7 @@ import { Semaphore } from '../../shared/semaphore.ts';
 import { questionOf } from '../store/operation-log.ts';
 import type { WorkerClient } from '../worker/client.ts';
 import { download } from './download.ts';
+import type { Failure } from './failure-notes.ts';
 import { type Send, uploadOwn } from './own-upload.ts';
 import { labelOf, readPullUrl } from './pull-url.ts';
 import { Spool } from './spool.ts';
@@ -35,6 +36,8 @@ export type PullsOptions = {
   worker: Pick<WorkerClient, 'call'>;
   clock: Clock;
   tell: (event: EventBody) => void;
+  /** Receives the failures of pulls that were no uploads yet, for the history. */
+  failed: (failed: Failure) => void;
   /** Where a bundle of unknown size or digest is kept until it is whole. */
   staging: string;
   timeouts: Timeouts;
@@ -122,7 +125,7 @@ export class Pulls {
 
   async #once(params: PullParams, by: string, question: string, fetching: Fetching): Promise<Installed> {
     const { operationId, plugin } = params;
-    const { worker, tell } = this.#options;
+    const { worker, tell, failed } = this.#options;
     const known = await worker.call('operations.installed', { operationId, question });
     if (known !== undefined) {
       return known;
@@ -133,6 +136,7 @@ export class Pulls {
       const fault = toFault(error, `Pulling "${plugin}"`);
       if (!fetching.isUpload) {
         tell({ type: 'install.failed', data: { operationId, plugin, error: fault.toData() } });
+        failed({ plugin, op: 'install', operationId, by, fault });
       }
       throw fault;
     }

@@ -24,6 +24,7 @@ import { type RootProbe, probeRoot } from '../store/probe.ts';
 import { noteUnsynced } from '../change/sweep.ts';
 import { removeLitter } from '../store/staging.ts';
 import { WorkerClient } from '../worker/client.ts';
+import { type Failure, FailureNotes } from './failure-notes.ts';
 import { inventoryOf } from './inventory.ts';
 import { Maintenance } from './maintenance.ts';
 import { type Executable, type Executed, Executor } from './execute.ts';
@@ -164,6 +165,13 @@ export function openService(
   const tasks = makePool(TASK_THREADS);
   const hear = (event: EventBody): void => {
     loads.heard(event);
+    if (
+      event.type === 'install.complete' ||
+      event.type === 'install.rolled-back' ||
+      event.type === 'plugin.removed'
+    ) {
+      failures.changed(event.data.plugin);
+    }
     tell(event);
   };
   const worker = new WorkerClient(tasks, { tell: hear, complain });
@@ -181,6 +189,8 @@ export function openService(
   const pluginLocks = new PluginLocks({ locks: lazyLocks, clock, wait: config.timeouts.lock, recover });
   const lanes = new Lanes();
   const loads = new Loads(worker, pluginLocks, lanes, clock, context.complain, restartRuns);
+  const failures = new FailureNotes({ worker, pluginLocks, lanes, clock, complain: context.complain });
+  const failed = (what: Failure): void => failures.note(what);
   const dependencies = {
     pool: new FairPool(installs, clock),
     lanes,
@@ -188,6 +198,7 @@ export function openService(
     clock,
     timeouts: config.timeouts,
     tell: hear,
+    failed,
     complain,
   };
   const uploads = new Uploads(dependencies, worker);
@@ -196,6 +207,7 @@ export function openService(
     worker,
     clock,
     tell: hear,
+    failed,
     staging: layout.staging,
     timeouts: config.timeouts,
     maxPacked: config.policy.maxPacked,
@@ -224,6 +236,7 @@ export function openService(
     worker,
     pluginLocks,
     lanes,
+    failed,
     complain,
     own: {
       'install.commit': ({ operationId }) => uploads.commit(operationId),
@@ -282,6 +295,7 @@ export function openService(
     warm: () => installs.warm(),
     drain: async () => {
       await Promise.all([pulls.drain(), uploads.drain(), executor.drain()]);
+      await failures.drain();
     },
     close: async () => {
       await Promise.all([installs.close(), tasks.close()]);

@@ -16,6 +16,7 @@ import type { ThreadLeases } from '../worker/fair-pool.ts';
 import type { FromEngine } from '../worker/messages.ts';
 import type { Engine } from '../worker/pool.ts';
 import type { Release } from '../disk/lock-record.ts';
+import type { Failure } from './failure-notes.ts';
 import type { PluginLocks } from './plugin-locks.ts';
 import { ReceiveWindow, isHopeless } from './receive-window.ts';
 
@@ -306,6 +307,9 @@ export class Upload {
     this.#failed = true;
     const { operationId, plugin } = this.params;
     this.#dependencies.tell({ type: 'install.failed', data: { operationId, plugin, error: fault.toData() } });
+    const { source, bundle } = this.params;
+    const about = { source, bundle: `sha256:${bundle.sha256}`, stamp: this.#stamp };
+    this.#dependencies.failed({ plugin, op: 'install', operationId, by: this.#by, fault, ...about });
     for (const waiting of [this.#opened, this.#validated, this.#answered]) {
       waiting.reject(fault);
     }
@@ -397,6 +401,8 @@ export type UploadDependencies = {
   clock: Clock;
   timeouts: Timeouts;
   tell: (event: EventBody) => void;
+  /** Receives the failures of installs, for the history. */
+  failed: (failed: Failure) => void;
   complain: (fault: Fault, stack: string | undefined) => void;
 };
 

@@ -15,9 +15,9 @@ import { syncDirectory } from '../disk/record.ts';
 export function prepareRoot(disk: Disk, layout: Layout): void {
   try {
     makeAll(disk, layout.root);
-    const closed = [layout.staging, layout.previous].map((path) => make(disk, path, 0o700));
+    const closed = [layout.staging, layout.previous].map((path) => makeDirectory(disk, path, 0o700));
     const readable = [layout.receipts, layout.state, layout.operations, layout.boot, layout.locks];
-    const open = readable.map((path) => make(disk, path, 0o755));
+    const open = readable.map((path) => makeDirectory(disk, path, 0o755));
     if ([...closed, ...open].some(Boolean)) {
       syncDirectory(disk, layout.root);
     }
@@ -30,8 +30,8 @@ export function prepareRoot(disk: Disk, layout: Layout): void {
   }
 }
 
-/** @returns whether it was missing. */
-function make(disk: Disk, path: string, mode: number): boolean {
+/** Makes a directory if it is missing. @returns whether it was. Throws the errors of the disk. */
+export function makeDirectory(disk: Disk, path: string, mode: number): boolean {
   const stat = disk.stat(path);
   if (stat !== undefined && stat.kind !== 'directory') {
     throw new Fault('INTERNAL', `"${path}" is not a directory`, {

@@ -21,6 +21,7 @@ import { truncate } from '../../shared/truncate.ts';
 import type { Admission, Installed as Files, Known } from '../../watch/ports.ts';
 import { adoptTouched } from '../change/adopt.ts';
 import { adopt } from '../change/adopt-request.ts';
+import { type FailureContent, noteFailure } from '../change/note-history.ts';
 import { recover } from '../change/recover.ts';
 import { rollback } from '../change/rollback.ts';
 import type { Change } from '../change/transaction.ts';
@@ -36,9 +37,11 @@ import {
 import {
   type SweepPlan,
   type SweptPlugin,
+  expiredHistories,
   forgetBefore,
   isNothing,
   planSweep,
+  removeHistory,
   settleUnsynced,
   sweepDrafts,
   sweepPlugin,
@@ -47,6 +50,8 @@ import { uninstall } from '../change/uninstall.ts';
 import { nodeDisk } from '../disk/node-disk.ts';
 import { putRecord } from '../disk/record.ts';
 import type { Durability, StoreContext } from '../store/context.ts';
+import { noteOperation } from '../store/history.ts';
+import { showHistory } from '../store/show-history.ts';
 import { admissionOf, getPlugin, knownOf, listPlugins, verifyPlugin } from '../store/inspect.ts';
 import { liveVersionOf } from '../store/marker.ts';
 import { discardSlot } from '../store/journal.ts';
@@ -105,6 +110,7 @@ const methodHandlers: MethodHandlers = {
     }
     return found;
   },
+  'plugin.history': (context, params) => showHistory(context, params),
   'plugin.verify': (context, { plugin }) => verifyPlugin(context, plugin),
   'plugin.classify': (context, { plugin, list, hotReload }) => {
     const { ignore } = context;
@@ -124,7 +130,7 @@ const methodHandlers: MethodHandlers = {
       lines: [...basis.list, ...edited],
     };
   },
-  'plugin.hold': (context, { plugin, why, release }) => {
+  'plugin.hold': (context, { plugin, operationId, why, release }, by) => {
     if (release === true && why !== undefined) {
       throw new Fault(
         'INVALID_PARAMS',
@@ -136,10 +142,18 @@ const methodHandlers: MethodHandlers = {
     }
     const held = release === true ? undefined : (why ?? 'no reason was given');
     const { held: now = null } = changeState(context, plugin, (state) => ({ ...state, held }));
+    const op = release === true ? 'release' : 'hold';
+    noteOperation(context, plugin, () => ({ op, operationId, by, why, outcome: 'done' }));
     return { plugin, held: now };
   },
-  'plugin.disable': (context, { plugin, disabled }) => {
+  'plugin.disable': (context, { plugin, operationId, disabled }, by) => {
     changeState(context, plugin, (state) => ({ ...state, disabled: disabled ? true : undefined }));
+    noteOperation(context, plugin, () => ({
+      op: disabled ? 'disable' : 'enable',
+      operationId,
+      by,
+      outcome: 'done',
+    }));
     return { plugin, disabled };
   },
 };
@@ -181,6 +195,14 @@ const steps = {
     sweepDrafts(context);
     return forgetOperations(context, forgetBefore(context));
   },
+  /** Notes an operation that was refused or has failed. */
+  'history.failed': (context: StoreContext, failed: FailureContent): void => noteFailure(context, failed),
+  /** Of plugins of which nothing is left but their histories, those whose history is too old or one too many. */
+  'history.expired': (context: StoreContext, { plugins }: { plugins: string[] }): string[] =>
+    expiredHistories(context, plugins),
+  /** Removes the history of a plugin, if nothing else is left of it. */
+  'history.remove': (context: StoreContext, { plugin }: { plugin: string }): boolean =>
+    removeHistory(context, plugin),
   /** The answer of an install or rollback, by its id, and by the digest of the request if that is known. */
   'operations.installed': (
     context: StoreContext,

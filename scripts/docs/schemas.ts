@@ -8,6 +8,7 @@ import { intentSchema } from '../../shared/format/intent.ts';
 import { loadedSchema } from '../../shared/format/loaded.ts';
 import { manifestSchemas } from '../../shared/format/manifest.ts';
 import { markerSchema } from '../../shared/format/marker.ts';
+import { historyLineSchema } from '../../shared/format/history.ts';
 import { receiptSchema } from '../../shared/format/receipt.ts';
 import { stateSchema } from '../../shared/format/state.ts';
 import { jsonSchemaOf } from './json-schema.ts';
@@ -40,6 +41,10 @@ const documents: Record<string, Document> = {
   receipt: {
     schema: receiptSchema,
     title: '<root>/.receipts/<name>.<stamp>.json: the files of an installed version',
+  },
+  history: {
+    schema: historyLineSchema,
+    title: '<root>/.history/<name>.jsonl: one line of the history of a plugin',
   },
   intent: {
     schema: intentSchema,

@@ -19,6 +19,8 @@ export const sweptSchema = z.object({
   snapshots: truncatedSchema(z.string()),
   receipts: truncatedSchema(z.string()),
   adopted: truncatedSchema(z.string()),
+  /** The number of removed histories of plugins that are gone. An earlier agent does not say it. */
+  histories: z.number().int().optional(),
   operations: z.number().int(),
   busy: truncatedSchema(z.string()),
   failed: truncatedSchema(z.object({ plugin: z.string(), error: faultDataSchema })),

@@ -10,6 +10,7 @@ import { schemaErrorOf } from '../schema-error.ts';
 import { truncatedSchema } from '../truncate.ts';
 import { eventTypes } from './events.ts';
 import { Fault } from './fault.ts';
+import { historyResultSchema } from './history.ts';
 import { basisSchema, classifyParams, restartedSchema } from './runtime.ts';
 import { recoveryResultSchema, statusSchema, sweptSchema } from './maintenance.ts';
 import { type Effect, method } from './method.ts';
@@ -188,6 +189,25 @@ export const methods = {
     params: one,
     result: verificationSchema,
     faults: ['NOT_FOUND'],
+  }),
+  'plugin.history': method({
+    summary: 'Show who did what to the plugins, when, and how it ended; or verify that history',
+    effect: 'query',
+    streams: true,
+    params: {
+      /** Absent: all plugins. */
+      plugin: pluginNameSchema.optional(),
+      /** How many of the newest lines; default: 100. Those that do not fit the answer come on a stream. */
+      limit: z.number().int().min(1).max(10_000).optional().describe('how many of the newest lines'),
+      /** Compare the lines with each other and with the disk. */
+      verify: z.boolean().optional().describe('say whether the chain is whole and matches the disk'),
+      /** Also verify that the line with this sha256 is still there. It needs a plugin. */
+      head: digestSchema
+        .optional()
+        .describe('the sha256 of a line that was kept elsewhere: verify that it is still there'),
+    },
+    result: historyResultSchema,
+    faults: ['NOT_FOUND', 'RATE_LIMITED'],
   }),
   'plugin.rollback': method({
     summary: 'Bring back the previous version or the named one, and remember the version that it replaces',

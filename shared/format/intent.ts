@@ -15,6 +15,8 @@ export const intentSchema = z.object({
   plugin: pluginNameSchema,
   stamp: stampSchema,
   operationId: operationIdSchema,
+  /** The label of the caller, for the history. Absent: an earlier agent wrote the intent. */
+  by: z.string().optional(),
   /** How the swap is done: one exchange, plain renames, or a copy out of a lower overlay layer. */
   path: z.enum(['exchange', 'rename', 'copy']),
   /** What was live when the intent was last written; null: nothing. */

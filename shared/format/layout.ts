@@ -15,6 +15,7 @@ export type Layout = {
   readonly state: string;
   readonly operations: string;
   readonly boot: string;
+  readonly history: string;
   readonly locks: string;
   /** Names the boot of the machine that wrote here without syncs; absent if none did. */
   readonly unsynced: string;
@@ -29,6 +30,8 @@ export type Layout = {
   snapshot(plugin: string, stamp: string): string;
   receipt(plugin: string, stamp: string): string;
   stateOf(plugin: string): string;
+  /** What was done to the plugin, one line each. */
+  historyOf(plugin: string): string;
   /** The report of the runtime about which version it has loaded. */
   loadedOf(plugin: string): string;
   /** The bundle that boot-install installed last. */
@@ -46,6 +49,7 @@ export function layoutOf(root: string, loaded: string = join(root, '.loaded')): 
   const state = join(root, '.state');
   const operations = join(root, '.operations');
   const boot = join(root, '.boot');
+  const history = join(root, '.history');
   return {
     root,
     staging,
@@ -54,6 +58,7 @@ export function layoutOf(root: string, loaded: string = join(root, '.loaded')): 
     state,
     operations,
     boot,
+    history,
     locks: join(root, '.locks'),
     unsynced: join(root, '.volatile'),
     loaded,
@@ -63,6 +68,7 @@ export function layoutOf(root: string, loaded: string = join(root, '.loaded')): 
     snapshot: (plugin, stamp) => join(previous, slotName(plugin, stamp)),
     receipt: (plugin, stamp) => join(receipts, `${slotName(plugin, stamp)}.json`),
     stateOf: (plugin) => join(state, `${plugin}.json`),
+    historyOf: (plugin) => join(history, `${plugin}.jsonl`),
     loadedOf: (plugin) => join(loaded, `${plugin}.json`),
     bootOf: (plugin) => join(boot, `${plugin}.json`),
     operation: (operationId) => join(operations, `${operationId}.json`),
@@ -85,6 +91,7 @@ export const RESERVED: ReadonlySet<string> = new Set([
   '.loaded',
   '.operations',
   '.boot',
+  '.history',
   '.locks',
   '.volatile',
   ASIDE,

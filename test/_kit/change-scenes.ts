@@ -5,6 +5,7 @@ import { recover } from '../../agent/change/recover.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { FaultyDisk, type Rule } from './faulty-disk.ts';
 import { BUNDLES, NEW, type OnDisk, general, part, without } from './fault-scenes.ts';
+import { brokenHistory } from './history.ts';
 import {
   type Room,
   deliver,
@@ -227,6 +228,9 @@ export function checkChange(
   must(litter.length === 0, `recovery leaves ${litter.join(', ')}`);
   const lost = treesOf(before).filter((tree) => !treesOf(end).includes(tree));
   must(lost.length === 0, `a version is lost: ${lost.join(', ')}`);
+  const isNoted = room.complaints.every(({ message }) => !message.includes('history'));
+  const wrong = isNoted ? brokenHistory(room) : [];
+  must(wrong.length === 0, `its history is broken: ${wrong.join(', ')}`);
   if (liveOf(end) !== '[]') {
     must(inspect(context, 'lint')?.admitted === true, 'the gate refuses what is live');
     must(verifyPlugin(context, 'lint').verdict === 'intact', 'what is live is not as its receipt says');

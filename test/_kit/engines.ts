@@ -1,5 +1,6 @@
 /** Engine threads of which the test plays every word, and the surroundings in which uploads meet them. */
 import type { Link, Timeouts, UploadDependencies } from '../../agent/service/upload.ts';
+import type { Failure } from '../../agent/service/failure-notes.ts';
 import { Lanes } from '../../shared/lanes.ts';
 import type { Engine, Listener } from '../../agent/worker/pool.ts';
 import type { FromEngine, ToEngine } from '../../agent/worker/messages.ts';
@@ -135,6 +136,8 @@ export type Stage = {
   clock: FakeClock;
   events: EventBody[];
   complaints: Fault[];
+  /** What the history is told of. */
+  failed: Failure[];
 };
 
 export function makeStage(timeouts: Partial<Timeouts> = {}): Stage {
@@ -142,6 +145,7 @@ export function makeStage(timeouts: Partial<Timeouts> = {}): Stage {
   const clock = new FakeClock();
   const events: EventBody[] = [];
   const complaints: Fault[] = [];
+  const failed: Failure[] = [];
   const dependencies: UploadDependencies = {
     pool,
     lanes: new Lanes(),
@@ -149,9 +153,10 @@ export function makeStage(timeouts: Partial<Timeouts> = {}): Stage {
     clock,
     timeouts: { ...TIMEOUTS, ...timeouts },
     tell: (event) => events.push(event),
+    failed: (one) => failed.push(one),
     complain: (fault) => complaints.push(fault),
   };
-  return { dependencies, pool, clock, events, complaints };
+  return { dependencies, pool, clock, events, complaints, failed };
 }
 
 /** A link that keeps what it was told. */

@@ -92,6 +92,17 @@ export const methodExamples: Record<MethodName, ExampleEntry> = {
     await writeFile(join(talk.agent.layout.live('verified'), 'rules/tone.md'), 'Be very brief.\n');
     await talk.call('plugin.verify', { plugin: 'verified' });
   },
+  'plugin.history': async (talk) => {
+    await talk.install('remembered', '1.0.0');
+    await talk.unseen(async () => {
+      for (;;) {
+        // The line is written after the answer.
+        const { lines } = await talk.call('plugin.history', { plugin: 'remembered' });
+        if (lines.total > 0) return;
+      }
+    });
+    await talk.call('plugin.history', { plugin: 'remembered', verify: true });
+  },
   'plugin.rollback': async (talk) => {
     const { installId } = await talk.install('returning', '1.0.0');
     await talk.install('returning', '2.0.0');

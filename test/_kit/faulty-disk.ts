@@ -82,7 +82,7 @@ export class FaultyDisk {
     return this.#call(kind, this.#open.get(fd) ?? `descriptor ${fd}`, run);
   }
 
-  #opening(kind: 'open' | 'create', path: string, run: () => number): number {
+  #opening(kind: 'open' | 'create' | 'append', path: string, run: () => number): number {
     const fd = this.#call(kind, path, run);
     this.#open.set(fd, path);
     return fd;
@@ -93,6 +93,7 @@ export class FaultyDisk {
     return {
       mkdir: (path, mode) => this.#call('mkdir', path, () => real.mkdir(path, mode)),
       create: (path, mode) => this.#opening('create', path, () => real.create(path, mode)),
+      append: (path) => this.#opening('append', path, () => real.append(path)),
       open: (path) => this.#opening('open', path, () => real.open(path)),
       read: (fd, into) => this.#ofOpen('read', fd, () => real.read(fd, into)),
       write: (fd, bytes) => this.#write(fd, bytes),

@@ -9,7 +9,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { workIn } from './at-work.ts';
 import { type Bundle, beginOf, push, sha256Of } from './bundle.ts';
 import { type Versions, brokenSnapshots, litterIn, treeLive, versionLive } from './on-disk.ts';
-import { bundleOf } from './install-room.ts';
+import { brokenHistory } from './history.ts';
+import { bundleOf, makeRoom } from './install-room.ts';
+import { nodeDisk } from '../../agent/disk/node-disk.ts';
 import { Program, addressOf } from './program.ts';
 import { type Call, type Point, Tracer, killedAt } from './strace.ts';
 import { Refusal, Wire } from './wire.ts';
@@ -226,6 +228,8 @@ async function judge(agent: Program, versions: Versions, { died, error }: Run): 
   await ask('after the restart');
   for (const name of litterIn(agent.root)) broken.push(`after the restart: ${name} is left`);
   for (const name of brokenSnapshots(agent.root)) broken.push(`the snapshot ${name} is not whole`);
+  const room = makeRoom({}, nodeDisk, agent.root);
+  broken.push(...brokenHistory(room, PLUGIN).map((wrong) => `its history: ${wrong}`));
   const wire = await connect(agent);
   try {
     await deliver(wire, 3);

@@ -119,6 +119,11 @@ export class LosingDisk {
     return {
       mkdir: (path, mode) => void this.#create(path, 'directory', mode, ''),
       create: (path, mode) => this.#opened(this.#create(path, 'file', mode, ''), true),
+      append: (path) => {
+        const node = this.#openable(path);
+        if (node.kind === 'directory') throw refusal('EISDIR', 'open', path);
+        return this.#opened(node, true, node.bytes.length);
+      },
       open: (path) => this.#opened(this.#openable(path), false),
       read: (fd, into) => this.#read(fd, into),
       write: (fd, bytes) => this.#write(fd, bytes),
@@ -210,10 +215,10 @@ export class LosingDisk {
     return node;
   }
 
-  #opened(node: Node, writable: boolean): number {
+  #opened(node: Node, writable: boolean, at = 0): number {
     const fd = this.#nextFd;
     this.#nextFd += 1;
-    this.#open.set(fd, { node, at: 0, writable });
+    this.#open.set(fd, { node, at, writable });
     return fd;
   }
 

@@ -20,7 +20,7 @@ export function createMemoryDisk({ exchange = false } = {}): Disk & {
   link: (target: string, path: string) => void;
 } {
   const fs = createFsFromVolume(new Volume());
-  const { O_CREAT, O_EXCL, O_RDONLY, O_WRONLY } = fs.constants as Record<string, number>;
+  const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_WRONLY } = fs.constants as Record<string, number>;
   const look = new Look(fs);
   /** Which descriptors may do what: memfs does not ask. */
   const writable = new Set<number>();
@@ -34,6 +34,18 @@ export function createMemoryDisk({ exchange = false } = {}): Disk & {
       look.refuse(path, 'open', { absent: true });
       const flags = (O_CREAT ?? 0) | (O_EXCL ?? 0) | (O_WRONLY ?? 0);
       const fd = fs.openSync(path, flags, mode & ~UMASK);
+      writable.add(fd);
+      return fd;
+    },
+    append(path) {
+      look.refuse(path, 'open', { present: true });
+      if (look.kind(path) === 'symlink') {
+        throw refusal('ELOOP', 'open', path);
+      }
+      if (look.kind(path) === 'directory') {
+        throw refusal('EISDIR', 'open', path);
+      }
+      const fd = fs.openSync(path, (O_APPEND ?? 0) | (O_WRONLY ?? 0));
       writable.add(fd);
       return fd;
     },

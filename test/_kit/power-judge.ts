@@ -5,6 +5,7 @@ import { hashTree } from '../../agent/store/tree.ts';
 import { MARKER } from '../../shared/format/layout.ts';
 import { readMarker } from '../../shared/format/marker.ts';
 import { compareTrees } from '../../shared/format/tree.ts';
+import { brokenHistory } from './history.ts';
 import { type Room, contentOf, deliver, namesIn } from './install-room.ts';
 import type { LosingDisk } from './losing-disk.ts';
 import { NEXT } from './power-flows.ts';
@@ -76,6 +77,10 @@ async function judge(disk: LosingDisk, room: Room, known: Known): Promise<Broken
   }
   if (stateOf(room.context, 'lint')?.trouble !== undefined) {
     return { promise: 5, line: 'trouble was noted' };
+  }
+  const [wrong] = brokenHistory(room);
+  if (wrong !== undefined) {
+    return { promise: 5, line: `its history is broken: ${wrong}` };
   }
   return whyStuck(disk, room);
 }

@@ -162,9 +162,13 @@ describe('the intent of an install', () => {
       'rename lint',
       'sync directory',
       'sync directory',
-      // the answer is remembered, the intent dropped
+      // the answer is remembered
       'sync file',
       expect.stringMatching(/^rename \.operations\//),
+      'sync directory',
+      // after the answer: the line of the history and its name, then the intent is dropped
+      'sync file',
+      'sync directory',
       'sync directory',
       'sync directory',
     ]);

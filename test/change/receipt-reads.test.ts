@@ -23,10 +23,10 @@ async function reads(work: () => unknown): Promise<number> {
     .length;
 }
 
-it('an update reads the one before twice: for what was edited in place, and for what the runtime has loaded', async () => {
+it('an update reads the one before twice: for what was edited in place, and for what the runtime has loaded; and its own for the history', async () => {
   const room = makeRoom({}, counting.disk);
-  expect(await reads(() => deliver(room, ONE))).toBe(0);
-  expect(await reads(() => deliver(room, TWO))).toBe(2);
+  expect(await reads(() => deliver(room, ONE))).toBe(1);
+  expect(await reads(() => deliver(room, TWO))).toBe(3);
 });
 
 it('a quick status reads none, and says everything else as a whole one', async () => {

@@ -8,6 +8,7 @@ import { DISKS, NEW, type OnDisk, type Run, SCENES, part, runScene, sweep } from
 import { CHANGES, sweepChange } from '../_kit/change-scenes.ts';
 import { canaryBroke, promisesHeld } from '../_kit/family.ts';
 import { type Rule, failOnce, never } from '../_kit/faulty-disk.ts';
+import { brokenHistory } from '../_kit/history.ts';
 import { deliver, namesIn } from '../_kit/install-room.ts';
 
 const CODES = ['EIO', 'ENOSPC', 'EACCES', 'EXDEV', 'EMFILE'];
@@ -133,6 +134,9 @@ async function checkRun(run: Run, good: Run): Promise<void> {
     expect(namesIn(room, room.layout.staging)).toEqual([]);
     expect(litter).toEqual([]);
     return;
+  }
+  if (room.complaints.every(({ message }) => !message.includes('history'))) {
+    expect(litter.length > 0 ? [] : brokenHistory(room)).toEqual([]);
   }
   expect(judged.after).toBe('admitted');
   expect(part(after, 'lint')).toEqual(part(good.after, 'lint'));

@@ -11,6 +11,7 @@ import { verifyPlugin } from '../../agent/store/inspect.ts';
 import { recover } from '../../agent/change/recover.ts';
 import { NEW, SCENES, part } from '../_kit/fault-scenes.ts';
 import { FaultyDisk, crashAt, never } from '../_kit/faulty-disk.ts';
+import { brokenHistory, linesOf } from '../_kit/history.ts';
 import {
   type Room,
   deliver,
@@ -28,12 +29,21 @@ const DISKS: Record<string, Disk> = {
   'an exchange': { ...plainDisk, ...quick, exchange: nodeDisk.exchange },
 };
 
-type Killed = { room: Room; old: Record<string, string>; answered: boolean; crashed: boolean };
+type Killed = {
+  room: Room;
+  old: Record<string, string>;
+  answered: boolean;
+  crashed: boolean;
+  /** It was killed when it had an intent: what it did must have one line in the history. */
+  begun: boolean;
+  lines: number;
+};
 
 async function kill(scene: string, disk: Disk, root: string, n: number): Promise<Killed> {
   const room = makeRoom({}, disk, root);
   await SCENES[scene]?.(room);
   const old = part(photograph(disk, root), 'lint');
+  const lines = linesOf(room).length;
   const faulty = new FaultyDisk(disk);
   faulty.arm(crashAt(n));
   let answered = false;
@@ -43,7 +53,8 @@ async function kill(scene: string, disk: Disk, root: string, n: number): Promise
   } catch {
     // Killed before the answer.
   }
-  return { room, old, answered, crashed: faulty.failed.length > 0 };
+  const begun = namesIn(room, room.layout.staging).some((name) => /^lint\..*\.json$/.test(name));
+  return { room, old, answered, crashed: faulty.failed.length > 0, begun, lines };
 }
 
 async function inScratch<T>(run: (root: string) => Promise<T>): Promise<T> {
@@ -56,7 +67,10 @@ async function inScratch<T>(run: (root: string) => Promise<T>): Promise<T> {
 }
 
 /** Old complete or new complete; after an answer, new; nothing left in staging; every snapshot whole. */
-async function checkRecovered({ room, old, answered }: Killed, disk: Disk): Promise<'old' | 'new'> {
+async function checkRecovered(
+  { room, old, answered, begun, lines }: Killed,
+  disk: Disk,
+): Promise<'old' | 'new'> {
   expect(recover(room.context, undefined).filter(({ held }) => held !== undefined)).toEqual([]);
   const staging = namesIn(room, room.layout.staging);
   expect(staging).toEqual([]);
@@ -69,6 +83,14 @@ async function checkRecovered({ room, old, answered }: Killed, disk: Disk): Prom
   }
   expect(isOld && answered).toBe(false);
   expect(namesIn(room, room.layout.previous).filter((name) => /\.(trash|old)$/.test(name))).toEqual([]);
+  expect(brokenHistory(room)).toEqual([]);
+  if (begun) {
+    expect(
+      linesOf(room)
+        .slice(lines)
+        .map(({ outcome }) => outcome),
+    ).toEqual([isOld ? 'undone' : 'done']);
+  }
   // And it goes on: the next install works.
   expect(await deliver(room, NEW)).toMatchObject({ plugin: 'lint' });
   return isOld ? 'old' : 'new';

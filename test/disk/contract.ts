@@ -28,6 +28,24 @@ export function describeDisk(name: string, make: () => Ready): void {
       expect(text(disk, `${base}/a`)).toBe('onetwo');
     });
 
+    it('opens a file to add to its end, and makes none', () => {
+      const ready = make();
+      const { disk, base, link } = ready;
+      const path = put(ready, 'a', 'one');
+      link(path, `${base}/link`);
+      dir(ready, 'dir');
+      for (const more of ['two', 'three']) {
+        const fd = disk.append(path);
+        disk.write(fd, Buffer.from(more));
+        disk.sync(fd);
+        disk.close(fd);
+      }
+      expect(text(disk, path)).toBe('onetwothree');
+      expect(code(() => disk.append(`${base}/none`))).toBe('ENOENT');
+      expect(code(() => disk.append(`${base}/link`))).toBe('ELOOP');
+      expect(code(() => disk.append(`${base}/dir`))).toBe('EISDIR');
+    });
+
     it('creates only what was not there, a dangling link included', () => {
       const ready = make();
       const { disk, base, link } = ready;

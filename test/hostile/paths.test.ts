@@ -25,6 +25,7 @@ const RESERVED = [
   '.loaded',
   '.operations',
   '.boot',
+  '.history',
   '.locks',
 ];
 

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 
 import { WorkerClient } from '../../agent/worker/client.ts';
 import { Executor, type OwnHandlers } from '../../agent/service/execute.ts';
+import type { Failure } from '../../agent/service/failure-notes.ts';
 import { Lanes } from '../../shared/lanes.ts';
 import type { EventBody } from '../../shared/api/events.ts';
 import type { Swept } from '../../shared/api/maintenance.ts';
@@ -54,17 +55,39 @@ function makeChanges(own: Partial<OwnHandlers> = {}) {
     tell: (event) => events.push(event),
     complain: (fault) => complaints.push(fault),
   });
+  const failed: Failure[] = [];
   const changes = new Executor({
     worker,
     pluginLocks,
     lanes: new Lanes(),
     own: { ...nobody, ...own },
+    failed: (one) => failed.push(one),
     complain: (fault) => complaints.push(fault),
   });
-  return { pool, held, events, complaints, changes, refuse: (fault: Fault) => void (refusal = fault) };
+  return {
+    pool,
+    held,
+    events,
+    complaints,
+    failed,
+    changes,
+    refuse: (fault: Fault) => void (refusal = fault),
+  };
 }
 
 describe('a change', () => {
+  it('that fails is told to the history, with who asked', async () => {
+    const { pool, changes, failed } = makeChanges();
+    const gone = changes.execute('plugin.hold', { ...asked('operation-1'), release: true }, 'ci');
+    await settle();
+    const fault = new Fault('NO_SPACE', 'By the test');
+    pool.at().tell({ kind: 'failed', fault: fault.toData(), stack: undefined }, { kind: 'done' });
+    expect(await faultOf(gone)).toMatchObject({ code: 'NO_SPACE' });
+    expect(failed).toEqual([
+      { plugin: 'lint', op: 'release', operationId: 'operation-1', by: 'ci', fault: expect.any(Fault) },
+    ]);
+  });
+
   it('is given to a thread as it was asked, with who asked', async () => {
     const { pool, changes } = makeChanges();
     const back = changes.execute('plugin.rollback', asked('operation-1'), 'ci');

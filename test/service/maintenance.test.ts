@@ -27,6 +27,8 @@ type World = {
   answers: number;
   /** How many reports got no name. */
   drafts: number;
+  /** The names of histories, all of them old. */
+  histories: string[];
   /** The root cannot be looked at. */
   unreadable: boolean;
 };
@@ -41,6 +43,7 @@ function makeCare(changes: Partial<World> = {}) {
     tidy: [],
     answers: 5,
     drafts: 0,
+    histories: [],
     unreadable: false,
     ...changes,
   };
@@ -52,6 +55,8 @@ function makeCare(changes: Partial<World> = {}) {
     recover: [{ plugin, stamp: STAMP, rows: [4] }],
     sweep: { snapshots: [`${plugin}.one`], receipts: [`${plugin}.two`], adopted: plugin === 'touched' },
     forget: 3,
+    expired: world.histories,
+    remove: plugin !== 'back',
   });
   const play = (task: ToEngine, { message, crash }: Listener): void => {
     if (task.kind !== 'call') throw new Error(`Nobody expects "${task.kind}"`);
@@ -91,6 +96,7 @@ function makeCare(changes: Partial<World> = {}) {
     known: async () => world.known,
     answers: async () => world.answers,
     drafts: async () => world.drafts,
+    histories: async () => world.histories,
   };
   return { maintenance: new Maintenance(worker, pluginLocks, stock), done, held };
 }
@@ -162,6 +168,7 @@ describe('a sweep', () => {
       snapshots: items('a.one', 'gone.one', 'touched.one'),
       receipts: items('a.two', 'gone.two', 'touched.two'),
       adopted: items('touched'),
+      histories: 0,
       operations: 3,
       busy: items(),
       failed: items(),
@@ -219,6 +226,15 @@ describe('a sweep', () => {
     expect(await about({})).toEqual([]);
     expect(await about({ drafts: 1 })).toEqual(['forget']);
     expect(await about({ answers: 1 })).toEqual(['forget']);
+  });
+
+  it('removes old histories of plugins that are gone, under the lock', async () => {
+    const { maintenance, done } = makeCare({ histories: ['gone', 'back'], busy: ['busy'], answers: 0 });
+    expect(await maintenance.sweep()).toMatchObject({ histories: 1 });
+    expect(done).toEqual(['expired', 'remove gone (held)', 'remove back (held)']);
+    const known = makeCare({ histories: ['a'], known: ['a'], tidy: ['a'], answers: 0 });
+    expect(await known.maintenance.sweep()).toMatchObject({ histories: 0 });
+    expect(known.done).toEqual(['plan a']);
   });
 
   it('cuts long lists and keeps the total', async () => {

@@ -3,10 +3,19 @@ import { describe, expect, it } from 'vitest';
 
 import { Upload } from '../../agent/service/upload.ts';
 import { Fault } from '../../shared/api/fault.ts';
-import { RecordingLink, answerOf, makeStage, paramsOf, settle } from '../_kit/engines.ts';
+import { RecordingLink, STAMP, answerOf, makeStage, paramsOf, settle } from '../_kit/engines.ts';
 import { faultOf, installing, received } from '../_kit/scene.ts';
 
 const cancelled = (): Fault => new Fault('CANCELLED', 'by the test');
+
+it('an upload that fails is told to the history, once', async () => {
+  const { upload, failed } = await received();
+  upload.abort(cancelled());
+  upload.abort(cancelled());
+  expect(failed).toEqual([
+    expect.objectContaining({ plugin: upload.params.plugin, op: 'install', by: 'test', stamp: STAMP }),
+  ]);
+});
 
 describe('a commit', () => {
   it('before the FIN is refused, and the upload goes on', async () => {
