@@ -471,8 +471,7 @@ class Servers(unittest.TestCase):
             with Client(server.url, first_pause=0.01, on_retry=told) as client:
                 self.assertEqual(client.status(), {})
                 # The connection is gone, and then another program answers for a while.
-                session = client.session()
-                while session.lost is None:
+                while client._open is not None and client._open.lost is None:
                     time.sleep(0.01)
                 self.assertEqual(client.status(), {})
         self.assertEqual(pauses, [("RATE_LIMITED", True), ("UNREACHABLE", False)])

@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
+import * as z from 'zod';
 
 import type { Event } from '../../shared/api/events.ts';
 import type { MethodName } from '../../shared/api/methods.ts';
@@ -11,6 +12,9 @@ import { ExampleConversation, type Recorded } from '../_kit/example-conversation
 import { Replacer, examplesPage } from '../_kit/example-page.ts';
 import { type ExampleEntry, methodExamples, otherExamples } from '../_kit/example-script.ts';
 import { repository } from '../_kit/program.ts';
+
+const schemaOf = async (name: string): Promise<z.ZodType> =>
+  z.fromJSONSchema(JSON.parse(await readFile(join(repository, 'docs/schema', `${name}.json`), 'utf8')));
 
 const page = join(repository, 'docs/protocol-examples.md');
 
@@ -40,6 +44,14 @@ test('every message of the protocol is as the page of examples shows it', async 
     await runOthers(name);
   }
   await runOthers(undefined);
+  const frames = [...recorded.values(), ...others.values()].flat();
+  const frameSchema = await schemaOf('frame');
+  const eventSchema = await schemaOf('event');
+  const outside = [
+    ...frames.filter((frame) => 'json' in frame && !frameSchema.safeParse(frame.json).success),
+    ...witness.events.filter((event) => !eventSchema.safeParse(event).success),
+  ];
+  expect(outside, 'docs/schema accepts every frame and every event').toEqual([]);
   const closing = agent.close();
   expect(await witness.closed()).toBe(1001);
   await closing;

@@ -18,6 +18,7 @@ describe('a binary frame', () => {
   });
 
   test.each(bad)('ends the connection: $name', async ({ frame, close }) => {
+    expect(decodeFrame(bytesOf(frame)).ok).toBe(false);
     const talk = await Talk.start(makeServed());
     talk.session.binary(bytesOf(frame));
     expect(talk.closed).toEqual([close]);
