@@ -70,14 +70,14 @@ export class Bundles {
       bundle === undefined
         ? this.#onlyOne(name, await this.#named(name, measured))
         : measured.find(({ sha256 }) => bundle === `sha256:${sha256}`);
-    return found === undefined
-      ? undefined
-      : { plugin: name, ...found, ...(tree === undefined ? {} : { tree }) };
+    if (found === undefined) return undefined;
+    this.#found.add(found.file);
+    return { plugin: name, ...found, ...(tree === undefined ? {} : { tree }) };
   }
 
   /** Why there is no bundle of a declared plugin. */
   async missing(declared: Declared): Promise<Fault> {
-    const { name, bundle = 'any bundle' } = declared;
+    const { name, bundle = 'another' } = declared;
     const [other] = await this.#named(name, await (this.#measured ??= this.#measure()));
     return other === undefined
       ? new Fault('NOT_FOUND', `There is no bundle of "${name}" in "${this.#directory}"`, {
@@ -90,7 +90,7 @@ export class Bundles {
         );
   }
 
-  /** The names of the files that {@link Bundles.find} has not found. */
+  /** The files that nobody has found. */
   get others(): string[] {
     return this.#files.filter((file) => !this.#found.has(file));
   }
