@@ -46,11 +46,18 @@ export async function startAgent(root, { keep = 1, loop } = {}) {
   const url = `ws://127.0.0.1:${port}`;
   return {
     ready,
+    url,
+    token,
     open: (events = []) => openSession({ url, token, client: 'bench', events }),
     /** Resident memory in bytes. */
     memory: async () => {
       const status = await readFile(path.join('/proc', String(child.pid), 'status'), 'utf8');
       return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024;
+    },
+    /** Bytes that it has caused to be written to a disk. */
+    written: async () => {
+      const io = await readFile(path.join('/proc', String(child.pid), 'io'), 'utf8');
+      return Number(/^write_bytes: (\d+)/m.exec(io)?.[1] ?? 0);
     },
     stop: async () => {
       child.removeAllListeners('exit');

@@ -221,3 +221,4 @@ try {
   for (const folder of folders) await rm(folder, { recursive: true, force: true });
 }
 await import('./watch.mjs');
+await import('./reconcile.mjs');

@@ -46,6 +46,7 @@ export async function changeLock(
     const isChanged = before?.equals(after) !== true;
     if (isChanged) {
       await handle.writeFile(after);
+      if (before !== undefined) await handle.chmod((await stat(place)).mode & 0o777);
       await handle.sync();
       await rename(draft, place);
       // From now on the name of the draft is free for another process.

@@ -5,7 +5,7 @@
 import { errorCode, Fault, toFault } from '../../shared/api/fault.ts';
 import type { Reconciled } from '../../shared/api/reconcile.ts';
 import { type Declared, doubleOf } from '../../shared/format/lock-file.ts';
-import { type MarkerReading, readMarker } from '../../shared/format/marker.ts';
+import { type Marker, readMarker } from '../../shared/format/marker.ts';
 import { isPluginName } from '../../shared/format/name.ts';
 import type { PluginState } from '../../shared/format/state.ts';
 import { type Found, judge } from '../../shared/rule/admission.ts';
@@ -13,6 +13,7 @@ import { type LiveFacts, type ReconcileDecision, reconcilePlugin } from '../../s
 import { diskFault } from '../disk/disk-fault.ts';
 import type { StoreContext } from './context.ts';
 import { listedDrift, liveNames } from './inspect.ts';
+import { markerAt } from './marker.ts';
 import { readLive } from './read-live.ts';
 import { stateOf } from './records.ts';
 
@@ -109,44 +110,62 @@ const driftIn = (context: StoreContext, name: string, { said }: Live): number =>
   said.installId === undefined ? 0 : listedDrift(context, name, said.installId);
 
 function lookAt(context: StoreContext, name: string, state: PluginState | undefined): Live {
+  const isDisabled = state?.disabled === true;
+  const marker = ownMarker(context, name);
+  if (marker !== undefined) {
+    return { ...markedAs(marker), refusal: isDisabled ? 'it is disabled' : undefined };
+  }
   const { runtime, manifest } = context.policy;
-  const found = readLive(context, name, state?.disabled === true);
+  const found = readLive(context, name, isDisabled);
   if (found.entry === 'absent') {
     return { facts: { is: 'absent' }, said: {}, refusal: undefined };
   }
-  const marker = found.marker.kind === 'text' ? readMarker(found.marker.text) : undefined;
   const judgement = judge(found, { mode: 'enforce', runtime, manifest });
   const refusal =
     judgement.admitted || judgement.reason === 'no-marker'
       ? undefined
       : `the gate refuses it (${judgement.reason}): ${judgement.detail}`;
-  return { ...factsOf(context, found, marker), refusal };
+  return { ...factsOf(context, found), refusal };
 }
 
-function factsOf(
-  context: StoreContext,
-  found: Found,
-  marker: MarkerReading | undefined,
-): Pick<Live, 'facts' | 'said'> {
+/** The full marker of a live directory. Where it says all, the manifest need not be read. */
+function ownMarker(context: StoreContext, name: string): Marker | undefined {
+  const live = context.layout.live(name);
+  const marker = context.disk.stat(live)?.kind === 'directory' ? markerAt(context, live) : undefined;
+  return marker?.plugin === name ? marker : undefined;
+}
+
+function markedAs({
+  pluginVersion: version,
+  installId,
+  tree,
+  bundle: noted,
+  source,
+}: Marker): Pick<Live, 'facts' | 'said'> {
+  // An adopted tree came in no bundle, and its own digest stands in the place of one.
+  const bundle = noted === tree ? undefined : noted;
+  return {
+    facts: { is: 'marked', tree, bundle, version, drift: 0 },
+    said: {
+      installId,
+      version,
+      tree,
+      ...(bundle === undefined ? {} : { bundle }),
+      ...(source === undefined ? {} : { source }),
+    },
+  };
+}
+
+function factsOf(context: StoreContext, found: Found): Pick<Live, 'facts' | 'said'> {
   const { runtime, manifest: needs } = context.policy;
+  const marker = found.marker.kind === 'text' ? readMarker(found.marker.text) : undefined;
+  if (marker?.kind === 'full' && marker.marker.plugin === found.name) {
+    // It has come since its marker was looked for.
+    return markedAs(marker.marker);
+  }
   // A disabled plugin can be adopted too.
   const lenient = judge({ ...found, disabled: false }, { mode: 'warn', runtime, manifest: needs });
   const manifest = lenient.admitted ? lenient.manifest : undefined;
-  if (marker?.kind === 'full' && marker.marker.plugin === found.name) {
-    const { pluginVersion: version, installId, tree, bundle: noted, source } = marker.marker;
-    // An adopted tree came in no bundle, and its own digest stands in the place of one.
-    const bundle = noted === tree ? undefined : noted;
-    return {
-      facts: { is: 'marked', tree, bundle, version, drift: 0 },
-      said: {
-        installId,
-        version,
-        tree,
-        ...(bundle === undefined ? {} : { bundle }),
-        ...(source === undefined ? {} : { source }),
-      },
-    };
-  }
   const version = manifest === undefined ? {} : { version: manifest.version };
   if (marker?.kind === 'newer' && marker.plugin === found.name) {
     return {

@@ -62,7 +62,8 @@ async function served(
 describe('boot-install with a lock file', () => {
   it('installs what it names and nothing else, once, whatever the files are called', async () => {
     const { program, image, lock, boot, run } = await scene();
-    const [a, b, c] = [await bundleIn(image, 'a'), await bundleIn(image, 'b'), await bundleIn(image, 'c')];
+    const [a, b] = [await bundleIn(image, 'a'), await bundleIn(image, 'b')];
+    await bundleIn(image, 'c');
     await rename(a.file, join(image, 'z.tgz'));
     await writeFile(join(image, 'broken.tgz'), 'no archive');
     await lock(lineOf(a), { ...lineOf(b), source: 'the shop' });
@@ -76,7 +77,6 @@ describe('boot-install with a lock file', () => {
     const again = await run('reconcile', '--lock', join(image, LOCK_FILE), '--bundles', image);
     expect([again.code, JSON.parse(again.stdout)]).toMatchObject([0, { present: 2 }]);
     expect([await markerOf(program, 'a'), await markerOf(program, 'b')]).toEqual(before);
-    expect(c.name).toBe('c');
   });
 
   it('fetches what is not there, and one that fails does not stop the others', async () => {
@@ -84,7 +84,8 @@ describe('boot-install with a lock file', () => {
     const far = await served(program, 'far');
     const lost = await served(program, 'lost');
     lost.server.answer((_, response) => response.writeHead(404).end());
-    const [near, old] = [await bundleIn(image, 'near'), await bundleIn(image, 'old')];
+    const near = await bundleIn(image, 'near');
+    await bundleIn(image, 'old');
     const other = await bundleIn(join(program.folder, 'elsewhere'), 'old', '2.0.0');
     const gone = await bundleIn(join(program.folder, 'elsewhere'), 'gone');
     await lock(far.line, lineOf(gone), lost.line, lineOf(near), lineOf(other));
@@ -101,7 +102,6 @@ describe('boot-install with a lock file', () => {
     const requests = far.server.requests.length;
     expect((await boot())[0]).toBe('far kept');
     expect(far.server.requests).toHaveLength(requests);
-    expect(old.name).toBe('old');
   });
 
   it('does not bring back what was removed, and brings what the file declares anew', async () => {

@@ -132,7 +132,7 @@ describe('a reconcile', () => {
     const { plugins } = await reconcile(open, [a, b, c].map(lineOf), { check: true });
     expect(plugins.map(saying)).toEqual(['a present', 'b unmarked deliver', 'c unmarked deliver']);
     expect(plugins.map(({ detail }) => detail)).toEqual([
-      expect.stringContaining('(disabled)'),
+      'it is disabled',
       expect.stringContaining('(marker-invalid)'),
       expect.stringContaining('(marker-foreign)'),
     ]);

@@ -73,6 +73,14 @@ test('every flag of an airlock command that the docs or an error call has that c
   expect(wrong).toEqual([]);
 });
 
+test('no option of a command has the flag of one of its settings', () => {
+  const twice = [...commands].flatMap(([name, command]) => {
+    const flags = flagsOf(command);
+    return flags.filter((flag, i) => flags.indexOf(flag) !== i).map((flag) => `airlock ${name} ${flag}`);
+  });
+  expect(twice).toEqual([]);
+});
+
 test('the calls of commands are found in texts', () => {
   const text =
     'Run `airlock push x --force` or\nairlock list --root /r --jsn # --no\n"airlock sweep" --other';
