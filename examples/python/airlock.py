@@ -278,6 +278,34 @@ class Verification(_VerificationAlways, total=False):
     tree: str
 
 
+class _ReconciledAlways(TypedDict):
+    name: str
+    state: str
+    action: str
+
+
+class Reconciled(_ReconciledAlways, total=False):
+    """One plugin of a reconcile: what was found, what has to be done, and what was done (``fate``)."""
+
+    detail: str
+    installId: str
+    version: str
+    tree: str
+    bundle: str
+    source: str
+    fate: str
+    reload: Dict[str, Any]
+    error: Dict[str, Any]
+
+
+class History(TypedDict):
+    """Lines of the history, the newest last, and the plugins that have one. ``broken`` only with ``verify``."""
+
+    lines: List[Dict[str, Any]]
+    plugins: List[Dict[str, Any]]
+    broken: Optional[int]
+
+
 class FileEntry(TypedDict):
     """A file of a tree. ``mode`` is ``755`` if its owner may execute it, else ``644``."""
 
@@ -1089,9 +1117,10 @@ class Session:
 
         The agent sends at most a window ahead of what was read. Raises AirlockError of a reset; UNREACHABLE.
         """
-        incoming = _Incoming()
         with self._changed:
-            self._incoming[stream] = incoming
+            incoming = self._incoming.setdefault(stream, _Incoming())
+            if self._failure is not None:
+                incoming.failure = incoming.failure or self._failure
         taken = 0
         try:
             self._grant(stream, incoming, taken)
@@ -1266,9 +1295,14 @@ class Session:
             self._changed.notify_all()
 
     def _register(self, result: object) -> None:
-        """Windows of an upload may come right behind the answer that opens it."""
-        if isinstance(result, dict) and result.get("status") == "open":
-            stream, offset, limit = (result.get(name) for name in ("stream", "offset", "limit"))
+        """A window or a reset may come right behind the answer that opens a stream."""
+        if not isinstance(result, dict) or "stream" not in result:
+            return
+        stream, offset, limit = (result.get(name) for name in ("stream", "offset", "limit"))
+        if result.get("status") != "open":
+            if isinstance(stream, int):
+                self._incoming[stream] = _Incoming()
+        else:
             if not all(isinstance(each, int) and each >= 0 for each in (stream, offset, limit)):
                 raise self._malformed("an answer opens a stream without numbers")
             self._outgoing[cast(int, stream)] = _Window(cast(int, limit))
@@ -1656,9 +1690,7 @@ class Client:
 
         def once(session: Session) -> List[Plugin]:
             answer = session.call("plugin.list", _given(all=True, mode=mode, verify=verify))
-            if "stream" not in answer:
-                return cast(List[Plugin], _field(_field(answer, "plugins", dict), "items", list))
-            return cast(List[Plugin], list(_lines(session.receive(_field(answer, "stream", int)))))
+            return cast(List[Plugin], _whole_list(session, answer, "plugins"))
 
         return self._insist(once)
 
@@ -1693,11 +1725,60 @@ class Client:
 
         return self._insist(once)
 
+    def history(
+        self,
+        plugin: Optional[str] = None,
+        *,
+        limit: Optional[int] = None,
+        verify: Optional[bool] = None,
+        head: Optional[str] = None,
+    ) -> History:
+        """The newest lines of the history of one plugin or of all, and with ``verify`` whether it is whole."""
+        params = _given(plugin=plugin, limit=limit, verify=verify, head=head)
+
+        def once(session: Session) -> History:
+            answer = session.call("plugin.history", params)
+            lines = _whole_list(session, answer, "lines")
+            return {
+                "lines": lines,
+                "plugins": _field(_field(answer, "plugins", dict), "items", list),
+                "broken": answer.get("broken"),
+            }
+
+        return self._insist(once)
+
     def status(self, quick: bool = False) -> Dict[str, Any]:
         """The state of the agent, and what only an operator can repair."""
         return self.call("status", _given(quick=quick or None))
 
     # House-keeping
+
+    def reconcile(
+        self,
+        declared: Sequence[Mapping[str, Any]],
+        *,
+        apply: bool = False,
+        repair: Optional[bool] = None,
+        restart: Optional[bool] = None,
+        operation_id: Optional[str] = None,
+    ) -> List[Reconciled]:
+        """Compares declared plugins (``name``, and ``version``, ``tree``, ``bundle``, ``source``) with the live ones.
+
+        With ``apply`` the agent makes it so, as far as it can; what it answers as ``wanted`` has to be pushed.
+        """
+        params = _given(
+            declared=[dict(each) for each in declared],
+            mode="apply" if apply else "plan",
+            operationId=(operation_id or new_operation_id()) if apply else None,
+            repair=repair,
+            restart=restart,
+            all=True,
+        )
+
+        def once(session: Session) -> List[Reconciled]:
+            return cast(List[Reconciled], _whole_list(session, session.call("reconcile", params), "plugins"))
+
+        return self._insist(once)
 
     def restarted(self, at: Optional[str] = None, *, operation_id: Optional[str] = None) -> Dict[str, Any]:
         """Reports a restart of the runtime: what was live when it began (``at``) counts as loaded from now on."""
@@ -1832,6 +1913,13 @@ def _given(**params: Any) -> Dict[str, Any]:
 
 def _expected(expect: Expect) -> Optional[Dict[str, Optional[str]]]:
     return None if isinstance(expect, _AnyVersion) else {"installId": expect}
+
+
+def _whole_list(session: Session, answer: Mapping[str, Any], name: str) -> List[Dict[str, Any]]:
+    """The list in an answer; if it was cut there, the one on the stream."""
+    if "stream" in answer:
+        return list(_lines(session.receive(_field(answer, "stream", int))))
+    return _field(_field(answer, name, dict), "items", list)
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[Dict[str, Any]]:

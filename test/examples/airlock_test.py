@@ -432,6 +432,23 @@ class Servers(unittest.TestCase):
         self.assertEqual((cancel["method"], cancel["params"]), ("cancel", {"stream": 1}))
         self.assertEqual(end, {"closed": 1000})
 
+    def test_a_stream_may_fail_before_it_is_read(self) -> None:
+        def script(peer: Peer) -> None:
+            peer.start()
+            peer.text({"jsonrpc": "2.0", "id": peer.request()["id"], "result": {"stream": 1}})
+            error = {"code": "DEADLINE", "status": 504, "detail": "No credit", "retry": "same", "executed": "no"}
+            peer.text({"jsonrpc": "2.0", "method": "reset", "params": {"stream": 1, "error": error}})
+            peer.text({"jsonrpc": "2.0", "id": peer.request()["id"], "result": {}})
+            peer.closing()
+
+        with Server(script) as server:
+            with Session(server.url) as session:
+                stream = session.call("plugin.files", {})["stream"]
+                session.call("status", {})
+                with self.assertRaises(AirlockError) as raised:
+                    list(session.receive(stream))
+            self.assertEqual(raised.exception.code, "DEADLINE")
+
     def test_a_stream_beyond_its_credit_fails(self) -> None:
         def script(peer: Peer) -> None:
             peer.start()
@@ -538,6 +555,12 @@ class Agents(unittest.TestCase):
         self.assertGreaterEqual(client.status()["plugins"]["admitted"], 1)
         self.assertEqual(client.recover()["failed"]["total"], 0)
         self.assertEqual(client.sweep()["failed"]["total"], 0)
+        declared = [{"name": "all", "tree": old["tree"]}, {"name": "missing", "version": "1.0.0"}]
+        self.assertEqual([each["state"] for each in client.reconcile(declared)[:2]], ["present", "missing"])
+        self.assertEqual(client.reconcile(declared, apply=True)[1]["fate"], "wanted")
+        while not client.history("all", verify=True)["lines"]:
+            time.sleep(0.01)  # A line is written after the answer.
+        self.assertEqual(client.history("all")["lines"][0]["op"], "install")
         Path(os.environ["AIRLOCK_TEST_ROOT"], "copied").mkdir()
         Path(os.environ["AIRLOCK_TEST_ROOT"], "copied/plugin.yaml").write_text("name: copied\n")
         plan = client.adopt("copied", plan=True)
