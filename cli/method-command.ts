@@ -133,6 +133,11 @@ async function callOrAbort<M extends MethodName>(
     return await caller.call(method, params, { signal });
   } catch (error) {
     const operationId = 'operationId' in params ? params.operationId : undefined;
+    if (operationId !== undefined && error instanceof Fault && isUncertain(error)) {
+      const { code, message, retry, executed } = error;
+      const hint = `Run it again with --operation ${operationId}: what is done is not repeated, and gives its answer`;
+      throw new Fault(code, message, { cause: error, hint, retry, executed });
+    }
     if (signal.aborted && methods[method].effect === 'upload' && operationId !== undefined) {
       const patience = AbortSignal.timeout(ABORT_MILLIS);
       const abort = caller.call('install.abort', { operationId }, { signal: patience });
@@ -142,6 +147,9 @@ async function callOrAbort<M extends MethodName>(
     throw error;
   }
 }
+
+/** The connection broke before the answer, so that nobody here knows whether the change was made. */
+const isUncertain = ({ code, executed }: Fault): boolean => code === 'UNREACHABLE' && executed === 'maybe';
 
 /** The row of a command by its name. */
 export const rowOf = (method: MethodName, name: string): CommandRow | undefined =>

@@ -192,7 +192,7 @@ class Push {
     }
     const failures = isTold ? this.#told : this.#lost;
     const left = (isTold ? most * TOLD_FACTOR : most) - failures;
-    if (left < 0) throw exhausted(fault, failures - 1);
+    if (left < 0) throw exhausted(fault, failures - 1, this.#operationId);
     const millis = retryAfterOf(fault) + spread(pauseAfter(failures, PUSH_BACKOFF), random());
     onReconnect?.(fault, millis, left + 1);
     return millis;
@@ -222,10 +222,13 @@ class Push {
   }
 }
 
-const exhausted = (last: Fault, tries: number): Fault =>
+const exhausted = (last: Fault, tries: number, operationId: string): Fault =>
   new Fault(last.code, `${last.message} (after ${tries} more tries)`, {
     cause: last,
-    hint: last.hint,
+    hint:
+      last.executed === 'maybe'
+        ? `Push it again with the operation id "${operationId}" (--operation): an install that is done is not repeated`
+        : last.hint,
     retry: 'later',
     executed: last.executed,
   });

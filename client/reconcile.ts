@@ -16,7 +16,7 @@ import type { InstallOptions } from './install.ts';
 import { wholeList } from './list.ts';
 import { newOperationId, type PushOptions, pushOver } from './push.ts';
 import { cancelled } from './requests.ts';
-import { isAborted, mayReconnect, PUSH_BACKOFF } from './retry.ts';
+import { isAborted, mayReconnect, PUSH_BACKOFF, retryAfterOf } from './retry.ts';
 
 export type ReconcileOptions = Pick<
   PushOptions,
@@ -104,7 +104,7 @@ async function askAgain(
       const fault = toFault(error, 'Reconciling');
       if (isAborted(signal) || !mayReconnect(fault, reached) || failures > tries) throw fault;
       await connection.close();
-      const millis = spread(pauseAfter(failures, PUSH_BACKOFF), random());
+      const millis = retryAfterOf(fault) + spread(pauseAfter(failures, PUSH_BACKOFF), random());
       onReconnect?.(fault, millis, tries - failures + 1);
       await sleep(millis, signal);
     }

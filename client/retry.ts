@@ -1,5 +1,5 @@
 /** Whether a lost connection is worth another try, and how long to wait before it. */
-import type { Fault } from '../shared/api/fault.ts';
+import type { Fault, FaultCode } from '../shared/api/fault.ts';
 import type { Backoff } from '../shared/rule/retry.ts';
 
 /** The pauses of a push that waits for its answer. */
@@ -21,9 +21,11 @@ export const isUnreachable = ({ code, retry }: Fault): boolean => code === 'UNRE
 export const isToldToWait = ({ code, retry }: Fault): boolean =>
   retry !== 'never' && (code === 'DRAINING' || code === 'RATE_LIMITED');
 
-/** Whether the agent has given up an upload, because no byte came for a while, and takes it from its beginning again. */
-const isGivenUp = ({ code, retry, executed }: Fault): boolean =>
-  code === 'DEADLINE' && retry === 'same' && executed === 'no';
+/** Refusals of an upload that the agent takes again: it was given up, forgotten, or taken over by another connection. */
+const BEGIN_AGAIN: ReadonlySet<FaultCode> = new Set<FaultCode>(['DEADLINE', 'NOT_FOUND', 'CONFLICT']);
+
+const isToBeginAgain = ({ code, retry, executed }: Fault): boolean =>
+  BEGIN_AGAIN.has(code) && retry === 'same' && executed === 'no';
 
 /**
  * Whether a push may succeed if it connects again.
@@ -32,7 +34,9 @@ const isGivenUp = ({ code, retry, executed }: Fault): boolean =>
  *   a proxy may answer in its place.
  */
 export const mayReconnect = (fault: Fault, reached: boolean): boolean =>
-  (reached ? fault.code === 'UNREACHABLE' : isUnreachable(fault)) || isToldToWait(fault) || isGivenUp(fault);
+  (reached ? fault.code === 'UNREACHABLE' : isUnreachable(fault)) ||
+  isToldToWait(fault) ||
+  isToBeginAgain(fault);
 
 /**
  * The same for a client that has reached the agent before. While the agent restarts, a proxy may answer in its place, so

@@ -220,6 +220,9 @@ describe('whether it was executed', () => {
   ])('%s', async (_, behaviour, options, executed) => {
     const { result } = await run(behaviour, { tries: 1, ...options });
     expect(result).toMatchObject({ code: 'UNREACHABLE', retry: 'later', executed });
+    // Whoever cannot know what happened is told how to ask again.
+    const isTold = (result as Fault).hint?.includes('with the operation id') === true;
+    expect(isTold).toBe(executed === 'maybe');
   });
 
   it('stays unknown when the token is refused after a commit without an answer', async () => {
