@@ -11,6 +11,7 @@ import type { Clock } from '../shared/clock.ts';
 import type { Streamed } from './service/execute.ts';
 import { openService } from './service/service.ts';
 import { deferred } from './worker/deferred.ts';
+import { isSource, type Source } from './worker/source.ts';
 
 /** The service of this process, with the interface of an agent. */
 export type Local = Caller & {
@@ -57,7 +58,7 @@ function patientClock(): Clock & { stop: () => void } {
 
 /** Streams without a connection. Each is read at most once. */
 class Streams {
-  readonly #lines = new Map<number, readonly object[]>();
+  readonly #open = new Map<number, readonly object[] | Source>();
   #last = 0;
 
   open({ answer, lines }: Streamed<object>): object {
@@ -65,16 +66,34 @@ class Streams {
       return answer;
     }
     this.#last += 1;
-    this.#lines.set(this.#last, lines);
+    this.#open.set(this.#last, lines);
     return { ...answer, stream: this.#last };
   }
 
   async *receive(stream: number): AsyncGenerator<Uint8Array, void, undefined> {
-    const lines = this.#lines.get(stream) ?? [];
-    this.#lines.delete(stream);
-    for (const line of lines) {
+    const rest = this.#open.get(stream) ?? [];
+    this.#open.delete(stream);
+    if (isSource(rest)) {
+      yield* piecesOf(rest);
+      return;
+    }
+    for (const line of rest) {
       yield Buffer.from(`${JSON.stringify(line)}\n`, 'utf8');
     }
+  }
+}
+
+/** The pieces of a source. A reader that stops early cancels it. */
+async function* piecesOf(source: Source): AsyncGenerator<Uint8Array, void, undefined> {
+  let isLast = false;
+  try {
+    while (!isLast) {
+      const piece = await source.pull();
+      ({ isLast } = piece);
+      if (piece.bytes.length > 0) yield piece.bytes;
+    }
+  } finally {
+    if (!isLast) source.cancel();
   }
 }
 
@@ -120,7 +139,7 @@ export function openLocal({ flags, env, workerFile, complain }: LocalOptions): L
         hint: 'Start an agent on this root, and name its address with --to',
       });
     }
-    const isQuery = effectOf(method, params) === 'query';
+    const isQuery = /^(?:query|download)$/.test(effectOf(method, params));
     if (!isQuery) {
       await service.prepare();
     }

@@ -20,7 +20,10 @@ export function readArguments(
     [...byFlag.keys()].map((flag) => [flag, { type: 'string' as const }]),
   );
   const own = Object.fromEntries(
-    Object.entries(command.options).map(([name, { type, multiple = false }]) => [name, { type, multiple }]),
+    Object.entries(command.options).map(([name, { type, short, multiple = false }]) => [
+      name,
+      short === undefined ? { type, multiple } : { type, multiple, short },
+    ]),
   );
   const options = { ...ALWAYS, ...settingOptions, ...own };
   const { values, positionals } = parse(command, words, options);

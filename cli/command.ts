@@ -29,6 +29,8 @@ export function exitCodeOf(fault: Fault, signal: AbortSignal): number {
 export type Option = {
   type: 'boolean' | 'string';
   value?: string;
+  /** One letter that stands for it. */
+  short?: string;
   /** It may be given more than once. */
   multiple?: true;
   help: string;

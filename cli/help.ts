@@ -42,9 +42,10 @@ function settingRow(setting: Setting): string {
 /** The help of one command. */
 export function helpOf(command: Command, paint: Paint): string {
   const { name, positionals, summary, examples } = command;
-  const own = Object.entries(command.options).map(([option, { value, help }]) =>
-    row(value === undefined ? `--${option}` : `--${option} <${value}>`, help),
-  );
+  const own = Object.entries(command.options).map(([option, { value, short, help }]) => {
+    const flag = short === undefined ? `--${option}` : `-${short}, --${option}`;
+    return row(value === undefined ? flag : `${flag} <${value}>`, help);
+  });
   return [
     `airlock ${name}: ${summary}`,
     '',

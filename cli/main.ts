@@ -6,7 +6,7 @@ import manifest from '../package.json' with { type: 'json' };
 const self = new URL(import.meta.url);
 
 /** Commands that make temporary files: told to end, they remove them first. */
-const CLEANING = new Set(['classify', 'pack', 'push', 'validate']);
+const CLEANING = new Set(['classify', 'export', 'pack', 'push', 'validate']);
 
 if (isMainThread) {
   const { run } = await import('./run.ts');

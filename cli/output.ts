@@ -4,7 +4,8 @@ import { type Paint, bar, faultLines, painter } from './render.ts';
 
 /** A stream as the output needs it; `process.stdout` is one. */
 export type Sink = {
-  write(text: string): unknown;
+  /** @param done called when it is written, or with the error. */
+  write(text: string | Uint8Array, done?: (error?: Error | null) => void): unknown;
   isTTY?: boolean | undefined;
   columns?: number | undefined;
 };
@@ -36,6 +37,12 @@ export class Output {
   text(text: string): void {
     this.clearBar();
     this.#out.write(`${text}\n`);
+  }
+
+  /** Bytes that are a result in themselves. @param done called when there is room for more, or with the error. */
+  bytes(bytes: Uint8Array, done: (error?: Error | null) => void): void {
+    this.clearBar();
+    this.#out.write(bytes, done);
   }
 
   /** A remark beside the result. */

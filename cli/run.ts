@@ -23,6 +23,7 @@ const FILES: Readonly<Record<string, Load>> = {
   adopt: () => import('./commands/adopt.ts'),
   lock: () => import('./commands/lock.ts'),
   reconcile: () => import('./commands/reconcile.ts'),
+  export: () => import('./commands/export.ts'),
   restarted: () => import('./commands/restarted.ts'),
   recover: () => import('./commands/recover.ts'),
   sweep: () => import('./commands/sweep.ts'),

@@ -20,6 +20,7 @@ export { type Bundle, openBundle } from './bundle.ts';
 export { classify } from './classify.ts';
 export { connect, type ConnectOptions, openSession, type Reach } from './connect.ts';
 export type { AgentEvent, Position } from './feed.ts';
+export { exportPlugin, type Exported, type ExportOptions } from './export.ts';
 export { follow, type FollowOptions } from './follow.ts';
 export { type PluginHistory, readHistory } from './history.ts';
 export { install, type InstallOptions } from './install.ts';

@@ -27,7 +27,10 @@ export type Executed<M extends Executable> = Reply<M>;
 
 /** The methods that the main thread executes, with calls of its threads. Lists in their results are whole. */
 export type OwnHandlers = {
-  [M in Exclude<Executable, ThreadMethod>]: (params: Params<M>, by: string) => Promise<Result<M>>;
+  [M in Exclude<Executable, ThreadMethod>]: (
+    params: Params<M>,
+    by: string,
+  ) => Promise<M extends MethodsOf<'download'> ? Reply<M> : Result<M>>;
 };
 
 type RootChange = MethodsOf<'changes-root'>;
@@ -36,6 +39,8 @@ type Running = { plugin: string; operationId: string };
 
 export type ExecutorOptions = {
   worker: Pick<WorkerClient, 'ask' | 'call'>;
+  /** Other threads, for methods that may take long, so that they delay no list. */
+  slow: Pick<WorkerClient, 'ask'>;
   pluginLocks: Pick<PluginLocks, 'hold'>;
   lanes: Lanes;
   own: OwnHandlers;
@@ -90,7 +95,7 @@ export class Executor {
       return own(params, by);
     }
     if (effectOf(method, params) === 'query') {
-      return this.#options.worker.ask(method, params as never, by).answer;
+      return this.#workerOf(method).ask(method, params as never, by).answer;
     }
     this.#refuseWhileDraining();
     return this.#pluginChange(
@@ -98,6 +103,12 @@ export class Executor {
       params as Params<MethodsOf<'changes-plugin'>>,
       by,
     );
+  }
+
+  /** An adoption hashes a tree more than once, and may run a command of the owner. */
+  #workerOf(method: MethodName): Pick<WorkerClient, 'ask'> {
+    const { worker, slow } = this.#options;
+    return method === 'plugin.adopt' ? slow : worker;
   }
 
   #refuseWhileDraining(): void {
@@ -112,14 +123,14 @@ export class Executor {
     params: Params<MethodsOf<'changes-plugin'>>,
     by: string,
   ): Promise<unknown> {
-    const { worker, pluginLocks, lanes, failed } = this.#options;
+    const { pluginLocks, lanes, failed } = this.#options;
     const { plugin, operationId } = params;
     const answered = deferred<unknown>();
     const work = async (): Promise<void> => {
       const release = await pluginLocks.hold(plugin);
       try {
         await lanes.run(plugin, async () => {
-          const { answer, over } = worker.ask(method, params, by);
+          const { answer, over } = this.#workerOf(method).ask(method, params, by);
           answer.then(answered.resolve, (error: unknown) => {
             const fault = toFault(error, `Changing "${plugin}"`);
             answered.reject(fault);

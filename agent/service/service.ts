@@ -26,6 +26,7 @@ import { removeLitter } from '../store/staging.ts';
 import { WorkerClient } from '../worker/client.ts';
 import { type Failure, FailureNotes } from './failure-notes.ts';
 import { inventoryOf } from './inventory.ts';
+import { openExport } from './exports.ts';
 import { Maintenance } from './maintenance.ts';
 import { type Executable, type Executed, Executor } from './execute.ts';
 import type { Clock } from '../../shared/clock.ts';
@@ -45,6 +46,10 @@ import { ENGINE, type EngineData } from '../worker/messages.ts';
 const INSTALL_THREADS = 8;
 /** Separate threads for everything else, so that stalled uploads do not delay a list. */
 const TASK_THREADS = 2;
+/** Threads for adoptions. */
+const SLOW_THREADS = 2;
+/** The most exports at once. Further ones wait. */
+const EXPORT_THREADS = 4;
 const IDLE_MILLIS = 15_000;
 /** The lock of the agent that serves the root. No plugin has this name. */
 const AGENT_LOCK = '.agent';
@@ -163,6 +168,9 @@ export function openService(
   const makePool = (max: number): Pool => new Pool({ file: workerFile, data, max, idleMillis: IDLE_MILLIS });
   const installs = makePool(INSTALL_THREADS);
   const tasks = makePool(TASK_THREADS);
+  const slow = makePool(SLOW_THREADS);
+  const downloads = makePool(EXPORT_THREADS);
+  const exports = { pool: new FairPool(downloads, clock), complain };
   const hear = (event: EventBody): void => {
     loads.heard(event);
     if (
@@ -234,6 +242,7 @@ export function openService(
   };
   const executor = new Executor({
     worker,
+    slow: new WorkerClient(slow, { tell: hear, complain }),
     pluginLocks,
     lanes,
     failed,
@@ -252,6 +261,7 @@ export function openService(
           },
           params,
         ),
+      'plugin.export': (params) => openExport(exports, params),
       'runtime.restarted': (params) => loads.restarted(params),
       recover: ({ plugin }) => maintenance.recover(plugin),
       sweep,
@@ -298,7 +308,7 @@ export function openService(
       await failures.drain();
     },
     close: async () => {
-      await Promise.all([installs.close(), tasks.close()]);
+      await Promise.all([installs, tasks, slow, downloads].map((pool) => pool.close()));
     },
   };
 }

@@ -239,7 +239,8 @@ export class Upload {
         void this.#over();
         break;
       case 'answer':
-        // Belongs to a call. An upload makes none.
+      case 'piece':
+        // They belong to calls and exports.
         break;
       default:
         message satisfies never;

@@ -28,7 +28,7 @@ export function serve(
 ): Connection {
   const socket: Socket = {
     sendText: (text) => ws.send(text),
-    sendBinary: (frame) => ws.send(frame, { binary: true }),
+    sendBinary: (frame, flushed) => ws.send(frame, { binary: true }, () => flushed?.()),
     close: (code, reason) => ws.close(code, reason.slice(0, 120)),
     get buffered() {
       return ws.bufferedAmount;

@@ -29,6 +29,7 @@ import { isExternalRuntime } from '../../shared/format/manifest.ts';
 import type { Log } from '../log.ts';
 import type { Caller } from './auth.ts';
 import type { Streamed } from '../service/execute.ts';
+import type { Source } from '../service/exports.ts';
 import type { Service } from '../service/service.ts';
 import type { Inflow, Link } from '../service/upload.ts';
 import { type EventLog, startFeed } from './event-log.ts';
@@ -37,7 +38,8 @@ import { OutgoingStreams, type StreamMemory } from './streams.ts';
 /** The part of a socket that a session uses. */
 export type Socket = {
   sendText(text: string): void;
-  sendBinary(frame: Buffer): void;
+  /** @param flushed called when the frame was given to the system, or the socket is gone. */
+  sendBinary(frame: Buffer, flushed?: () => void): void;
   close(code: number, reason: string): void;
   /** Bytes that the other side has not read. */
   readonly buffered: number;
@@ -84,9 +86,9 @@ export class Session {
     this.#outgoing = new OutgoingStreams({
       memory,
       clock,
-      send: (frame) => {
+      send: (frame, flushed) => {
         if (this.#canSend()) {
-          this.#socket.sendBinary(frame);
+          this.#socket.sendBinary(frame, flushed);
         }
       },
       reset: (stream, fault) => this.#reset(stream, fault),
@@ -204,6 +206,10 @@ export class Session {
     if (method === 'install.begin') {
       return this.#begin(readParams(method, params));
     }
+    // An export takes a thread, so it is refused before that.
+    if (method === 'plugin.export') {
+      this.#checkStreams();
+    }
     const executed: unknown = await this.#service.execute(
       method,
       readParams(method, params),
@@ -224,7 +230,19 @@ export class Session {
 
   /** Opens a stream for the rest of an answer, if there is one. */
   #streamed({ answer, lines }: Streamed<object>): object {
-    return lines === undefined ? answer : { ...answer, stream: this.#pour(lines) };
+    return lines === undefined
+      ? answer
+      : { ...answer, stream: 'pull' in lines ? this.#tap(lines) : this.#pour(lines) };
+  }
+
+  /** Opens a stream with the bytes of a source. @returns its number. */
+  #tap(source: Source): number {
+    try {
+      return this.#openOutgoing(source);
+    } catch (error) {
+      source.cancel();
+      throw error;
+    }
   }
 
   async #start({ client, events, resume }: Params<'session.start'>): Promise<Result<'session.start'>> {
@@ -262,11 +280,17 @@ export class Session {
   /** Opens a stream with values as JSON lines. @returns its number. */
   #pour(values: readonly object[]): number {
     this.#checkStreams();
-    const lines = Buffer.from(values.map((value) => `${JSON.stringify(value)}\n`).join(''), 'utf8');
+    return this.#openOutgoing(
+      Buffer.from(values.map((value) => `${JSON.stringify(value)}\n`).join(''), 'utf8'),
+    );
+  }
+
+  #openOutgoing(content: Buffer | Source): number {
+    this.#checkStreams();
     if (this.#closed) {
       throw new Fault('CANCELLED', 'The connection is gone');
     }
-    this.#outgoing.open(this.#streams + 1, lines);
+    this.#outgoing.open(this.#streams + 1, content);
     this.#streams += 1;
     return this.#streams;
   }

@@ -1,7 +1,8 @@
 /** Streams from the agent to a client, under the client's credit. */
-import { Fault } from '../../shared/api/fault.ts';
+import { Fault, toFault } from '../../shared/api/fault.ts';
 import { FRAME_DATA_BYTES, encodeFrame } from '../../shared/api/frame.ts';
 import type { Clock } from '../../shared/clock.ts';
+import type { Piece, Source } from '../service/exports.ts';
 
 /** Sends as far as the receiver's window allows, and never queues frames beyond it. */
 export class OutgoingStream {
@@ -41,8 +42,121 @@ export class OutgoingStream {
   }
 }
 
+/** Sends a frame. @param flushed called when the socket has given it to the system, or is gone. */
+type Send = (frame: Buffer, flushed?: () => void) => void;
+
+/**
+ * Sends what a source gives. The next piece is read when the reader has room for it and the socket has sent the one
+ * before, so one piece at most is in memory.
+ */
+export class SourceStream {
+  readonly #stream: number;
+  readonly #source: Source;
+  readonly #send: Send;
+  readonly #ended: (fault: Fault | undefined) => void;
+  #piece: Piece = { bytes: Buffer.alloc(0), isLast: false };
+  #sent = 0;
+  #limit = 0;
+  #isReading = false;
+  #isFlushing = false;
+  #isOver = false;
+
+  /** @param ended called once, with the fault if the stream has failed. */
+  constructor(stream: number, source: Source, send: Send, ended: (fault: Fault | undefined) => void) {
+    this.#stream = stream;
+    this.#source = source;
+    this.#send = send;
+    this.#ended = ended;
+    source.lost.then(
+      (fault) => this.#end(fault),
+      () => undefined,
+    );
+  }
+
+  get sent(): number {
+    return this.#sent;
+  }
+
+  /** It waits for its reader, and not for the disk. */
+  get awaitsReader(): boolean {
+    return !this.#isReading;
+  }
+
+  /** The receiver accepts bytes before `limit`. */
+  grant(limit: number): void {
+    this.#limit = Math.max(this.#limit, limit);
+    this.#pump();
+  }
+
+  /** Nobody reads the rest. */
+  stop(): void {
+    if (!this.#isOver) {
+      this.#isOver = true;
+      this.#source.cancel();
+    }
+  }
+
+  #end(fault: Fault | undefined): void {
+    if (!this.#isOver) {
+      this.#isOver = true;
+      this.#ended(fault);
+    }
+  }
+
+  #pump(): void {
+    while (!this.#isOver && !this.#isReading && !this.#isFlushing) {
+      const { bytes, isLast } = this.#piece;
+      if (bytes.length === 0 && !isLast) {
+        if (this.#sent >= this.#limit) return;
+        this.#read();
+      } else if (bytes.length > 0 && this.#sent >= this.#limit) {
+        return;
+      } else {
+        this.#sendFrame();
+      }
+    }
+  }
+
+  #sendFrame(): void {
+    const { bytes, isLast } = this.#piece;
+    const offset = this.#sent;
+    const data = bytes.subarray(0, Math.min(this.#limit - offset, FRAME_DATA_BYTES));
+    const rest = bytes.subarray(data.length);
+    const fin = isLast && rest.length === 0;
+    this.#sent += data.length;
+    this.#piece = { bytes: rest, isLast };
+    const frame = encodeFrame({ stream: this.#stream, offset, fin, data });
+    if (fin) {
+      this.#send(frame);
+      this.#end(undefined);
+    } else if (rest.length > 0) {
+      this.#send(frame);
+    } else {
+      this.#isFlushing = true;
+      this.#send(frame, () => {
+        this.#isFlushing = false;
+        this.#pump();
+      });
+    }
+  }
+
+  #read(): void {
+    this.#isReading = true;
+    this.#source.pull().then(
+      (piece) => {
+        this.#isReading = false;
+        this.#piece = piece;
+        this.#pump();
+      },
+      (error: unknown) => this.#end(toFault(error, 'Reading for a stream')),
+    );
+  }
+}
+
 /** The most bytes that all streams of an agent keep for their readers. */
 const KEPT_MAX_BYTES = 64 * 1024 * 1024;
+/** What a stream with a source keeps: a piece, and what is on its way to the socket. */
+const SOURCE_BYTES = 512 * 1024;
 /** A stream without new credit for so long (milliseconds) is ended. */
 const STALL_MILLIS = 30_000;
 
@@ -79,15 +193,17 @@ export class StreamMemory {
 export type OutgoingStreamsOptions = {
   memory: StreamMemory;
   clock: Clock;
-  send: (frame: Buffer) => void;
+  send: Send;
   /** Tells the reader that a stream has failed before its last byte. */
   reset: (stream: number, fault: Fault) => void;
 };
 
+type Open = { stream: OutgoingStream | SourceStream; bytes: number; stopTimer: () => void };
+
 /** The streams that one connection reads. */
 export class OutgoingStreams {
   readonly #options: OutgoingStreamsOptions;
-  readonly #open = new Map<number, { stream: OutgoingStream; stopTimer: () => void }>();
+  readonly #open = new Map<number, Open>();
 
   constructor(options: OutgoingStreamsOptions) {
     this.#options = options;
@@ -97,12 +213,16 @@ export class OutgoingStreams {
     return this.#open.size;
   }
 
-  /** Opens a stream with these bytes. @throws Fault RATE_LIMITED */
-  open(number: number, content: Buffer): void {
+  /** Opens a stream with these bytes, or with what a source gives. @throws Fault RATE_LIMITED */
+  open(number: number, content: Buffer | Source): void {
     const { memory, send } = this.#options;
-    memory.take(content.length);
-    const stream = new OutgoingStream(number, content, send);
-    this.#open.set(number, { stream, stopTimer: this.#stall(number) });
+    const isKept = Buffer.isBuffer(content);
+    const bytes = isKept ? content.length : SOURCE_BYTES;
+    memory.take(bytes);
+    const stream = isKept
+      ? new OutgoingStream(number, content, send)
+      : new SourceStream(number, content, send, (fault) => this.#ended(number, fault));
+    this.#open.set(number, { stream, bytes, stopTimer: this.#stall(number) });
   }
 
   /** The reader accepts bytes before `limit`. */
@@ -112,9 +232,9 @@ export class OutgoingStreams {
       return;
     }
     const before = open.stream.sent;
-    if (open.stream.grant(limit)) {
+    if (open.stream.grant(limit) === true) {
       this.end(number);
-    } else if (open.stream.sent > before) {
+    } else if (open.stream.sent > before && this.#open.has(number)) {
       // A window without new credit does not count: repeated, it would keep the stream for ever.
       open.stopTimer();
       open.stopTimer = this.#stall(number);
@@ -127,7 +247,8 @@ export class OutgoingStreams {
     if (open !== undefined) {
       this.#open.delete(number);
       open.stopTimer();
-      this.#options.memory.give(open.stream.bytes);
+      if (open.stream instanceof SourceStream) open.stream.stop();
+      this.#options.memory.give(open.bytes);
     }
   }
 
@@ -137,12 +258,26 @@ export class OutgoingStreams {
     }
   }
 
+  #ended(number: number, fault: Fault | undefined): void {
+    this.end(number);
+    if (fault !== undefined) this.#options.reset(number, fault);
+  }
+
+  /** Ends a stream that has sent nothing since, if its reader is the one to blame. */
   #stall(number: number): () => void {
+    const before = this.#open.get(number)?.stream.sent ?? 0;
     return this.#options.clock.after(STALL_MILLIS, () => {
-      this.end(number);
+      const open = this.#open.get(number);
+      if (
+        open?.stream instanceof SourceStream &&
+        !(open.stream.awaitsReader && open.stream.sent === before)
+      ) {
+        open.stopTimer = this.#stall(number);
+        return;
+      }
       const why = `The reader of the stream gave no credit for ${STALL_MILLIS / 1000} s`;
       const hint = 'Ask again, and give credit while you read; cancel a stream that you do not need';
-      this.#options.reset(number, new Fault('DEADLINE', why, { hint }));
+      this.#ended(number, new Fault('DEADLINE', why, { hint }));
     });
   }
 }

@@ -1,17 +1,17 @@
-/** Threads for uploads. While an upload waits for a thread, the holders of threads must send bytes or lose theirs. */
+/** Threads for uploads, or for exports. While one waits for a thread, the holders of threads must move bytes or lose theirs. */
 import { Fault } from '../../shared/api/fault.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Engine, Listener, Pool } from './pool.ts';
 
-/** While others wait, an upload whose turn it is brings at least so many bytes in so long (milliseconds). */
+/** While others wait, a holder moves at least so many bytes in so long (milliseconds). */
 const BYTES_MIN = 64 * 1024;
 const LOOK_MILLIS = 5000;
 
 /** The holder of a thread. */
 export type ThreadHolder = {
-  /** Bytes that have arrived. */
+  /** Bytes that have come from its client, or gone to it. */
   readonly received: number;
-  /** The upload waits for its client. */
+  /** It waits for its client. */
   readonly awaitsClient: boolean;
   readonly receiving: boolean;
   abort(fault: Fault): boolean;
@@ -70,10 +70,10 @@ export class FairPool implements ThreadLeases {
       .filter(({ holder, moved }) => holder.awaitsClient && moved < BYTES_MIN)
       .toSorted((a, b) => a.moved - b.moved)
       .slice(0, this.#waiting);
-    const why = `Other uploads waited for a thread, and too few bytes came in for ${LOOK_MILLIS / 1000} s`;
-    const hint = 'Begin again with the same operation id, and send without a break';
+    const why = `Others waited for a thread, and too few bytes moved for ${LOOK_MILLIS / 1000} s`;
+    const hint = 'Ask again (an upload with the same operation id), and send or read without a break';
     for (const { holder } of idle) {
-      holder.abort(new Fault('DEADLINE', `${why}: the upload is given up`, { hint }));
+      holder.abort(new Fault('DEADLINE', `${why}: this one is given up`, { hint }));
     }
     this.#lookLater();
   }

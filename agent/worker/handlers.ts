@@ -67,13 +67,14 @@ import {
 } from '../store/operation-log.ts';
 import { planReconcile } from '../store/reconcile.ts';
 import { receiptOf } from '../store/records.ts';
+import type { Source } from './source.ts';
 import { changeState, listTroubles } from '../store/state.ts';
 
 /** An answer whose rest, if there is any, comes on a stream. The session that opens the stream sets `stream`. */
 export type Streamed<R> = {
   answer: R extends unknown ? Omit<R, 'stream'> : never;
-  /** One JSON line each. */
-  lines: readonly object[] | undefined;
+  /** One JSON line each, or the pieces of a download. */
+  lines: readonly object[] | Source | undefined;
 };
 /** The methods that a thread executes. */
 export type ThreadMethod = MethodsOf<'query' | 'changes-plugin'>;

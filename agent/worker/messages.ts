@@ -1,7 +1,7 @@
 /** The messages between the main thread and an engine thread. */
 import type { EventBody } from '../../shared/api/events.ts';
 import type { FaultData } from '../../shared/api/fault.ts';
-import type { BeginParams } from '../../shared/api/methods.ts';
+import type { BeginParams, ExportParams } from '../../shared/api/methods.ts';
 import type { Installed } from '../../shared/api/plugin.ts';
 import type { Intent } from '../../shared/format/intent.ts';
 import type { Durability, InstallPolicy } from '../store/context.ts';
@@ -37,10 +37,12 @@ type ToInstall =
   | { kind: 'commit' }
   | { kind: 'install' }
   | { kind: 'abort' };
-export type ToEngine = Call | ToInstall;
+/** An export takes the message `export`, and then `pull` for each piece. */
+type ToExport = { kind: 'export'; params: ExportParams } | { kind: 'pull' };
+export type ToEngine = Call | ToInstall | ToExport;
 
 export type FromEngine =
-  /** The answer to a call. */
+  /** The answer to a call, or to the beginning of an export. */
   | { kind: 'answer'; answer: unknown }
   /** The answer to `begin`: there is nothing to send, or a slot is open. */
   | { kind: 'settled'; answer: Installed }
@@ -49,6 +51,8 @@ export type FromEngine =
   | { kind: 'taken'; offset: number; fault: FaultData | undefined }
   | { kind: 'validated' }
   | { kind: 'installed'; answer: Installed }
+  /** A piece of an export. After the last one the task is over. */
+  | { kind: 'piece'; bytes: Uint8Array; isLast: boolean }
   /** The task has failed, and its slot is removed. */
   | { kind: 'failed'; fault: FaultData; stack: string | undefined }
   /** The task and its house-keeping are over: the thread can take another one. */

@@ -7,6 +7,7 @@ import { createIgnore } from '../../shared/format/tree.ts';
 import { nodeDisk, withoutSyncs } from '../disk/node-disk.ts';
 import type { StoreContext } from '../store/context.ts';
 import { Install } from '../change/install.ts';
+import { Export } from '../store/export.ts';
 import { handle } from './handlers.ts';
 import { ENGINE, type EngineData, type Envelope, type FromEngine, type ToEngine } from './messages.ts';
 
@@ -31,7 +32,7 @@ export function runThread(): void {
 }
 
 /** Messages that continue a task. All others begin one. */
-const CONTINUES: ReadonlySet<ToEngine['kind']> = new Set(['data', 'commit', 'install', 'abort']);
+const CONTINUES: ReadonlySet<ToEngine['kind']> = new Set(['data', 'commit', 'install', 'abort', 'pull']);
 
 class Engine {
   readonly #context: StoreContext;
@@ -39,6 +40,7 @@ class Engine {
   /** The running task; undefined between tasks. */
   #task: number | undefined;
   #install: Install | undefined;
+  #export: Export | undefined;
   #taken = 0;
 
   constructor(
@@ -75,6 +77,7 @@ class Engine {
       await this.#run(message);
     } catch (error) {
       this.#install?.abort();
+      this.#export?.close();
       const fault = toFault(error, `The task "${message.kind === 'call' ? message.name : message.kind}"`);
       this.#say({ kind: 'failed', fault: fault.toData(), stack: stackOf(fault) });
       this.#done();
@@ -90,6 +93,7 @@ class Engine {
   #done(): void {
     this.#say({ kind: 'done' });
     this.#install = undefined;
+    this.#export = undefined;
     this.#task = undefined;
   }
 
@@ -110,8 +114,14 @@ class Engine {
         return this.#say({ kind: 'validated' });
       case 'install':
         return this.#finish(this.#current());
+      case 'export':
+        this.#export = Export.open(this.#context, message.params);
+        return this.#say({ kind: 'answer', answer: this.#export.answer });
+      case 'pull':
+        return this.#pull();
       case 'abort':
         this.#install?.abort();
+        this.#export?.close();
         return this.#done();
       default:
         return message satisfies never;
@@ -141,6 +151,15 @@ class Engine {
     this.#say({ kind: 'installed', answer: install.install() });
     install.collect();
     this.#done();
+  }
+
+  #pull(): void {
+    if (this.#export === undefined) {
+      throw new Fault('CONFLICT', 'No export is in progress in this thread');
+    }
+    const { bytes, isLast } = this.#export.next();
+    this.#say({ kind: 'piece', bytes, isLast });
+    if (isLast) this.#done();
   }
 
   #current(): Install {

@@ -7,7 +7,7 @@ import { errorCode, Fault } from '../../shared/api/fault.ts';
 import { type FileEntry, modeOf } from '../../shared/format/tree.ts';
 import { type FileHead, fileHead, HEAD_BYTES } from '../../shared/rule/plugin/file-head.ts';
 import { SecretScan } from './secrets.ts';
-import { END_OF_ARCHIVE, headerOf, padding } from './ustar.ts';
+import { END_OF_ARCHIVE, headerOf, padding } from '../../shared/archive/ustar.ts';
 import type { Walked, WalkedFile, WalkedText } from './walk.ts';
 
 const CHUNK_BYTES = 256 * 1024;
@@ -104,19 +104,3 @@ const spoilt = (path: string, why: string, cause?: unknown): Fault =>
       ? 'Make it readable, or leave it out with an .airlockignore'
       : 'Pack again while nothing changes the plugin',
   });
-
-/** Joins small blocks into larger ones: each block costs the compressor a turn of its thread. */
-export async function* joined(blocks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
-  let parts: Buffer[] = [];
-  let bytes = 0;
-  for await (const block of blocks) {
-    parts.push(block);
-    bytes += block.length;
-    if (bytes >= CHUNK_BYTES) {
-      yield Buffer.concat(parts, bytes);
-      parts = [];
-      bytes = 0;
-    }
-  }
-  if (bytes > 0) yield Buffer.concat(parts, bytes);
-}

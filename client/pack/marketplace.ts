@@ -18,7 +18,8 @@ import { parentsOf } from '../../shared/rule/path-rules.ts';
 import { namedSome } from '../../shared/rule/manifest-places.ts';
 import type { Source } from './source.ts';
 import { readTextInside } from './text-file.ts';
-import { type Walk, type Walked, inOrder } from './walk.ts';
+import { inOrder } from '../../shared/archive/ustar.ts';
+import type { Walk, Walked } from './walk.ts';
 
 /** A plugin as its marketplace lists it: the manifest of a plugin that has none of its own is made of the entry. */
 export type MarketplacePlugin = {

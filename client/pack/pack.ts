@@ -4,7 +4,6 @@ import { createWriteStream } from 'node:fs';
 import { open, realpath, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { constants, createGzip } from 'node:zlib';
 
 import { Fault } from '../../shared/api/fault.ts';
 import { type FoundManifest, type Manifest, MANIFEST_FILES } from '../../shared/format/manifest.ts';
@@ -15,7 +14,8 @@ import type { Finding } from '../../shared/rule/plugin/finding.ts';
 import { manifestElsewhere } from '../../shared/rule/manifest-places.ts';
 import type { Bundle } from '../bundle.ts';
 import { makeTemporary, systemFault } from '../temporary.ts';
-import { archive, joined } from './archive.ts';
+import { gzipped } from '../../shared/archive/gzip.ts';
+import { archive } from './archive.ts';
 import {
   ANY_DEPTH_MAX,
   createLeftOut,
@@ -32,10 +32,6 @@ import { openSource, refuseStopped, type Source, stopped } from './source.ts';
 import { readTextFile } from './text-file.ts';
 import { type Skipped, type Walk, type Walked, walk } from './walk.ts';
 
-/** Fixed, because the level affects the bytes. */
-const GZIP = { level: 6, memLevel: 8, strategy: constants.Z_DEFAULT_STRATEGY };
-/** The header names the system of the packer; 255 means "unknown". */
-const GZIP_SYSTEM_BYTE = 9;
 const SECRETS_SHOWN = 20;
 
 export type PackOptions = {
@@ -102,13 +98,11 @@ async function packSource(source: Source, options: PackOptions): Promise<Packed>
   const target = await openTarget(options);
   try {
     const withSecrets: string[] = [];
-    const blocks = joined(
-      archive(entries, (file, { isSecret, head }) => {
-        list.push(file);
-        if (isSecret) withSecrets.push(file.path);
-        if (head !== undefined) heads.set(file.path, head);
-      }),
-    );
+    const blocks = archive(entries, (file, { isSecret, head }) => {
+      list.push(file);
+      if (isSecret) withSecrets.push(file.path);
+      if (head !== undefined) heads.set(file.path, head);
+    });
     const { size, sha256 } = await compress(blocks, target.path, options.signal);
     refuseSecrets(withSecrets, options);
     const findings = await checkFiles({ entries, list, heads, found });
@@ -358,13 +352,11 @@ async function compress(
   let size = 0;
   async function* measured(parts: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
     for await (const part of parts) {
-      const systemAt = GZIP_SYSTEM_BYTE - size;
-      if (systemAt >= 0 && systemAt < part.length) part[systemAt] = 255;
       hash.update(part);
       size += part.length;
       yield part;
     }
   }
-  await pipeline(blocks, createGzip(GZIP), measured, createWriteStream(file), { signal });
+  await pipeline(blocks, gzipped, measured, createWriteStream(file), { signal });
   return { size, sha256: hash.digest('hex') };
 }

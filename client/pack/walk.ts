@@ -7,6 +7,7 @@ import { lstat, open, readdir, realpath, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 
 import { Fault } from '../../shared/api/fault.ts';
+import { inOrder } from '../../shared/archive/ustar.ts';
 import { type FileEntry, isAppleDouble, mayBeAppleDouble } from '../../shared/format/tree.ts';
 import type { LeftOut } from './choice.ts';
 import { looksSecret } from './secrets.ts';
@@ -58,13 +59,6 @@ export async function walk(
     skipped: walker.skipped.toSorted((a, b) => (a.path < b.path ? -1 : 1)),
     secrets: walker.secrets.toSorted(),
   };
-}
-
-/** The order of the entries in a bundle. */
-export function inOrder(entries: readonly Walked[]): Walked[] {
-  const keyed = entries.map((entry) => ({ entry, key: Buffer.from(entry.path, 'utf8') }));
-  keyed.sort((a, b) => Buffer.compare(a.key, b.key));
-  return keyed.map(({ entry }) => entry);
 }
 
 class Walker {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
-import { END_OF_ARCHIVE, headerOf, padding } from '../../client/pack/ustar.ts';
+import { END_OF_ARCHIVE, headerOf, padding } from '../../shared/archive/ustar.ts';
 import { treeDigest } from '../../shared/format/tree.ts';
 import { type VectorFile, entriesOf } from './tree-vectors.ts';
 

@@ -14,6 +14,8 @@ export type Effect =
   | 'session'
   /** Receives bytes on a stream; see service/upload. */
   | 'upload'
+  /** Reads, and sends bytes on a stream; see service/exports. A read token is enough. */
+  | 'download'
   /** Reads, in a thread. A read token is enough. */
   | 'query'
   /** Reads, and includes what the agent itself is doing. */
@@ -42,7 +44,7 @@ type Row<P extends z.ZodRawShape, R extends z.ZodType, E extends Effect, S exten
   result: R;
   /** The codes of its faults, besides INVALID_PARAMS, FORBIDDEN, READ_ONLY and INTERNAL, which every method may have. */
   faults: readonly FaultCode[];
-  /** The rest of the answer may come on a stream, as JSON lines. */
+  /** The rest of the answer may come on a stream: JSON lines, or the bytes of a download. */
   streams?: S;
   cli?: readonly CommandRow[];
 };

@@ -16,6 +16,7 @@ import { recoveryResultSchema, statusSchema, sweptSchema } from './maintenance.t
 import { type Effect, method } from './method.ts';
 import {
   adoptedSchema,
+  exportedSchema,
   installedSchema,
   pluginSchema,
   uninstalledSchema,
@@ -331,6 +332,23 @@ export const methods = {
     result: z.object({ plugins: truncatedSchema(reconciledSchema), stream: z.number().int().optional() }),
     faults: ['CONFLICT', 'RATE_LIMITED', 'DRAINING'],
   }),
+  'plugin.export': method({
+    summary: 'Send an installed version as a .tgz; the same tree gives the same bytes',
+    effect: 'download',
+    streams: true,
+    params: {
+      ...one,
+      /** The installId of a version, live or a snapshot; absent: what is live. */
+      version: stampSchema.optional().describe('the installId of a version; default: what is live'),
+      /** Send what is there, also if it was edited in place or nobody knows what was installed. */
+      drifted: z
+        .boolean()
+        .optional()
+        .describe('export what is there, also with files that were edited in place'),
+    },
+    result: exportedSchema,
+    faults: ['NOT_FOUND', 'CONFLICT', 'DIGEST_MISMATCH', 'RATE_LIMITED', 'DRAINING'],
+  }),
   'runtime.restarted': method({
     summary: 'Report a restart of the runtime: the versions that were live then count as loaded',
     effect: 'changes-root',
@@ -394,6 +412,7 @@ export type PullParams = Params<'plugin.pull'>;
 export type RollbackParams = Params<'plugin.rollback'>;
 export type UninstallParams = Params<'plugin.uninstall'>;
 export type AdoptParams = Params<'plugin.adopt'>;
+export type ExportParams = Params<'plugin.export'>;
 export type ClassifyParams = Params<'plugin.classify'>;
 export type ReconcileParams = Params<'reconcile'>;
 export type RestartedParams = Params<'runtime.restarted'>;
@@ -415,7 +434,7 @@ export const isRead = (name: MethodName, params?: unknown): boolean => isReadEff
 
 /** Whether a token of scope `read` is enough for methods of this effect. */
 export const isReadEffect = (effect: Effect): boolean =>
-  effect === 'query' || effect === 'query-root' || effect === 'session';
+  effect === 'query' || effect === 'query-root' || effect === 'download' || effect === 'session';
 
 /** @throws Fault INVALID_PARAMS for parameters that the method does not accept; absent ones count as empty. */
 export function readParams<M extends MethodName>(name: M, params: unknown): Params<M> {

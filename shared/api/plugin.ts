@@ -66,6 +66,21 @@ export const adoptedSchema = z.object({
 });
 export type Adopted = z.infer<typeof adoptedSchema>;
 
+/** The answer to an export. The bytes of the bundle come on the stream. */
+export const exportedSchema = z.object({
+  plugin: z.string(),
+  /** The version in its manifest; 0.0.0 if it says none. */
+  pluginVersion: z.string(),
+  /** Null: what is there has no full marker. */
+  installId: z.string().nullable(),
+  /** The tree digest of the files in the bundle. */
+  tree: z.string(),
+  files: z.number().int(),
+  /** The size of all files, unpacked. */
+  bytes: z.number(),
+  stream: z.number().int().optional(),
+});
+
 /** One plugin as the agent lists it. */
 export const pluginSchema = z.object({
   name: z.string(),

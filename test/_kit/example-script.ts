@@ -152,6 +152,12 @@ export const methodExamples: Record<MethodName, ExampleEntry> = {
     talk.notify('window', { stream: 2, offset: 0, limit: 1_048_576 });
     await talk.data();
   },
+  'plugin.export': async (talk) => {
+    await talk.install('leaving-as-bundle', '1.0.0');
+    await talk.call('plugin.export', { plugin: 'leaving-as-bundle' });
+    talk.notify('window', { stream: 2, offset: 0, limit: 1_048_576 });
+    await talk.data();
+  },
 };
 
 /** An example of something else than a method. */

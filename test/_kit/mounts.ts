@@ -168,18 +168,6 @@ export function loopMount(
   );
 }
 
-/** Mounts a tmpfs on a directory of the test. @returns how to unmount it, which the end of the test does otherwise. */
-export function tmpfsOn(directory: string): () => Promise<void> {
-  tool('mount', ...TMPFS, directory);
-  let isMounted = true;
-  const unmount = async (): Promise<void> => {
-    if (isMounted) await patiently('umount', directory);
-    isMounted = false;
-  };
-  onTestFinished(unmount);
-  return unmount;
-}
-
 /** A file system in memory. */
 export const tmpfsMount = (mebibytes: number): Mount =>
   new Mount(() => ['-t', 'tmpfs', '-o', `size=${mebibytes}m`, 'airlock']);

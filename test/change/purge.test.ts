@@ -14,7 +14,7 @@ import { expect, it } from 'vitest';
 
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
 import { type Room, bundleOf, deliver, makeRoom, plainDisk, remove, through } from '../_kit/install-room.ts';
-import { needMounts, tmpfsMount, tmpfsOn } from '../_kit/mounts.ts';
+import { mountOver, needMounts, tmpfsMount } from '../_kit/mounts.ts';
 
 const data = ({ layout }: Room): string => layout.data('lint');
 const above = (room: Room): string => dirname(data(room));
@@ -112,7 +112,7 @@ it('works where the data is on another file system than the root, and leaves wha
   const room = makeRoom({}, { ...plainDisk, within: nodeDisk.within }, point);
   const inner = join(data(room), 'mounted');
   mkdirSync(inner, { recursive: true });
-  const unmount = tmpfsOn(inner);
+  const unmount = mountOver(inner, 'tmpfs');
   writeFileSync(join(inner, 'mine'), 'mine');
   const { purged, warnings } = remove(room, { purge: true });
   expect([purged, warnings?.items]).toEqual([false, [expect.stringContaining('another file system')]]);

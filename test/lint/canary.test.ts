@@ -41,6 +41,8 @@ const floors: Canary[] = [
   forbidden('shared/api/a.ts', '../../agent/disk/port.ts', '../format/name.ts'),
   forbidden('shared/api/b.ts', 'node:fs', 'node:crypto'),
   forbidden('shared/api/c.ts', 'yaml', 'zod'),
+  forbidden('shared/archive/a.ts', '../api/methods.ts', '../format/tree.ts'),
+  forbidden('shared/archive/b.ts', 'node:fs', 'node:zlib'),
   forbidden('shared/rule/a.ts', '../api/methods.ts', '../format/tree.ts'),
   forbidden('shared/rule/b.ts', 'node:fs/promises', 'node:path'),
   forbidden('shared/format/a.ts', '../rule/classify.ts', '../truncate.ts'),

@@ -30,6 +30,7 @@ const unexpected = (): Promise<never> => Promise.reject(new Error('The test did 
 const nobody: OwnHandlers = {
   'install.commit': unexpected,
   'install.abort': unexpected,
+  'plugin.export': unexpected,
   'plugin.pull': unexpected,
   reconcile: unexpected,
   'runtime.restarted': unexpected,
@@ -58,6 +59,7 @@ function makeChanges(own: Partial<OwnHandlers> = {}) {
   const failed: Failure[] = [];
   const changes = new Executor({
     worker,
+    slow: worker,
     pluginLocks,
     lanes: new Lanes(),
     own: { ...nobody, ...own },

@@ -1,7 +1,8 @@
-/** Headers of a tar archive that depend only on path, kind, size and mode. */
+/** What a bundle is made of: its entries and their order, and headers that depend only on path, kind, size and mode. */
 import { Header, Pax } from 'tar';
 
-import type { FileEntry } from '../../shared/format/tree.ts';
+import type { FileEntry } from '../format/tree.ts';
+import { parentsOf } from '../rule/path-rules.ts';
 
 const BLOCK_BYTES = 512;
 const PATH_BYTES = 100;
@@ -14,9 +15,24 @@ export const END_OF_ARCHIVE: Buffer = Buffer.alloc(2 * BLOCK_BYTES);
 export const padding = (size: number): Buffer =>
   Buffer.alloc((BLOCK_BYTES - (size % BLOCK_BYTES)) % BLOCK_BYTES);
 
-export type TarEntry =
-  | { kind: 'file'; path: string; size: number; mode: FileEntry['mode'] }
-  | { kind: 'directory'; path: string };
+type Directory = { kind: 'directory'; path: string };
+export type TarEntry = { kind: 'file'; path: string; size: number; mode: FileEntry['mode'] } | Directory;
+
+/** The order of the entries in a bundle: by the UTF-8 bytes of their paths, so a directory comes before its content. */
+export function inOrder<T extends { path: string }>(entries: readonly T[]): T[] {
+  const keyed = entries.map((entry) => ({ entry, key: Buffer.from(entry.path, 'utf8') }));
+  keyed.sort((a, b) => Buffer.compare(a.key, b.key));
+  return keyed.map(({ entry }) => entry);
+}
+
+/** The entries of a bundle with these files: each directory above one of them, and the files. */
+export function entriesOf<F extends FileEntry>(files: readonly F[]): ((F & { kind: 'file' }) | Directory)[] {
+  const directories = new Set(files.flatMap(({ path }) => parentsOf(path)));
+  return inOrder([
+    ...[...directories].map((path) => ({ kind: 'directory' as const, path })),
+    ...files.map((file) => ({ ...file, kind: 'file' as const })),
+  ]);
+}
 
 /** The header of an entry. A pax header precedes it if path or size do not fit. */
 export function headerOf(entry: TarEntry): Buffer {
