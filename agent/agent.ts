@@ -10,13 +10,15 @@ import { layoutOf } from '../shared/format/layout.ts';
 import { createIgnore } from '../shared/format/tree.ts';
 import { bootInstall } from './service/boot-install.ts';
 import type { AgentConfig } from './config.ts';
+import { Dialler, type DialOptions } from './transport/dial.ts';
 import { listenOr, openIngress } from './transport/ingress.ts';
 import { type LoadedReports, watchLoadedReports } from './service/loaded-reports.ts';
 import type { Log } from './log.ts';
-import { atMost, systemClock } from '../shared/clock.ts';
+import { atMost, steadyClock, systemClock } from '../shared/clock.ts';
 import { Restarter } from './service/restarter.ts';
 import { readable } from './archive/decompress.ts';
 import type { Release } from './disk/lock-record.ts';
+import type { OpenSession } from './transport/connection.ts';
 import { EventLog } from './transport/event-log.ts';
 import { Session } from './transport/session.ts';
 import { StreamMemory } from './transport/streams.ts';
@@ -51,7 +53,11 @@ export async function startAgent(
   const door = await openIngress(config, log);
   const eventLog = new EventLog(randomUUID(), Date.now);
   // The parts that receive events of the service and that the service is needed for. Earlier events do not concern them.
-  const hearers: { restarter?: Restarter | undefined; watching?: WatchBridge | undefined } = {};
+  const hearers: {
+    restarter?: Restarter | undefined;
+    watching?: WatchBridge | undefined;
+    dialler?: Dialler | undefined;
+  } = {};
   const tell = (event: EventBody): void => {
     log.info({ event: event.type, ...event.data }, 'event');
     eventLog.publish(event);
@@ -71,6 +77,7 @@ export async function startAgent(
     bootId: eventLog.bootId,
     startedAt,
     watch: hearers.watching?.status() ?? { mode: 'off', notices: [] },
+    dial: hearers.dialler?.status ?? null,
     restart: hearers.restarter?.status() ?? null,
   });
   const service = openService(config, { workerFile, clock: systemClock, about, tell, complain });
@@ -102,12 +109,9 @@ export async function startAgent(
     await restartWhatWaits(service, hearers.restarter, log);
     const memory = new StreamMemory();
     const hello = helloOf(config, version, eventLog.bootId);
-    const server = await listenOr(config, {
-      ...door.options,
-      session: (socket, caller, child) =>
-        new Session(socket, caller, { hello, service, memory, clock: systemClock }, eventLog, child),
-      log,
-    });
+    const session: OpenSession = (socket, caller, child) =>
+      new Session(socket, caller, { hello, service, memory, clock: systemClock }, eventLog, child);
+    const server = await listenOr(config, { ...door.options, session, log });
     const { host, port } = server;
     const changing = door.watch(server);
     hearers.watching = startWatching(config, service, { tell, log });
@@ -116,6 +120,9 @@ export async function startAgent(
     }, SWEEP_MILLIS);
     timer.unref();
     log.info({ host, port, root: config.root, bootId: eventLog.bootId, version }, 'listening');
+    const dialler = diallerOf(config, { agent: version, session, log });
+    hearers.dialler = dialler;
+    dialler?.start();
     return {
       host,
       port,
@@ -128,6 +135,7 @@ export async function startAgent(
         loadedReports?.close();
         const unwatched = hearers.watching?.close();
         server.stop();
+        dialler?.stop();
         await atMost(DRAIN_MILLIS * 0.65, service.drain());
         await atMost(DRAIN_MILLIS * 0.1, hearers.restarter?.close() ?? Promise.resolve());
         // A caller whose thread is ended early gets an answer before its connection is closed.
@@ -135,7 +143,8 @@ export async function startAgent(
         await atMost(DRAIN_MILLIS * 0.1, ended);
         // Lets the answers reach the sockets.
         await new Promise((resolve) => setImmediate(resolve));
-        await server.close(CLOSE.draining, 'draining', DRAIN_MILLIS * 0.1);
+        const grace = [CLOSE.draining, 'draining', DRAIN_MILLIS * 0.1] as const;
+        await Promise.all([server.close(...grace), dialler?.close(...grace)]);
         // The tasks of the watcher end with the threads. While a thread lives, no other agent may serve the root.
         const left = Promise.all([ended, unwatched]).then(giveBack);
         await atMost(DRAIN_MILLIS * 0.05, left);
@@ -171,6 +180,15 @@ function startWatching(
         polling: watch === 'polling',
       });
 }
+
+/** Without a platform the agent only listens. */
+const diallerOf = (
+  { dial }: AgentConfig,
+  dependencies: Pick<DialOptions, 'agent' | 'session' | 'log'>,
+): Dialler | undefined =>
+  dial === undefined
+    ? undefined
+    : new Dialler({ ...dial, ...dependencies, clock: steadyClock, random: Math.random });
 
 /** Without a restart command the agent restarts nothing: the answer tells the caller that a restart is needed. */
 function restarterOf({ restart }: AgentConfig, { loads }: Service, log: Log): Restarter | undefined {

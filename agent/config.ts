@@ -9,12 +9,21 @@ import type { Timeouts } from './service/upload.ts';
 export type WorkConfig = SettingsOf<'work' | 'boot' | 'pull'> & { policy: InstallPolicy; timeouts: Timeouts };
 
 /** The checked configuration of an agent. */
-export type AgentConfig = SettingsOf<'agent'> &
+export type AgentConfig = Omit<SettingsOf<'agent'>, 'dial'> &
   WorkConfig & {
+    /** The platform to which the agent connects; undefined: it only listens. */
+    dial: DialConfig | undefined;
     tls: { cert: string; key: string; clientCa: string | undefined } | undefined;
     /** The agent's restart command for cold changes; undefined: the caller of a change restarts the runtime. */
     restart: { command: string; timeout: number; env: Texts } | undefined;
   };
+
+/** Where the agent connects to, as which workspace, and the files with what it shows there. */
+export type DialConfig = {
+  url: string;
+  workspace: string;
+  files: Record<'token' | 'ca' | 'cert' | 'key', string | undefined>;
+};
 
 /** All commands on a root read the same policy, also those that install nothing. */
 const WORK = settingsOf(settings, 'work', 'boot', 'pull');
@@ -26,9 +35,36 @@ export function readAgentConfig(flags: Texts, env: Texts): AgentConfig {
   return {
     ...workConfigOf(read, command === undefined ? 'caller' : 'command', env),
     ...read,
+    dial: dialOf(read),
     tls: tlsOf(read),
     restart: command === undefined ? undefined : { command, timeout, env: forCommands(env) },
   };
+}
+
+/** Headers hold printable ASCII only. */
+const WORKSPACE_IN_HEADER = /^[\u0021-\u007e]+$/;
+
+function dialOf(read: SettingsOf<'agent'>): DialConfig | undefined {
+  const { dial: url, workspace, dialTokenFile: token, dialCa: ca, dialCert: cert, dialKey: key } = read;
+  if (url === undefined) {
+    return undefined;
+  }
+  if (workspace === undefined || !WORKSPACE_IN_HEADER.test(workspace)) {
+    const is = workspace === undefined ? 'is not set' : 'holds other characters than printable ASCII';
+    throw new Fault('INVALID_PARAMS', `The agent connects to a platform, and the id of its workspace ${is}`, {
+      hint: `Set ${settings.workspace.env} to the id by which the platform knows the workspace`,
+    });
+  }
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new Fault(
+      'INVALID_PARAMS',
+      'A certificate for the platform needs its key, and a key its certificate',
+      {
+        hint: `Set ${settings.dialCert.env} and ${settings.dialKey.env}`,
+      },
+    );
+  }
+  return { url, workspace, files: { token, ca, cert, key } };
 }
 
 function tlsOf(read: SettingsOf<'agent'>): AgentConfig['tls'] {

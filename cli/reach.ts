@@ -8,6 +8,7 @@ import { Fault } from '../shared/api/fault.ts';
 import { unreadable } from '../shared/api/unreadable.ts';
 import { isPluginName } from '../shared/format/name.ts';
 import { textIn } from '../shared/format/text.ts';
+import { tokenToShow } from '../shared/format/token-file.ts';
 import type { Context } from './command.ts';
 
 /** The settings of every command that speaks to an agent. */
@@ -118,12 +119,7 @@ async function tokenOf({ given, env }: Context): Promise<string | undefined> {
     const hint = 'Name a file that you may read with --token-file, or set AIRLOCK_TOKEN';
     throw unreadable(`The token file "${tokenFile}"`, error, hint);
   }
-  const lines = text
-    .split(/\r?\n/)
-    .map((line) => line.trim().split(/\s+/))
-    .filter(([first = '']) => first !== '' && !first.startsWith('#'));
-  const line = lines.find(([scope]) => scope === 'write') ?? lines[0];
-  return line?.length === 1 ? line[0] : line?.[1];
+  return tokenToShow(text);
 }
 
 /** @throws Fault INVALID_PARAMS if the name is not valid. */

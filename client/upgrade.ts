@@ -4,6 +4,7 @@ import { createConnection } from 'node:net';
 
 import { WebSocket } from 'ws';
 
+import { connectionError } from '../shared/api/connection-error.ts';
 import { Fault, type FaultCode, faultDataSchema } from '../shared/api/fault.ts';
 import { PROTOCOL, WIRE } from '../shared/api/rpc.ts';
 import type { Target } from './target.ts';
@@ -80,21 +81,13 @@ export function noAgent(label: string, why: string, cause?: unknown): Fault {
   });
 }
 
-/** Errors of the system that say that nobody answers at the address, at least not now. */
-const NOBODY: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'nothing listens there',
-  ENOENT: 'there is no such socket',
-  ENOTFOUND: 'its name is not known',
-};
-
-function socketFault(label: string, error: Error & { code?: unknown; errors?: unknown }): Fault {
-  const code = typeof error.code === 'string' ? error.code : '';
+function socketFault(label: string, error: Error & { code?: unknown }): Fault {
+  const { code, why, isCertificate } = connectionError(error);
   if (code.startsWith('HPE_') || /subprotocol|Sec-WebSocket|Upgrade header/.test(error.message)) {
     return noAgent(label, error.message, error);
   }
-  const said = error.message === '' ? code : error.message;
-  const fault = unreachable(label, Object.hasOwn(NOBODY, code) ? `${NOBODY[code]} (${code})` : said, error);
-  if (/CERT|SELF_SIGNED|ISSUER|VERIFY/.test(code)) {
+  const fault = unreachable(label, why, error);
+  if (isCertificate) {
     const { message, cause } = fault;
     return new Fault('UNREACHABLE', message, {
       cause,

@@ -25,7 +25,9 @@ export async function openIngress(config: AgentConfig, log: Log): Promise<Ingres
   const { listen: address, allowOrigin, allowHost } = config;
   const isUnix = 'path' in address;
   const complain = (fault: Fault): void => log.warn({ code: fault.code }, fault.message);
-  const tokens = await Tokens.open(config.token, config.tokenFile, complain, !isUnix);
+  // An agent that connects to a platform may have no token of its own. Then it lets nobody in, and answers for its health.
+  const isRequired = !isUnix && config.dial === undefined;
+  const tokens = await Tokens.open(config.token, config.tokenFile, complain, isRequired);
   const certificates = config.tls === undefined ? undefined : await Certificates.open(config.tls);
   return {
     options: {

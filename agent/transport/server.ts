@@ -1,4 +1,4 @@
-/** The server: one HTTP server that upgrades known callers, and a WebSocket for each. The only importer of ws. */
+/** The server: one HTTP server that upgrades known callers, and a WebSocket for each. */
 import { type IncomingMessage, type RequestListener, type Server, createServer } from 'node:http';
 import { type Server as TlsServer, createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';

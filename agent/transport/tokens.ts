@@ -39,7 +39,7 @@ export class Tokens {
       throw new Fault('INVALID_PARAMS', 'No token is configured, and the agent needs one', {
         hint:
           'Make one with "airlock token" and set AIRLOCK_TOKEN or AIRLOCK_TOKEN_FILE; ' +
-          'only a Unix socket (AIRLOCK_LISTEN=unix:/path) needs none',
+          'only a Unix socket (AIRLOCK_LISTEN=unix:/path) and an agent that connects to a platform (AIRLOCK_DIAL) need none',
       });
     }
     return tokens;

@@ -37,6 +37,24 @@ const watchLines = (watch: Status['watch']): string[] =>
 const isRestartLeft = ({ restart, plugins }: Status): boolean =>
   restart?.state === 'idle' && restart.last?.ok === false && plugins.promised > 0;
 
+const DIALS = {
+  connecting: 'connecting to',
+  connected: 'connected to',
+  waiting: 'NOT connected to',
+};
+
+const dialLines = ({ dial }: Status): string[] => {
+  if (dial === undefined || dial === null) return [];
+  const { state, url, since, next, failures, last } = dial;
+  const tries = next === null ? '' : `; try ${failures + 1} at ${next}`;
+  return [
+    `  platform    ${DIALS[state]} ${safe(url)} since ${since}${tries}`,
+    ...(last === null || state === 'connected'
+      ? []
+      : [`              ${safe(last.why)}`, `              what to do: ${safe(last.hint)}`]),
+  ];
+};
+
 const RESTARTS = { idle: '', due: '; it is about to run', running: '; it is running' };
 
 const restartLines = ({ restart }: Status): string[] =>
@@ -67,6 +85,7 @@ function textOf(status: Status, { output: { paint } }: Context): string {
     `  durability  ${DURABILITY[durability]}`,
     `  locks       ${LOCKS[locks]}`,
     ...watchLines(watch),
+    ...dialLines(status),
     ...restartLines(status),
     `  plugins     ${plugins.admitted} admitted, ${plugins.refused} refused${plugins.refused === 0 ? '' : '; see "airlock list"'}`,
     ...waitLines(status),

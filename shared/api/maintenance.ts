@@ -60,6 +60,22 @@ export const restartStatusSchema = z.object({
 });
 export type RestartStatus = z.infer<typeof restartStatusSchema>;
 
+/** The connection of an agent to the platform to which it dials out. */
+export const dialStatusSchema = z.object({
+  url: z.string(),
+  /** `waiting`: until the next try. */
+  state: z.enum(['connecting', 'connected', 'waiting']),
+  /** When this state began. */
+  since: z.iso.datetime(),
+  /** When it tries again; null if it does not wait. */
+  next: z.iso.datetime().nullable(),
+  /** How many tries in a row have failed. */
+  failures: z.number().int(),
+  /** How the last connection or try ended, and what to do; null: none has ended. */
+  last: z.object({ at: z.iso.datetime(), why: z.string(), hint: z.string() }).nullable(),
+});
+export type DialStatus = z.infer<typeof dialStatusSchema>;
+
 /** The state of the agent, and what only an operator can repair. */
 export const statusSchema = z.object({
   /** The agent's own data; absent if a command reads a root without an agent. */
@@ -75,6 +91,8 @@ export const statusSchema = z.object({
   /** Running operations, by plugin and id. */
   operations: truncatedSchema(z.object({ plugin: z.string(), operationId: z.string() })),
   watch: watchStatusSchema.optional(),
+  /** Null if the agent does not dial out. */
+  dial: dialStatusSchema.nullable().optional(),
   /** Null if the agent has no restart command. */
   restart: restartStatusSchema.nullable().optional(),
   /**

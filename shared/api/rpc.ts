@@ -7,6 +7,10 @@ import { Fault, faultDataSchema } from './fault.ts';
 export const PROTOCOL = 'airlock.v1';
 /** The path of the upgrade. */
 export const CONNECT_PATH = '/v1/connect';
+/** The path at which a platform accepts agents, unless it chooses another one. */
+export const AGENTS_PATH = '/v1/agents';
+/** The header in which an agent that dials out names its workspace. */
+export const WORKSPACE_HEADER = 'airlock-workspace';
 /** Answers 200 without a token and reports nothing. */
 export const HEALTH_PATH = '/v1/health';
 
@@ -21,6 +25,8 @@ export const CLOSE = {
   policy: 1008,
   tooLarge: 1009,
   tokenGone: 4401,
+  /** The platform has a newer connection of the same workspace. */
+  replaced: 4409,
   tooMany: 4429,
 } as const;
 

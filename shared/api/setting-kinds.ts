@@ -3,6 +3,8 @@ import { resolve } from 'node:path';
 
 import * as z from 'zod';
 
+import { AGENTS_PATH } from './rpc.ts';
+
 type Kind<T> = { schema: z.ZodType<T, string>; unit: string };
 
 /** Timers count milliseconds in 32 bits: a longer time would end at once. */
@@ -163,6 +165,38 @@ export const url: Kind<string> = {
   schema: z.string().regex(/^(?:wss?:\/\/|ws\+unix:\/)/, 'must begin with ws://, wss:// or ws+unix:/'),
   unit: 'url',
 };
+
+/** The URL of a platform. Only on the loopback it may be without TLS. */
+export const platform: Kind<string> = {
+  schema: z.string().transform((value, context): string => {
+    const why = refusalOf(value);
+    if (why === undefined) {
+      const parsed = new URL(value);
+      // The value is normalised, and addresses without a path get the one for agents.
+      return parsed.pathname === '/' ? new URL(AGENTS_PATH, parsed).href : parsed.href;
+    }
+    context.addIssue(why);
+    return z.NEVER;
+  }),
+  unit: 'url',
+};
+
+function refusalOf(value: string): string | undefined {
+  if (!URL.canParse(value)) {
+    return 'must be a URL such as wss://platform.example';
+  }
+  const { protocol, hostname, username, password, search, hash } = new URL(value);
+  if (protocol !== 'wss:' && protocol !== 'ws:') {
+    return 'must begin with wss://';
+  }
+  if (username !== '' || password !== '' || search !== '' || hash !== '') {
+    return 'must hold no user, password, query or fragment, because addresses end up in logs';
+  }
+  const isLocal = hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname);
+  return protocol === 'ws:' && !isLocal
+    ? 'must begin with wss://: without TLS everybody on the network could read the token; ws:// is for the loopback'
+    : undefined;
+}
 
 /** A user and a group, in numbers. */
 export const owner: Kind<{ uid: number; gid: number }> = {

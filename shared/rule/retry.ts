@@ -13,3 +13,6 @@ export const pauseAfter = (failures: number, { first, most }: Backoff): number =
 
 /** Takes up to a half off a pause, so that many clients do not come back at once. @param chance between 0 and 1. */
 export const spread = (millis: number, chance: number): number => Math.round(millis * (0.5 + chance / 2));
+
+/** A pause between nothing and all of it, so that a fleet that lost its platform comes back spread out. @param chance between 0 and 1. */
+export const fullJitter = (millis: number, chance: number): number => Math.round(millis * chance);

@@ -77,6 +77,7 @@ const floors: Canary[] = [
   forbidden('agent/transport/c.ts', 'ws', 'node:crypto'),
   forbidden('agent/transport/d.ts', '../service/service.ts'),
   forbidden('agent/transport/server.ts', '../disk/port.ts', 'ws'),
+  forbidden('agent/transport/dial.ts', '../service/service.ts', 'ws'),
   forbidden('agent/a.ts', 'pino', './change/install.ts'),
   forbidden('agent/log.ts', '../cli/main.ts', 'pino'),
   forbidden('loader/a.ts', '../agent/disk/port.ts', '../shared/format/name.ts'),
