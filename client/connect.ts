@@ -1,31 +1,24 @@
 /** Connects to a workspace. The answer is: reachable, definitely not running, or unknown. All callers use this one file. */
-import type { EventType } from '../shared/api/events.ts';
 import { externalFault } from '../shared/api/external.ts';
 import { Fault, toFault } from '../shared/api/fault.ts';
 import { type Clock, steadyClock } from '../shared/clock.ts';
 import { WIRE } from '../shared/api/rpc.ts';
 import { unlessAborted } from './abort.ts';
-import { type AgentEvent, Feed, type Position } from './feed.ts';
+import { type AgentEvent, Feed } from './feed.ts';
 import { Link } from './link.ts';
 import { cancelled } from './requests.ts';
 import { isUnreachable } from './retry.ts';
-import { readResult, Session } from './session.ts';
+import { type Session, type SessionOptions, startSession } from './session.ts';
 import { readTarget, type Target } from './target.ts';
 import { createSocket, type TlsOptions, unreachable, upgraded } from './upgrade.ts';
 
 const CONNECT_MILLIS = 10_000;
 
-export type ConnectOptions = {
+export type ConnectOptions = SessionOptions & {
   /** `ws://host:port` or `wss://host:port`, with the path `/v1/connect` by default; or `ws+unix:/path`. */
   url: string;
   /** Sent in the `Authorization` header; never part of the URL, never in an error. */
   token?: string | undefined;
-  /** The name of the caller, for the agent's log. */
-  client: string;
-  /** The events to receive; none by default. */
-  events?: 'all' | readonly EventType[] | undefined;
-  /** The last event that was seen. The events after it come first, or a snapshot if they are gone. */
-  resume?: Position | undefined;
   onEvent?: ((event: AgentEvent) => void) | undefined;
   signal?: AbortSignal | undefined;
   /** The time until the session must have started; 10 s by default. */
@@ -63,17 +56,32 @@ export type Reach =
  */
 export async function connect(options: ConnectOptions): Promise<Reach> {
   const target = readTarget(options.url);
-  const { signal } = options;
-  await unlessAborted(refuseExternal(options), signal, `Connecting to ${target.label}`);
+  return reachBy(() => open(target, options), target.label, options);
+}
+
+/**
+ * Decides between the three answers, for a function that gives a session or throws a fault.
+ *
+ * @param label what is connected to, for messages.
+ * @throws Fault as {@link connect}.
+ * @internal
+ */
+export async function reachBy(
+  give: () => Promise<Session>,
+  label: string,
+  { notRunning, externalPull, signal }: Pick<ConnectOptions, 'notRunning' | 'externalPull' | 'signal'>,
+): Promise<Reach> {
+  const what = `Connecting to ${label}`;
+  await unlessAborted(refuseExternal(externalPull), signal, what);
   let error: Fault;
   try {
-    return { state: 'reachable', session: await open(target, options) };
+    return { state: 'reachable', session: await give() };
   } catch (thrown) {
-    error = toFault(thrown, `Connecting to ${target.label}`);
+    error = toFault(thrown, what);
     // The error proves nothing: a sidecar may be starting again.
     if (!isUnreachable(error)) throw error;
   }
-  const why = await unlessAborted(asked(options.notRunning), signal, `Connecting to ${target.label}`);
+  const why = await unlessAborted(asked(notRunning), signal, what);
   return why === undefined ? { state: 'unknown', error } : { state: 'not-running', why };
 }
 
@@ -84,7 +92,11 @@ export async function connect(options: ConnectOptions): Promise<Reach> {
  *   `never` if it definitely does not.
  */
 export async function openSession(options: ConnectOptions): Promise<Session> {
-  const reach = await connect(options);
+  return sessionOf(await connect(options));
+}
+
+/** The session of an answer. @throws Fault UNREACHABLE, as {@link openSession}. @internal */
+export function sessionOf(reach: Reach): Session {
   switch (reach.state) {
     case 'reachable':
       return reach.session;
@@ -116,16 +128,7 @@ async function open(target: Target, options: ConnectOptions): Promise<Session> {
   });
   const start = async (): Promise<Session> => {
     await upgrade;
-    const hello = await link.hello;
-    const params = {
-      client: options.client,
-      events: options.events ?? [],
-      ...(options.resume === undefined ? {} : { resume: options.resume }),
-    };
-    const started = readResult('session.start', await link.request('session.start', params, undefined));
-    // The missed events may not have arrived yet. Until then the position is that of the caller.
-    const at = started.resumed ? (options.resume ?? started.at) : started.at;
-    return new Session(link, hello, feed, { at, resumed: started.resumed });
+    return startSession(link, await link.hello, feed, options);
   };
   const deadline = interruption(label, millis, options.signal);
   try {
@@ -167,7 +170,7 @@ async function asked(look: (() => Promise<string | undefined>) | undefined): Pro
   }
 }
 
-async function refuseExternal({ externalPull }: ConnectOptions): Promise<void> {
+async function refuseExternal(externalPull: ConnectOptions['externalPull']): Promise<void> {
   const where = await asked(externalPull);
   if (where !== undefined) {
     throw externalFault(where);

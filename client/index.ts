@@ -16,6 +16,16 @@ export type { Reload } from '../shared/rule/classify.ts';
 export { Fault, type FaultCode, type FaultData, type Violation } from '../shared/api/fault.ts';
 export type { Hello } from '../shared/api/session.ts';
 export type { Installed, PluginInfo, Uninstalled, Verification } from '../shared/api/plugin.ts';
+export {
+  type AcceptOptions,
+  acceptAgents,
+  type Agents,
+  type AgentSelection,
+  type AgentRequestOptions,
+  type DialledAgent,
+} from './accept/accept-agents.ts';
+export type { AgentResult, AgentRequestsOptions } from './accept/each.ts';
+export { byToken } from './accept/tokens.ts';
 export { type Bundle, openBundle } from './bundle.ts';
 export { classify } from './classify.ts';
 export { connect, type ConnectOptions, openSession, type Reach } from './connect.ts';

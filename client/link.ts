@@ -39,6 +39,8 @@ type LinkOptions = {
 const HIGH_WATER_BYTES = 256 * 1024;
 /** So many resets of streams that nobody reads or writes yet are kept. */
 const RESETS_KEPT = 2 * WIRE.streamsInFlight;
+/** An agent that asks, which none does, and leaves more bytes than this unread is cut off. */
+const BUFFERED_MAX = 1024 * 1024;
 /** How long the other side may take to answer a close. */
 const CLOSE_MILLIS = 2000;
 
@@ -93,6 +95,11 @@ export class Link {
         resolve(this.#end);
       });
     });
+  }
+
+  /** Whether the connection stands, as far as this side knows. */
+  get isOpen(): boolean {
+    return this.#broken === undefined && this.#socket.readyState === WebSocket.OPEN;
   }
 
   /** Why the agent ended the connection, if its code says so. */
@@ -190,6 +197,8 @@ export class Link {
         return this.#onNotification(message);
       case 'request': {
         const fault = new Fault('NOT_FOUND', `A client answers no requests, such as "${message.method}"`);
+        // Answers to an agent that asks without end and reads nothing would pile up here.
+        if (this.#socket.bufferedAmount > BUFFERED_MAX) return this.#fail('the agent reads nothing');
         return this.#socket.send(writeFailure(message.id, fault, RPC_METHOD_NOT_FOUND));
       }
       default:

@@ -10,10 +10,13 @@ const BRIEF_MILLIS = 5000;
 
 export class OpenConnection {
   readonly #open: Open;
+  readonly #end: (session: Session) => Promise<unknown>;
   #session: Session | undefined;
 
-  constructor(open: Open) {
+  /** @param end what is done with a session that is not used any more: it is closed, unless others use it too. */
+  constructor(open: Open, end: (session: Session) => Promise<unknown> = (session) => session.close()) {
     this.#open = open;
+    this.#end = end;
   }
 
   get isOpen(): boolean {
@@ -28,7 +31,7 @@ export class OpenConnection {
       signal,
       'Connecting',
       // Nobody waits for it any more.
-      (late) => void late.close(),
+      (late) => void this.#end(late),
     );
     this.#session = session;
     // A connection that broke while nobody used it is no failure of the next operation.
@@ -50,6 +53,6 @@ export class OpenConnection {
   async close(): Promise<void> {
     const session = this.#session;
     this.#session = undefined;
-    await session?.close();
+    if (session !== undefined) await this.#end(session);
   }
 }

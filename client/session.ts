@@ -1,4 +1,5 @@
 /** A session with one agent: requests and answers, events, streams of bytes. */
+import type { EventType } from '../shared/api/events.ts';
 import { Fault } from '../shared/api/fault.ts';
 import type { DataFrame } from '../shared/api/frame.ts';
 import type { Hello } from '../shared/api/session.ts';
@@ -7,6 +8,16 @@ import type { Caller } from '../shared/api/caller.ts';
 import type { AgentEvent, Feed, Position } from './feed.ts';
 import type { Closed, Link } from './link.ts';
 import type { SendWindow } from './outgoing.ts';
+
+/** How a session is started. */
+export type SessionOptions = {
+  /** The name of the caller, for the agent's log. */
+  client: string;
+  /** The events to receive; none by default. */
+  events?: 'all' | readonly EventType[] | undefined;
+  /** The last event that was seen. The events after it come first, or a snapshot if they are gone. */
+  resume?: Position | undefined;
+};
 
 /**
  * What `connect` gives. One session serves many operations; whoever opened it closes it.
@@ -34,6 +45,11 @@ export class Session implements Caller {
   /** The newest event that this session has seen: the `resume` of a later connection. */
   get position(): Position {
     return this.#feed.seen ?? this.#began;
+  }
+
+  /** Whether the connection stands, as far as this side knows. */
+  get isOpen(): boolean {
+    return this.#link.isOpen;
   }
 
   /** Resolves when the connection is gone, whichever side ended it; never rejects. */
@@ -89,6 +105,25 @@ export class Session implements Caller {
   close(): Promise<Closed> {
     return this.#link.close(1000, 'done');
   }
+}
+
+/**
+ * Starts the session on a connection whose agent has said hello.
+ *
+ * @throws Fault of the agent's answer; UNREACHABLE if the connection breaks.
+ * @internal
+ */
+export async function startSession(
+  link: Link,
+  hello: Hello,
+  feed: Feed,
+  { client, events, resume }: SessionOptions,
+): Promise<Session> {
+  const params = { client, events: events ?? [], ...(resume === undefined ? {} : { resume }) };
+  const started = readResult('session.start', await link.request('session.start', params, undefined));
+  // The missed events may not have arrived yet. Until then the position is that of the caller.
+  const at = started.resumed ? (resume ?? started.at) : started.at;
+  return new Session(link, hello, feed, { at, resumed: started.resumed });
 }
 
 /** Reads the answer to a method. */

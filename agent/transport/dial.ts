@@ -1,5 +1,5 @@
 /** Dials out: connects to the platform, serves the session on that connection, and connects again when it is gone. */
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 
 import { WebSocket } from 'ws';
@@ -29,6 +29,8 @@ export type DialOptions = DialConfig & {
 
 /** The pauses between tries. Each is shortened at random. */
 export const DIAL_BACKOFF: Backoff = { first: 2000, most: 60_000 };
+/** The largest token or certificate file that is read. */
+const FILE_MAX_BYTES = 1024 * 1024;
 /** From the lookup of the name to the answer of the platform. */
 const CONNECT_MILLIS = 10_000;
 /** A connection that was open for so long has outlived a ping, so the next pause is the first one again. */
@@ -200,8 +202,16 @@ type Credentials = {
 
 /** Reads the files anew, because they may have been replaced. @throws Error that names the file. */
 async function credentialsOf({ token, ca, cert, key }: DialConfig['files']): Promise<Credentials> {
-  const read = (file: string | undefined): Promise<Buffer | undefined> =>
-    file === undefined ? Promise.resolve(undefined) : readFile(file);
+  const read = async (file: string | undefined): Promise<Buffer | undefined> => {
+    if (file === undefined) {
+      return undefined;
+    }
+    const stats = await stat(file);
+    if (!stats.isFile() || stats.size > FILE_MAX_BYTES) {
+      throw new Error(`the file "${file}" is no regular file, or too large`);
+    }
+    return readFile(file);
+  };
   const shown = await read(token);
   return {
     token: shown === undefined || token === undefined ? undefined : tokenIn(token, shown),
@@ -257,7 +267,7 @@ function failureOf(error: Error): Ending {
   return isCertificate
     ? ending(
         why,
-        'Name the authority of the platform in AIRLOCK_DIAL_CA, and what it asks for in AIRLOCK_DIAL_CERT',
+        'Check AIRLOCK_DIAL_CA (who signed for the platform), AIRLOCK_DIAL_CERT and AIRLOCK_DIAL_KEY',
       )
     : ending(why, CHECK, /subprotocol|Sec-WebSocket|Upgrade header/.test(error.message));
 }

@@ -11,7 +11,7 @@ const NOBODY: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'nobody answers there',
 };
 
-/** `isCertificate`: one side does not accept the certificate of the other. */
+/** `isCertificate`: one side does not accept the certificate of the other, or one cannot be read. */
 export type ConnectionError = { code: string; why: string; isCertificate: boolean };
 
 /** Reads the error of a socket. */
@@ -21,6 +21,6 @@ export function connectionError(error: Error & { code?: unknown }): ConnectionEr
   return {
     code,
     why: Object.hasOwn(NOBODY, code) ? `${NOBODY[code]} (${code})` : said,
-    isCertificate: /CERT|SELF_SIGNED|ISSUER|VERIFY|UNKNOWN_CA/.test(code),
+    isCertificate: /CERT|SELF_SIGNED|ISSUER|VERIFY|UNKNOWN_CA|^ERR_OSSL_/.test(code),
   };
 }

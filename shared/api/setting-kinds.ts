@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 
 import * as z from 'zod';
 
+import { isLoopback } from '../loopback.ts';
 import { AGENTS_PATH } from './rpc.ts';
 
 type Kind<T> = { schema: z.ZodType<T, string>; unit: string };
@@ -192,8 +193,7 @@ function refusalOf(value: string): string | undefined {
   if (username !== '' || password !== '' || search !== '' || hash !== '') {
     return 'must hold no user, password, query or fragment, because addresses end up in logs';
   }
-  const isLocal = hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname);
-  return protocol === 'ws:' && !isLocal
+  return protocol === 'ws:' && !isLoopback(hostname)
     ? 'must begin with wss://: without TLS everybody on the network could read the token; ws:// is for the loopback'
     : undefined;
 }

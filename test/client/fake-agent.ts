@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-import { type WebSocket, WebSocketServer } from 'ws';
+import { WebSocket, WebSocketServer } from 'ws';
 
 import type { Fault } from '../../shared/api/fault.ts';
 import { type DataFrame, decodeFrame, encodeFrame } from '../../shared/api/frame.ts';
@@ -82,6 +82,8 @@ export type FakeAgent = {
   behaviour: Behaviour;
   upgrades: IncomingMessage[];
   peers: Peer[];
+  /** The parameters of each start of a session. */
+  starts: Record<string, unknown>[];
   /** What a client sent that no client may send. */
   violations: string[];
   close(): Promise<void>;
@@ -98,6 +100,7 @@ export async function fakeAgent(behaviour: Behaviour = {}): Promise<FakeAgent> {
     behaviour,
     upgrades: [],
     peers: [],
+    starts: [],
     violations: [],
     close: async () => {
       for (const { socket } of agent.peers) socket.terminate();
@@ -124,7 +127,27 @@ export async function fakeAgent(behaviour: Behaviour = {}): Promise<FakeAgent> {
   return agent;
 }
 
-function serve(socket: WebSocket, agent: FakeAgent): void {
+type Dialled = Pick<FakeAgent, 'behaviour' | 'peers' | 'starts' | 'violations'>;
+
+/** The same agent, dialled in to a platform. Resolves with its connection, or rejects with the status of the refusal. */
+export function dialIn(agent: Dialled, url: string, headers: Record<string, string>): Promise<WebSocket> {
+  const socket = new WebSocket(url, [PROTOCOL], { headers });
+  return new Promise((resolve, reject) => {
+    socket.once('open', () => {
+      serve(socket, agent);
+      resolve(socket);
+    });
+    socket.once('unexpected-response', (_request, response) => {
+      response.setEncoding('utf8').on('data', (body: string) => {
+        const retry = response.headers['retry-after'] ?? '';
+        reject(new Error([response.statusCode, retry, body].join(' ')));
+      });
+    });
+    socket.once('error', reject);
+  });
+}
+
+function serve(socket: WebSocket, agent: Dialled): void {
   const peer: Peer = {
     socket,
     answer: (id, result) => socket.send(writeSuccess(id, result)),
@@ -157,13 +180,14 @@ function serve(socket: WebSocket, agent: FakeAgent): void {
 function onRequest(
   { id, method, params }: { id: string; method: string; params: unknown },
   peer: Peer,
-  agent: FakeAgent,
+  agent: Dialled,
 ): void {
   const read = isMethod(method) ? methods[method].params.safeParse(params) : undefined;
   if (read?.success !== true) {
     agent.violations.push(`${method}: ${read?.error.message ?? 'unknown method'}`);
   }
   if (method === 'session.start') {
+    agent.starts.push(params as Record<string, unknown>);
     peer.answer(id, { at: { bootId: HELLO.bootId, seq: 7 }, resumed: false });
     agent.behaviour.onStart?.(peer);
     return;
