@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 import { run } from '../../cli/run.ts';
+import { startTestAgent } from './agent.ts';
 
 /** The repository's own directory. */
 export const repository = fileURLToPath(new URL('../..', import.meta.url));
@@ -69,6 +70,8 @@ export async function runHere(
 export class Program {
   readonly token = randomBytes(32).toString('base64url');
   readonly #children = new Set<ChildProcess>();
+  /** Ends the agent in this process, while there is one. */
+  #endHere: (() => Promise<void>) | undefined;
   folder = '';
   /** The file that is run. */
   program: string;
@@ -114,6 +117,19 @@ export class Program {
     });
   }
 
+  /** Starts an agent in this process, where the test is not about its process: it answers the same and costs a third. */
+  async serveHere(env: Env = {}): Promise<void> {
+    const { host, port } = await startTestAgent({
+      root: this.root,
+      token: this.token,
+      env,
+      whenDone: (end) => {
+        this.#endHere = end;
+      },
+    });
+    this.url = `ws://${host}:${port}`;
+  }
+
   /** Runs a command in this process, with the agent's token; as a process where only that says the same. */
   here(words: readonly string[], env: Env = {}): Promise<Ended> {
     if (this.program !== program || this.as !== undefined) return this.run(words, env);
@@ -139,8 +155,10 @@ export class Program {
     return JSON.parse(ended.stdout);
   }
 
-  /** Ends the agent in order. @returns its exit code. */
+  /** Ends the agent in order. @returns the exit code of its process, if it has one. */
   async stop(): Promise<number | null> {
+    await this.#endHere?.();
+    this.#endHere = undefined;
     const child = this.agent;
     if (child === undefined || child.exitCode !== null) return child?.exitCode ?? null;
     const exit = once(child, 'exit') as Promise<[number | null]>;
@@ -159,6 +177,7 @@ export class Program {
 
   /** A killed process is gone only a moment later: until then it may still write, and keep a mount busy. */
   async close(): Promise<void> {
+    await this.#endHere?.();
     const gone = [...this.#children].map((child) => once(child, 'exit'));
     for (const child of this.#children) child.kill('SIGKILL');
     await Promise.all(gone);

@@ -6,7 +6,6 @@ import { expect, onTestFinished } from 'vitest';
 
 import type { Installed } from '../../client/index.ts';
 import { installedSchema } from '../../shared/api/plugin.ts';
-import { startTestAgent } from './agent.ts';
 import { Program, runHere } from './program.ts';
 import { until } from './until.ts';
 import { type Found, type Version, judge, litterIn, versionOf } from './versions.ts';
@@ -32,11 +31,7 @@ export type Scene = {
 export async function makeScene(way: Way, installs: (0 | 1)[] = [0, 1]): Promise<Scene & { ids: string[] }> {
   const program = await Program.open();
   onTestFinished(() => program.close());
-  // What only brings the versions in needs no process.
-  const before =
-    way === 'on the root' ? await startTestAgent({ root: program.root, token: program.token }) : undefined;
-  if (before === undefined) await program.serve();
-  else program.url = `ws://${before.host}:${before.port}`;
+  await program.serveHere();
   const push: Scene['push'] = async (n, ...words) => {
     const file = join(program.folder, `${n}.tgz`);
     await writeFile(file, versions[n].bundle.bytes);
@@ -46,7 +41,7 @@ export async function makeScene(way: Way, installs: (0 | 1)[] = [0, 1]): Promise
   };
   const ids: string[] = [];
   for (const n of installs) ids.push((await push(n)).installId);
-  await before?.close();
+  if (way === 'on the root') await program.stop();
   const target = way === 'on the root' ? ['--root', program.root] : ['--to', program.url];
   const said = async (words: string[], code = 0): Promise<unknown> => {
     const ended = await program.here([...words, ...target, '--json']);

@@ -1,4 +1,7 @@
-/** Commands that change a plugin, through an agent and without one: the same answers either way. */
+/**
+ * Commands that change a plugin, through an agent and without one: the same answers either way. Both ways lead to the same
+ * methods, so what a method does with its parameters is asked one way only.
+ */
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -6,6 +9,7 @@ import { describe, expect, it, vi } from 'vitest';
 
 import type { Uninstalled } from '../../client/index.ts';
 import { installedSchema, uninstalledSchema } from '../../shared/api/plugin.ts';
+import { rollbackEndedBy } from '../_kit/killed-command.ts';
 import { endOf } from '../_kit/program.ts';
 import { WAYS, makeScene, settled, versions } from '../_kit/two-ways.ts';
 import { until } from '../_kit/until.ts';
@@ -13,8 +17,8 @@ import { litterIn } from '../_kit/versions.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
 
-describe.each(WAYS)('airlock rollback, %s', (way) => {
-  it('brings the version before back, and from there the other one', async () => {
+describe('airlock rollback', () => {
+  it.each(WAYS)('brings the version before back, and from there the other one, %s', async (way) => {
     const scene = await makeScene(way);
     const by = way === 'on the root' ? 'local' : 'token';
     const back = installedSchema.parse(await scene.said(['rollback', 'lint']));
@@ -31,7 +35,7 @@ describe.each(WAYS)('airlock rollback, %s', (way) => {
     await settled(scene);
   });
 
-  it('gives the same operation the same answer, and another question under its id a CONFLICT', async () => {
+  it.each(WAYS)('gives the same operation the same answer, and another a CONFLICT, %s', async (way) => {
     const scene = await makeScene(way);
     const first = await scene.said(['rollback', 'lint', '--operation', 'operation-1']);
     expect(await scene.said(['rollback', 'lint', '--operation', 'operation-1'])).toEqual(first);
@@ -47,7 +51,7 @@ describe.each(WAYS)('airlock rollback, %s', (way) => {
   });
 
   it('takes the version that is named, and says which are kept where that one is not', async () => {
-    const scene = await makeScene(way);
+    const scene = await makeScene('through an agent');
     const [one = '', two = ''] = scene.ids;
     const refused = await scene.said(['rollback', 'lint', '--version', two], 1);
     expect(refused).toMatchObject({
@@ -61,10 +65,10 @@ describe.each(WAYS)('airlock rollback, %s', (way) => {
     expect(await scene.live()).toEqual({ kind: 'version', number: 1 });
   });
 
-  it('keeps what it took away from coming back, unless that is forced', async () => {
-    const scene = await makeScene(way);
+  it('keeps what it took away from coming back, also through an agent, unless that is forced', async () => {
+    const scene = await makeScene('on the root');
     await scene.said(['rollback', 'lint']);
-    if (way === 'on the root') await scene.program.serve();
+    await scene.program.serveHere();
     const file = join(scene.program.folder, '1.tgz');
     const held = await scene.program.here(['push', file, '--to', scene.program.url, '--json']);
     expect([held.code, JSON.parse(held.stdout)]).toMatchObject([
@@ -77,7 +81,7 @@ describe.each(WAYS)('airlock rollback, %s', (way) => {
   });
 
   it('of a plugin that is held wants force', async () => {
-    const scene = await makeScene(way);
+    const scene = await makeScene('through an agent');
     const state = join(scene.program.root, '.state', 'lint.json');
     await writeFile(state, JSON.stringify({ version: 1, held: 'by the test' }));
     for (const words of [
@@ -91,7 +95,7 @@ describe.each(WAYS)('airlock rollback, %s', (way) => {
   });
 
   it('has nothing to bring back where nothing is kept', async () => {
-    const scene = await makeScene(way, [0]);
+    const scene = await makeScene('through an agent', [0]);
     for (const name of ['lint', 'nobody']) {
       expect(await scene.said(['rollback', name], 1)).toMatchObject({ error: { code: 'NOT_FOUND' } });
     }
@@ -100,8 +104,8 @@ describe.each(WAYS)('airlock rollback, %s', (way) => {
   });
 });
 
-describe.each(WAYS)('airlock uninstall, %s', (way) => {
-  it('removes a plugin once, and a rollback brings it back', async () => {
+describe('airlock uninstall', () => {
+  it.each(WAYS)('removes a plugin once, and a rollback brings it back, %s', async (way) => {
     const scene = await makeScene(way, [0]);
     const asked = ['uninstall', 'lint', '--operation', 'operation-1'];
     const first: Uninstalled = uninstalledSchema.parse(await scene.said(asked));
@@ -127,7 +131,7 @@ describe.each(WAYS)('airlock uninstall, %s', (way) => {
   });
 
   it('leaves what the plugin has written for itself, unless it is to be purged', async () => {
-    const scene = await makeScene(way, [0]);
+    const scene = await makeScene('through an agent', [0]);
     const data = join(scene.program.root, '..', 'plugin-data');
     for (const name of ['lint', 'other']) {
       await mkdir(join(data, name), { recursive: true });
@@ -146,7 +150,7 @@ describe.each(WAYS)('airlock uninstall, %s', (way) => {
   });
 
   it('refuses while something else is live than expected', async () => {
-    const scene = await makeScene(way);
+    const scene = await makeScene('through an agent');
     const [one = '', two = ''] = scene.ids;
     expect(await scene.said(['uninstall', 'lint', '--expect', one], 1)).toMatchObject({
       error: { code: 'CONFLICT' },
@@ -158,7 +162,8 @@ describe.each(WAYS)('airlock uninstall, %s', (way) => {
 
 describe('a change that is interrupted', () => {
   it('by SIGTERM to the agent is made whole or not at all, and the next agent goes on', async () => {
-    const scene = await makeScene('through an agent');
+    const scene = await makeScene('on the root');
+    await scene.program.serve();
     const words = ['rollback', 'lint', '--operation', 'operation-1', '--to', scene.program.url, '--json'];
     const ended = endOf(scene.program.start(words));
     await until(() =>
@@ -174,33 +179,6 @@ describe('a change that is interrupted', () => {
     expect(await scene.live()).toEqual({ kind: 'version', number: 1 });
   });
 
-  it.each(['SIGTERM', 'SIGINT', 'SIGKILL'] as const)(
-    'by %s to the command leaves a whole version',
-    async (signal) => {
-      const scene = await makeScene('on the root');
-      const child = scene.program.start([
-        'rollback',
-        'lint',
-        '--operation',
-        'operation-1',
-        '--root',
-        scene.program.root,
-      ]);
-      const ended = endOf(child);
-      // A command that is faster than the look has ended by then.
-      await until(async () => {
-        const staged = await readdir(join(scene.program.root, '.staging'));
-        expect(child.exitCode ?? staged).not.toEqual([]);
-      }, 1);
-      child.kill(signal);
-      await ended;
-      const found = await scene.live();
-      expect(found.kind).toBe('version');
-      expect(await scene.said(['recover'])).toMatchObject({ failed: { total: 0 }, busy: { total: 0 } });
-      await settled(scene);
-      const answer = await scene.said(['rollback', 'lint', '--operation', 'operation-1']);
-      expect(answer).toMatchObject({ status: 'rolled-back' });
-      expect((await scene.live()).kind).toBe('version');
-    },
-  );
+  // All signals: test/crash/killed-commands.test.ts.
+  it('by SIGINT to the command leaves a whole version', () => rollbackEndedBy('SIGINT'));
 });

@@ -1,4 +1,7 @@
-/** Commands that keep house, through an agent and without one; bad words; what people see. */
+/**
+ * Commands that keep house, through an agent and without one; bad words; what people see. Both ways lead to the same
+ * methods, so what a method does with its parameters is asked one way only.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readFile, readdir, utimes, writeFile } from 'node:fs/promises';
@@ -28,8 +31,8 @@ async function killedReporting(root: string, loadedDir: string, generation: stri
   expect(await once(child, 'exit')).toEqual([null, 'SIGKILL']);
 }
 
-describe.each(WAYS)('airlock recover, sweep and status, %s', (way) => {
-  it('find nothing to do on a tidy root, and say so in their own shapes', async () => {
+describe('airlock recover, sweep and status', () => {
+  it.each(WAYS)('find nothing to do on a tidy root, and say so in their own shapes, %s', async (way) => {
     const scene = await makeScene(way);
     const nothing = { items: [], total: 0 };
     expect(recoveryResultSchema.parse(await scene.said(['recover']))).toEqual({
@@ -61,7 +64,7 @@ describe.each(WAYS)('airlock recover, sweep and status, %s', (way) => {
   });
 
   it('clear away what a crash has left, and an empty marker becomes a full one', async () => {
-    const scene = await makeScene(way);
+    const scene = await makeScene('through an agent');
     const { root } = scene.program;
     const stamp = '20260101T000000000Z-9f86d081';
     const slot = join(root, '.staging', `lint.${stamp}`);
@@ -83,28 +86,29 @@ describe.each(WAYS)('airlock recover, sweep and status, %s', (way) => {
     await settled(scene);
   });
 
-  it('clear away, an hour later, what a runtime has left that was killed in the middle of a report', async () => {
-    const { program, said, ids } = await makeScene(way);
-    const moved = join(program.folder, 'loaded');
-    const places =
-      way === 'on the root' ? [moved, join(program.root, '.loaded')] : [join(program.root, '.loaded')];
-    for (const place of places) {
+  it.each(WAYS)(
+    'clear away, an hour later, what is left of a runtime killed while it reports, %s',
+    async (way) => {
+      const { program, said, ids } = await makeScene(way);
+      // Without an agent the directory of the reports may be given.
+      const given = way === 'on the root' ? join(program.folder, 'loaded') : undefined;
+      const place = given ?? join(program.root, '.loaded');
       await killedReporting(program.root, place, ids[0] ?? '');
       await writeFile(join(place, 'notes.tmp'), 'of the runtime');
       const [draft = '', ...others] = (await readdir(place)).toSorted();
       expect([draft, others]).toEqual([expect.stringMatching(/^\.lint\..*\.tmp$/), ['notes.tmp']]);
-      const words = ['sweep', ...(way === 'on the root' ? ['--loaded-dir', place] : [])];
+      const words = ['sweep', ...(given === undefined ? [] : ['--loaded-dir', given])];
       await said(words);
       expect(await readdir(place)).toHaveLength(2);
       const before = new Date(Date.now() - 61 * 60 * 1000);
       for (const name of [draft, ...others]) await utimes(join(place, name), before, before);
       await said(words);
       expect(await readdir(place)).toEqual(['notes.tmp']);
-    }
-  });
+    },
+  );
 
   it('show a trouble with exit code 1, until an install resolves it', async () => {
-    const scene = await makeScene(way);
+    const scene = await makeScene('through an agent');
     const trouble = {
       at: '2026-05-08T14:15:30.123Z',
       operationId: 'operation-0',
@@ -118,17 +122,12 @@ describe.each(WAYS)('airlock recover, sweep and status, %s', (way) => {
       });
       await scene.said(['sweep']);
     }
-    if (way === 'on the root') await scene.program.serve();
     await scene.push(0);
-    await until(async () =>
-      expect(await scene.program.json(['status'])).toMatchObject({ troubles: { total: 0 } }),
-    );
-    if (way === 'on the root') await scene.program.stop();
-    expect(await scene.said(['status'])).toMatchObject({ troubles: { total: 0 } });
+    await until(async () => expect(await scene.said(['status'])).toMatchObject({ troubles: { total: 0 } }));
   });
 
   it('refuse what is no name, no id and no root', async () => {
-    const scene = await makeScene(way, [0]);
+    const scene = await makeScene('on the root', [0]);
     const bad = ['../lint', 'Lint', '.agent', 'a..b', 'x'.repeat(129), '-'];
     const wrong = bad.flatMap((name) => ['rollback', 'uninstall', 'recover'].map((word) => [word, name]));
     wrong.push(
