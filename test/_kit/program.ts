@@ -117,8 +117,12 @@ export class Program {
     });
   }
 
-  /** Starts an agent in this process, where the test is not about its process: it answers the same and costs a third. */
+  /**
+   * Starts an agent in this process, where the test is not about its process: it answers the same and costs a third. As a
+   * process where only that is the same.
+   */
   async serveHere(env: Env = {}): Promise<void> {
+    if (this.#isAnother()) return this.serve(env);
     const { host, port } = await startTestAgent({
       root: this.root,
       token: this.token,
@@ -132,7 +136,7 @@ export class Program {
 
   /** Runs a command in this process, with the agent's token; as a process where only that says the same. */
   here(words: readonly string[], env: Env = {}): Promise<Ended> {
-    if (this.program !== program || this.as !== undefined) return this.run(words, env);
+    if (this.#isAnother()) return this.run(words, env);
     return runHere(words, { AIRLOCK_TOKEN: this.token, ...env });
   }
 
@@ -182,6 +186,11 @@ export class Program {
     for (const child of this.#children) child.kill('SIGKILL');
     await Promise.all(gone);
     await rm(this.folder, { recursive: true, force: true });
+  }
+
+  /** Whether what runs is not what this process would be. */
+  #isAnother(): boolean {
+    return this.program !== program || this.as !== undefined;
   }
 
   #spawn(words: readonly string[], env: Env, under: readonly string[] = []): ChildProcessWithoutNullStreams {

@@ -25,7 +25,7 @@ async function makeRoot(parent?: string): Promise<{ program: Program; fromAgent:
   const program = await Program.open(undefined, parent);
   onTestFinished(() => program.close());
   await chmod(program.folder, 0o755);
-  await program.serve({ AIRLOCK_DURABILITY: 'none' });
+  await program.serveHere({ AIRLOCK_DURABILITY: 'none' });
   const push = async (name: string, ...words: string[]): Promise<void> => {
     const source = join(program.folder, 'source', name);
     await cp(examplePlugin, source, { recursive: true });
