@@ -35,7 +35,7 @@ const elsewhere = (moment: string): string =>
 describe.each(WAYS)('airlock restarted, %s', (way) => {
   it('loads what is live, ends what waits, and gives the same operation the same answer', async () => {
     const scene = await makeScene(way, [0]);
-    if (way === 'on the root') await scene.program.serve();
+    if (way === 'on the root') await scene.program.serveHere();
     const { installId } = await scene.push(1, '--no-restart');
     if (way === 'on the root') await scene.program.stop();
     expect(await lint(scene)).toMatchObject({ pending: { installId } });
@@ -55,7 +55,7 @@ describe.each(WAYS)('airlock restarted, %s', (way) => {
     const scene = await makeScene(way, [0]);
     const [first] = scene.ids;
     const began = await betweenTimes();
-    if (way === 'on the root') await scene.program.serve();
+    if (way === 'on the root') await scene.program.serveHere();
     const { installId } = await scene.push(1, '--no-restart');
     if (way === 'on the root') await scene.program.stop();
     expect(await scene.said(['restarted', '--at', elsewhere(began)])).toEqual({
@@ -104,7 +104,7 @@ it('says to people what counts as loaded and what still waits', async () => {
   const scene = await makeScene('on the root', [0]);
   const [first = ''] = scene.ids;
   const began = await betweenTimes();
-  await scene.program.serve();
+  await scene.program.serveHere();
   const { installId } = await scene.push(1, '--no-restart');
   await scene.program.stop();
   const shown = async (...words: string[]): Promise<string> =>

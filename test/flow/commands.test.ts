@@ -90,7 +90,7 @@ describe('airlock push', () => {
 
   it('with a wrong token ends with exit code 4 and a clear line', async () => {
     const wrong = { AIRLOCK_TOKEN: 'x'.repeat(43) };
-    const { code, stdout, stderr } = await program.run(['push', examplePlugin, '--to', program.url], wrong);
+    const { code, stdout, stderr } = await program.here(['push', examplePlugin, '--to', program.url], wrong);
     expect(code).toBe(4);
     expect(stdout).toBe('');
     expect(stderr).toMatch(/token/i);
@@ -100,7 +100,7 @@ describe('airlock push', () => {
 
   it('without an agent ends with exit code 3', async () => {
     const url = `ws://127.0.0.1:${await deafPort()}`;
-    const { code, stderr } = await program.run(['list', '--to', url, '--json']);
+    const { code, stderr } = await program.here(['list', '--to', url, '--json']);
     expect(code).toBe(3);
     expect(stderr).toContain('UNREACHABLE');
   });
@@ -181,12 +181,12 @@ describe('airlock list and verify', () => {
     const half = join(program.root, 'half-copied');
     await mkdir(half, { recursive: true });
     await writeFile(join(half, 'plugin.yaml'), 'name: half-copied\n');
-    const answer = await program.run(['list', '--to', program.url, '--json']);
+    const answer = await program.here(['list', '--to', program.url, '--json']);
     const listed: unknown = JSON.parse(answer.stdout);
     expect(listed).toContainEqual(
       expect.objectContaining({ name: 'half-copied', status: 'refused', reason: 'no-marker' }),
     );
-    const { stdout } = await program.run(['list', '--root', program.root, '--json']);
+    const { stdout } = await program.here(['list', '--root', program.root, '--json']);
     expect(JSON.parse(stdout)).toEqual(listed);
   });
 
@@ -195,7 +195,7 @@ describe('airlock list and verify', () => {
     const file = join(program.root, 'house-rules', 'plugin.yaml');
     const before = await readFile(file);
     await writeFile(file, Buffer.concat([before, Buffer.from('# edited\n')]));
-    const fromAgent = await program.run(['verify', 'house-rules', '--to', program.url]);
+    const fromAgent = await program.here(['verify', 'house-rules', '--to', program.url]);
     expect(fromAgent.code).toBe(1);
     expect(JSON.parse(fromAgent.stdout)).toMatchObject({
       verdict: 'drifted',
@@ -216,9 +216,12 @@ describe('airlock list and verify', () => {
 });
 
 describe('airlock pack and token', () => {
+  const at = (name: string): string => join(program.folder, name);
+
   it('packs the same bytes twice, and what it packed can be pushed', async () => {
+    // As a process, for the name is relative to its directory.
     const packed = await program.run(['pack', examplePlugin, '--out', 'one.tgz', '--json']);
-    const again = await program.run(['pack', examplePlugin, '--out', 'two.tgz', '--json']);
+    const again = await program.here(['pack', examplePlugin, '--out', at('two.tgz'), '--json']);
     const { sha256, file } = JSON.parse(packed.stdout) as { sha256: string; file: string };
     expect(JSON.parse(again.stdout)).toMatchObject({ sha256 });
     expect(await program.json(['push', file, '--force'])).toMatchObject({ bundle: `sha256:${sha256}` });
@@ -230,7 +233,7 @@ describe('airlock pack and token', () => {
     await writeFile(join(folder, 'SKILL.md'), '---\nname: Lint My Code\ndescription: d\n---\n');
     const pushed = await program.json(['push', folder, '--name', 'lint']);
     expect(pushed).toMatchObject({ status: 'installed', plugin: 'lint' });
-    const packed = await program.run(['pack', folder, '--name', 'lint', '--out', 'lint.tgz', '--json']);
+    const packed = await program.here(['pack', folder, '--name', 'lint', '--out', at('lint.tgz'), '--json']);
     const { plugin, file } = JSON.parse(packed.stdout) as { plugin: string; file: string };
     expect(plugin).toBe('lint');
     expect(await program.json(['push', file, '--name', 'lint', '--force'])).toMatchObject({
@@ -242,20 +245,20 @@ describe('airlock pack and token', () => {
   });
 
   it('does not replace a file unless told to', async () => {
-    const { code, stderr } = await program.run(['pack', examplePlugin, '--out', 'one.tgz']);
+    const { code, stderr } = await program.here(['pack', examplePlugin, '--out', at('one.tgz')]);
     expect(code).toBe(1);
     expect(stderr).toContain('one.tgz');
-    expect((await program.run(['pack', examplePlugin, '--out', 'one.tgz', '--force'])).code).toBe(0);
+    expect((await program.here(['pack', examplePlugin, '--out', at('one.tgz'), '--force'])).code).toBe(0);
   });
 
   it('makes tokens that an agent takes from its file, by scope and label', async () => {
-    await program.run(['token', '--file', 'tokens', '--label', 'ci server']);
-    await program.run(['token', '--file', 'tokens', '--scope', 'read']);
-    expect((await stat(join(program.folder, 'tokens'))).mode & 0o777).toBe(0o600);
+    await program.here(['token', '--file', at('tokens'), '--label', 'ci server']);
+    await program.here(['token', '--file', at('tokens'), '--scope', 'read']);
+    expect((await stat(at('tokens'))).mode & 0o777).toBe(0o600);
     const other = await Program.open();
     try {
-      const file = join(program.folder, 'tokens');
-      await other.serve({ AIRLOCK_TOKEN: '', AIRLOCK_TOKEN_FILE: file });
+      const file = at('tokens');
+      await other.serveHere({ AIRLOCK_TOKEN: '', AIRLOCK_TOKEN_FILE: file });
       const env = { AIRLOCK_TOKEN: '', AIRLOCK_TOKEN_FILE: file };
       const pushed = await other.here(['push', examplePlugin, '--to', other.url, '--json'], env);
       expect(JSON.parse(pushed.stdout)).toMatchObject({ by: 'ci server' });
@@ -287,7 +290,7 @@ describe('usage', () => {
   });
 
   it('refuses to serve without a token', async () => {
-    const { code, stderr } = await program.run(['agent', '--root', program.root], { AIRLOCK_TOKEN: '' });
+    const { code, stderr } = await program.here(['agent', '--root', program.root], { AIRLOCK_TOKEN: '' });
     expect(code).toBe(2);
     expect(stderr).toContain('airlock token');
   });

@@ -2,7 +2,7 @@
 import { appendFile, chmod, cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { type TestContext, expect, it, onTestFinished, vi } from 'vitest';
+import { type TestContext, afterAll, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
 
 import type { PluginInfo, Uninstalled } from '../../shared/api/plugin.ts';
 import { needMounts, tmpfsMount } from '../_kit/mounts.ts';
@@ -20,11 +20,12 @@ const TROUBLE = {
   todo: 'Mend it',
 };
 
-/** A root with a bit of everything, made by an agent that has ended; `fromAgent` is the last list that it gave. */
-async function makeRoot(parent?: string): Promise<{ program: Program; fromAgent: PluginInfo[] }> {
-  const program = await Program.open(undefined, parent);
-  onTestFinished(() => program.close());
-  await chmod(program.folder, 0o755);
+let program: Program;
+let fromAgent: PluginInfo[];
+
+/** A root with a bit of everything, on which its agent runs; `fromAgent` is the list that it gives. */
+beforeAll(async () => {
+  program = await Program.open();
   await program.serveHere({ AIRLOCK_DURABILITY: 'none' });
   const push = async (name: string, ...words: string[]): Promise<void> => {
     const source = join(program.folder, 'source', name);
@@ -47,8 +48,17 @@ async function makeRoot(parent?: string): Promise<{ program: Program; fromAgent:
   await mkdir(join(program.root, 'touched'));
   await writeFile(join(program.root, 'touched', 'plugin.yaml'), 'name: touched\nversion: 1.0.0\n');
   await writeFile(join(program.root, 'touched', '.complete'), '');
-  const fromAgent = (await program.json(['list'])) as PluginInfo[];
-  return { program, fromAgent };
+  fromAgent = (await program.json(['list'])) as PluginInfo[];
+});
+afterAll(() => program.close());
+
+/** A copy of that root, on which no agent runs. @param parent where it is made. */
+async function makeCopy(parent?: string): Promise<Program> {
+  const copy = await Program.open(undefined, parent);
+  onTestFinished(() => copy.close());
+  await chmod(copy.folder, 0o755);
+  await cp(program.root, copy.root, { recursive: true, preserveTimestamps: true });
+  return copy;
 }
 
 const byName = (plugins: readonly PluginInfo[]): Record<string, PluginInfo> =>
@@ -61,7 +71,6 @@ async function listed(program: Program): Promise<PluginInfo[]> {
 }
 
 it('shows what an agent does: edits in place, changes that wait, troubles, and what is absent', async () => {
-  const { program, fromAgent } = await makeRoot();
   const all = byName(fromAgent);
   expect(Object.keys(all)).toEqual([
     'edited',
@@ -106,9 +115,8 @@ it('shows what an agent does: edits in place, changes that wait, troubles, and w
 });
 
 it('says it to people: a status, what to do, and a closing line that counts what is absent apart', async () => {
-  const { program } = await makeRoot();
-  await program.stop();
-  const { code, text } = await inProcess(['list', '--root', program.root]);
+  const copy = await makeCopy();
+  const { code, text } = await inProcess(['list', '--root', copy.root]);
   expect(code).toBe(0);
   expect(text).toMatch(/\nremoved +absent\n/);
   expect(text).toMatch(/\nlost +absent\n/);
@@ -120,37 +128,35 @@ it('says it to people: a status, what to do, and a closing line that counts what
   expect(text).toContain('\nedited: 3 files edited in place; see "airlock verify edited"\n');
   expect(text).toMatch(/\nwaiting: the runtime has not loaded the change of .*; it waits for a restart\n/);
   expect(text).toMatch(/\n4 plugins admitted, 1 refused, 2 absent\n$/);
-  for (const name of ['removed', 'lost']) await rm(join(program.root, '.state', `${name}.json`));
-  const { text: without } = await inProcess(['list', '--root', program.root]);
+  for (const name of ['removed', 'lost']) await rm(join(copy.root, '.state', `${name}.json`));
+  const { text: without } = await inProcess(['list', '--root', copy.root]);
   expect(without).toMatch(/\n4 plugins admitted, 1 refused\n$/);
 });
 
 it('a version that was removed is listed until the restart is reported', async () => {
-  const { program } = await makeRoot();
-  await program.stop();
-  const gone = async (): Promise<boolean> => !Object.hasOwn(byName(await listed(program)), 'removed');
+  const copy = await makeCopy();
+  const gone = async (): Promise<boolean> => !Object.hasOwn(byName(await listed(copy)), 'removed');
   expect(await gone()).toBe(false);
-  const { code } = await program.here(['restarted', '--root', program.root]);
+  const { code } = await copy.here(['restarted', '--root', copy.root]);
   expect([code, await gone()]).toEqual([0, true]);
 });
 
 it('works on a root that is mounted read-only, and makes nothing', async (ctx) => {
   needMounts(ctx, 'tmpfs');
   const mount = tmpfsMount(64);
-  const { program, fromAgent } = await makeRoot(mount.point);
-  await program.stop();
-  const before = await snapshotTree(program.root);
+  const copy = await makeCopy(mount.point);
+  const before = await snapshotTree(copy.root);
   await mount.remount('ro');
-  expect(await listed(program)).toEqual(fromAgent);
-  const { stdout: verified } = await program.run(['verify', 'whole', '--root', program.root, '--json']);
+  expect(await listed(copy)).toEqual(fromAgent);
+  const { stdout: verified } = await copy.here(['verify', 'whole', '--root', copy.root, '--json']);
   expect(JSON.parse(verified)).toMatchObject({ verdict: 'intact', modified: { total: 0 } });
   await mount.remount('rw');
-  expect(await snapshotTree(program.root)).toEqual(before);
-  const plain = join(program.folder, 'plain');
+  expect(await snapshotTree(copy.root)).toEqual(before);
+  const plain = join(copy.folder, 'plain');
   await mkdir(join(plain, 'half-copied'), { recursive: true });
-  const { stdout } = await program.here(['list', '--root', plain, '--json']);
+  const { stdout } = await copy.here(['list', '--root', plain, '--json']);
   expect(JSON.parse(stdout)).toMatchObject([{ name: 'half-copied', reason: 'no-marker' }]);
-  expect((await program.run(['verify', '--root', plain])).code).toBe(1);
+  expect((await copy.here(['verify', '--root', plain])).code).toBe(1);
   expect(Object.keys(await snapshotTree(plain))).toEqual(['half-copied']);
 });
 
@@ -162,31 +168,29 @@ async function asNobody(ctx: Pick<TestContext, 'skip'>, program: Program): Promi
 }
 
 it('works for a user who may only read, and says nothing of what that one may not', async (ctx) => {
-  const { program, fromAgent } = await makeRoot();
-  await program.stop();
-  await asNobody(ctx, program);
-  expect(await listed(program)).toEqual(fromAgent);
-  const { root } = program;
-  expect((await program.run(['verify', 'whole', '--root', root])).code).toBe(0);
+  const copy = await makeCopy();
+  await asNobody(ctx, copy);
+  expect(await listed(copy)).toEqual(fromAgent);
+  const { root } = copy;
+  expect((await copy.run(['verify', 'whole', '--root', root])).code).toBe(0);
   // Younger than its install, and not to be read: whether it was edited cannot be said.
   const file = join(root, 'whole', 'text.md');
   await writeFile(file, await readFile(file));
   await chmod(file, 0o600);
   await chmod(join(root, 'whole', 'rules'), 0o700);
-  const hidden = byName(await listed(program));
+  const hidden = byName(await listed(copy));
   expect(hidden['whole']).not.toHaveProperty('drift');
   expect(hidden['edited']).toMatchObject({ drift: 3 });
   await chmod(join(root, '.receipts'), 0o700);
-  expect(byName(await listed(program))['edited']).not.toHaveProperty('drift');
+  expect(byName(await listed(copy))['edited']).not.toHaveProperty('drift');
   await chmod(join(root, '.state'), 0o700);
-  const blind = byName(await listed(program));
+  const blind = byName(await listed(copy));
   expect(Object.keys(blind)).toEqual(['edited', 'half-copied', 'touched', 'waiting', 'whole']);
   expect(blind['waiting']).not.toHaveProperty('pending');
   expect(blind['whole']).not.toHaveProperty('trouble');
 });
 
 it('an uninstall of nothing does not make it appear', async () => {
-  const { program, fromAgent } = await makeRoot();
   const answer = (await program.json(['uninstall', 'nothing'])) as Uninstalled;
   expect(answer.status).toBe('absent');
   expect(await listed(program)).toEqual(fromAgent);

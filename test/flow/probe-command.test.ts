@@ -2,7 +2,7 @@
 import { type ChildProcess, execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -14,15 +14,21 @@ import { yamlOf } from '../_kit/install-room.ts';
 
 type Scene = { program: Program; plugin: string; at: (name: string) => string };
 
-/** An agent with that command, in which `$OUT` is a directory for what it writes, and the directory of a plugin. */
-async function serving(command: string): Promise<Scene> {
+/** The directory of a plugin, and nothing that runs. */
+async function prepared(): Promise<Scene> {
   const program = await Program.open();
   onTestFinished(() => program.close());
   const at = (name: string): string => join(program.folder, name);
   await mkdir(at('lint'));
   await writeFile(at('lint/plugin.yaml'), yamlOf());
-  await program.serve({ OUT: program.folder, AIRLOCK_PROBE_COMMAND: command });
   return { program, plugin: at('lint'), at };
+}
+
+/** An agent with that command, in which `$OUT` is a directory for what it writes, and the directory of a plugin. */
+async function serving(command: string): Promise<Scene> {
+  const scene = await prepared();
+  await scene.program.serve({ OUT: scene.program.folder, AIRLOCK_PROBE_COMMAND: command });
+  return scene;
 }
 
 const staging = (program: Program): Promise<string[]> => readdir(join(program.root, '.staging'));
@@ -47,7 +53,7 @@ const gone = (pid: number): Promise<void> =>
 
 it('the command gets the environment of the agent without its token, and refuses by its exit code', async () => {
   const { program, plugin, at } = await serving('env > "$OUT/env"; echo it is not good; exit 1');
-  const { code, stdout } = await program.run(['push', plugin, '--to', program.url, '--json']);
+  const { code, stdout } = await program.here(['push', plugin, '--to', program.url, '--json']);
   expect([code, JSON.parse(stdout)]).toMatchObject([
     1,
     {
@@ -66,11 +72,11 @@ it('the command gets the environment of the agent without its token, and refuses
 });
 
 it('the command also judges the bundles of an image', async () => {
-  const { program, plugin, at } = await serving('exit 0');
+  const { program, plugin, at } = await prepared();
   await mkdir(at('bundles'));
   await program.here(['pack', plugin, '--out', at('bundles/lint.tgz')]);
   const words = ['boot', at('bundles'), '--root', at('other'), '--probe-command', 'exit 7', '--json'];
-  const { code, stdout } = await program.run(words);
+  const { code, stdout } = await program.here(words);
   expect(code).toBe(1);
   expect(stdout).toContain('PROBE_FAILED');
 });
@@ -80,7 +86,7 @@ it('as process 1 of a container, Airlock leaves no zombie of its own behind each
     promisify(execFile)('unshare', ['-Urpf', '--mount-proc', command, ...words]).catch(String);
   const can = await contained('true');
   if (typeof can === 'string') ctx.skip(`no container can be made here: ${can.split('\n')[0]}`);
-  const { program, at } = await serving('exit 0');
+  const { program, at } = await prepared();
   await mkdir(at('bundles'));
   for (const name of ['a', 'b', 'c']) {
     await mkdir(at(name));
@@ -113,18 +119,18 @@ it('the command is killed with an agent that is killed, and the next agent remov
   expect(await staging(scene.program)).toEqual([]);
 });
 
-it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
-  'a push that is ended by %s meanwhile ends the command, and leaves nothing anywhere',
-  async (signal) => {
-    const scene = await serving(HANGS);
-    await mkdir(scene.at('tmp'));
+it('a push that is ended by a signal meanwhile ends the command, and leaves nothing anywhere', async () => {
+  const scene = await serving(HANGS);
+  await mkdir(scene.at('tmp'));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     const { pid, push } = await hanging(scene, { TMPDIR: scene.at('tmp') });
     expect(await readdir(scene.at('tmp'))).toHaveLength(1);
     const ended = once(push, 'exit');
     push.kill(signal);
-    expect(await ended).toEqual([130, null]);
+    expect([signal, await ended]).toEqual([signal, [130, null]]);
     await gone(pid);
     expect(await readdir(scene.at('tmp'))).toEqual([]);
     await until(async () => expect(await staging(scene.program)).toEqual([]));
-  },
-);
+    await rm(scene.at('pid'));
+  }
+});

@@ -238,7 +238,7 @@ describe('airlock pull', () => {
   it('pulls through an agent and on a root itself', async () => {
     const program = await Program.open();
     onTestFinished(() => program.close());
-    await program.serve();
+    await program.serveHere();
     const url = `${server.origin}/lint.tgz`;
     const words = ['pull', 'lint', url, '--digest', `sha256:${bundle.sha256}`];
     const first = await program.here([...words, '--to', program.url, '--expect', 'none', '--json']);

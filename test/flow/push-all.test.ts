@@ -16,7 +16,7 @@ let market: string;
 
 beforeAll(async () => {
   program = await Program.open();
-  await program.serve();
+  await program.serveHere();
   market = join(program.folder, 'market');
 });
 afterEach(() => rm(market, { recursive: true, force: true }));

@@ -14,7 +14,7 @@ let program: Program;
 
 beforeAll(async () => {
   program = await Program.open();
-  await program.serve();
+  await program.serveHere();
 });
 afterAll(() => program.close());
 

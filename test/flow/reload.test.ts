@@ -201,7 +201,7 @@ describe('a dry run', () => {
   it('is a command, which sends nothing, also without an agent', async () => {
     const program = await Program.open();
     try {
-      await program.serve();
+      await program.serveHere();
       const source = join(program.folder, 'house-rules');
       await cp(examplePlugin, source, { recursive: true });
       expect(await program.json(['classify', source])).toMatchObject({ plugin: 'house-rules', kind: 'cold' });
@@ -213,7 +213,7 @@ describe('a dry run', () => {
       );
       const hot = { plugin: 'house-rules', kind: 'skill-content-only', action: 'hot', restarting: false };
       expect(await program.json(['classify', source])).toMatchObject(hot);
-      const local = await program.run(['classify', source, '--root', program.root, '--json']);
+      const local = await program.here(['classify', source, '--root', program.root, '--json']);
       expect(JSON.parse(local.stdout)).toMatchObject(hot);
       await writeFile(join(source, 'rules/changes.md'), 'Another rule\n');
       const ended = await program.run(['classify', source, '--to', program.url, '--json']);
@@ -223,7 +223,7 @@ describe('a dry run', () => {
       expect(pushed.reload).toMatchObject({ kind: 'cold', restarting: false, reasons: { total: 2 } });
       const [listed] = (await program.json(['list'])) as PluginInfo[];
       expect(listed?.pending).toMatchObject({ installId: pushed.installId });
-      const { stdout } = await program.run(['list', '--root', program.root, '--json']);
+      const { stdout } = await program.here(['list', '--root', program.root, '--json']);
       expect(JSON.parse(stdout)).toMatchObject([{ pending: { installId: pushed.installId } }]);
     } finally {
       await program.close();
@@ -233,7 +233,7 @@ describe('a dry run', () => {
   it('says what a push would leave out or refuse, and first what needs the restart', async () => {
     const program = await Program.open();
     onTestFinished(() => program.close());
-    await program.serve();
+    await program.serveHere();
     const source = join(program.folder, 'lint');
     const files = Array.from({ length: 25 }, (_, i) => `skills/s${10 + i}/SKILL.md`);
     const write = async (text: string): Promise<void> => {
@@ -268,7 +268,7 @@ describe('a dry run', () => {
   it('a push of what is there already says that its restart is still due', async () => {
     const program = await Program.open();
     onTestFinished(() => program.close());
-    await program.serve();
+    await program.serveHere();
     const tokens = join(program.folder, 'tokens');
     await writeFile(tokens, program.token);
     await program.json(['push', examplePlugin, '--no-restart']);

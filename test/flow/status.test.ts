@@ -11,7 +11,7 @@ import { until } from '../_kit/until.ts';
 it('a restart command that fails is left to you while something waits for it, and so it says', async () => {
   const program = await Program.open();
   onTestFinished(() => program.close());
-  await program.serve({ AIRLOCK_RESTART_COMMAND: 'echo not for everybody; exit 7' });
+  await program.serveHere({ AIRLOCK_RESTART_COMMAND: 'echo not for everybody; exit 7' });
   const shown = async (): Promise<string> => {
     const { code, text } = await inProcess(['status', '--to', program.url], { AIRLOCK_TOKEN: program.token });
     return `${code} ${text}`;

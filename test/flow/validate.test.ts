@@ -13,7 +13,7 @@ import { directory, file, gzip, symlink, tar, unended } from '../_kit/tar-builde
 let program: Program;
 beforeAll(async () => {
   program = await Program.open();
-  await program.serve();
+  await program.serveHere();
 });
 afterAll(() => program.close());
 
