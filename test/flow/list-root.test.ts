@@ -20,44 +20,44 @@ const TROUBLE = {
   todo: 'Mend it',
 };
 
-let program: Program;
+let origin: Program;
 let fromAgent: PluginInfo[];
 
 /** A root with a bit of everything, on which its agent runs; `fromAgent` is the list that it gives. */
 beforeAll(async () => {
-  program = await Program.open();
-  await program.serveHere({ AIRLOCK_DURABILITY: 'none' });
+  origin = await Program.open();
+  await origin.serveHere({ AIRLOCK_DURABILITY: 'none' });
   const push = async (name: string, ...words: string[]): Promise<void> => {
-    const source = join(program.folder, 'source', name);
+    const source = join(origin.folder, 'source', name);
     await cp(examplePlugin, source, { recursive: true });
     await writeFile(join(source, 'plugin.yaml'), `name: ${name}\nversion: 1.0.0\n`);
     await writeFile(join(source, 'text.md'), words.join(' '));
-    await program.json(['push', source, ...words]);
+    await origin.json(['push', source, ...words]);
   };
   for (const name of ['edited', 'waiting', 'removed', 'whole']) await push(name);
   await push('waiting', '--no-restart');
-  await program.json(['uninstall', 'removed', '--no-restart']);
-  await appendFile(join(program.root, 'edited', 'text.md'), 'more');
-  await rm(join(program.root, 'edited', 'plugin.yaml'));
-  await writeFile(join(program.root, 'edited', 'plugin.yaml'), 'name: edited\nversion: 1.0.1\n');
-  await writeFile(join(program.root, 'edited', 'new.md'), 'new');
+  await origin.json(['uninstall', 'removed', '--no-restart']);
+  await appendFile(join(origin.root, 'edited', 'text.md'), 'more');
+  await rm(join(origin.root, 'edited', 'plugin.yaml'));
+  await writeFile(join(origin.root, 'edited', 'plugin.yaml'), 'name: edited\nversion: 1.0.1\n');
+  await writeFile(join(origin.root, 'edited', 'new.md'), 'new');
   const state = JSON.stringify({ version: 1, trouble: TROUBLE });
-  for (const name of ['lost', 'whole']) await writeFile(join(program.root, '.state', `${name}.json`), state);
-  await mkdir(join(program.root, 'half-copied'));
+  for (const name of ['lost', 'whole']) await writeFile(join(origin.root, '.state', `${name}.json`), state);
+  await mkdir(join(origin.root, 'half-copied'));
   // An operator's touch: there is no install that could have an id.
-  await mkdir(join(program.root, 'touched'));
-  await writeFile(join(program.root, 'touched', 'plugin.yaml'), 'name: touched\nversion: 1.0.0\n');
-  await writeFile(join(program.root, 'touched', '.complete'), '');
-  fromAgent = (await program.json(['list'])) as PluginInfo[];
+  await mkdir(join(origin.root, 'touched'));
+  await writeFile(join(origin.root, 'touched', 'plugin.yaml'), 'name: touched\nversion: 1.0.0\n');
+  await writeFile(join(origin.root, 'touched', '.complete'), '');
+  fromAgent = (await origin.json(['list'])) as PluginInfo[];
 });
-afterAll(() => program.close());
+afterAll(() => origin.close());
 
 /** A copy of that root, on which no agent runs. @param parent where it is made. */
 async function makeCopy(parent?: string): Promise<Program> {
   const copy = await Program.open(undefined, parent);
   onTestFinished(() => copy.close());
   await chmod(copy.folder, 0o755);
-  await cp(program.root, copy.root, { recursive: true, preserveTimestamps: true });
+  await cp(origin.root, copy.root, { recursive: true, preserveTimestamps: true });
   return copy;
 }
 
@@ -101,15 +101,15 @@ it('shows what an agent does: edits in place, changes that wait, troubles, and w
     hint: expect.stringContaining('"airlock restarted"') as string,
     pending: expect.objectContaining({ installId: null }) as unknown,
   });
-  expect(await listed(program)).toEqual(fromAgent);
+  expect(await listed(origin)).toEqual(fromAgent);
   // What is absent counts as neither, and there is nothing of it to verify.
-  expect(await program.here(['status', '--to', program.url, '--json'])).toMatchObject({
+  expect(await origin.here(['status', '--to', origin.url, '--json'])).toMatchObject({
     code: 1,
     stdout: expect.stringContaining(
       '"plugins":{"admitted":4,"refused":1,"pending":2,"promised":0,"drifted":1}',
     ) as string,
   });
-  const { stdout } = await program.here(['verify', '--to', program.url, '--json']);
+  const { stdout } = await origin.here(['verify', '--to', origin.url, '--json']);
   const verdicts = (JSON.parse(stdout) as { plugin: string }[]).map(({ plugin }) => plugin);
   expect(verdicts).toEqual(['edited', 'half-copied', 'touched', 'waiting', 'whole']);
 });
@@ -191,7 +191,7 @@ it('works for a user who may only read, and says nothing of what that one may no
 });
 
 it('an uninstall of nothing does not make it appear', async () => {
-  const answer = (await program.json(['uninstall', 'nothing'])) as Uninstalled;
+  const answer = (await origin.json(['uninstall', 'nothing'])) as Uninstalled;
   expect(answer.status).toBe('absent');
-  expect(await listed(program)).toEqual(fromAgent);
+  expect(await listed(origin)).toEqual(fromAgent);
 });
