@@ -1,6 +1,7 @@
 /** `airlock push --lock`: writes what was installed into a lock file. */
 import { changeLock, type Declared, type Installed, readLock, withPlugin } from '../client/index.ts';
 import { Fault, toFault } from '../shared/api/fault.ts';
+import { declare } from '../shared/format/lock-file.ts';
 import { type Context, EXIT } from './command.ts';
 
 /** Before anything is sent. @throws Fault INVALID_PARAMS if the lock file is there and cannot be read. */
@@ -33,11 +34,5 @@ export async function lockInstalled(
   }
 }
 
-/** The bundle of an adopted tree is not known: its marker has the digest of the tree instead. */
-const declaredOf = ({ plugin, pluginVersion, tree, bundle, source }: Installed): Declared => ({
-  name: plugin,
-  version: pluginVersion,
-  tree,
-  ...(bundle === tree ? {} : { bundle }),
-  ...(source === undefined ? {} : { source }),
-});
+const declaredOf = ({ plugin, pluginVersion: version, tree, bundle, source }: Installed): Declared =>
+  declare(plugin, { version, tree, bundle, ...(source === undefined ? {} : { source }) });

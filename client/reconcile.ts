@@ -266,7 +266,21 @@ class Run {
   }
 
   async #find(one: Declared): Promise<Bundle | undefined> {
-    return this.#hand instanceof Bundles ? this.#hand.find(one) : this.#hand.get(one.name);
+    if (this.#hand instanceof Bundles) return this.#hand.find(one);
+    const { name, tree, bundle } = one;
+    const found = this.#hand.get(name);
+    if (found === undefined) return undefined;
+    // With a declared tree the agent compares the files.
+    if (tree === undefined && bundle !== undefined && bundle !== `sha256:${found.sha256}`) {
+      throw new Fault(
+        'DIGEST_MISMATCH',
+        `The bundle of "${name}" has the sha256 ${found.sha256}, but ${bundle} is declared`,
+        {
+          hint: 'Give the declared bundle, or declare this one',
+        },
+      );
+    }
+    return { ...found, plugin: name, ...(tree === undefined ? {} : { tree }) };
   }
 
   async #throwMissing(one: Declared): Promise<never> {

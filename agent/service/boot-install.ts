@@ -21,6 +21,7 @@ import {
 } from '../../shared/format/lock-file.ts';
 import { type Layout, layoutOf } from '../../shared/format/layout.ts';
 import { digestSchema } from '../../shared/format/name.ts';
+import { Semaphore } from '../../shared/semaphore.ts';
 import { installFile } from './install-file.ts';
 import type { Service } from './service.ts';
 
@@ -85,14 +86,19 @@ async function bootAll(service: BootService, layout: Layout, files: readonly str
   return results;
 }
 
+/** So many bundles are fetched at once: the agent listens only when all of this is over. */
+const PULLS_AT_ONCE = 8;
+
 async function bootLocked(
   service: BootService,
   layout: Layout,
   bundles: Bundles,
   locked: readonly Declared[],
 ): Promise<Booted[]> {
-  const results: Booted[] = [];
-  for (const one of locked) {
+  const files = new Semaphore(1);
+  const pulls = new Semaphore(PULLS_AT_ONCE);
+  const silent = new Set<string>();
+  const bootDeclared = async (one: Declared): Promise<Booted> => {
     const { name, source } = one;
     const label = source === undefined ? undefined : sourceLabel(source);
     let file = label ?? LOCK_FILE;
@@ -100,16 +106,18 @@ async function bootLocked(
       const bundle = await bundles.find(one);
       file = bundle?.file ?? file;
       if (bundle !== undefined) {
-        results.push(await bootOne(service, layout, fromFile(service, bundle, label ?? basename(file))));
-      } else if (isPullable(source)) {
-        results.push(await bootOne(service, layout, fromSource(service, one, source)));
-      } else {
+        const install = fromFile(service, bundle, label ?? basename(file));
+        return await files.run(() => bootOne(service, layout, install));
+      }
+      if (!isPullable(source)) {
         throw await bundles.missing(one);
       }
+      return await pulls.run(() => bootOne(service, layout, fromSource(service, one, source, silent)));
     } catch (error) {
-      results.push(failed(file, name, error));
+      return failed(file, name, error);
     }
-  }
+  };
+  const results = await Promise.all(locked.map(bootDeclared));
   const skipped = bundles.others.map((file): Booted => {
     const detail = `${LOCK_FILE} does not name it`;
     return { file, plugin: undefined, status: 'skipped', detail };
@@ -137,14 +145,31 @@ const fromFile = (service: BootService, bundle: Bundle, source: string): Bootabl
   install: (operationId) => installFile(service, bundle, { operationId, source }, BY),
 });
 
-/** The record names the declared bundle, or, where only the tree is declared, that. */
-const fromSource = (service: BootService, one: Declared, url: string): Bootable => ({
-  file: sourceLabel(url),
-  plugin: one.name,
-  digest: one.bundle ?? one.tree ?? '',
-  install: (operationId) =>
-    service.execute('plugin.pull', { operationId, plugin: one.name, url, ...digestsOf(one) }, BY),
-});
+/**
+ * The record names the declared bundle, or, where only the tree is declared, that.
+ *
+ * @param silent the servers that have not answered. They are not asked again, so that the agent starts soon.
+ */
+function fromSource(service: BootService, one: Declared, url: string, silent: Set<string>): Bootable {
+  const { name: plugin } = one;
+  const server = /^[^/]*\/\/[^/?#]*/.exec(sourceLabel(url))?.[0] ?? '';
+  const install = async (operationId: string): Promise<Installed> => {
+    if (silent.has(server)) {
+      throw new Fault('UNREACHABLE', `"${server}" has not answered for another plugin`, {
+        hint: `Pull "${plugin}" later, or put its bundle into the directory`,
+      });
+    }
+    try {
+      return await service.execute('plugin.pull', { operationId, plugin, url, ...digestsOf(one) }, BY);
+    } catch (error) {
+      if (error instanceof Fault && (error.code === 'UNREACHABLE' || error.code === 'DEADLINE')) {
+        silent.add(server);
+      }
+      throw error;
+    }
+  };
+  return { file: sourceLabel(url), plugin, digest: one.bundle ?? one.tree ?? '', install };
+}
 
 async function bootOne(
   service: BootService,

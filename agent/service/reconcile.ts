@@ -1,5 +1,5 @@
 /** Compares the declared plugins with those that are live, and, with `apply`, makes it so. */
-import { toFault } from '../../shared/api/fault.ts';
+import { type Fault, type FaultData, toFault } from '../../shared/api/fault.ts';
 import type { ReconcileParams, Result } from '../../shared/api/methods.ts';
 import type { Adopted, Installed } from '../../shared/api/plugin.ts';
 import type { Reconciled } from '../../shared/api/reconcile.ts';
@@ -91,12 +91,20 @@ async function applyOne(
     const fate = installed.status === 'present' ? 'present' : 'installed';
     return { ...said, fate, reload: { kind, action, restarting } };
   } catch (error) {
-    return { ...said, fate: 'failed', error: unlessDraining(error, `Pulling "${plugin}"`).toData() };
+    return { ...said, fate: 'failed', error: briefly(unlessDraining(error, `Pulling "${plugin}"`)) };
   }
 }
 
+/** The most violations of one archive in an answer about many. */
+const VIOLATIONS_MAX = 5;
+
+function briefly(fault: Fault): FaultData {
+  const { violations, ...data } = fault.toData();
+  return violations === undefined ? data : { ...data, violations: violations.slice(0, VIOLATIONS_MAX) };
+}
+
 /** The fault of one plugin. An agent that shuts down is asked again as a whole. */
-function unlessDraining(error: unknown, doing: string): ReturnType<typeof toFault> {
+function unlessDraining(error: unknown, doing: string): Fault {
   const fault = toFault(error, doing);
   if (fault.code === 'DRAINING') throw fault;
   return fault;

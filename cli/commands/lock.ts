@@ -1,5 +1,6 @@
 /** `airlock lock`: writes the plugins of an agent or a root into a lock file. */
 import { askReconcile, changeLock, type Declared, type Reconciled } from '../../client/index.ts';
+import { declare } from '../../shared/format/lock-file.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { plural, safe } from '../render.ts';
 import { CHANGE_SETTINGS, withCaller } from '../work.ts';
@@ -65,14 +66,5 @@ function reaching(context: Context): Context {
 }
 
 /** The line of a plugin; undefined if no marker says what its files are. */
-function declaredOf({ name, version, tree, bundle, source }: Reconciled): Declared | undefined {
-  return tree === undefined
-    ? undefined
-    : {
-        name,
-        tree,
-        ...(version === undefined ? {} : { version }),
-        ...(bundle === undefined ? {} : { bundle }),
-        ...(source === undefined ? {} : { source }),
-      };
-}
+const declaredOf = ({ name, ...live }: Reconciled): Declared | undefined =>
+  live.tree === undefined ? undefined : declare(name, live);

@@ -93,6 +93,21 @@ export function writeLockFile(plugins: readonly Declared[]): string {
   return `{"version":1,"plugins":[${lines.length === 0 ? '' : `\n${lines.join(',\n')}\n`}]}\n`;
 }
 
+/**
+ * The line of an installed plugin. The digest of a tree in the place of a bundle says that there was none: the plugin was
+ * adopted.
+ */
+export const declare = (
+  name: string,
+  { version, tree, bundle, source }: Omit<Declared, 'name'>,
+): Declared => ({
+  name,
+  ...(version === undefined ? {} : { version }),
+  ...(tree === undefined ? {} : { tree }),
+  ...(bundle === undefined || bundle === tree ? {} : { bundle }),
+  ...(source === undefined || source === '' ? {} : { source }),
+});
+
 /** The plugins with one more, or with another version of it. */
 export const withPlugin = (plugins: readonly Declared[], one: Declared): Declared[] => [
   ...plugins.filter(({ name }) => name !== one.name),

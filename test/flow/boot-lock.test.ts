@@ -1,5 +1,5 @@
 /** Boot-install from a directory with a lock file, and what a reconcile says of it afterwards. */
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -104,6 +104,16 @@ describe('boot-install with a lock file', () => {
     expect(far.server.requests).toHaveLength(requests);
   });
 
+  it('does not ask a server again that does not answer', async () => {
+    const { program, lock, boot } = await scene();
+    const { server, line } = await served(program, 'p');
+    server.answer((request) => request.socket.destroy());
+    const many = Array.from({ length: 30 }, (_, i) => ({ ...line, name: `p${i}` }));
+    await lock(...many);
+    expect(new Set(await boot())).toEqual(new Set(many.map(({ name }) => `${name} failed UNREACHABLE`)));
+    expect(server.requests.length).toBeLessThan(many.length);
+  });
+
   it('does not bring back what was removed, and brings what the file declares anew', async () => {
     const { program, image, lock, boot, run } = await scene();
     const a = await bundleIn(image, 'a');
@@ -118,6 +128,17 @@ describe('boot-install with a lock file', () => {
     await rename(a.file, join(program.folder, 'away.tgz'));
     expect(await boot()).toEqual(['a installed']);
     expect(await markerOf(program, 'a')).toMatchObject({ pluginVersion: '2.0.0', tree: newer.tree });
+  });
+
+  it('and a reconcile at the same time deliver a plugin once', async () => {
+    const { program, image, lock, boot, run } = await scene();
+    const a = await bundleIn(image, 'a');
+    await lock(lineOf(a));
+    const reconciling = run('reconcile', '--lock', join(image, LOCK_FILE), '--bundles', image);
+    const [booted, { code }] = await Promise.all([boot(), reconciling]);
+    expect([booted.length, code]).toEqual([1, 0]);
+    expect(await markerOf(program, 'a')).toMatchObject({ tree: a.tree, replaced: null });
+    expect(await readdir(join(program.root, '.previous'))).toEqual([]);
   });
 
   it('installs nothing if the file cannot be read', async () => {

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import {
+  type Bundle,
   type Declared,
   openSession,
   type Reconciled,
@@ -179,6 +180,31 @@ describe('a reconcile', () => {
       'c missing deliver',
       'd missing deliver',
       'e missing deliver',
+    ]);
+  });
+
+  it('pushes the bundles of a map, unless they are others than those that are declared', async () => {
+    const { open } = await scene();
+    const [a, b] = [await bundleIn(bundles, 'a'), await bundleIn(bundles, 'b')];
+    const at = ({ file, bytes, bundle }: Packed, plugin: string): Bundle => ({
+      plugin,
+      file,
+      size: bytes.length,
+      sha256: bundle.slice('sha256:'.length),
+    });
+    const declared = [lineOf(a), { name: 'b', bundle: b.bundle }, { name: 'c', tree: a.tree }, { name: 'd' }];
+    const { plugins } = await reconcile(open, declared, {
+      bundles: new Map([
+        ['a', at(a, 'whatever')],
+        ['b', at(a, 'b')],
+        ['c', at(b, 'c')],
+      ]),
+    });
+    expect(plugins.map(({ name, fate, error }) => [name, fate, error?.code])).toEqual([
+      ['a', 'installed', undefined],
+      ['b', 'failed', 'DIGEST_MISMATCH'],
+      ['c', 'failed', expect.any(String)],
+      ['d', 'failed', 'NOT_FOUND'],
     ]);
   });
 
