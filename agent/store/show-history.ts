@@ -101,7 +101,8 @@ function placed(texts: readonly string[]): Placed[] {
   return texts.map((text) => {
     const at = /"at":"([^"]*)"/.exec(text)?.[1] ?? '';
     latest = at > latest ? at : latest;
-    return { at: latest, text };
+    // A copy: a part of a text keeps all of it in memory.
+    return { at: latest, text: Buffer.from(text, 'utf8').toString('utf8') };
   });
 }
 

@@ -109,9 +109,10 @@ type Judged = { findings: HistoryFinding[]; notes: string[] };
 export function verifyHistory(context: ReadContext, plugin: string, remembered?: string): HistoryInfo {
   const { history, live, underWay } = look(context, plugin);
   const { lines, torn } = history;
-  const read = lines.flatMap((text) => readHistoryLine(text) ?? []);
+  const all = lines.map((text) => ({ text, line: readHistoryLine(text) }));
+  const read = all.flatMap(({ line }) => line ?? []);
   const parts: Judged[] = [
-    { findings: chainFindings(plugin, lines), notes: [] },
+    { findings: chainFindings(plugin, all), notes: [] },
     torn ? note('Its last line is torn, as a power cut leaves it; the next operation replaces it') : NOTHING,
     compareLive(liveAfter(read), live, underWay, lines.length),
     { findings: compareReceipts(context, plugin, read), notes: [] },
@@ -189,38 +190,49 @@ function compareReceipts(
   plugin: string,
   lines: readonly HistoryLine[],
 ): HistoryFinding[] {
-  const there = new Set((listAllowed(context.disk, context.layout.receipts) ?? []).map(({ name }) => name));
+  const there = receiptsThere(context, plugin);
   const written = new Map<string, string>();
   let last: string | undefined;
   return lines.filter(bringsLive).flatMap(({ seq, from, to: { installId, receipt } }): HistoryFinding[] => {
-    const before =
-      from?.installId === undefined || from.installId === null ? last : written.get(from.installId);
+    const replaced = from?.installId ?? null;
+    const before = replaced === null ? last : written.get(replaced);
     last = receipt;
     if (installId === null || receipt === undefined) {
       return [];
     }
     written.set(installId, receipt);
-    if (!there.has(`${plugin}.${installId}.json`)) {
-      return [];
+    const found = there.get(installId);
+    const finding = (what: string): HistoryFinding[] => [
+      { line: seq, what: `The receipt of ${installId} ${what}` },
+    ];
+    if (found !== undefined && found.digest !== receipt) {
+      return finding(`is not the one that line ${seq} names: it was changed after it was written`);
     }
-    if (receiptDigest(context, plugin, installId) !== receipt) {
-      return [
-        {
-          line: seq,
-          what: `The receipt of ${installId} is not the one that line ${seq} names: it was changed after it was written`,
-        },
-      ];
-    }
-    const says = receiptOf(context, plugin, installId)?.before;
-    return says === undefined || before === undefined || says === before
+    return found?.before === undefined || before === undefined || found.before === before
       ? []
-      : [
-          {
-            line: seq,
-            what: `The receipt of ${installId} names another receipt before it than the lines up to line ${seq} do: lines were changed`,
-          },
-        ];
+      : finding(`names another receipt before it than the lines up to line ${seq} do: lines were changed`);
   });
+}
+
+/** The receipts of a plugin, by installId. Each is read once, however often the lines name it. */
+function receiptsThere(
+  context: ReadContext,
+  plugin: string,
+): Map<string, { digest: string | undefined; before: string | undefined }> {
+  const stamps = (listAllowed(context.disk, context.layout.receipts) ?? [])
+    .flatMap(({ name }) =>
+      name.endsWith('.json') ? (parseSlotName(name.slice(0, -'.json'.length)) ?? []) : [],
+    )
+    .flatMap((slot) => (slot.plugin === plugin ? slot.stamp : []));
+  return new Map(
+    stamps.map((stamp) => [
+      stamp,
+      {
+        digest: receiptDigest(context, plugin, stamp),
+        before: receiptOf(context, plugin, stamp)?.before,
+      },
+    ]),
+  );
 }
 
 const foundNotes = (lines: readonly HistoryLine[]): string[] =>

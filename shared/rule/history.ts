@@ -1,11 +1,5 @@
 /** What a history says by itself: whether its lines follow each other, and which version is live after them. Pure. */
-import {
-  HISTORY_KEPT,
-  type HistoryLine,
-  type HistoryVersion,
-  lineDigest,
-  readHistoryLine,
-} from '../format/history.ts';
+import { HISTORY_KEPT, type HistoryLine, type HistoryVersion, lineDigest } from '../format/history.ts';
 
 /** One thing that is wrong with a history. */
 export type HistoryFinding = {
@@ -14,14 +8,14 @@ export type HistoryFinding = {
   what: string;
 };
 
-type Read = { text: string; line: HistoryLine | undefined };
+/** A line as it was written, and its content; undefined if it is no line. */
+export type HistoryRead = { text: string; line: HistoryLine | undefined };
 
 /**
  * Where the chain is broken: lines that were edited, removed, added or moved after they were written. A change of the last
  * line, and one that rewrites all lines after it too, cannot be seen in the lines alone.
  */
-export function chainFindings(plugin: string, lines: readonly string[]): HistoryFinding[] {
-  const read = lines.map((text): Read => ({ text, line: readHistoryLine(text) }));
+export function chainFindings(plugin: string, read: readonly HistoryRead[]): HistoryFinding[] {
   return read.flatMap(({ line }, i): HistoryFinding[] => {
     if (line === undefined) {
       return [{ what: `Line ${i + 1} of the file is not a line of a history` }];
@@ -33,7 +27,7 @@ export function chainFindings(plugin: string, lines: readonly string[]): History
     const before = read[i - 1];
     return [
       ...foreign,
-      ...(before === undefined ? beginning(line, lines.length) : following(before, line, i)),
+      ...(before === undefined ? beginning(line, read.length) : following(before, line, i)),
     ];
   });
 }
@@ -49,7 +43,7 @@ function beginning({ seq, before }: HistoryLine, length: number): HistoryFinding
 }
 
 function following(
-  { text, line: last }: Read,
+  { text, line: last }: HistoryRead,
   { seq, before }: HistoryLine,
   index: number,
 ): HistoryFinding[] {
