@@ -157,11 +157,11 @@ export class Fortress {
     }
   }
 
-  /** The whole tree around the root and in it, but for locks and directories that come and go in it. */
+  /** The whole tree around the root and in it, but for locks, the history of refusals, and directories that come and go in it. */
   async look(): Promise<Record<string, string>> {
     // What comes and goes may be gone before it is looked at.
-    const all = await treeOf(this.folder, ['plugins/.locks', 'plugins/.staging']);
-    const own = /^plugins(?:\/(?:\.staging|\.locks)(?:\/|$)|$)/;
+    const all = await treeOf(this.folder, ['plugins/.locks', 'plugins/.staging', 'plugins/.history']);
+    const own = /^plugins(?:\/(?:\.staging|\.locks|\.history)(?:\/|$)|$)/;
     return Object.fromEntries(Object.entries(all).filter(([path]) => !own.test(path)));
   }
 }

@@ -31,11 +31,11 @@ export async function snapshotTree(
 }
 
 /**
- * A root on which an agent may be at work, but for what it notes of operations that changed nothing: its log, and who has
- * a lock, which is given back a moment after the answer.
+ * A root on which an agent may be at work, but for what it notes of operations that changed nothing: its log, the history,
+ * and who has a lock, which is given back a moment after the answer.
  */
 export const snapshotRoot = (root: string): Promise<Record<string, string>> =>
-  snapshotTree(root, '', ['.operations', '.locks']);
+  snapshotTree(root, '', ['.operations', '.history', '.locks']);
 
 /** The paths that differ between two snapshots. */
 export const changedIn = (before: Record<string, string>, after: Record<string, string>): string[] =>
