@@ -30,9 +30,11 @@ import ssl
 import stat
 import struct
 import sys
+import tarfile
 import threading
 import time
 import uuid
+import zlib
 from collections import deque
 from dataclasses import dataclass
 from types import TracebackType
@@ -64,6 +66,7 @@ __all__ = [
     "Client",
     "Session",
     "Tls",
+    "bundle_tree",
     "decode_frame",
     "encode_frame",
     "is_counted",
@@ -306,6 +309,17 @@ class History(TypedDict):
     broken: Optional[int]
 
 
+class Exported(TypedDict):
+    """The answer to an export."""
+
+    plugin: str
+    pluginVersion: str
+    installId: Optional[str]
+    tree: str
+    files: int
+    bytes: int
+
+
 class FileEntry(TypedDict):
     """A file of a tree. ``mode`` is ``755`` if its owner may execute it, else ``644``."""
 
@@ -350,6 +364,8 @@ class AirlockError(Exception):
     #: What is wrong with an archive, at most the first hundred of ``total``.
     violations: List[Dict[str, Any]]
     total: int
+    #: The id of the operation that a Client has given up. The same call with this id does not make it twice.
+    operation_id: Optional[str] = None
 
     def __init__(
         self,
@@ -564,6 +580,25 @@ def list_tree(directory: Union[str, "os.PathLike[str]"], ignore: Sequence[str] =
 
     walk("")
     return sorted(found, key=lambda each: each["path"].encode("utf-8"))
+
+
+def bundle_tree(bundle: Union[str, "os.PathLike[str]"]) -> str:
+    """The digest of the tree that a bundle holds. Raises AirlockError ARCHIVE_CORRUPT for what is no bundle of an agent."""
+    files: List[FileEntry] = []
+    try:
+        with tarfile.open(bundle, "r:gz") as tar:
+            for entry in tar:
+                content = tar.extractfile(entry) if entry.isfile() else None
+                if content is None or not is_counted(entry.name):
+                    continue
+                digest = hashlib.sha256()
+                for chunk in iter(lambda: content.read(DATA_BYTES), b""):
+                    digest.update(chunk)
+                mode = "755" if entry.mode & stat.S_IXUSR else "644"
+                files.append({"path": entry.name, "size": entry.size, "mode": mode, "sha256": digest.hexdigest()})
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise AirlockError("ARCHIVE_CORRUPT", f"The bundle cannot be read: {error}", status=422) from error
+    return tree_digest(files)
 
 
 def _list_file(source: str, path: str) -> Optional[FileEntry]:
@@ -1588,6 +1623,9 @@ class Client:
 
         try:
             return cast(Installed, self._insist(once, lambda: furthest))
+        except AirlockError as error:
+            error.operation_id = params["operationId"]
+            raise
         finally:
             data.close()
 
@@ -1747,6 +1785,38 @@ class Client:
 
         return self._insist(once)
 
+    def export(
+        self,
+        plugin: str,
+        target: Union[str, "os.PathLike[str]"],
+        *,
+        version: Optional[str] = None,
+        drifted: Optional[bool] = None,
+    ) -> Exported:
+        """Writes an installed version to a file, as a bundle whose tree has been checked. Without an error it is whole.
+
+        ``version``: the installId of a snapshot; default: what is live.
+        """
+        part = f"{os.fspath(target)}.part"
+
+        def once(session: Session) -> Exported:
+            answer = session.call("plugin.export", _given(plugin=plugin, version=version, drifted=drifted))
+            stream = _field(answer, "stream", int)
+            with open(part, "wb") as file:
+                for chunk in session.receive(stream):
+                    file.write(chunk)
+            if bundle_tree(part) != answer.get("tree"):
+                raise AirlockError("DIGEST_MISMATCH", f'The export of "{plugin}" has another tree', status=422, retry="same")
+            return cast(Exported, answer)
+
+        try:
+            exported = self._insist(once)
+            os.replace(part, target)
+            return exported
+        finally:
+            if os.path.exists(part):
+                os.remove(part)
+
     def status(self, quick: bool = False) -> Dict[str, Any]:
         """The state of the agent, and what only an operator can repair."""
         return self.call("status", _given(quick=quick or None))
@@ -1842,7 +1912,12 @@ class Client:
     # Trying again
 
     def _change(self, method: str, operation_id: Optional[str], **params: Any) -> Dict[str, Any]:
-        return self.call(method, {"operationId": operation_id or new_operation_id(), **params})
+        operation_id = operation_id or new_operation_id()
+        try:
+            return self.call(method, {"operationId": operation_id, **params})
+        except AirlockError as error:
+            error.operation_id = operation_id
+            raise
 
     def _insist(self, once: Callable[[Session], T], progress: Callable[[], int] = lambda: 0) -> T:
         """Tries until it works, until another try cannot help, or until all tries without progress are used up."""
@@ -1965,6 +2040,7 @@ def _command_line() -> argparse.ArgumentParser:
     install.add_argument("plugin")
     install.add_argument("bundle", help="a .tgz")
     install.add_argument("--source", help="where it comes from, for the marker")
+    install.add_argument("--operation", metavar="ID", help="the id of an earlier try whose end is not known")
     install.add_argument("--no-restart", action="store_true", help="suppress the restart")
     install.add_argument("--force", action="store_true", help="also if it is live already, or held")
     rollback = commands.add_parser("rollback", help="bring the version before back")
@@ -1988,6 +2064,7 @@ def _run(client: Client, options: argparse.Namespace) -> None:
         installed = client.install(
             options.plugin,
             options.bundle,
+            operation_id=options.operation,
             source=options.source,
             restart=False if options.no_restart else None,
             force=True if options.force else None,
@@ -2033,6 +2110,8 @@ def main(words: Optional[Sequence[str]] = None) -> int:
         return 0
     except AirlockError as error:
         print(f"airlock.py: {error}", file=sys.stderr)
+        if error.executed == "maybe" and error.operation_id is not None:
+            print(f"It may have been done. Ask again with this operation id: {error.operation_id}", file=sys.stderr)
         return {"UNREACHABLE": 3, "UNAUTHENTICATED": 4}.get(error.code, 1)
     except ValueError as error:
         parser.error(str(error))

@@ -561,6 +561,17 @@ class Agents(unittest.TestCase):
         while not client.history("all", verify=True)["lines"]:
             time.sleep(0.01)  # A line is written after the answer.
         self.assertEqual(client.history("all")["lines"][0]["op"], "install")
+        with tempfile.TemporaryDirectory() as directory:
+            target = Path(directory, "all.tgz")
+            exported = client.export("all", target)
+            self.assertEqual((exported["tree"], airlock.bundle_tree(target)), (old["tree"], old["tree"]))
+            self.assertEqual(client.install("all", target, tree=old["tree"])["status"], "present")
+            target.write_bytes(target.read_bytes()[:-100])
+            with self.assertRaises(AirlockError):
+                airlock.bundle_tree(target)
+            with self.assertRaises(AirlockError) as raised:
+                client.export("nothing", Path(directory, "nothing.tgz"))
+            self.assertEqual((raised.exception.code, os.listdir(directory)), ("NOT_FOUND", ["all.tgz"]))
         Path(os.environ["AIRLOCK_TEST_ROOT"], "copied").mkdir()
         Path(os.environ["AIRLOCK_TEST_ROOT"], "copied/plugin.yaml").write_text("name: copied\n")
         plan = client.adopt("copied", plan=True)
@@ -645,6 +656,7 @@ class Agents(unittest.TestCase):
         with self.assertRaises(AirlockError) as raised:
             client.install("bad", b"no archive")
         self.assertEqual(raised.exception.violations[0]["code"], "ARCHIVE_CORRUPT")
+        self.assertEqual(len(raised.exception.operation_id or ""), 36)
 
     def test_a_wrong_token(self) -> None:
         for ask in (lambda wrong: wrong.list(), lambda wrong: next(wrong.events())):
