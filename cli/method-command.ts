@@ -1,7 +1,7 @@
 /** Commands that call a method. Words, options and help come from its row, and are the same with and without an agent. */
 import * as z from 'zod';
 
-import { newOperationId } from '../client/index.ts';
+import { isNotReached, newOperationId } from '../client/index.ts';
 import type { Caller } from '../shared/api/caller.ts';
 import { Fault, toFault } from '../shared/api/fault.ts';
 import type { CommandRow } from '../shared/api/method.ts';
@@ -149,7 +149,7 @@ async function callOrAbort<M extends MethodName>(
 }
 
 /** The connection broke before the answer, so that nobody here knows whether the change was made. */
-const isUncertain = ({ code, executed }: Fault): boolean => code === 'UNREACHABLE' && executed === 'maybe';
+const isUncertain = (fault: Fault): boolean => isNotReached(fault) && fault.executed === 'maybe';
 
 /** The row of a command by its name. */
 export const rowOf = (method: MethodName, name: string): CommandRow | undefined =>

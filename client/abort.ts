@@ -1,5 +1,9 @@
 /** Waiting that an AbortSignal ends. */
-import { cancelled } from './requests.ts';
+import { Fault } from '../shared/api/fault.ts';
+
+/** The fault of a cancelled request. If it was sent, the other side may still execute it. */
+export const cancelled = (what: string, executed: 'no' | 'maybe' = 'maybe'): Fault =>
+  new Fault('CANCELLED', `${what} was cancelled`, { executed });
 
 /**
  * Waits for work, but no longer than until the signal is aborted. The work goes on.

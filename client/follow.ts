@@ -5,7 +5,8 @@ import { pauseAfter } from '../shared/rule/retry.ts';
 import { unlessAborted } from './abort.ts';
 import type { ConnectOptions } from './connect.ts';
 import type { AgentEvent, Position } from './feed.ts';
-import { FOLLOW_BACKOFF, isAborted, mayFollowAgain, retryAfterOf } from './retry.ts';
+import { mayFollowAgain } from './reach.ts';
+import { FOLLOW_BACKOFF, isAborted, retryAfterOf } from './retry.ts';
 import type { Session } from './session.ts';
 
 /** The options for a connection of {@link follow}, besides the caller's own. */

@@ -59,6 +59,7 @@ export {
 export type { Reconciled } from '../shared/api/reconcile.ts';
 export { changeLock, readLock } from './lock-file.ts';
 export { type Declared, withPlugin } from '../shared/format/lock-file.ts';
+export { isNotReached } from './reach.ts';
 export type { Session } from './session.ts';
 export type { TlsOptions } from './upgrade.ts';
 export { isZip } from './zip/unpack.ts';

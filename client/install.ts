@@ -3,7 +3,8 @@ import { Fault, withExecuted } from '../shared/api/fault.ts';
 import type { BeginParams } from '../shared/api/methods.ts';
 import type { Installed } from '../shared/api/plugin.ts';
 import type { Bundle } from './bundle.ts';
-import { cancelled } from './requests.ts';
+import { cancelled } from './abort.ts';
+import { isNotReached } from './reach.ts';
 import type { Session } from './session.ts';
 import { abortInstall, type AbortResult } from './stop.ts';
 import { type Progress, upload, type UploadEnd, type UploadOptions } from './upload.ts';
@@ -138,7 +139,7 @@ async function uploadOrAbort(
     return await upload(session, bundle, begun, options);
   } catch (error) {
     // Bytes alone change nothing.
-    if (error instanceof Fault && error.code === 'UNREACHABLE') throw withExecuted(error, 'no');
+    if (error instanceof Fault && isNotReached(error)) throw withExecuted(error, 'no');
     const isOwn = !(error instanceof Fault) || error.code === 'INVALID_PARAMS';
     if (isOwn && options.signal?.aborted !== true) await abortInstall(session, operationId);
     throw error;

@@ -22,8 +22,8 @@ import {
 import { IncomingStream } from './incoming.ts';
 import { Liveness } from './liveness.ts';
 import { SendWindow } from './outgoing.ts';
+import { dismissal, lost, noAgent } from './reach.ts';
 import { Requests } from './requests.ts';
-import { noAgent } from './upgrade.ts';
 
 /** How a connection ended: the code and reason of the close frame; 1006 if there was none. */
 export type Closed = { code: number; reason: string };
@@ -104,18 +104,7 @@ export class Link {
 
   /** Why the agent ended the connection, if its code says so. */
   get dismissal(): Fault | undefined {
-    const who = `The agent at ${this.#options.label}`;
-    switch (this.#end?.code) {
-      case CLOSE.draining:
-        return new Fault('DRAINING', `${who} is shutting down`, { hint: 'Try again in a moment' });
-      case CLOSE.tokenGone:
-        return new Fault('UNAUTHENTICATED', `${who} no longer accepts this token`);
-      case CLOSE.tooMany:
-        return new Fault('RATE_LIMITED', `${who} has too many connections`, { hint: 'Try again later' });
-      case undefined:
-      default:
-        return undefined;
-    }
+    return dismissal(this.#options.label, this.#end?.code);
   }
 
   /** Resolves when the connection is gone, with the reason; never rejects. */
@@ -274,11 +263,7 @@ export class Link {
   }
 
   #break(why: string): Fault {
-    this.#broken ??= new Fault('UNREACHABLE', `The connection to ${this.#options.label} broke: ${why}`, {
-      retry: 'same',
-      executed: 'maybe',
-      hint: 'Ask again with the same operation id: an operation that is done is not repeated',
-    });
+    this.#broken ??= lost(this.#options.label, why);
     return this.#broken;
   }
 

@@ -1,10 +1,11 @@
 /** Pushes every plugin of a directory over one connection. */
-import { Fault, type FaultCode, toFault } from '../shared/api/fault.ts';
+import { Fault, toFault } from '../shared/api/fault.ts';
 import type { Installed } from '../shared/api/plugin.ts';
 import { type Packed, type PackOptions, packDirectory } from './pack/pack.ts';
 import { findPlugins, type FoundPlugin } from './plugins.ts';
 import { type Open, OpenConnection } from './open-connection.ts';
 import { type PushOptions, pushOver } from './push.ts';
+import { stopsAll } from './reach.ts';
 
 /** The options of each push and of each pack. */
 export type PushesOptions = Pick<PackOptions, 'allowSecrets' | 'ignore' | 'manifest'> &
@@ -30,15 +31,6 @@ export type PluginPush = {
 
 /** What became of all of them, in their order; `stopped` says why some are untried. */
 export type PluginPushes = { plugins: PluginPush[]; stopped: Fault | undefined };
-
-/** After these every other push would fail too. */
-const STOPPING: ReadonlySet<FaultCode> = new Set<FaultCode>([
-  'UNREACHABLE',
-  'UNAUTHENTICATED',
-  'FORBIDDEN',
-  'DRAINING',
-  'RUNTIME_EXTERNAL',
-]);
 
 /**
  * Packs and installs each plugin that `findPlugins` finds in a directory, one after another. One that is refused does not
@@ -70,11 +62,7 @@ export async function pushAll(
       } else {
         result = { plugin, place, status: 'untried' };
       }
-      if (
-        'fault' in result &&
-        !('fault' in one) &&
-        (signal?.aborted === true || STOPPING.has(result.fault.code))
-      ) {
+      if ('fault' in result && !('fault' in one) && (signal?.aborted === true || stopsAll(result.fault))) {
         stopped = result.fault;
       }
       plugins.push(result);

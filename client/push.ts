@@ -8,7 +8,8 @@ import type { Installed } from '../shared/api/plugin.ts';
 import type { Bundle } from './bundle.ts';
 import { attemptInstall, cancelledInstall, type InstallOptions, type InstallProgress } from './install.ts';
 import { type Open, OpenConnection } from './open-connection.ts';
-import { isAborted, isToldToWait, mayReconnect, PUSH_BACKOFF, retryAfterOf } from './retry.ts';
+import { isNotReached, isToldToWait, mayReconnect } from './reach.ts';
+import { isAborted, PUSH_BACKOFF, retryAfterOf } from './retry.ts';
 import { abortInstall, type AbortResult } from './stop.ts';
 
 /** How often it connects again in vain, before it has reached the agent and after. A restart may take half a minute. */
@@ -88,7 +89,6 @@ export async function pushOver(
 
 /** Faults that say nothing about the operation: the agent has not looked at it. */
 const ABOUT_THE_CALLER: ReadonlySet<FaultCode> = new Set<FaultCode>([
-  'UNREACHABLE',
   'UNAUTHENTICATED',
   'FORBIDDEN',
   'RATE_LIMITED',
@@ -169,7 +169,7 @@ class Push {
 
   /** The fault of a try, with an `executed` for the whole push. */
   #judge(fault: Fault): Fault {
-    const isAnswer = this.#phase !== undefined && fault.code !== 'UNREACHABLE';
+    const isAnswer = this.#phase !== undefined && !isNotReached(fault);
     const isAbout = isAnswer && (this.#phase !== 'begin' || !ABOUT_THE_CALLER.has(fault.code));
     if (isAbout) {
       this.#doubt = fault.executed === 'maybe';

@@ -1,6 +1,6 @@
 /** Makes an agent have the plugins that are declared: asks what differs, lets it pull, and pushes the rest. */
 import type { Caller } from '../shared/api/caller.ts';
-import { Fault, type FaultCode, toFault } from '../shared/api/fault.ts';
+import { Fault, toFault } from '../shared/api/fault.ts';
 import type { ReconcileParams } from '../shared/api/methods.ts';
 import type { Installed } from '../shared/api/plugin.ts';
 import { type Reconciled, reconciledSchema } from '../shared/api/reconcile.ts';
@@ -15,8 +15,9 @@ import { type Open, OpenConnection } from './open-connection.ts';
 import type { InstallOptions } from './install.ts';
 import { wholeList } from './list.ts';
 import { newOperationId, type PushOptions, pushOver } from './push.ts';
-import { cancelled } from './requests.ts';
-import { isAborted, mayReconnect, PUSH_BACKOFF, retryAfterOf } from './retry.ts';
+import { cancelled } from './abort.ts';
+import { mayReconnect, stopsAll } from './reach.ts';
+import { isAborted, PUSH_BACKOFF, retryAfterOf } from './retry.ts';
 
 export type ReconcileOptions = Pick<
   PushOptions,
@@ -161,15 +162,6 @@ function briefly(declared: readonly Declared[]): Declared[] {
 const APPLIED_AT_ONCE = 50;
 const PUSHED_AT_ONCE = 4;
 
-/** After these every other plugin would fail too. */
-const STOPPING: ReadonlySet<FaultCode> = new Set<FaultCode>([
-  'UNREACHABLE',
-  'UNAUTHENTICATED',
-  'FORBIDDEN',
-  'DRAINING',
-  'RUNTIME_EXTERNAL',
-]);
-
 class Run {
   readonly ends = new Map<string, Reconciled>();
   stopped: Fault | undefined;
@@ -255,7 +247,7 @@ class Run {
       this.#end({ ...row, fate, reload: { kind, action, restarting } });
     } catch (error) {
       const fault = toFault(error, `Delivering "${row.name}"`);
-      if (STOPPING.has(fault.code) || isAborted(signal)) this.stopped ??= fault;
+      if (stopsAll(fault) || isAborted(signal)) this.stopped ??= fault;
       this.#end({ ...row, fate: 'failed', error: fault.toData() });
     }
   }

@@ -1,16 +1,10 @@
 /** The unanswered requests of one connection. */
 import { Fault } from '../shared/api/fault.ts';
 import { WIRE, writeRequest } from '../shared/api/rpc.ts';
+import { cancelled } from './abort.ts';
+import { closing, unsent } from './reach.ts';
 
 type Pending = { resolve(result: unknown): void; reject(fault: Fault): void };
-
-/** The fault of a cancelled request. If it was sent, the other side may still execute it. */
-export const cancelled = (what: string, executed: 'no' | 'maybe' = 'maybe'): Fault =>
-  new Fault('CANCELLED', `${what} was cancelled`, { executed });
-
-/** The fault of a request that was not sent, because the connection is gone. */
-const unsent = (broken: Fault): Fault =>
-  new Fault('UNREACHABLE', broken.message, { retry: 'same', hint: broken.hint, cause: broken });
 
 /**
  * Numbers requests, matches their answers, and keeps at most as many in flight as the agent accepts; the others wait in
@@ -37,7 +31,7 @@ export class Requests {
       const id = String(this.#last);
       const text = writeRequest(id, method, params);
       if (this.#broken !== undefined) return reject(unsent(this.#broken));
-      if (!this.#isOpen()) return reject(unsent(new Fault('UNREACHABLE', 'The connection is being closed')));
+      if (!this.#isOpen()) return reject(closing());
       if (signal?.aborted === true) return reject(cancelled(`"${method}"`, 'no'));
       if (Buffer.byteLength(text) > WIRE.frameBytes) {
         const why = `The request "${method}" is larger than a frame may be (${WIRE.frameBytes} bytes)`;

@@ -1,5 +1,6 @@
 /** A session with one agent: requests and answers, events, streams of bytes. */
 import type { EventType } from '../shared/api/events.ts';
+import { isRefusedByExternal } from '../shared/api/external.ts';
 import { Fault } from '../shared/api/fault.ts';
 import type { DataFrame } from '../shared/api/frame.ts';
 import type { Hello } from '../shared/api/session.ts';
@@ -32,14 +33,22 @@ export class Session implements Caller {
   readonly #link: Link;
   readonly #feed: Feed;
   readonly #began: Position;
+  readonly #refuse: (() => Promise<void>) | undefined;
 
   /** @internal */
-  constructor(link: Link, hello: Hello, feed: Feed, began: { at: Position; resumed: boolean }) {
+  constructor(
+    link: Link,
+    hello: Hello,
+    feed: Feed,
+    began: { at: Position; resumed: boolean },
+    refuse?: () => Promise<void>,
+  ) {
     this.#link = link;
     this.hello = hello;
     this.resumed = began.resumed;
     this.#feed = feed;
     this.#began = began.at;
+    this.#refuse = refuse;
   }
 
   /** The newest event that this session has seen: the `resume` of a later connection. */
@@ -73,6 +82,7 @@ export class Session implements Caller {
     params: Params<M>,
     options: { signal?: AbortSignal | undefined } = {},
   ): Promise<Result<M>> {
+    if (isRefusedByExternal(method)) await this.#refuse?.();
     return readResult(method, await this.#link.request(method, params, options.signal));
   }
 
@@ -110,6 +120,7 @@ export class Session implements Caller {
 /**
  * Starts the session on a connection whose agent has said hello.
  *
+ * @param refuse throws a fault if the workspace is external; called before what such a workspace refuses.
  * @throws Fault of the agent's answer; UNREACHABLE if the connection breaks.
  * @internal
  */
@@ -118,12 +129,13 @@ export async function startSession(
   hello: Hello,
   feed: Feed,
   { client, events, resume }: SessionOptions,
+  refuse?: () => Promise<void>,
 ): Promise<Session> {
   const params = { client, events: events ?? [], ...(resume === undefined ? {} : { resume }) };
   const started = readResult('session.start', await link.request('session.start', params, undefined));
   // The missed events may not have arrived yet. Until then the position is that of the caller.
   const at = started.resumed ? (resume ?? started.at) : started.at;
-  return new Session(link, hello, feed, { at, resumed: started.resumed });
+  return new Session(link, hello, feed, { at, resumed: started.resumed }, refuse);
 }
 
 /** Reads the answer to a method. */

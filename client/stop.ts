@@ -2,6 +2,7 @@
 import { toFault } from '../shared/api/fault.ts';
 import type { Fault } from '../shared/api/fault.ts';
 import type { Installed } from '../shared/api/plugin.ts';
+import { isNotReached } from './reach.ts';
 import type { Session } from './session.ts';
 
 /** How long (milliseconds) the agent may take to answer an abort. */
@@ -31,7 +32,7 @@ export async function abortInstall(session: Session, operationId: string): Promi
     return { answer: await session.call('install.commit', { operationId }, { signal }) };
   } catch (error) {
     const why = toFault(error, 'Asking how the install has ended');
-    if (why.code === 'UNREACHABLE' || why.code === 'CANCELLED') return { executed: 'maybe' };
+    if (isNotReached(why) || why.code === 'CANCELLED') return { executed: 'maybe' };
     // An agent that does not know the operation has not executed it.
     return { executed: why.executed === 'no' ? 'no' : 'maybe', why };
   }

@@ -4,7 +4,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { Fault } from '../shared/api/fault.ts';
 import { FRAME_DATA_BYTES } from '../shared/api/frame.ts';
 import type { Bundle } from './bundle.ts';
-import { cancelled } from './requests.ts';
+import { cancelled } from './abort.ts';
 import type { Session } from './session.ts';
 
 /** The progress of an upload: bytes that were sent, and the size of the bundle. */

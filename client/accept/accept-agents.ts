@@ -2,16 +2,18 @@
 import type { Server } from 'node:http';
 import type { Server as TlsServer } from 'node:https';
 
-import { Fault, toFault } from '../../shared/api/fault.ts';
+import { isRefusedByExternal } from '../../shared/api/external.ts';
+import { type Fault, toFault } from '../../shared/api/fault.ts';
 import { type MethodName, methods, type Params, type Result } from '../../shared/api/methods.ts';
 import type { Installed } from '../../shared/api/plugin.ts';
 import { WIRE } from '../../shared/api/rpc.ts';
 import { type Clock, steadyClock } from '../../shared/clock.ts';
 import type { Bundle } from '../bundle.ts';
-import { type ConnectOptions, type Reach, reachBy, sessionOf } from '../connect.ts';
+import type { ConnectOptions, Reach } from '../connect.ts';
 import type { AgentEvent } from '../feed.ts';
 import { OpenConnection } from '../open-connection.ts';
 import { type PushOptions, pushOver } from '../push.ts';
+import { away, type Knowledge, reachBy, sessionOf } from '../reach.ts';
 import { isAborted } from '../retry.ts';
 import type { Session } from '../session.ts';
 import { Connections } from './connections.ts';
@@ -30,7 +32,10 @@ export type AcceptOptions = UpgradeOptions &
     onLost?: ((workspace: string, why: Fault) => void) | undefined;
     /** Asked for an agent that is not connected: why its workspace is definitely not running, undefined if it may be. */
     notRunning?: ((workspace: string) => Promise<string | undefined>) | undefined;
-    /** Asked before every call: where an external workspace pulls its plugins, undefined for any other. */
+    /**
+     * Asked before every push, rollback and uninstall: where an external workspace pulls its plugins, undefined for any
+     * other.
+     */
     externalPull?: ((workspace: string) => Promise<string | undefined>) | undefined;
     /** A connection that is silent for so long counts as dead; 45 s by default. */
     deadMillis?: number | undefined;
@@ -81,9 +86,15 @@ export class DialledAgent {
    * Whether it can be reached, as `connect` says it. An agent that is not connected is `unknown`, unless the platform
    * knows that its workspace does not run.
    *
+   * @param options with `queriesOnly` an external workspace is reached too.
    * @throws Fault RUNTIME_EXTERNAL for an external workspace; CANCELLED.
    */
-  reach({ waitMillis = 0, signal }: Pick<AgentRequestOptions, 'waitMillis' | 'signal'> = {}): Promise<Reach> {
+  reach({
+    waitMillis = 0,
+    signal,
+    queriesOnly,
+  }: Pick<AgentRequestOptions, 'waitMillis' | 'signal'> &
+    Pick<Knowledge, 'queriesOnly'> = {}): Promise<Reach> {
     const { workspace } = this;
     const { notRunning, externalPull } = this.#options;
     return reachBy(
@@ -92,6 +103,7 @@ export class DialledAgent {
       {
         notRunning: () => asked(notRunning, workspace),
         externalPull: () => asked(externalPull, workspace),
+        queriesOnly,
         signal,
       },
     );
@@ -111,7 +123,8 @@ export class DialledAgent {
     options: AgentRequestOptions = {},
   ): Promise<Result<M>> {
     const { signal, awayMillis = AWAY_MILLIS } = options;
-    let session = sessionOf(await this.reach(options));
+    const queriesOnly = !isRefusedByExternal(method);
+    let session = sessionOf(await this.reach({ ...options, queriesOnly }));
     for (let tries = 1; ; tries += 1) {
       try {
         return await session.call(method, params, { signal });
@@ -131,7 +144,7 @@ export class DialledAgent {
   async push(bundle: Bundle, options: PushOptions & AgentRequestOptions = {}): Promise<Installed> {
     const { awayMillis = AWAY_MILLIS } = options;
     sessionOf(await this.reach(options));
-    let fault = new Fault('UNREACHABLE', `The agent of workspace "${this.workspace}" is gone`);
+    let fault = away(this.workspace);
     // The agent may be away for so long in all, however often that is asked.
     let since: number | undefined;
     const session = async (signal: AbortSignal | undefined): Promise<Session> => {

@@ -6,7 +6,8 @@ import { CLOSE } from '../../shared/api/rpc.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { type AgentEvent, Feed, type Position } from '../feed.ts';
 import { Link } from '../link.ts';
-import { cancelled } from '../requests.ts';
+import { cancelled } from '../abort.ts';
+import { away } from '../reach.ts';
 import { isAborted } from '../retry.ts';
 import { type Session, type SessionOptions, startSession } from '../session.ts';
 
@@ -92,9 +93,7 @@ export class Connections {
     if (isAborted(signal)) throw cancelled(`Waiting for the agent of workspace "${workspace}"`, 'no');
     const session = this.get(workspace);
     if (session !== undefined) return session;
-    throw new Fault('UNREACHABLE', `The agent of workspace "${workspace}" is not connected`, {
-      hint: 'Ask again when it is: the agent tries at least once a minute, and its log says why it fails',
-    });
+    throw away(workspace);
   }
 
   /** Ends all connections. Resolves when they are gone. */

@@ -1,6 +1,6 @@
 /** Calls many agents, a few at a time. */
 import { type Fault, toFault } from '../../shared/api/fault.ts';
-import { cancelled } from '../requests.ts';
+import { cancelled } from '../abort.ts';
 import { isAborted } from '../retry.ts';
 
 /** What came of one agent. */

@@ -6,6 +6,7 @@ import { connect, type ConnectOptions, openSession, type Reach } from '../../cli
 import type { Session } from '../../client/session.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { deafPort } from '../_kit/deaf-port.ts';
+import { until } from '../_kit/until.ts';
 import { type Behaviour, type FakeAgent, fakeAgent, HELLO } from './fake-agent.ts';
 
 const TOKEN = 'secret-token-of-enough-characters-000000';
@@ -95,6 +96,33 @@ describe('connecting', () => {
     expect(agent.upgrades).toHaveLength(0);
     const failing = (): Promise<string> => Promise.reject(new Error('no database'));
     expect((await reach({ url: agent.url, externalPull: failing })).state).toBe('reachable');
+  });
+
+  it('asks an external workspace, if nothing is to be changed there', async () => {
+    const asked: string[] = [];
+    const agent = await agentWith({
+      onRequest: ({ id, method }, peer) => {
+        asked.push(method);
+        const result = { plugins: { items: [], total: 0 } };
+        if (method === 'plugin.list') peer.answer(id, result);
+      },
+    });
+    let where: string | undefined = '/workspaces/w1/plugins/x/download';
+    const externalPull = async (): Promise<string | undefined> => where;
+    const session = await openSession({ url: agent.url, client: 'test', queriesOnly: true, externalPull });
+    sessions.push(session);
+    expect(await session.call('plugin.list', {})).toEqual({ plugins: { items: [], total: 0 } });
+    const change = { operationId: 'operation-1', plugin: 'lint' };
+    for (const method of ['plugin.rollback', 'plugin.uninstall'] as const) {
+      expect((await fault(session.call(method, change))).code).toBe('RUNTIME_EXTERNAL');
+    }
+    const bundle = { size: 1, sha256: 'a'.repeat(64) };
+    expect((await fault(session.call('install.begin', { ...change, bundle }))).code).toBe('RUNTIME_EXTERNAL');
+    expect(asked).toEqual(['plugin.list']);
+    // A look-up that fails, or says no, stops nothing.
+    where = undefined;
+    void session.call('plugin.rollback', change).catch(() => undefined);
+    await until(() => expect(asked).toEqual(['plugin.list', 'plugin.rollback']));
   });
 
   it.each([

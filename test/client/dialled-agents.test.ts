@@ -123,7 +123,7 @@ describe('the three answers', () => {
         workspace === 'far' ? '/workspaces/far/plugins/:name/download' : undefined,
     });
     await dial(url, 'w1', answering(installed('lint')));
-    await dial(url, 'far');
+    await dial(url, 'far', answering(ABSENT));
     await here(agents, 'far', 'w1');
     const stateOf = async (workspace: string): Promise<string> =>
       (await agents.agent(workspace).reach()).state;
@@ -135,7 +135,7 @@ describe('the three answers', () => {
     const bundle = await bundleFile();
     for (const work of [
       agents.agent('far').reach(),
-      agents.agent('far').call('plugin.disable', DISABLE),
+      agents.agent('far').call('plugin.uninstall', { operationId: 'operation-1', plugin: 'lint' }),
       agents.agent('far').push(bundle),
     ]) {
       await expect(work).rejects.toMatchObject({
@@ -143,6 +143,8 @@ describe('the three answers', () => {
         hint: expect.stringContaining('/workspaces/far/plugins/:name/download'),
       });
     }
+    // What an external workspace does not refuse reaches its agent.
+    expect(await agents.agent('far').call('plugin.disable', DISABLE)).toEqual(ABSENT);
     await expect(agents.agent('cold').push(bundle)).rejects.toMatchObject({
       code: 'UNREACHABLE',
       retry: 'never',
