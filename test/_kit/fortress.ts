@@ -103,8 +103,7 @@ export class Fortress {
   /** What a bundle is refused with; everything must be as before, and staging empty. */
   async refusal(bytes: Buffer, params: Partial<BeginParams> = {}): Promise<FaultData> {
     if (!readdirSync(this.root).includes('lint')) await this.send(tar(MANIFEST, file('rules/old.md', 'old')));
-    await this.quiet();
-    const before = await this.look();
+    const before = await this.quiet();
     const wire = await this.wire();
     const thrown: unknown = await this.send(bytes, params, wire).then(
       () => new Error('It was not refused'),
@@ -112,8 +111,7 @@ export class Fortress {
     );
     wire.socket.terminate();
     if (!(thrown instanceof Refusal)) throw thrown;
-    await this.quiet();
-    expect(await this.look()).toEqual(before);
+    expect(await this.quiet()).toEqual(before);
     return thrown.data;
   }
 
@@ -139,8 +137,12 @@ export class Fortress {
     return { ...answer, live };
   }
 
-  /** The house-keeping after an answer is over: nothing is left in staging but what the test has put there. */
-  async quiet(own: string[] = []): Promise<void> {
+  /**
+   * The house-keeping after an answer is over: nothing is left in staging but what the test has put there.
+   *
+   * @returns how everything is then, as {@link look} says it.
+   */
+  async quiet(own: string[] = []): Promise<Record<string, string>> {
     const left = (): string[] =>
       readdirSync(join(this.root, '.staging')).filter((name) => !own.includes(name));
     await until(() => expect(left()).toEqual([]));
@@ -149,11 +151,12 @@ export class Fortress {
       readdirSync(join(this.root, '.locks')).filter((name) => /^lint\..*\.(?:flock|record)$/.test(name));
     await until(() => expect(held()).toEqual([]));
     // Old versions are collected after the intent is gone: until two looks are the same.
-    let before = '';
-    for (let now = ''; now !== before || now === '';) {
-      before = now;
+    for (let before = ''; ;) {
+      const now = await this.look().catch(() => undefined);
+      const text = JSON.stringify(now ?? '');
+      if (now !== undefined && text === before) return now;
+      before = text;
       await sleep(30);
-      now = JSON.stringify(await this.look().catch(() => ''));
     }
   }
 

@@ -6,7 +6,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
+
+import { inject } from 'vitest';
 
 import { run } from '../../cli/run.ts';
 import { startTestAgent } from './agent.ts';
@@ -60,7 +62,7 @@ export async function runHere(
     out: { ...terminal, ...into('stdout') },
     error: into('stderr'),
     version: '0',
-    self: pathToFileURL(program),
+    self: new URL(inject('workerFile')),
     signal,
   });
   return { ...said, code };

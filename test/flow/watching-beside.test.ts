@@ -169,7 +169,7 @@ it('a marker that the agent itself makes full is no swap by somebody else', asyn
 it('installs of a plugin that writes into its own tree are told once each', async () => {
   const place = await Place.open();
   await place.put('1', '1');
-  const until = Date.now() + 6000;
+  const until = Date.now() + 2500;
   const writing = (async () => {
     for (let i = 0; Date.now() < until; i += 1) {
       await writeFile(place.at('log.txt'), `${i}`).catch(() => undefined);

@@ -104,8 +104,9 @@ const COMPRESSED: Case[] = [
 
 describe('a damaged tar is refused', () => {
   it.each(titled(PLAIN))('%s', (_title, one) => fortress.check(one));
+  // What is named beside it does not depend on the compression.
   it.each(titled(PLAIN))('%s, in gzip', (_title, one) =>
-    fortress.check({ ...one, build: (...before) => gzip(one.build(...before)) }),
+    fortress.check({ ...one, build: () => gzip(one.build()), hides: true }),
   );
 });
 

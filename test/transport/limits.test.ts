@@ -8,6 +8,7 @@ import type { Event } from '../../shared/api/events.ts';
 import { CLOSE, WIRE } from '../../shared/api/rpc.ts';
 import { type TestAgent, startTestAgent } from '../_kit/agent.ts';
 import { type Opened, beginOf, packPlugin, push } from '../_kit/bundle.ts';
+import { Fortress } from '../_kit/fortress.ts';
 import { RawWire, frameOf, rawSocket, textFrame } from '../_kit/raw-socket.ts';
 import { Wire } from '../_kit/wire.ts';
 
@@ -16,8 +17,9 @@ const MIB = 1024 * 1024;
 /** An agent with a client who does nothing wrong. */
 async function withOther(
   timeouts: Partial<Timeouts> = {},
+  own?: TestAgent,
 ): Promise<{ agent: TestAgent; served(): Promise<void> }> {
-  const agent = await startTestAgent({ timeouts });
+  const agent = own ?? (await startTestAgent({ timeouts }));
   const other = await Wire.start(agent);
   return {
     agent,
@@ -32,6 +34,9 @@ const open = (wire: Wire, plugin: string, size = 4 * MIB): Promise<Opened & { st
 const operationOf = ({ data }: Event): string => (data as { operationId: string }).operationId;
 
 describe('a frame', () => {
+  // One agent for all of them: whoever breaks the rule is stopped, and nobody else.
+  const fortress = Fortress.forAll();
+
   const half = Buffer.alloc(WIRE.frameBytes / 2 + 1, 'x');
   it.each([
     [
@@ -57,7 +62,7 @@ describe('a frame', () => {
     ['is a ping that is too long', CLOSE.malformed, [frameOf(Buffer.alloc(126), { opcode: 9 })]],
     ['is a ping in fragments', CLOSE.malformed, [frameOf(Buffer.alloc(1), { opcode: 9, fin: false })]],
   ])('that %s closes with %d', async (_, code, frames) => {
-    const { agent, served } = await withOther();
+    const { agent, served } = await withOther({}, fortress.agent);
     const wire = await RawWire.start(agent);
     wire.socket.write(Buffer.concat(frames));
     await served();
@@ -65,7 +70,7 @@ describe('a frame', () => {
   });
 
   it('in fragments counts as one, with a ping between them', async () => {
-    const { agent, served } = await withOther();
+    const { agent, served } = await withOther({}, fortress.agent);
     const wire = await RawWire.start(agent);
     const text = Buffer.from('{"jsonrpc":"2.0","id":"in-parts","method":"plugin.list"}');
     for (const [i, byte] of text.entries()) {

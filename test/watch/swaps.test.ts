@@ -13,7 +13,7 @@ import { LATER, install, makeRoot, writeFiles, writeIntent, yamlOf } from '../_k
 import { watching } from '../_kit/watching.ts';
 import { Wire } from '../_kit/wire.ts';
 
-const many = Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`data/${i % 20}/f${i}`, `${i}`]));
+const many = Object.fromEntries(Array.from({ length: 60 }, (_, i) => [`data/${i % 20}/f${i}`, `${i}`]));
 const files = (skill: string, hook = 'exit 0'): Record<string, string> => ({
   'plugin.yaml': yamlOf('lint'),
   'skills/review/SKILL.md': `---\nname: review\ndescription: d\n---\n${skill}\n`,
