@@ -1,5 +1,5 @@
 /** One install over one session: begin, send, commit. */
-import { Fault, withExecuted } from '../shared/api/fault.ts';
+import { Fault, toFault, withExecuted } from '../shared/api/fault.ts';
 import type { BeginParams } from '../shared/api/methods.ts';
 import type { Installed } from '../shared/api/plugin.ts';
 import type { Bundle } from './bundle.ts';
@@ -141,7 +141,8 @@ async function uploadOrAbort(
     // Bytes alone change nothing.
     if (error instanceof Fault && isNotReached(error)) throw withExecuted(error, 'no');
     const isOwn = !(error instanceof Fault) || error.code === 'INVALID_PARAMS';
-    if (isOwn && options.signal?.aborted !== true) await abortInstall(session, operationId);
-    throw error;
+    if (!isOwn) throw error;
+    if (options.signal?.aborted !== true) await abortInstall(session, operationId);
+    throw withExecuted(toFault(error, `Sending "${bundle.plugin}"`), 'no');
   }
 }

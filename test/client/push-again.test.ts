@@ -1,6 +1,6 @@
 /** What a push does when it is told to wait, given up, cut off or cancelled, and whether it tells the truth about it. */
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -369,18 +369,24 @@ describe('cancelling', () => {
   });
 });
 
-describe('a bundle whose file is gone', () => {
-  it('leaves no upload behind in the agent', async () => {
-    const bundle = await bundleOf(100);
-    const behaviour = noting(
-      answering({
-        'install.begin': openIt,
-        'install.abort': ({ id }, peer) => peer.answer(id, { aborted: true }),
-      }),
-    );
-    await rm(bundle.file);
-    const { result } = await run(behaviour, {}, bundle);
-    expect(result).toMatchObject({ code: 'INVALID_PARAMS' });
-    expect(behaviour.asked).toEqual(['install.begin', 'install.abort']);
-  });
+describe('a bundle that cannot be read', () => {
+  it.each([
+    ['is gone', 'INVALID_PARAMS', (file: string) => rm(file)],
+    ['gives an error of the disk', 'INTERNAL', (file: string) => rm(file).then(() => mkdir(file))],
+  ])(
+    'because its file %s leaves no upload behind in the agent, and has changed nothing',
+    async (_, code, spoil) => {
+      const bundle = await bundleOf(100);
+      const behaviour = noting(
+        answering({
+          'install.begin': openIt,
+          'install.abort': ({ id }, peer) => peer.answer(id, { aborted: true }),
+        }),
+      );
+      await spoil(bundle.file);
+      const { result } = await run(behaviour, {}, bundle);
+      expect(result).toMatchObject({ code, executed: 'no' });
+      expect(behaviour.asked).toEqual(['install.begin', 'install.abort']);
+    },
+  );
 });
