@@ -32,7 +32,7 @@ it(
       lanes: 4,
       ends: ['closed', 'reset', 'dead'],
     });
-    console.log(`cuts by way and end: ${JSON.stringify(done)}`);
+    console.log(`seed "${seed}", cuts by way and end: ${JSON.stringify(done)}`);
     promisesHeld(ctx, 'e', 200, broken);
   },
 );
