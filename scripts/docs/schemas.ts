@@ -6,6 +6,7 @@ import { cancelSchema, helloSchema, resetSchema, windowSchema } from '../../shar
 import { failureSchema, notificationSchema, requestSchema, successSchema } from '../../shared/api/rpc.ts';
 import { intentSchema } from '../../shared/format/intent.ts';
 import { loadedSchema } from '../../shared/format/loaded.ts';
+import { lockFileSchema } from '../../shared/format/lock-file.ts';
 import { manifestSchemas } from '../../shared/format/manifest.ts';
 import { markerSchema } from '../../shared/format/marker.ts';
 import { historyLineSchema } from '../../shared/format/history.ts';
@@ -57,6 +58,10 @@ const documents: Record<string, Document> = {
   loaded: {
     schema: loadedSchema,
     title: '<root>/.loaded/<name>.json: the version that the runtime has loaded',
+  },
+  'lock-file': {
+    schema: lockFileSchema,
+    title: 'airlock.lock: the plugins that there are to be',
   },
   'manifest.yaml': { schema: manifestSchemas['plugin.yaml'], title: 'plugin.yaml: the manifest of a plugin' },
   'manifest.agent-plugins': {
