@@ -6,7 +6,8 @@ import type { IncomingMessage } from 'node:http';
 import * as http from 'node:http';
 import * as https from 'node:https';
 
-import { Fault, errorCode } from '../../shared/api/fault.ts';
+import { connectionError } from '../../shared/api/connection-error.ts';
+import { Fault } from '../../shared/api/fault.ts';
 import { type Clock, type Pause, pause } from '../../shared/clock.ts';
 import { type Backoff, pauseAfter } from '../../shared/rule/retry.ts';
 import type { Sink } from './own-upload.ts';
@@ -257,8 +258,8 @@ class Fetching {
   }
 
   #ended(error: unknown, patience: Patience): Ended {
-    const code = errorCode(error) ?? '';
-    if (/CERT|SELF_SIGNED|ISSUER|VERIFY|ALTNAME/.test(code)) {
+    const { code, why, isCertificate } = connectionError(error as Error);
+    if (isCertificate) {
       throw new Fault('UNREACHABLE', `${this.#failed} its certificate is not accepted (${code})`, {
         cause: error,
         retry: 'never',
@@ -272,8 +273,7 @@ class Fetching {
         hint: 'Check the URL',
       });
     }
-    const { message } = error as Error;
-    return this.#broken(patience.complaint ?? (message === '' ? code : message), error);
+    return this.#broken(patience.complaint ?? why, error);
   }
 
   get #failed(): string {

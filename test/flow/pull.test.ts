@@ -280,6 +280,8 @@ describe('airlock pull', () => {
     await until(() => expect(server.requests).toHaveLength(2));
     program.agent?.kill('SIGKILL');
     if (program.agent !== undefined) await once(program.agent, 'exit');
+    // Where the moment was that in which the file still had its name.
+    await writeFile(join(program.root, '.staging/.tmp-lint-1-spool-1'), 'the beginning of a bundle');
     await program.serve();
     expect(await readdir(join(program.root, '.staging'))).toEqual([]);
   });
