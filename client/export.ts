@@ -13,6 +13,7 @@ import type { Caller } from '../shared/api/caller.ts';
 import { Fault } from '../shared/api/fault.ts';
 import type { Result } from '../shared/api/methods.ts';
 import { type FileEntry, modeOf, treeDigest } from '../shared/format/tree.ts';
+import { unlessAborted } from './abort.ts';
 import { systemFault } from './temporary.ts';
 
 export type ExportOptions = {
@@ -90,14 +91,11 @@ async function fetchInto(
   const hash = createHash('sha256');
   const reader = new TreeReader();
   let size = 0;
-  for await (const bytes of caller.receive(stream)) {
-    if (signal?.aborted === true) {
-      throw new Fault('CANCELLED', `The export of "${plugin}" was stopped`, { hint: 'Nothing was written' });
-    }
+  for await (const bytes of untilAborted(caller.receive(stream), plugin, signal)) {
     hash.update(bytes);
     size += bytes.length;
     await reader.write(bytes);
-    await writeTo(to, bytes, signal);
+    await writeTo(to, bytes, plugin, signal);
   }
   const files = await reader.end();
   const tree = treeDigest(files);
@@ -113,10 +111,36 @@ async function fetchInto(
   return { ...answer, size, sha256: hash.digest('hex') };
 }
 
-/** Resolves when there is room for more. @throws the error of the stream. */
-async function writeTo(to: Writable, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
+/** The same bytes, until the signal is aborted, also while none come. @throws Fault CANCELLED */
+async function* untilAborted(
+  stream: AsyncIterable<Uint8Array>,
+  plugin: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const bytes = stream[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const { value, done } = await unlessAborted(bytes.next(), signal, exporting(plugin));
+      if (done === true) return;
+      yield value;
+    }
+  } finally {
+    // Not awaited: a reader that waits for bytes ends only when some come, or with the connection.
+    bytes.return?.().catch(() => undefined);
+  }
+}
+
+const exporting = (plugin: string): string => `The export of "${plugin}"`;
+
+/** Resolves when there is room for more. @throws the error of the stream; Fault CANCELLED */
+async function writeTo(
+  to: Writable,
+  bytes: Uint8Array,
+  plugin: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   if (to.errored !== null) throw to.errored;
-  if (!to.write(bytes)) await once(to, 'drain', signal === undefined ? {} : { signal });
+  if (!to.write(bytes)) await unlessAborted(once(to, 'drain'), signal, exporting(plugin));
 }
 
 /** Lists and hashes the files of a bundle while it goes by. */

@@ -121,14 +121,23 @@ describe('an export', () => {
     expect(await readdir(folder)).toEqual(['lint.tgz']);
   });
 
-  it('is stopped by its signal', async () => {
+  it('is stopped by its signal, also while no bytes come', async () => {
     const folder = await scratch();
     const stop = new AbortController();
-    await start(exporter(BYTES.subarray(0, 50), {}, () => stop.abort()));
+    await start(exporter(BYTES.subarray(0, 50), {}, (_) => void setTimeout(() => stop.abort(), 20)));
     const to = join(folder, 'lint.tgz');
     await expect(exportPlugin(session, 'lint', { to, signal: stop.signal })).rejects.toMatchObject({
       code: 'CANCELLED',
     });
     expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('is stopped while nobody takes its bytes', async () => {
+    const stop = new AbortController();
+    const to = new Writable({ highWaterMark: 1, write: () => stop.abort() });
+    await start(exporter());
+    await expect(exportPlugin(session, 'lint', { to, signal: stop.signal })).rejects.toMatchObject({
+      code: 'CANCELLED',
+    });
   });
 });
