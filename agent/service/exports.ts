@@ -92,7 +92,7 @@ class RunningExport implements Source, ThreadHolder {
       this.received += bytes.length;
       const waiting = this.#waiting;
       this.#waiting = undefined;
-      waiting?.resolve({ bytes: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), isLast });
+      waiting?.resolve({ bytes, isLast });
     } else if (message.kind === 'failed') {
       this.crash(Fault.from(message.fault));
     } else if (message.kind === 'complaint') {

@@ -18,13 +18,27 @@ import { snapshotsOf } from './snapshots.ts';
 import { hashTree } from './tree.ts';
 
 /** A piece of a bundle, and whether it is the last one. */
-export type Piece = { bytes: Buffer; isLast: boolean };
+export type Piece = {
+  /** They have their memory for themselves, so that it can be given to another thread. */
+  bytes: Uint8Array<ArrayBuffer>;
+  isLast: boolean;
+};
 
 /** A piece has about so many bytes. */
 const PIECE_BYTES = 256 * 1024;
 const READ_BYTES = 256 * 1024;
 /** A file of at most so many bytes is checked before the first of them is sent. A larger one is checked while it is sent. */
 const CHECKED_FIRST_BYTES = 1024 * 1024;
+
+function joined(parts: readonly Buffer[], size: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
 
 /** A version that is replaced while it is opened is opened again, at most so often. */
 const OPEN_TRIES = 20;
@@ -115,12 +129,12 @@ export class Export {
         const { value, done } = this.#pieces.next();
         if (done === true) {
           this.close();
-          return { bytes: Buffer.concat(parts), isLast: true };
+          return { bytes: joined(parts, bytes), isLast: true };
         }
         parts.push(value);
         bytes += value.length;
       }
-      return { bytes: Buffer.concat(parts), isLast: false };
+      return { bytes: joined(parts, bytes), isLast: false };
     } catch (error) {
       const { plugin } = this.answer;
       throw goneOr(error, plugin, `Exporting "${plugin}"`);
@@ -255,21 +269,20 @@ function* contentOf(
     const stat = disk.statOpen(fd);
     if (stat.kind !== 'file' || stat.size !== size || modeOf(stat.mode) !== mode) throw edited();
     const hash = createHash('sha256');
+    // A large file goes through one buffer: each part is compressed before the next one is read.
     const isSmall = size <= CHECKED_FIRST_BYTES;
-    const kept: Buffer[] = [];
-    let left = size;
-    while (left > 0) {
-      const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, left));
-      const count = disk.read(fd, buffer);
-      if (count === 0) throw edited();
-      const part = buffer.subarray(0, count);
-      left -= count;
+    const buffer = Buffer.allocUnsafe(isSmall ? size : READ_BYTES);
+    let at = 0;
+    while (at < size) {
+      const into = isSmall ? buffer.subarray(at) : buffer.subarray(0, size - at);
+      const part = into.subarray(0, disk.read(fd, into));
+      if (part.length === 0) throw edited();
+      at += part.length;
       hash.update(part);
-      if (isSmall) kept.push(part);
-      else yield part;
+      if (!isSmall) yield part;
     }
     if (hash.digest('hex') !== sha256) throw edited();
-    yield* kept;
+    if (isSmall) yield buffer;
   } finally {
     disk.close(fd);
   }

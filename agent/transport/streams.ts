@@ -54,7 +54,7 @@ export class SourceStream {
   readonly #source: Source;
   readonly #send: Send;
   readonly #ended: (fault: Fault | undefined) => void;
-  #piece: Piece = { bytes: Buffer.alloc(0), isLast: false };
+  #piece: Piece = { bytes: new Uint8Array(0), isLast: false };
   #sent = 0;
   #limit = 0;
   #isReading = false;

@@ -52,7 +52,7 @@ export type FromEngine =
   | { kind: 'validated' }
   | { kind: 'installed'; answer: Installed }
   /** A piece of an export. After the last one the task is over. */
-  | { kind: 'piece'; bytes: Uint8Array; isLast: boolean }
+  | { kind: 'piece'; bytes: Uint8Array<ArrayBuffer>; isLast: boolean }
   /** The task has failed, and its slot is removed. */
   | { kind: 'failed'; fault: FaultData; stack: string | undefined }
   /** The task and its house-keeping are over: the thread can take another one. */

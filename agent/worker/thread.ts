@@ -22,7 +22,7 @@ export function runThread(): void {
   if (port === null || !isEngine(data)) {
     throw new Fault('INTERNAL', 'This file runs only as a thread of an agent');
   }
-  const engine = new Engine(data, (envelope) => port.postMessage(envelope));
+  const engine = new Engine(data, (envelope, transfer) => port.postMessage(envelope, transfer));
   // Messages are handled one after the other: each waits until the promise of the one before has settled.
   let tail: Promise<void> = Promise.resolve();
   port.on('message', (envelope: Envelope<ToEngine>) => {
@@ -34,19 +34,19 @@ export function runThread(): void {
 /** Messages that continue a task. All others begin one. */
 const CONTINUES: ReadonlySet<ToEngine['kind']> = new Set(['data', 'commit', 'install', 'abort', 'pull']);
 
+/** @param transfer memory that the receiver gets instead of a copy. */
+type Send = (envelope: Envelope<FromEngine>, transfer?: ArrayBuffer[]) => void;
+
 class Engine {
   readonly #context: StoreContext;
-  readonly #send: (envelope: Envelope<FromEngine>) => void;
+  readonly #send: Send;
   /** The running task; undefined between tasks. */
   #task: number | undefined;
   #install: Install | undefined;
   #export: Export | undefined;
   #taken = 0;
 
-  constructor(
-    { root, loadedDir, policy, owner, durability, restartRuns }: EngineData,
-    send: (envelope: Envelope<FromEngine>) => void,
-  ) {
+  constructor({ root, loadedDir, policy, owner, durability, restartRuns }: EngineData, send: Send) {
     this.#send = send;
     this.#context = {
       disk: durability === 'full' ? nodeDisk : withoutSyncs(nodeDisk),
@@ -84,9 +84,9 @@ class Engine {
     }
   }
 
-  #say(message: FromEngine): void {
+  #say(message: FromEngine, transfer?: ArrayBuffer[]): void {
     if (this.#task !== undefined) {
-      this.#send({ task: this.#task, message });
+      this.#send({ task: this.#task, message }, transfer);
     }
   }
 
@@ -158,7 +158,7 @@ class Engine {
       throw new Fault('CONFLICT', 'No export is in progress in this thread');
     }
     const { bytes, isLast } = this.#export.next();
-    this.#say({ kind: 'piece', bytes, isLast });
+    this.#say({ kind: 'piece', bytes, isLast }, [bytes.buffer]);
     if (isLast) this.#done();
   }
 

@@ -1,5 +1,5 @@
 /** Adoption on request where any call of the disk fails, and where its process is killed at any call. */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { expect, it } from 'vitest';
@@ -10,7 +10,19 @@ import { verifyPlugin } from '../../agent/store/inspect.ts';
 import type { Adopted } from '../../shared/api/plugin.ts';
 import { MARKER } from '../../shared/format/layout.ts';
 import { FaultyDisk, type Rule, crashAt, failOnce } from '../_kit/faulty-disk.ts';
-import { type Room, makeRoom, namesIn, plainDisk, through } from '../_kit/install-room.ts';
+import { nodeDisk } from '../../agent/disk/node-disk.ts';
+import {
+  type Room,
+  bundleOf,
+  deliver,
+  makeRoom,
+  namesIn,
+  plainDisk,
+  remove,
+  through,
+} from '../_kit/install-room.ts';
+import { needMounts, overlayMount, tmpfsMount } from '../_kit/mounts.ts';
+import { snapshotTree } from '../_kit/tree-snapshot.ts';
 
 /** A plugin that somebody has copied there. */
 function copied(): Room {
@@ -25,7 +37,7 @@ function copied(): Room {
 let operations = 0;
 async function ask({ context }: Room): Promise<Adopted> {
   operations += 1;
-  return (await adopt(context, { operationId: `operation-${operations}`, plugin: 'lint' }, 'tester')).answer;
+  return (await adopt(context, { operationId: `adoption-${operations}`, plugin: 'lint' }, 'tester')).answer;
 }
 
 /** Adopts with each call of the disk failing in turn, and then without a failure. @returns after how many calls none failed. */
@@ -65,4 +77,25 @@ it('has a whole marker or none wherever its process is killed, and is adopted wh
     if (isMarked(room)) expect(verifyPlugin(room.context, 'lint').verdict).toBe('intact');
   });
   expect(calls).toBeGreaterThan(50);
+});
+
+it('takes a plugin in a lower layer of an overlay, and changes nothing in the image', async (ctx) => {
+  needMounts(ctx, 'overlay');
+  const layers = tmpfsMount(50);
+  const lower = mkdtempSync(join(layers.point, 'image-'));
+  const baked = join(lower, 'plugins/lint');
+  mkdirSync(join(baked, 'rules'), { recursive: true });
+  writeFileSync(join(baked, 'plugin.yaml'), 'name: lint\nversion: 4.5.6\n');
+  writeFileSync(join(baked, 'rules/a.md'), 'a');
+  const before = await snapshotTree(lower);
+  const { point } = overlayMount(lower, layers);
+  const room = makeRoom({}, nodeDisk, join(point, 'plugins'));
+  const { status, tree } = await ask(room);
+  expect(status).toBe('adopted');
+  expect(verifyPlugin(room.context, 'lint')).toMatchObject({ verdict: 'intact', tree });
+  expect(await snapshotTree(lower)).toEqual(before);
+  // From here on it is updated and removed like any other.
+  expect((await deliver(room, bundleOf())).status).toBe('installed');
+  expect(remove(room).status).toBe('removed');
+  expect(await snapshotTree(lower)).toEqual(before);
 });

@@ -40,10 +40,10 @@ describe('an export', () => {
     expect(engine.heard).toBe('export');
     const pulled = source.pull();
     expect(engine.heard).toBe('export pull');
-    engine.tell({ kind: 'piece', bytes: Buffer.from('abc'), isLast: false });
-    expect(await pulled).toEqual({ bytes: Buffer.from('abc'), isLast: false });
+    engine.tell({ kind: 'piece', bytes: new Uint8Array(Buffer.from('abc')), isLast: false });
+    expect(await pulled).toEqual({ bytes: new Uint8Array(Buffer.from('abc')), isLast: false });
     const last = source.pull();
-    engine.tell({ kind: 'piece', bytes: Buffer.from('d'), isLast: true }, { kind: 'done' });
+    engine.tell({ kind: 'piece', bytes: new Uint8Array(Buffer.from('d')), isLast: true }, { kind: 'done' });
     expect((await last).isLast).toBe(true);
     source.cancel();
     expect(engine.heard).toBe('export pull pull');
@@ -105,7 +105,7 @@ describe('an export', () => {
     await settle();
     const pulled = source.pull();
     clock.advance(5000);
-    first.engine.tell({ kind: 'piece', bytes: Buffer.alloc(70_000), isLast: false });
+    first.engine.tell({ kind: 'piece', bytes: new Uint8Array(70_000), isLast: false });
     await pulled;
     clock.advance(4999);
     expect(first.engine.heard).toBe('export pull');

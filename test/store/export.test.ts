@@ -39,7 +39,7 @@ function open({ context }: Room, more: Partial<ExportParams> = {}): Export {
   return Export.open(context, { plugin: 'lint', ...more });
 }
 function rest(exported: Export): Buffer {
-  const parts: Buffer[] = [];
+  const parts: Uint8Array[] = [];
   for (let isLast = false; !isLast;) {
     const piece = exported.next();
     parts.push(piece.bytes);

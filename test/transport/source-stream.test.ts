@@ -30,7 +30,7 @@ class ScriptedSource implements Source {
   }
 
   async give(text: string, isLast = false): Promise<void> {
-    this.pulls.at(-1)?.resolve({ bytes: Buffer.from(text), isLast });
+    this.pulls.at(-1)?.resolve({ bytes: new Uint8Array(Buffer.from(text)), isLast });
     await settle();
   }
 }
