@@ -2,7 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { lstat, open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
@@ -14,6 +14,7 @@ import { Fault } from '../shared/api/fault.ts';
 import type { Result } from '../shared/api/methods.ts';
 import { type FileEntry, modeOf, treeDigest } from '../shared/format/tree.ts';
 import { unlessAborted } from './abort.ts';
+import { checkOutFile } from './out-file.ts';
 import { systemFault } from './temporary.ts';
 
 export type ExportOptions = {
@@ -54,7 +55,7 @@ export async function exportPlugin(
   if (typeof to !== 'string') {
     return fetchInto(caller, plugin, to, options);
   }
-  if (overwrite !== true) await refuseExisting(to);
+  await checkOutFile(to, overwrite === true);
   const temporary = join(dirname(to), `.${basename(to)}.${randomUUID()}.tmp`);
   try {
     const file = createWriteStream(temporary, { flags: 'wx' });
@@ -63,7 +64,7 @@ export async function exportPlugin(
     const exported = await fetchInto(caller, plugin, file, options).finally(() => file.end());
     await written;
     await syncFile(temporary);
-    if (overwrite !== true) await refuseExisting(to);
+    await checkOutFile(to, overwrite === true);
     await rename(temporary, to);
     return exported;
   } catch (error) {
@@ -120,9 +121,9 @@ async function* untilAborted(
   const bytes = stream[Symbol.asyncIterator]();
   try {
     for (;;) {
-      const { value, done } = await unlessAborted(bytes.next(), signal, exporting(plugin));
-      if (done === true) return;
-      yield value;
+      const next = await unlessAborted(bytes.next(), signal, exporting(plugin));
+      if (next.done === true) return;
+      yield next.value;
     }
   } finally {
     // Not awaited: a reader that waits for bytes ends only when some come, or with the connection.
@@ -203,15 +204,6 @@ class TreeReader {
         hint: 'Export it again',
       });
     }
-  }
-}
-
-async function refuseExisting(file: string): Promise<void> {
-  const found = await lstat(file).catch(() => undefined);
-  if (found !== undefined) {
-    throw new Fault('CONFLICT', `Writing "${file}" failed: it exists`, {
-      hint: 'Choose another name, or overwrite it (--force)',
-    });
   }
 }
 

@@ -75,7 +75,7 @@ export class Export {
   static open(context: StoreContext, params: ExportParams): Export {
     const { plugin } = params;
     for (let tries = OPEN_TRIES; ; tries -= 1) {
-      const directory = directoryOf(context, params);
+      const directory = placeOf(context, params);
       const before = identityOf(context, directory);
       try {
         return Export.#openAt(context, params, directory);
@@ -157,7 +157,15 @@ const identityOf = ({ disk }: StoreContext, directory: string): string => {
   return `${dev} ${ino}`;
 };
 
-/** @throws Fault NOT_FOUND */
+function placeOf(context: StoreContext, params: ExportParams): string {
+  try {
+    return directoryOf(context, params);
+  } catch (error) {
+    throw diskFault(error, `Looking for the version of "${params.plugin}"`);
+  }
+}
+
+/** @throws Fault NOT_FOUND; errors of the disk. */
 function directoryOf(context: StoreContext, { plugin, version }: ExportParams): string {
   const { disk, layout } = context;
   const live = layout.live(plugin);
@@ -167,6 +175,10 @@ function directoryOf(context: StoreContext, { plugin, version }: ExportParams): 
         hint: 'List the plugins with "airlock list"',
       });
     }
+    return live;
+  }
+  // Snapshots may be hidden from a user who may read what is live.
+  if (installIdAt(context, live) === version) {
     return live;
   }
   const stamps = snapshotsOf(context, plugin);

@@ -13,6 +13,7 @@ import type { FileHead } from '../../shared/rule/plugin/file-head.ts';
 import type { Finding } from '../../shared/rule/plugin/finding.ts';
 import { manifestElsewhere } from '../../shared/rule/manifest-places.ts';
 import type { Bundle } from '../bundle.ts';
+import { checkOutFile } from '../out-file.ts';
 import { makeTemporary, systemFault } from '../temporary.ts';
 import { gzipped } from '../../shared/archive/gzip.ts';
 import { archive } from './archive.ts';
@@ -323,6 +324,7 @@ async function openTarget({ out, overwrite }: PackOptions): Promise<Target> {
     const path = join(directory, 'bundle.tgz');
     return { path, keep: async () => ({ file: path, dispose }), discard: dispose };
   }
+  if (overwrite === true) await checkOutFile(out, overwrite);
   const path = overwrite === true ? `${out}.${randomUUID()}.tmp` : out;
   try {
     await (await open(path, 'wx')).close();

@@ -1,12 +1,13 @@
 /** What a client makes of an export: a file that is whole, or none. */
 import { createHash } from 'node:crypto';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 
 import { describe, expect, it } from 'vitest';
 
 import { exportPlugin } from '../../client/export.ts';
+import { packDirectory } from '../../client/pack/pack.ts';
 import { treeDigest } from '../../shared/format/tree.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { scratch } from '../_kit/agent.ts';
@@ -28,7 +29,7 @@ const TREE = treeDigest(
 );
 
 /** An agent that announces this tree and sends these bytes. */
-function exporter(bytes = BYTES, announced = {}, end: (to: Peer) => void = () => undefined): Behaviour {
+function exporter(bytes = BYTES, announced = {}, end?: (to: Peer) => void): Behaviour {
   let sent = false;
   return {
     onRequest: ({ id }, peer) =>
@@ -45,8 +46,8 @@ function exporter(bytes = BYTES, announced = {}, end: (to: Peer) => void = () =>
     onNotification: ({ method }, to) => {
       if (method !== 'window' || sent) return;
       sent = true;
-      if (bytes.length > 0) to.frame({ stream: 9, offset: 0, fin: end.length === 0, data: bytes });
-      end(to);
+      if (bytes.length > 0) to.frame({ stream: 9, offset: 0, fin: end === undefined, data: bytes });
+      end?.(to);
     },
   };
 }
@@ -121,10 +122,28 @@ describe('an export', () => {
     expect(await readdir(folder)).toEqual(['lint.tgz']);
   });
 
+  it('never replaces what is not a file, such as a link or a directory, and neither does the packer', async () => {
+    const folder = await scratch();
+    const to = join(folder, 'link');
+    await symlink(join(folder, 'elsewhere'), to);
+    await start(exporter());
+    const plugin = join(folder, 'plugin');
+    await mkdir(plugin);
+    await writeFile(join(plugin, 'plugin.yaml'), TEXTS['plugin.yaml']);
+    for (const out of [to, plugin]) {
+      const refused = { code: 'CONFLICT' };
+      await expect(exportPlugin(session, 'lint', { to: out, overwrite: true })).rejects.toMatchObject(
+        refused,
+      );
+      await expect(packDirectory(plugin, { out, overwrite: true })).rejects.toMatchObject(refused);
+    }
+    expect((await readdir(folder)).toSorted()).toEqual(['link', 'plugin']);
+  });
+
   it('is stopped by its signal, also while no bytes come', async () => {
     const folder = await scratch();
     const stop = new AbortController();
-    await start(exporter(BYTES.subarray(0, 50), {}, (_) => void setTimeout(() => stop.abort(), 20)));
+    await start(exporter(BYTES.subarray(0, 50), {}, () => void setTimeout(() => stop.abort(), 20)));
     const to = join(folder, 'lint.tgz');
     await expect(exportPlugin(session, 'lint', { to, signal: stop.signal })).rejects.toMatchObject({
       code: 'CANCELLED',
