@@ -36,6 +36,8 @@ export function createSocket(target: Target, token: string | undefined, tls: Tls
   return new WebSocket(target.href, [PROTOCOL], {
     ...Object.fromEntries(given),
     ...(socketPath === undefined ? {} : { createConnection: () => createConnection(socketPath) }),
+    // Whatever the environment of the process says.
+    rejectUnauthorized: true,
     followRedirects: false,
     perMessageDeflate: false,
     maxPayload: WIRE.frameBytes,

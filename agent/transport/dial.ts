@@ -132,6 +132,8 @@ export class Dialler {
     const ws = new WebSocket(url, [PROTOCOL], {
       ...tls,
       minVersion: 'TLSv1.2',
+      // Whatever the environment of the process says.
+      rejectUnauthorized: true,
       followRedirects: false,
       perMessageDeflate: false,
       maxPayload: WIRE.frameBytes,

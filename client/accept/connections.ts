@@ -125,7 +125,8 @@ export class Connections {
     connection.session = session;
     void session.lost.then((why) => this.#lost(workspace, link, why));
     this.#wake(workspace);
-    onConnected?.(workspace, session);
+    // What it throws is no failure of the connection.
+    if (onConnected !== undefined) queueMicrotask(() => onConnected(workspace, session));
   }
 
   /** The newest connection counts: the agent knows best that the one before it is dead. */

@@ -42,6 +42,6 @@ export async function forEach<T>(
       onResult?.(result);
     }
   };
-  await Promise.all(Array.from({ length: Math.max(1, Math.min(concurrency, all.length)) }, work));
+  await Promise.all(Array.from({ length: Math.min(concurrency >= 1 ? concurrency : 1, all.length) }, work));
   return all.flatMap((workspace) => results.get(workspace) ?? []);
 }

@@ -222,6 +222,23 @@ describe('a push', () => {
     expect(agents.size).toBe(1);
   });
 
+  it('that is told to wait leaves the connection to the other calls', async () => {
+    const { url, agents } = await openPlatform();
+    let asked = 0;
+    await dial(url, 'w1', {
+      onRequest: ({ id }, peer) => {
+        asked += 1;
+        if (asked === 1) peer.refuse(id, new Fault('RATE_LIMITED', 'Too many streams'));
+        else peer.answer(id, installed('lint', { status: 'present' }));
+      },
+    });
+    await here(agents, 'w1');
+    const { session } = agents.agent('w1');
+    const pushed = agents.agent('w1').push(await bundleFile(), { sleep: () => Promise.resolve() });
+    expect(await pushed).toMatchObject({ status: 'present' });
+    expect(agents.agent('w1').session).toBe(session);
+  });
+
   it('to an agent that stays away ends, and says whether it may have taken effect', async () => {
     const { url, agents } = await openPlatform();
     const to = receiver({ window: 100_000, cuts: [10_000] });

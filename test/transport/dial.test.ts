@@ -102,6 +102,12 @@ describe('what it shows', () => {
     });
     const files = { token: undefined, ca: authority.cert, cert: shown?.cert, key: shown?.key };
     await stateIs(start(platform.url, { files }).dialler, 'connected');
+    const { NODE_TLS_REJECT_UNAUTHORIZED: before } = process.env;
+    process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
+    onTestFinished(() => {
+      if (before === undefined) delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
+      else process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = before;
+    });
     const stranger = start(platform.url, { files: { ...files, ca: undefined } }).dialler;
     await stateIs(stranger, 'waiting', 1);
     expect(stranger.status.last?.hint).toContain('AIRLOCK_DIAL_CA');
@@ -237,7 +243,7 @@ describe('the next try', () => {
     const pauses = fleet.map(pauseOf);
     const perSlot = Array.from(
       { length: 10 },
-      (_, slot) => pauses.filter((pause) => Math.floor(pause / 200) === slot).length,
+      (_, slot) => pauses.filter((pause) => Math.min(9, Math.floor(pause / 200)) === slot).length,
     );
     expect(Math.max(...perSlot)).toBeLessThanOrEqual(count / 5);
     expect(fleet[0]?.status.last?.why).toContain('nothing listens there');
