@@ -40,7 +40,8 @@ export async function openIngress(config: AgentConfig, log: Log): Promise<Ingres
       log,
     },
     watch: (server) => {
-      if (server.place === 'network' && certificates === undefined) {
+      const hasToken = config.token !== undefined || config.tokenFile !== undefined;
+      if (server.place === 'network' && certificates === undefined && hasToken) {
         log.warn({ host: server.host }, 'there is no TLS: tokens and plugins cross this network unencrypted');
       }
       let complaint = '';

@@ -1,6 +1,6 @@
 /** The platform of the examples, asked with curl, and real agents that dial in to it. */
 import { execFile, spawn, spawnSync } from 'node:child_process';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
@@ -80,7 +80,7 @@ function curl(url: string, ...words: string[]): Promise<Answer> {
 }
 
 it('answers 202, 200, 422 and 503 with the words that say what became of the plugin', async () => {
-  const { folder, address, said, know } = await startPlatform();
+  const { folder, address, said, know, child } = await startPlatform();
   const pluginsOf = (workspace: string): string => `http://${address}/workspaces/${workspace}/plugins`;
   const bearer = ['-H', `Authorization: Bearer ${PLATFORM_TOKEN}`];
   const [file, broken] = [join(folder, 'lint.tgz'), join(folder, 'broken.tgz')];
@@ -163,35 +163,11 @@ it('answers 202, 200, 422 and 503 with the words that say what became of the plu
   ]) {
     expect(await curl(url, ...bearer)).toMatchObject({ status: 404, body: { code: 'NOT_FOUND' } });
   }
-});
 
-it('a platform that ends says so, and its agents come back to the next one', async () => {
-  const { folder, address, said, child } = await startPlatform();
-  const agent = await startAgent(address, 'w1');
-  await until(() => expect(said).toContainEqual({ event: 'connected', workspace: 'w1' }));
-  await mkdir(join(folder, 'bundles', 'w1'), { recursive: true });
-  await writeFile(join(folder, 'bundles', 'w1', 'lint.tgz'), (await packPlugin('lint', '1.0.0')).bytes);
+  // It ends in order, and says so to its agents.
   child.kill('SIGTERM');
   await until(() => expect(child.exitCode).toBe(0));
-  await until(() =>
-    expect(agent.log).toContainEqual(
-      expect.objectContaining({
-        msg: 'not connected to the platform',
-        why: expect.stringContaining('the platform is shutting down'),
-      }),
-    ),
-  );
-  const file = join(repository, 'examples/platform/platform.mjs');
-  const port = address.split(':')[1] ?? '';
-  const next = spawn(
-    process.execPath,
-    [file, join(folder, 'workspaces.json'), join(folder, 'bundles'), port],
-    {
-      env: { PATH: process.env['PATH'], PLATFORM_TOKEN },
-      stdio: ['ignore', 'ignore', 'inherit'],
-    },
-  );
-  onTestFinished(() => void next.kill('SIGKILL'));
-  await until(() => readFile(join(agent.root, 'lint', '.complete')));
-  expect(await agent.stop()).toBe(0);
+  const told = { msg: 'not connected to the platform', why: expect.stringContaining('shutting down') };
+  await until(() => expect(late.log).toContainEqual(expect.objectContaining(told)));
+  expect(await late.stop()).toBe(0);
 });
