@@ -58,6 +58,9 @@ describe('a lock file', () => {
       text,
     ]);
     const root = join(program.folder, 'elsewhere');
+    await mkdir(root);
+    const checked = await run('reconcile', '--lock', lock, '--check', '--root', root);
+    expect([checked.code, said(checked)['missing'], await readdir(root)]).toEqual([1, 3, []]);
     const made = await run('reconcile', '--lock', lock, '--bundles', bundles, '--root', root);
     expect([made.code, fates(made)]).toEqual([0, ['a', 'b', 'c'].map((name) => `${name} missing installed`)]);
     const twice = await run('reconcile', '--lock', lock, '--root', root);
@@ -116,9 +119,9 @@ describe('a lock file', () => {
 });
 
 describe('airlock reconcile', () => {
-  it.each(['--to', '--root'])('%s says with --check what differs, and changes nothing', async (flag) => {
+  it('says with --check what differs, and changes nothing', async () => {
     const { program, bundles, lock, packed, run } = await scene();
-    const target = [flag, flag === '--to' ? program.url : program.root];
+    const target = ['--to', program.url];
     await writeFile(lock, writeLockFile(packed.map(lineOf)));
     const check = (): Promise<Ended> => run('reconcile', '--lock', lock, '--check', ...target);
     const names = await readdir(program.root);
