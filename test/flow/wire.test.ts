@@ -106,8 +106,8 @@ describe('an install over the wire', () => {
     await push(wire, beginOf('lint', first), first);
     await wire.event('install.progress', { step: 'collect' });
     await emptied(agent);
-    // Who has a lock is noted there, and goes a moment after the answer.
-    const whole = (): Promise<Record<string, string>> => treeOf(agent.layout.root, ['.locks']);
+    // Who has a lock is noted there, and goes a moment after the answer. The history tells of the refusals.
+    const whole = (): Promise<Record<string, string>> => treeOf(agent.layout.root, ['.locks', '.history']);
     const before = await whole();
     const second = await packPlugin('lint', '2.0.0', 200_000);
     for (const place of [0, 20, 100_000, second.size - 1]) {
