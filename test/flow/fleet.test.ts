@@ -1,4 +1,4 @@
-/** A few agents of a fleet; a thousand are in test/crash/fleet.test.ts. */
+/** A few agents of a fleet; many are in test/crash/fleet.test.ts. */
 import { expect, it } from 'vitest';
 
 import { runFleet } from '../_kit/fleet.ts';
