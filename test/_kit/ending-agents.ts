@@ -215,6 +215,11 @@ export async function drainBelow(
     const before = await lookAt(agent.root, lane.plugin);
     const options: PushOptions = {
       operationId,
+      // How long an agent takes to come back depends on the machine.
+      sleep: async () => {
+        await phoenix.back;
+        await sleep(20);
+      },
       onReconnect: ({ code }) => {
         if (code === 'DRAINING') drained += 1;
       },
