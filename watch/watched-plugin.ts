@@ -270,7 +270,8 @@ export class WatchedPlugin {
     this.#generation = generation;
     this.#sealed = sealed;
     this.#shared = sight.kind === 'directory' ? sight.shared : new Map();
-    return { isChanged, again: directoryWatch.isStale };
+    // What has changed since the watch began may be a directory that is not watched, and no further event may come.
+    return { isChanged, again: directoryWatch.isStale || (isNew && directoryWatch.hasChanges) };
   }
 
   /** All names that a file had when everything was read; empty if it had only this one. */

@@ -1,11 +1,11 @@
-/** Agents that have dialled in to one process: 200, or as many as AIRLOCK_TEST_AGENTS says. docs/performance.md has the figures of a thousand. */
+/** Agents that have dialled in to one process: 200, or as many as FLEET_AGENTS says. docs/performance.md has the figures of a thousand. */
 import { expect, it } from 'vitest';
 
 import { runFleet } from '../_kit/fleet.ts';
 
 /** On a machine that is busy with other things, each of many agents takes its time to start. */
 const PATIENCE_MILLIS = 60 * 60 * 1000;
-const agents = Number(process.env['AIRLOCK_TEST_AGENTS'] ?? 200);
+const agents = Number(process.env['FLEET_AGENTS'] ?? 200);
 
 it(
   `${agents} agents take at most 300 MB of their platform, and a push to all of them loses none`,

@@ -1,14 +1,14 @@
 /** What is easily overlooked: names that are none, links that lead elsewhere, files with two names, directories that come early. */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { link, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdirSync, readdirSync, watch, writeFileSync } from 'node:fs';
+import { link, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
 import { systemFileEvents } from '../../watch/file-events.ts';
 import type { FileEvents } from '../../watch/ports.ts';
 import { lostWhileOpening } from '../_kit/early-directories.ts';
-import { install, makeRoot, yamlOf } from '../_kit/loader-root.ts';
+import { install, makeRoot, STAMP, writeFiles, yamlOf } from '../_kit/loader-root.ts';
 import { watching } from '../_kit/watching.ts';
 
 const FILES = {
@@ -140,4 +140,41 @@ test('directories with the names of temporary files are watched, and nothing is 
 test('directories that come while their own is being opened are not forgotten', async () => {
   // More rounds: test/crash/early-directories.test.ts.
   for (let round = 0; round < 3; round += 1) expect(await lostWhileOpening()).toEqual([]);
+});
+
+/** File events of the directories that are there when a watch is opened, and of no later ones. */
+const ofFirstDirectories: FileEvents = {
+  open(directory, deep, onPath) {
+    const below = deep ? readdirSync(directory, { recursive: true, withFileTypes: true }) : [];
+    const directories = below.filter((entry) => entry.isDirectory());
+    const paths = [
+      '',
+      ...directories.map(({ parentPath, name }) => relative(directory, join(parentPath, name))),
+    ];
+    const watchers = paths.map((path) =>
+      watch(join(directory, path), { persistent: false }, (_event, name) => onPath(join(path, name ?? ''))),
+    );
+    const close = async (): Promise<void> => watchers.forEach((watcher) => watcher.close());
+    return { ready: Promise.resolve(), close };
+  },
+};
+
+test('a directory that comes before the marker is watched, also if its file events began too late', async () => {
+  const layout = await makeRoot();
+  const path = (name: string): string => join(layout.live('lint'), name);
+  const files = { 'plugin.yaml': yamlOf('lint'), 'rules/a.md': 'a' };
+  // Only its receipt and its marker are used.
+  const aside = join(layout.staging, 'aside');
+  await install(layout, 'lint', files, STAMP, aside);
+  const { watch: watched, rest, next } = await watching(layout, { fileEvents: ofFirstDirectories });
+  await mkdir(path(''));
+  await rest();
+  await writeFiles(path(''), files);
+  await rest();
+  // One event, so that nothing else makes the plugin be read again.
+  await rename(join(aside, '.complete'), path('.complete'));
+  expect(await rest()).toMatchObject([{ status: 'admitted', cause: { by: 'swap' } }]);
+  watched.loaded('lint');
+  await writeFile(path('rules/a.md'), 'edited');
+  expect(await next()).toMatchObject({ cause: { by: 'edit' }, reasons: [{ path: 'rules/a.md' }] });
 });
