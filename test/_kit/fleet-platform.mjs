@@ -43,7 +43,7 @@ const orders = {
       // Which one it hits does not matter.
       void agents.agent(workspaces[(number * 7) % workspaces.length]).session?.close();
     };
-    const results = await agents.push('all', bundle, { concurrency, onProgress });
+    const results = await agents.push('all', bundle, { concurrency, onProgress, waitMillis: 120_000 });
     const said = {};
     const faults = [];
     const installs = {};

@@ -1,5 +1,5 @@
 /** What is easily overlooked: names that are none, links that lead elsewhere, files with two names, directories that come early. */
-import { mkdirSync, readdirSync, watch, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, watch as watchDirectory, writeFileSync } from 'node:fs';
 import { link, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 
@@ -152,7 +152,9 @@ const ofFirstDirectories: FileEvents = {
       ...directories.map(({ parentPath, name }) => relative(directory, join(parentPath, name))),
     ];
     const watchers = paths.map((path) =>
-      watch(join(directory, path), { persistent: false }, (_event, name) => onPath(join(path, name ?? ''))),
+      watchDirectory(join(directory, path), { persistent: false }, (_event, name) =>
+        onPath(join(path, name ?? '')),
+      ),
     );
     const close = async (): Promise<void> => watchers.forEach((watcher) => watcher.close());
     return { ready: Promise.resolve(), close };
