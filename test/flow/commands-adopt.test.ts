@@ -6,6 +6,7 @@ import { describe, expect, it, vi } from 'vitest';
 
 import { openSession, type AgentEvent } from '../../client/index.ts';
 import { adoptedSchema } from '../../shared/api/plugin.ts';
+import { until } from '../_kit/until.ts';
 import { WAYS, inProcess, makeScene } from '../_kit/two-ways.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -20,6 +21,12 @@ describe.each(WAYS)('airlock adopt, %s', (way) => {
   it('shows the plan, adopts with --yes, and leaves nothing that waits for a restart', async () => {
     const scene = await makeScene(way, []);
     const { root, token, url } = scene.program;
+    if (way === 'through an agent') {
+      // Edits before the watcher is ready are not told.
+      await until(async () =>
+        expect(await scene.said(['status', '--quick'])).toMatchObject({ watch: { mode: 'on' } }),
+      );
+    }
     await copy(root, 'copied');
     const events: AgentEvent[] = [];
     const session =
