@@ -1,4 +1,7 @@
-/** Connections are cut at 200 bytes by chance, agents killed and drained, and a crowd comes at once: nothing is lost or done twice. */
+/**
+ * Connections are cut at bytes by chance, agents killed and drained, and a crowd comes at once: nothing is lost or done twice.
+ * CUTS and KILLS say how often, for a longer run.
+ */
 
 import { afterEach, beforeEach, expect, it, onTestFinished } from 'vitest';
 
@@ -13,6 +16,8 @@ import { promisesHeld } from '../_kit/family.ts';
 import { Program, addressOf } from '../_kit/program.ts';
 
 const MINUTES = 900_000;
+const cuts = Number(process.env['CUTS'] ?? 60);
+const kills = Number(process.env['KILLS'] ?? 20);
 let agent: Program;
 
 beforeEach(async () => {
@@ -21,25 +26,25 @@ beforeEach(async () => {
 afterEach(() => agent.close());
 
 it(
-  '200 pushes that are cut by chance end in one install and one answer each',
+  `${cuts} pushes that are cut by chance end in one install and one answer each`,
   { timeout: MINUTES },
   async (ctx) => {
     await agent.serve();
-    const seed = process.env['AIRLOCK_TEST_SEED'] ?? 'two hundred';
+    const seed = process.env['AIRLOCK_TEST_SEED'] ?? 'cuts';
     const { broken, done } = await cutMany(agent, {
       seed,
-      count: 200,
+      count: cuts,
       lanes: 4,
       ends: ['closed', 'reset', 'dead'],
     });
     console.log(`seed "${seed}", cuts by way and end: ${JSON.stringify(done)}`);
-    promisesHeld(ctx, 'e', 200, broken);
+    promisesHeld(ctx, 'e', cuts, broken);
   },
 );
 
-it('an agent that is killed 60 times gives one answer each time', { timeout: MINUTES }, async (ctx) => {
+it(`an agent that is killed ${kills} times gives one answer each time`, { timeout: MINUTES }, async (ctx) => {
   await agent.serve();
-  const { broken, done } = await killMany(agent, process.env['AIRLOCK_TEST_SEED'] ?? 'sixty', 60);
+  const { broken, done } = await killMany(agent, process.env['AIRLOCK_TEST_SEED'] ?? 'kills', kills);
   promisesHeld(ctx, 'c', done, broken);
 });
 
