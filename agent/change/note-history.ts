@@ -1,13 +1,15 @@
 /** What the history says of each change: made of its intent, by the change itself or by recovery after a crash. */
 import { installedSchema } from '../../shared/api/plugin.ts';
-import type {
-  HistoryContent,
-  HistoryOperation,
-  HistoryText,
-  HistoryVersion,
+import {
+  type HistoryContent,
+  type HistoryOperation,
+  type HistoryText,
+  type HistoryVersion,
+  readHistoryLine,
 } from '../../shared/format/history.ts';
 import type { Intent } from '../../shared/format/intent.ts';
 import type { Marker } from '../../shared/format/marker.ts';
+import { liveAfter } from '../../shared/rule/history.ts';
 import { attempt, type StoreContext } from '../store/context.ts';
 import {
   bringsLive,
@@ -149,16 +151,30 @@ export function noteMarked(context: StoreContext, marker: Marker, said: MarkedCo
   });
 }
 
-/** Notes the version that is live, if no line tells of it: it was installed before there was a history, or a line could not be written. */
+/**
+ * Notes what is live, if no line tells of it: it was installed before there was a history, or the line of an install or of a
+ * removal could not be written. Never throws.
+ */
 export function noteFound(context: StoreContext, plugin: string): void {
-  const marker = unnotedMarker(context, plugin);
+  const marker = attempt(context, 'Reading a marker', () => unnotedMarker(context, plugin));
   if (marker !== undefined) {
     noteMarked(context, marker, { op: 'found' });
+    return;
   }
+  noteOperation(context, plugin, (history) =>
+    isUnnotedRemoval(context, plugin, history)
+      ? { op: 'found', by: NOBODY, to: null, outcome: 'done' }
+      : undefined,
+  );
 }
 
+/** Whether the history does not tell what is live. Throws the errors of the disk. */
+export const isUnnoted = (context: StoreContext, plugin: string): boolean =>
+  unnotedMarker(context, plugin) !== undefined ||
+  isUnnotedRemoval(context, plugin, readHistory(context, plugin));
+
 /** The marker of the live version, if the history does not tell of it. Throws the errors of the disk. */
-export function unnotedMarker(context: StoreContext, plugin: string): Marker | undefined {
+function unnotedMarker(context: StoreContext, plugin: string): Marker | undefined {
   const marker = markerAt(context, context.layout.live(plugin));
   if (marker === undefined || marker.plugin !== plugin) {
     return undefined;
@@ -170,6 +186,19 @@ export function unnotedMarker(context: StoreContext, plugin: string): Marker | u
     (text) => text.includes(installId),
   );
   return line === undefined ? marker : undefined;
+}
+
+/** Whether nothing is live, and a version is by the history. Throws the errors of the disk. */
+function isUnnotedRemoval(context: StoreContext, plugin: string, history: HistoryText): boolean {
+  if (context.disk.stat(context.layout.live(plugin)) !== undefined) {
+    return false;
+  }
+  const last = lastLine(history, movesLive);
+  if (last === undefined || (last.outcome === 'done' && last.to === null)) {
+    return false;
+  }
+  const told = liveAfter(history.lines.flatMap((text) => readHistoryLine(text) ?? []));
+  return told !== undefined && told.version !== null;
 }
 
 /** An operation that was refused or has failed, for its line. */

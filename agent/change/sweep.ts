@@ -13,7 +13,7 @@ import { unfinishedPlugins } from '../store/staging.ts';
 import { syncTree } from '../store/tree.ts';
 import { unmarkLost } from '../store/unsynced.ts';
 import { stateOf, unsyncedOf } from '../store/records.ts';
-import { noteFound, unnotedMarker } from './note-history.ts';
+import { isUnnoted, noteFound } from './note-history.ts';
 import { type AdoptPlan, adoptTouched, planAdopt } from './adopt.ts';
 
 /** Finished operations are remembered for a day. */
@@ -85,12 +85,7 @@ export function planSweep(context: StoreContext, plugin: string): SweepPlan {
       () => orphanedReceipts(context, plugin).length > 0,
       false,
     ),
-    unnoted: attempt(
-      context,
-      `Reading the history of "${plugin}"`,
-      () => unnotedMarker(context, plugin) !== undefined,
-      false,
-    ),
+    unnoted: attempt(context, `Reading the history of "${plugin}"`, () => isUnnoted(context, plugin), false),
   };
 }
 
@@ -107,7 +102,7 @@ export function sweepPlugin(
     return { adopted: false, snapshots: [], receipts: [] };
   }
   if (unnoted) {
-    attempt(context, `Reading the history of "${plugin}"`, () => noteFound(context, plugin));
+    noteFound(context, plugin);
   }
   return {
     adopted:

@@ -239,7 +239,8 @@ const foundNotes = (lines: readonly HistoryLine[]): string[] =>
   lines
     .filter(({ op, seq }) => op === 'found' && seq > 1)
     .map(
-      ({ seq, to }) => `Line ${seq}: ${named(to ?? null)} was found live, and no line tells who installed it`,
+      ({ seq, to }) =>
+        `Line ${seq}: ${named(to ?? null)} was found live, and no line tells who ${to === null ? 'removed what was' : 'installed it'}`,
     );
 
 function compareHead({ lines }: HistoryText, remembered: string | undefined): Judged {

@@ -26,7 +26,7 @@ const historyVersionSchema = z.object({
 });
 export type HistoryVersion = z.infer<typeof historyVersionSchema>;
 
-/** What an operation was. `found`: a version was live, and no line told of it. */
+/** What an operation was. `found`: a version was live, or nothing was, and no line told of it. */
 export type HistoryOperation =
   | 'install'
   | 'rollback'

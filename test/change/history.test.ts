@@ -143,6 +143,28 @@ describe('a history', () => {
     expect(planSweep(room.context, 'other').unnoted).toBe(false);
   });
 
+  it('has, after a sweep, a line that nothing is live, if that of the removal is missing', async () => {
+    const room = makeRoom({}, quick);
+    await deliver(room, v(1));
+    const before = textsOf(room);
+    remove(room);
+    rewrite(room, before);
+    expect(findingsOf(room)).toEqual([expect.stringContaining('but nothing is')]);
+    sweepPlugin(room.context, 'lint');
+    expect(linesOf(room).at(-1)).toMatchObject({ op: 'found', by: 'unknown', to: null, outcome: 'done' });
+    expect(verifyHistory(room.context, 'lint')).toMatchObject({
+      verdict: 'whole',
+      notes: [expect.stringContaining('nothing was found live, and no line tells who removed')],
+    });
+    expect(isNothing(planSweep(room.context, 'lint'))).toBe(true);
+    // A removal that has its line needs no other one.
+    await deliver(room, v(2));
+    remove(room);
+    const lines = linesOf(room).length;
+    sweepPlugin(room.context, 'lint');
+    expect(linesOf(room)).toHaveLength(lines);
+  });
+
   it('has a line of a failure, but begins with none but that of an install', async () => {
     const room = makeRoom({}, quick);
     const failed = { plugin: 'lint', operationId: 'operation-1', by: 'ci', code: 'HELD' };
