@@ -31,6 +31,22 @@ async function begin({ pool, clock, fair } = makePools()) {
   return { pool, clock, opening, engine, opened, complaints };
 }
 
+/** An export that has a thread, while another one waits for it. */
+async function contended() {
+  const pools = makePools();
+  const first = await begin(pools);
+  const source = await first.opened();
+  const gate = deferred<void>();
+  pools.pool.gate = gate.promise;
+  const waiting = begin(pools);
+  await settle();
+  const over = async (): Promise<void> => {
+    gate.resolve();
+    await waiting;
+  };
+  return { clock: pools.clock, engine: first.engine, source, over };
+}
+
 describe('an export', () => {
   it('asks its thread for a piece when its reader asks, and not before', async () => {
     const { engine, opening, opened } = await begin();
@@ -77,39 +93,28 @@ describe('an export', () => {
   });
 
   it('gives way to one that waits for a thread, if its reader takes too little', async () => {
-    const pools = makePools();
-    const { pool, clock } = pools;
-    const first = await begin(pools);
-    const source = await first.opened();
-    const gate = deferred<void>();
-    pool.gate = gate.promise;
-    const waiting = begin(pools);
-    await settle();
+    const { clock, engine, source, over } = await contended();
     // The first look only begins to count.
     clock.advance(5000);
     clock.advance(5000);
     expect(await source.lost).toMatchObject({ code: 'DEADLINE' });
-    expect(first.engine.heard).toBe('export abort');
-    gate.resolve();
-    await waiting;
+    expect(engine.heard).toBe('export abort');
+    await over();
   });
 
   it('keeps its thread while its reader takes enough, and while the disk is slow', async () => {
-    const pools = makePools();
-    const { pool, clock } = pools;
-    const first = await begin(pools);
-    const source = await first.opened();
-    const gate = deferred<void>();
-    pool.gate = gate.promise;
-    const waiting = begin(pools);
-    await settle();
+    const { clock, engine, source, over } = await contended();
     const pulled = source.pull();
+    // The first look only begins to count. At the second one nothing has come from the disk yet.
     clock.advance(5000);
-    first.engine.tell({ kind: 'piece', bytes: new Uint8Array(70_000), isLast: false });
+    clock.advance(5000);
+    engine.tell({ kind: 'piece', bytes: new Uint8Array(70_000), isLast: false });
     await pulled;
-    clock.advance(4999);
-    expect(first.engine.heard).toBe('export pull');
-    gate.resolve();
-    await waiting;
+    clock.advance(5000);
+    expect(engine.heard).toBe('export pull');
+    // Then it takes nothing.
+    clock.advance(5000);
+    expect(engine.heard).toBe('export pull abort');
+    await over();
   });
 });
