@@ -32,6 +32,7 @@ const WORK = settingsOf(settings, 'work', 'boot', 'pull');
 export function readAgentConfig(flags: Texts, env: Texts): AgentConfig {
   const read = readSettings(settingsOf(settings, 'agent'), flags, env);
   const { restartCommand: command, restartTimeout: timeout } = read;
+  refuseTokenForAll(read);
   return {
     ...workConfigOf(read, command === undefined ? 'caller' : 'command', env),
     ...read,
@@ -39,6 +40,19 @@ export function readAgentConfig(flags: Texts, env: Texts): AgentConfig {
     tls: tlsOf(read),
     restart: command === undefined ? undefined : { command, timeout, env: forCommands(env) },
   };
+}
+
+/** Who may write names the URL of a pull. So the owner's token would go to any server that he names. */
+function refuseTokenForAll({ pullTokenFile, pullFrom }: SettingsOf<'agent'>): void {
+  if (pullTokenFile !== undefined && pullFrom === undefined) {
+    throw new Fault(
+      'INVALID_PARAMS',
+      'The agent has a token for pulls, and it is not said for which servers',
+      {
+        hint: `Set ${settings.pullFrom.env} to the servers that may get the token, such as https://plugins.example.com`,
+      },
+    );
+  }
 }
 
 /** Headers hold printable ASCII only. */

@@ -301,7 +301,7 @@ export const settings = {
     of: ['agent', 'pull'],
     ...file,
     absent: 'no token',
-    help: 'a file that holds the token, and nothing else, with which the agent pulls; it is read for each pull',
+    help: 'a file that holds the token, and nothing else, with which the agent pulls; it is read for each pull; an agent that has one needs --pull-from',
   }),
   pullFrom: setting({
     flag: '--pull-from',

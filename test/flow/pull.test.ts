@@ -78,7 +78,9 @@ describe('plugin.pull', () => {
   it('goes on after a broken connection, and lets nobody see the token', async () => {
     const tokenFile = join(await scratch(), 'token');
     await writeFile(tokenFile, `${PULL_TOKEN}\n`);
-    const { wire } = await open({ env: { AIRLOCK_PULL_TOKEN_FILE: tokenFile } });
+    const { wire } = await open({
+      env: { AIRLOCK_PULL_TOKEN_FILE: tokenFile, AIRLOCK_PULL_FROM: server.origin },
+    });
     for (const known of [undefined, { size: bundle.size, sha256: bundle.sha256 }]) {
       server.requests.length = 0;
       server.answer((request, response) =>

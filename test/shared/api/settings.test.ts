@@ -240,3 +240,17 @@ test('the token does not go to the restart command', () => {
   expect(restart?.env).toEqual({ AIRLOCK_RESTART_COMMAND: 'true', PATH: '/bin' });
   expect([token, restart?.timeout, policy.restarts]).toEqual(['secret', 60_000, 'command']);
 });
+
+test('an agent with a token for pulls wants to know which servers may get it', () => {
+  const env = { AIRLOCK_PULL_TOKEN_FILE: '/run/secrets/pull' };
+  expect(() => readAgentConfig({}, env)).toThrow(
+    expect.objectContaining({
+      code: 'INVALID_PARAMS',
+      hint: expect.stringContaining('AIRLOCK_PULL_FROM') as string,
+    }),
+  );
+  const named = { ...env, AIRLOCK_PULL_FROM: 'https://plugins.example.com' };
+  expect(readAgentConfig({}, named).pullFrom).toEqual(['https://plugins.example.com']);
+  // Who pulls into a root has chosen the token and the URL.
+  expect(readWorkConfig({}, env).pullTokenFile).toBe('/run/secrets/pull');
+});
