@@ -1,5 +1,5 @@
-// Builds dist/: the command (one file, everything bundled), the three library entries (their npm dependencies stay
-// imports) and their type declarations. Files are put in place one rename each, so that a build beside a running
+// Builds dist/: the command (airlock.mjs and the parts of it in airlock/, everything bundled), the three library entries
+// (their npm dependencies stay imports) and their type declarations. Files are put in place one rename each, so that a build beside a running
 // process never shows it half a file; what an earlier build left over goes last.
 import { spawnSync } from 'node:child_process';
 import { chmod, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
@@ -25,7 +25,6 @@ const common = {
   format: 'esm',
   target: 'node20.19',
   charset: 'utf8',
-  keepNames: true,
   minifySyntax: true,
   logLevel: 'warning',
 };
@@ -36,10 +35,15 @@ const requireShim = [
   'const require = airlockCreateRequire(import.meta.url);',
 ].join('\n');
 
-/** The command. Also loaded as its own worker thread, so that nothing may split off from it. */
+/**
+ * The command. Each process and each engine thread loads only the parts that it runs: compiling all of it takes longer
+ * than most commands.
+ */
 const command = build({
   ...common,
   entryPoints: { airlock: 'cli/main.ts' },
+  splitting: true,
+  chunkNames: 'airlock/[name]-[hash]',
   banner: { js: requireShim },
   external: ['koffi', 'bufferutil', 'utf-8-validate'],
   legalComments: 'none',
@@ -102,11 +106,10 @@ async function removeLeftOvers(kept) {
 async function main() {
   const [bundled, split] = await Promise.all([command, libraries]);
   const kept = new Set();
-  // Chunks first: a public file must never name one that is not there yet.
+  // Parts first: a public file must never name one that is not there yet.
+  const isPublic = (file) => path.dirname(file) === dist;
   const outputs = [...split.outputFiles, ...bundled.outputFiles].toSorted(
-    (a, b) =>
-      Number(b.path.includes(`${path.sep}chunks${path.sep}`)) -
-      Number(a.path.includes(`${path.sep}chunks${path.sep}`)),
+    (a, b) => Number(isPublic(a.path)) - Number(isPublic(b.path)),
   );
   for (const { path: file, text } of outputs) {
     const executable = file === path.join(dist, 'airlock.mjs');

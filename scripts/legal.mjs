@@ -1,4 +1,4 @@
-// The licences of what is bundled into dist/airlock.mjs: whoever hands out the one file hands these out with it.
+// The licences of what is bundled into the command: whoever hands out dist/airlock.mjs and dist/airlock/ hands these out too.
 import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -17,7 +17,7 @@ export async function legalText(root, metafile) {
   const sections = await Promise.all(
     [...folders].toSorted().map((folder) => section(path.join(root, folder))),
   );
-  return `dist/airlock.mjs contains these packages.\n\n${sections.join('\n')}`;
+  return `dist/airlock.mjs and dist/airlock/ contain these packages.\n\n${sections.join('\n')}`;
 }
 
 async function section(folder) {
