@@ -31,7 +31,12 @@ export class Feed {
     return this.#seen;
   }
 
-  /** Calls the listener for each event from now on. @returns how to stop it. */
+  /**
+   * Calls the listener for each event from now on. What it throws is an uncaught exception of the process: it is no failure
+   * of the connection, and the other listeners hear the event too.
+   *
+   * @returns how to stop it.
+   */
   listen(listener: (event: AgentEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -40,6 +45,14 @@ export class Feed {
   take(event: Event): void {
     const read = readEvent(event);
     this.#seen = { bootId: event.bootId, seq: event.seq };
-    for (const tell of this.#listeners) tell(read);
+    for (const tell of this.#listeners) {
+      try {
+        tell(read);
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
   }
 }

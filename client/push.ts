@@ -128,8 +128,9 @@ class Push {
         return await this.#try();
       } catch (error) {
         if (isAborted(signal)) return this.#stop();
-        const fault = this.#judge(toFault(error, `Installing "${this.#bundle.plugin}"`));
-        if (!mayReconnect(fault, this.#reached)) throw fault;
+        const thrown = toFault(error, `Installing "${this.#bundle.plugin}"`);
+        const fault = this.#judge(thrown);
+        if (!mayReconnect(thrown, this.#reached)) throw fault;
         await this.#connection.close();
         await sleep(this.#nextPause(fault), signal);
       }

@@ -64,13 +64,22 @@ export function sessionOf<S>(reached: Reached<S>): S {
     case 'unknown':
       throw reached.error;
     case 'not-running':
-      throw new Fault('UNREACHABLE', `The workspace is not running: ${reached.why}`, {
-        retry: 'never',
-        hint: 'Start the workspace first',
-      });
+      throw notRunning(reached.why);
     default:
       return reached satisfies never;
   }
+}
+
+/** The faults that the owner's word has made. An answer by another program has the same code. */
+const OWNERS_WORD = new WeakSet<Fault>();
+
+function notRunning(why: string): Fault {
+  const fault = new Fault('UNREACHABLE', `The workspace is not running: ${why}`, {
+    retry: 'never',
+    hint: 'Start the workspace first',
+  });
+  OWNERS_WORD.add(fault);
+  return fault;
 }
 
 /** @throws Fault RUNTIME_EXTERNAL if the owner says that the workspace is external. */
@@ -106,13 +115,16 @@ const isToBeginAgain = ({ code, retry, executed }: Fault): boolean =>
   BEGIN_AGAIN.has(code) && retry === 'same' && executed === 'no';
 
 /**
- * Whether a push may succeed if it connects again.
+ * Whether a push may succeed if it connects again. A workspace of which the owner says that it does not run is not tried
+ * again, also if it was reached before.
  *
+ * @param fault as it was thrown.
  * @param reached the agent was reached before. Then an answer by another program is temporary: while the agent restarts,
  *   a proxy may answer in its place.
  */
 export const mayReconnect = (fault: Fault, reached: boolean): boolean =>
-  (reached ? isNotReached(fault) : isUnknown(fault)) || isToldToWait(fault) || isToBeginAgain(fault);
+  !OWNERS_WORD.has(fault) &&
+  ((reached ? isNotReached(fault) : isUnknown(fault)) || isToldToWait(fault) || isToBeginAgain(fault));
 
 /** The same for a client that follows the events of an agent, and has reached it before. */
 export const mayFollowAgain = (fault: Fault): boolean => fault.retry !== 'never' || isNotReached(fault);

@@ -180,6 +180,20 @@ describe('a connection that breaks again and again', () => {
     expect(agent.upgrades).toHaveLength(3);
   });
 
+  it('is not made anew when the owner says that the workspace does not run', async () => {
+    const asked = noting(answering({ 'install.begin': hangUp }));
+    let opens = 0;
+    const { result, pauses } = await run(asked, {}, undefined, async (signal) => {
+      opens += 1;
+      if (opens === 1) return open(signal);
+      const url = 'ws://127.0.0.1:9';
+      return openSession({ url, client: 'test', signal, notRunning: async () => 'it was stopped' });
+    });
+    expect(result).toMatchObject({ code: 'UNREACHABLE', retry: 'never', executed: 'no' });
+    expect((result as Fault).message).toContain('it was stopped');
+    expect([opens, pauses.length]).toEqual([2, 1]);
+  });
+
   it('between two operations counts as no failure', async () => {
     const behaviour = answering({ 'plugin.get': hangUp });
     agent = await fakeAgent(behaviour);

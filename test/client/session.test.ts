@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { AgentEvent } from '../../client/feed.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { Fault } from '../../shared/api/fault.ts';
@@ -178,6 +178,36 @@ describe('events', () => {
     await both;
     expect(told[0]).toMatchObject({ known: true, type: 'install.staged', data: { plugin: 'x', files: 1 } });
     expect(told[1]).toMatchObject({ known: false, type: 'plugin.loaded', data: { plugin: 'x' } });
+    expect(session.position).toEqual({ bootId: 'boot-1', seq: 9 });
+  });
+
+  it('go to the other listeners too when one throws, and the connection goes on', async () => {
+    const told: number[] = [];
+    await start({}, { events: 'all' });
+    const [heard, uncaught] = [vi.fn<() => void>(), vi.spyOn(globalThis, 'queueMicrotask')];
+    session.onEvent(({ seq }) => {
+      throw new Error(`the listener fails at ${seq}`);
+    });
+    session.onEvent(({ seq }) => {
+      told.push(seq);
+      heard();
+    });
+    uncaught.mockImplementation(() => {});
+    for (const seq of [8, 9])
+      peer().notify('event', { bootId: 'boot-1', seq, at, type: 'draining', data: {} });
+    await vi.waitFor(() => expect(heard).toHaveBeenCalledTimes(2));
+    const rethrows = uncaught.mock.calls.map(([rethrow]) => rethrow);
+    uncaught.mockRestore();
+    expect(told).toEqual([8, 9]);
+    const failures = rethrows.flatMap((rethrow) => {
+      try {
+        rethrow();
+        return [];
+      } catch (error) {
+        return [String(error)];
+      }
+    });
+    expect(failures).toEqual(['Error: the listener fails at 8', 'Error: the listener fails at 9']);
     expect(session.position).toEqual({ bootId: 'boot-1', seq: 9 });
   });
 
