@@ -64,7 +64,7 @@ export function sessionOf<S>(reached: Reached<S>): S {
     case 'unknown':
       throw reached.error;
     case 'not-running':
-      throw notRunning(reached.why);
+      throw doesNotRun(reached.why);
     default:
       return reached satisfies never;
   }
@@ -73,7 +73,7 @@ export function sessionOf<S>(reached: Reached<S>): S {
 /** The faults that the owner's word has made. An answer by another program has the same code. */
 const OWNERS_WORD = new WeakSet<Fault>();
 
-function notRunning(why: string): Fault {
+function doesNotRun(why: string): Fault {
   const fault = new Fault('UNREACHABLE', `The workspace is not running: ${why}`, {
     retry: 'never',
     hint: 'Start the workspace first',

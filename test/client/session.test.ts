@@ -193,8 +193,9 @@ describe('events', () => {
       heard();
     });
     uncaught.mockImplementation(() => {});
-    for (const seq of [8, 9])
+    for (const seq of [8, 9]) {
       peer().notify('event', { bootId: 'boot-1', seq, at, type: 'draining', data: {} });
+    }
     await vi.waitFor(() => expect(heard).toHaveBeenCalledTimes(2));
     const rethrows = uncaught.mock.calls.map(([rethrow]) => rethrow);
     uncaught.mockRestore();

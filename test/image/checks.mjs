@@ -65,7 +65,13 @@ export function checksOf({ engine, sidecar, repository, version }) {
         );
         assert.equal(looked.code, 0, lastWords(looked));
         const { bundled, native, strange } = JSON.parse(looked.stdout);
-        assert.deepEqual(bundled, ['LICENSE', 'airlock', 'airlock.mjs', 'airlock.mjs.LEGAL.txt', 'node_modules']);
+        assert.deepEqual(bundled, [
+          'LICENSE',
+          'airlock',
+          'airlock.mjs',
+          'airlock.mjs.LEGAL.txt',
+          'node_modules',
+        ]);
         assert.deepEqual(native, ['@koromix', 'koffi']);
         assert.deepEqual(strange, []);
       },
