@@ -23,6 +23,7 @@ import { EventLog } from './transport/event-log.ts';
 import { Session } from './transport/session.ts';
 import { StreamMemory } from './transport/streams.ts';
 import { type WatchBridge, type WatchBridgeOptions, openWatchBridge } from './service/watch-bridge.ts';
+import { loadFileEvents } from '../watch/file-events.ts';
 import { type Service, countsOf, openService } from './service/service.ts';
 
 const DRAIN_MILLIS = 20_000;
@@ -111,6 +112,8 @@ export async function startAgent(
     const hello = helloOf(config, version, eventLog.bootId);
     const session: OpenSession = (socket, caller, child) =>
       new Session(socket, caller, { hello, service, memory, clock: systemClock }, eventLog, child);
+    // Loading reads the disk synchronously, which the main thread does not do once it listens.
+    if (config.watch === 'on') await loadFileEvents();
     const server = await listenOr(config, { ...door.options, session, log });
     const { host, port } = server;
     const changing = door.watch(server);

@@ -6,6 +6,11 @@ import type { FSWatcher } from 'chokidar';
 
 import type { FileEvents } from './ports.ts';
 
+let loading: Promise<typeof import('chokidar')> | undefined;
+
+/** Loads what the file events of the system need, once. A process that must not wait for its disk later calls this first. */
+export const loadFileEvents = (): Promise<typeof import('chokidar')> => (loading ??= import('chokidar'));
+
 /**
  * Loads chokidar when the first directory is watched, so a process that watches nothing does not need it.
  *
@@ -18,7 +23,7 @@ export const systemFileEvents: FileEvents = {
     let watcher: FSWatcher | undefined;
     let closed = false;
     const begin = async (): Promise<void> => {
-      const { watch } = await import('chokidar');
+      const { watch } = await loadFileEvents();
       // A link is followed only here. Below it no link is followed.
       const top = await realpath(directory);
       if (closed) return;
