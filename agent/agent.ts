@@ -1,6 +1,7 @@
 /** Composes the agent. Only this file knows all of its parts. */
 import { randomUUID } from 'node:crypto';
 
+import { loadFileEvents } from '../watch/file-events.ts';
 import type { EventBody } from '../shared/api/events.ts';
 import { Fault, toFault } from '../shared/api/fault.ts';
 import { CLOSE, PROTOCOL, WIRE } from '../shared/api/rpc.ts';
@@ -23,7 +24,6 @@ import { EventLog } from './transport/event-log.ts';
 import { Session } from './transport/session.ts';
 import { StreamMemory } from './transport/streams.ts';
 import { type WatchBridge, type WatchBridgeOptions, openWatchBridge } from './service/watch-bridge.ts';
-import { loadFileEvents } from '../watch/file-events.ts';
 import { type Service, countsOf, openService } from './service/service.ts';
 
 const DRAIN_MILLIS = 20_000;
