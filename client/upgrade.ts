@@ -6,6 +6,7 @@ import { WebSocket } from 'ws';
 
 import { Fault } from '../shared/api/fault.ts';
 import { PROTOCOL, WIRE } from '../shared/api/rpc.ts';
+import { isUnmasked, noMask } from '../shared/mask.ts';
 import { refusal, socketFault, unreachable } from './reach.ts';
 import type { Target } from './target.ts';
 
@@ -41,6 +42,7 @@ export function createSocket(target: Target, token: string | undefined, tls: Tls
     followRedirects: false,
     perMessageDeflate: false,
     maxPayload: WIRE.frameBytes,
+    ...(isUnmasked(target.href) ? { generateMask: noMask } : {}),
     headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
   });
 }

@@ -17,6 +17,9 @@ export type UploadOptions = {
   stallMillis: number;
 };
 
+/** So much of the file is read at once: each read costs a way to another thread and back. */
+const READ_BYTES = 4 * FRAME_DATA_BYTES;
+
 /** `stalled`: the agent gave no credit in time; its answer to the commit has the reason. */
 export type UploadEnd = 'sent' | 'stalled';
 
@@ -43,7 +46,7 @@ export async function upload(
     file = await open(bundle.file, 'r').catch((error: unknown) => {
       throw changed(bundle, error);
     });
-    const buffer = Buffer.allocUnsafe(FRAME_DATA_BYTES);
+    const buffer = Buffer.allocUnsafe(READ_BYTES);
     let sent = at.offset;
     onProgress?.({ sent, total: size });
     // Whoever sent the last byte may have been cut off before the FIN. It may come twice.
@@ -52,14 +55,16 @@ export async function upload(
     }
     while (sent < size) {
       if ((await credit.credit(sent, options.stallMillis)) === 'stalled') return 'stalled';
-      const want = Math.min(FRAME_DATA_BYTES, credit.limit - sent, size - sent);
+      const want = Math.min(READ_BYTES, credit.limit - sent, size - sent);
       const { bytesRead } = await file.read(buffer, 0, want, sent);
       if (bytesRead === 0) throw changed(bundle, undefined);
-      const fin = sent + bytesRead === size;
-      const data = buffer.subarray(0, bytesRead);
-      await credit.unlessFailed(session.send({ stream: at.stream, offset: sent, fin, data }));
-      sent += bytesRead;
-      onProgress?.({ sent, total: size });
+      for (let from = 0; from < bytesRead; from += FRAME_DATA_BYTES) {
+        const data = buffer.subarray(from, Math.min(from + FRAME_DATA_BYTES, bytesRead));
+        const fin = sent + data.length === size;
+        await credit.unlessFailed(session.send({ stream: at.stream, offset: sent, fin, data }));
+        sent += data.length;
+        onProgress?.({ sent, total: size });
+      }
     }
     return 'sent';
   } finally {

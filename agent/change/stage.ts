@@ -2,7 +2,7 @@
  * The second step: writes the entries of the tar as files of the slot. Only regular files and directories are written, no
  * links.
  */
-import { createHash, type Hash } from 'node:crypto';
+import { createHash, hash, type Hash } from 'node:crypto';
 import { Fault } from '../../shared/api/fault.ts';
 import { MARKER } from '../../shared/format/layout.ts';
 import { type FileHead, fileHead, HEAD_BYTES, mayHaveHead } from '../../shared/rule/plugin/file-head.ts';
@@ -48,7 +48,10 @@ export type LinkPolicy = 'copy' | 'skip' | 'refuse';
 type Open = {
   path: string;
   fd: number;
-  hash: Hash;
+  /** The sha256 of a file whose bytes came in one piece; '' before that. */
+  sha256: string;
+  /** Hashes a file whose bytes come in several pieces. */
+  hash: Hash | undefined;
   size: number;
   mode: FileEntry['mode'];
   /** As the header says, or the file that is copied. */
@@ -377,7 +380,8 @@ export class Stager {
       this.#open = {
         path,
         fd,
-        hash: createHash('sha256'),
+        sha256: '',
+        hash: undefined,
         size: 0,
         declared: source.size,
         mode: source.mode,
@@ -403,7 +407,8 @@ export class Stager {
     this.#open = {
       path,
       fd,
-      hash: createHash('sha256'),
+      sha256: '',
+      hash: undefined,
       size: 0,
       declared: entry.size,
       mode,
@@ -423,7 +428,12 @@ export class Stager {
     if (open.head !== undefined && open.head.length < HEAD_BYTES) {
       open.head = Buffer.concat([open.head, chunk.subarray(0, HEAD_BYTES - open.head.length)]);
     }
-    open.hash.update(chunk);
+    if (chunk.length === open.declared && open.size === 0) {
+      open.sha256 = hash('sha256', chunk, 'hex');
+    } else {
+      open.hash ??= createHash('sha256');
+      open.hash.update(chunk);
+    }
     open.size += chunk.length;
     this.#context.disk.write(open.fd, chunk);
   }
@@ -445,11 +455,14 @@ export class Stager {
     }
     const said = head === undefined ? undefined : fileHead(head, size);
     if (said !== undefined) this.#staged.heads.set(path, said);
-    this.#staged.files.push({ path, size, mode, sha256: open.hash.digest('hex') });
+    const sha256 = open.sha256 === '' ? (open.hash?.digest('hex') ?? EMPTY) : open.sha256;
+    this.#staged.files.push({ path, size, mode, sha256 });
   }
 }
 
 const NO_BYTES = Buffer.alloc(0);
+/** The sha256 of a file without bytes. */
+const EMPTY = hash('sha256', NO_BYTES, 'hex');
 
 const TYPES: Record<string, [rule: number, what: string]> = {
   '3': [44, 'it is a character device'],

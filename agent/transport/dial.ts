@@ -9,6 +9,7 @@ import { toFault } from '../../shared/api/fault.ts';
 import type { DialStatus } from '../../shared/api/maintenance.ts';
 import { CLOSE, PROTOCOL, WIRE, WORKSPACE_HEADER } from '../../shared/api/rpc.ts';
 import { atMost, type Clock } from '../../shared/clock.ts';
+import { noMask } from '../../shared/mask.ts';
 import { textIn } from '../../shared/format/text.ts';
 import { tokenToShow } from '../../shared/format/token-file.ts';
 import { type Backoff, fullJitter, pauseAfter, spread } from '../../shared/rule/retry.ts';
@@ -137,6 +138,8 @@ export class Dialler {
       followRedirects: false,
       perMessageDeflate: false,
       maxPayload: WIRE.frameBytes,
+      // The URL has TLS or is on the loopback.
+      generateMask: noMask,
       headers: {
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         [WORKSPACE_HEADER]: workspace,

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 
 import { afterEach, describe, expect, it } from 'vitest';
@@ -51,6 +52,20 @@ describe('connecting', () => {
     });
     expect(agent.upgrades[0]?.headers['sec-websocket-extensions']).toBeUndefined();
     expect(agent.violations).toEqual([]);
+  });
+
+  it('sends its frames over the loopback with a mask of zeros', async () => {
+    const agent = await agentWith();
+    const answer = await reach({ url: agent.url });
+    const socket = agent.upgrades[0]?.socket;
+    if (answer.state !== 'reachable' || socket === undefined) throw new Error('not connected');
+    const sent = once(socket, 'data');
+    answer.session.call('status', {}).catch(() => undefined);
+    const [first] = (await sent) as [Buffer];
+    // FIN and text; masked, with a length of less than 126; the mask; the text as it is.
+    expect(first[0]).toBe(0x81);
+    expect(first.subarray(2, 6)).toEqual(Buffer.alloc(4));
+    expect(first.toString('utf8', 6)).toContain('"method":"status"');
   });
 
   it('sends no Authorization header without a token', async () => {
