@@ -2,7 +2,6 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { access, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -11,6 +10,7 @@ import { build } from 'esbuild';
 import { expect, onTestFinished, vi } from 'vitest';
 
 import { packPlugin } from './bundle.ts';
+import { memoryFolder } from './in-memory.ts';
 import { repository } from './program.ts';
 
 type Memory = { rss: number; peak: number; connected: number };
@@ -96,11 +96,7 @@ async function buildFleet(): Promise<{ fleet: string; thread: string }> {
 
 async function scratchRoot(): Promise<string> {
   // A thousand roots are made faster in memory, and nothing here is about durability.
-  const isThere = await access('/dev/shm').then(
-    () => true,
-    () => false,
-  );
-  const folder = await mkdtemp(join(isThere ? '/dev/shm' : tmpdir(), 'airlock-fleet-'));
+  const folder = await mkdtemp(join(memoryFolder(), 'airlock-fleet-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 }));
   return folder;
 }

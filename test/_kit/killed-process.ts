@@ -2,7 +2,6 @@
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -10,6 +9,7 @@ import { workIn } from './at-work.ts';
 import { type Bundle, beginOf, push, sha256Of } from './bundle.ts';
 import { type Versions, brokenSnapshots, litterIn, treeLive, versionLive } from './on-disk.ts';
 import { brokenHistory } from './history.ts';
+import { memoryFolder } from './in-memory.ts';
 import { bundleOf, makeRoom } from './install-room.ts';
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
 import { Program, addressOf } from './program.ts';
@@ -18,8 +18,6 @@ import { Refusal, Wire } from './wire.ts';
 
 const PLUGIN = 'lint';
 const PATIENCE_MILLIS = 20_000;
-/** A killed process leaves all that it has written, on any file system; the one in memory is the quickest. */
-const quickDisk = (): string | undefined => (existsSync('/dev/shm') ? '/dev/shm' : undefined);
 
 function bundle(version: number): Bundle {
   const text = Array.from({ length: 3200 }, (_, i) => sha256Of(Buffer.from(`${version} ${i}`))).join('\n');
@@ -93,7 +91,7 @@ async function warmUp(agent: Program, wire: Wire): Promise<void> {
 
 /** Prepares a root for a flow, and learns from one run which calls there are to hit. */
 export async function prepareStage(flow: Flow, file?: string): Promise<Stage> {
-  const agent = await Program.open(file, quickDisk());
+  const agent = await Program.open(file, memoryFolder());
   await agent.serve();
   const wire = await connect(agent);
   for (const version of flow.before) {
@@ -145,7 +143,7 @@ async function hitAt(
   what: string,
   again?: Point,
 ): Promise<Outcome> {
-  const agent = await Program.open(file, quickDisk());
+  const agent = await Program.open(file, memoryFolder());
   try {
     execFileSync('cp', ['-a', root, agent.root]);
     const run = await runUntilHit(agent, flow, at, what);

@@ -3,17 +3,13 @@
  * CUTS and KILLS say how often, for a longer run.
  */
 
-import { afterEach, beforeEach, expect, it, onTestFinished } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 
-import { openSession } from '../../client/connect.ts';
-import { follow } from '../../client/follow.ts';
-import { push } from '../../client/push.ts';
-import { Cable } from '../_kit/cable.ts';
 import { pushCrowd } from '../_kit/crowd.ts';
-import { Lane, cutMany } from '../_kit/cut-pushes.ts';
+import { cutMany } from '../_kit/cut-pushes.ts';
 import { drainBelow, killMany } from '../_kit/ending-agents.ts';
 import { promisesHeld } from '../_kit/family.ts';
-import { Program, addressOf } from '../_kit/program.ts';
+import { Program } from '../_kit/program.ts';
 
 const MINUTES = 900_000;
 const cuts = Number(process.env['CUTS'] ?? 60);
@@ -66,37 +62,5 @@ it(
     expect({ same, lost }).toEqual({ same: { installed: 1, present: 63 }, lost: 0 });
     // More than 64 connections are refused, so some were told.
     expect(told).toBeGreaterThan(0);
-  },
-);
-
-it(
-  'a proxy that cuts who is idle for 20 s cuts nobody, also while a commit takes long',
-  { timeout: MINUTES },
-  async () => {
-    await agent.serve({ AIRLOCK_PROBE_COMMAND: 'sleep 25' });
-    const cable = await Cable.lay(addressOf(agent).port, { idleMillis: 20_000 });
-    onTestFinished(() => cable.close());
-    const { token } = agent;
-    const over = new AbortController();
-    const lost: string[] = [];
-    const following = follow(
-      (more) => openSession({ url: cable.url, token, client: 'follower', events: 'all', ...more }),
-      {
-        signal: over.signal,
-        onEvent: () => undefined,
-        onLost: ({ message }) => lost.push(message),
-      },
-    );
-    const bundle = await new Lane(agent, 'slow').next();
-    const open = (signal: AbortSignal | undefined) =>
-      openSession({ url: cable.url, token, client: 'push', signal });
-    const onReconnect = ({ message }: Error): void => void lost.push(message);
-    // Twice, so that it takes longer than two turns of the pings.
-    expect(await push(open, bundle, { onReconnect })).toMatchObject({ status: 'installed' });
-    expect(await push(open, bundle, { onReconnect, force: true })).toMatchObject({ status: 'installed' });
-    over.abort();
-    await following;
-    expect(lost).toEqual([]);
-    expect(cable.passages.map(({ ended }) => ended)).toEqual([undefined, undefined, undefined]);
   },
 );

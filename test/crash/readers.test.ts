@@ -1,9 +1,9 @@
 /** Readers in processes of their own while real updates follow each other as fast as the engine makes them. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -14,10 +14,14 @@ import { linuxCalls } from '../../agent/disk/linux.ts';
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
 import type { Disk } from '../../agent/disk/port.ts';
 import { canaryBroke, promisesHeld } from '../_kit/family.ts';
+import { memoryFolder } from '../_kit/in-memory.ts';
 import { type Room, bundleOf, deliver, makeRoom } from '../_kit/install-room.ts';
 import { repository } from '../_kit/program.ts';
 
 const READERS = 2;
+/** As of `nice`: a lower share of the processor than the updates have. */
+const READER_PRIORITY = 5;
+const MINUTES = 900_000;
 /** More than are ever live or kept at a time, so that a mixture shows. */
 const VERSIONS = 16;
 /** The agent looks through a thousand answers that it remembers, which takes as long as an install: a test forgets. */
@@ -59,15 +63,8 @@ function versionOf(index: number): Buffer {
   return bundleOf({ ...files, 'run.sh': `# Of version ${version}\n` }, version);
 }
 
-/** A directory in memory, if there is such a place. */
 function scratch(): string {
-  let parent = '/dev/shm';
-  try {
-    accessSync(parent, constants.W_OK);
-  } catch {
-    parent = tmpdir();
-  }
-  const directory = mkdtempSync(join(parent, 'airlock-readers-'));
+  const directory = mkdtempSync(join(memoryFolder(), 'airlock-readers-'));
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
@@ -82,6 +79,8 @@ async function startReader(root: string): Promise<Running> {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   onTestFinished(() => void child.kill('SIGKILL'));
+  // They never pause, so without this the updates get only what they leave over.
+  if (child.pid !== undefined) setPriority(child.pid, READER_PRIORITY);
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   expect(await lines.next()).toMatchObject({ value: 'ready' });
   return {
@@ -151,7 +150,7 @@ function print(how: string, updates: number, { seen, rate }: { seen: Seen; rate:
 
 it(
   '10,000 updates by exchange: never refused, never absent, never torn',
-  { timeout: 300_000 },
+  { timeout: MINUTES },
   async (ctx) => {
     const calls = linuxCalls();
     if (typeof calls === 'string') ctx.skip(`no exchange: ${calls}`);
@@ -168,7 +167,7 @@ it(
 
 it(
   '2,000 updates by renames: the gate waits, and is never refused; what is read is never torn',
-  { timeout: 300_000 },
+  { timeout: MINUTES },
   async (ctx) => {
     const updates = 2000;
     const result = await watchUpdates(renaming, updates);

@@ -1,6 +1,5 @@
 /** An install is killed at every call on the disk; then recovery runs, and is killed as well; then it runs to its end. */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
@@ -11,6 +10,7 @@ import { verifyPlugin } from '../../agent/store/inspect.ts';
 import { recover } from '../../agent/change/recover.ts';
 import { NEW, SCENES, part } from '../_kit/fault-scenes.ts';
 import { FaultyDisk, crashAt, never } from '../_kit/faulty-disk.ts';
+import { memoryFolder } from '../_kit/in-memory.ts';
 import { brokenHistory, linesOf } from '../_kit/history.ts';
 import {
   type Room,
@@ -58,7 +58,7 @@ async function kill(scene: string, disk: Disk, root: string, n: number): Promise
 }
 
 async function inScratch<T>(run: (root: string) => Promise<T>): Promise<T> {
-  const parent = mkdtempSync(join(tmpdir(), 'airlock-recovery-'));
+  const parent = mkdtempSync(join(memoryFolder(), 'airlock-recovery-'));
   try {
     return await run(join(parent, 'plugins'));
   } finally {
