@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { appendFile, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import { packDirectory } from '../../client/index.ts';
 import { type TestAgent, TOKEN, scratch, startTestAgent } from '../_kit/agent.ts';
@@ -128,6 +128,9 @@ describe('an agent that exports', () => {
   it('lists and changes plugins beside readers that read nothing', async () => {
     const agent = await startTestAgent();
     await withLarge(agent);
+    // However long this takes, their patience of 30 s is not over.
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
     const stalled = await Wire.start(agent);
     for (let n = 0; n < 4; n += 1) {
       const { stream } = await stalled.request<Opened>('plugin.export', { plugin: 'lint' });
