@@ -10,32 +10,32 @@ export function median(values) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
+/** How long the work takes, in milliseconds. */
 export async function timed(work) {
   const start = performance.now();
   await work();
   return performance.now() - start;
 }
 
-/** Runs every contender once a round, in turns, and returns the median of each in milliseconds. */
+/** Runs every contender once a round, in turns, and returns the times of each in milliseconds, by name. */
 export async function compare(contenders, rounds) {
-  const times = new Map(Object.keys(contenders).map((name) => [name, []]));
+  const times = Object.fromEntries(Object.keys(contenders).map((name) => [name, []]));
   for (let round = 0; round < rounds; round += 1) {
     const order = Object.entries(contenders);
     if (round % 2 === 1) order.reverse();
-    for (const [name, work] of order) times.get(name).push(await work(round));
+    for (const [name, work] of order) times[name].push(await work(round));
   }
-  return new Map([...times].map(([name, values]) => [name, median(values)]));
+  return times;
 }
 
-export const ms = (value) => `${value.toFixed(value < 100 ? 1 : 0)} ms`;
+/** Round by round, the one divided by the other. */
+export const ratios = (ours, theirs) => ours.map((value, round) => value / theirs[round]);
 
-export function report(title, medians, against) {
-  const [[first, base]] = medians;
-  console.log(`\n${title}`);
-  for (const [name, value] of medians) {
-    const bar = against[name];
-    const ratio = name === first ? '' : `  ${first} / this = ${(base / value).toFixed(2)}`;
-    const target = bar === undefined ? '' : `  (to reach: ≤ ${bar})`;
-    console.log(`  ${name.padEnd(34)} ${ms(value).padStart(10)}${ratio}${target}`);
-  }
-}
+export const sleep = (millis) => new Promise((resolve) => setTimeout(resolve, millis));
+
+/** A program's presence here: whether it can be started. */
+export const isInstalled = (program) =>
+  run(program, ['--version']).then(
+    () => true,
+    () => false,
+  );

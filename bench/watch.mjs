@@ -1,28 +1,25 @@
-// The end of `npm run bench`, or alone `node bench/watch.mjs`: what the watcher costs. One SKILL.md edited in a plugin of
-// 10,000 files beside hashing that tree, and the memory and time of watching 200 plugins. It prints what it saw and judges
-// nothing.
+// What the watcher costs: one SKILL.md edited in a large plugin, and the start of a watch, beside hashing that tree.
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
-import os from 'node:os';
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 
 import { createLoader } from '../dist/loader.mjs';
 import { makePlugin } from './corpus.mjs';
-import { median, ms, timed } from './measure.mjs';
+import { ratios, sleep, timed } from './measure.mjs';
 
 /** How long changes settle before they are looked at: a wait, not work. */
 const SETTLE_MILLIS = 250;
-const ROUNDS = 9;
+const MANY = 200;
 
 async function plugin(root, name, files, bytes) {
   const folder = await makePlugin(path.join(root, name), name, { files, bytes });
   await mkdir(path.join(folder, 'skills', 'one'), { recursive: true });
-  await writeFile(path.join(folder, 'skills', 'one', 'SKILL.md'), 'first');
+  await writeFile(skillOf(folder), 'first');
   await writeFile(path.join(folder, '.complete'), '');
   return folder;
 }
+
+const skillOf = (folder) => path.join(folder, 'skills', 'one', 'SKILL.md');
 
 async function hashTree(folder) {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
@@ -39,98 +36,61 @@ async function hashTree(folder) {
   await Promise.all(Array.from({ length: 16 }, worker));
 }
 
-setFlagsFromString('--expose-gc');
-const collectGarbage = runInNewContext('gc');
-
-const heap = () => {
-  collectGarbage();
-  const { heapUsed, external, rss } = process.memoryUsage();
-  return { used: heapUsed + external, rss };
-};
-const mb = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
-
-async function big(folder, files) {
-  const live = await plugin(folder, 'big', files, files * 6500);
-  const before = heap();
-  const loader = createLoader({ roots: [folder] });
-  const watch = loader.watch();
-  const ready = await timed(() => watch.ready);
-  const after = heap();
-  const events = watch[Symbol.asyncIterator]();
-  const hashes = [];
-  const verdicts = [];
-  const cpu = [];
-  for (let round = 0; round < ROUNDS; round += 1) {
-    hashes.push(await timed(() => hashTree(live)));
+/** One start of a watch, and one edit that it sees: times and processor time in milliseconds. */
+async function watchOnce(root, live, text) {
+  const watch = createLoader({ roots: [root] }).watch();
+  try {
+    const ready = await timed(() => watch.ready);
+    const events = watch[Symbol.asyncIterator]();
     const begun = process.cpuUsage();
-    verdicts.push(
-      await timed(async () => {
-        await writeFile(path.join(live, 'skills', 'one', 'SKILL.md'), `round ${round}`);
-        await events.next();
-      }),
-    );
+    const verdict = await timed(async () => {
+      await writeFile(skillOf(live), text);
+      await events.next();
+    });
     const { user, system } = process.cpuUsage(begun);
-    cpu.push((user + system) / 1000);
+    return { ready, verdict: Math.max(0, verdict - SETTLE_MILLIS), processor: (user + system) / 1000 };
+  } finally {
+    await watch.close();
   }
-  await watch.close();
-  const work = median(verdicts) - SETTLE_MILLIS;
-  console.log(`\nOne SKILL.md edited in a plugin of ${files} files`);
-  console.log(`  hashing the tree                  ${ms(median(hashes)).padStart(10)}`);
-  console.log(
-    `  save to verdict                   ${ms(median(verdicts)).padStart(10)}, of which ${SETTLE_MILLIS} ms settle`,
-  );
-  console.log(
-    `  beside the settling               ${ms(work).padStart(10)} = ${(work / median(hashes)).toFixed(3)} ×  (to reach: ≤ 0.01)`,
-  );
-  console.log(
-    `  processor time of it              ${ms(median(cpu)).padStart(10)} = ${(median(cpu) / median(hashes)).toFixed(3)} ×`,
-  );
-  console.log(
-    `  start to watched                  ${ms(ready).padStart(10)} = ${(ready / median(hashes)).toFixed(2)} ×  (to reach: ≤ 1)`,
-  );
-  console.log(
-    `  memory                            ${mb(after.used - before.used).padStart(10)} (resident ${mb(after.rss - before.rss)})`,
-  );
 }
 
-async function many(folder, count) {
-  for (let i = 0; i < count; i += 1) await plugin(folder, `p${i}`, 6, 12_000);
-  const before = heap();
+async function measureBig(bench, folder) {
+  const { watched: files, rounds } = bench.options;
+  const live = await plugin(folder, 'big', files, files * 6500);
+  const seen = [];
+  const hashes = [];
+  await hashTree(live);
+  for (let round = 0; round < rounds; round += 1) {
+    hashes.push(await timed(() => hashTree(live)));
+    seen.push(await watchOnce(folder, live, `round ${round}`));
+  }
+  const against = `hashing the tree (${files} files)`;
+  const of = (field) =>
+    ratios(
+      seen.map((figures) => figures[field]),
+      hashes,
+    );
+  bench.add({ what: 'edit to verdict, without settling', against, bar: 0.01, values: of('verdict') });
+  bench.add({ what: 'edit to verdict, processor time', against, values: of('processor') });
+  bench.add({ what: 'start to watched', against, bar: 1, values: of('ready') });
+}
+
+/** What 200 watched plugins cost while nothing happens. */
+async function measureMany(bench, folder) {
+  for (let i = 0; i < MANY; i += 1) await plugin(folder, `p${i}`, 6, 12_000);
   const loader = createLoader({ roots: [folder] });
   const scan = await timed(() => loader.scan());
   const watch = loader.watch();
   const ready = await timed(() => watch.ready);
-  const after = heap();
-  const events = watch[Symbol.asyncIterator]();
-  const begun = performance.now();
-  for (let i = 0; i < count; i += 1) {
-    await writeFile(path.join(folder, `p${i}`, 'skills', 'one', 'SKILL.md'), 'second');
-  }
-  for (let i = 0; i < count; i += 1) await events.next();
-  const all = performance.now() - begun;
   const idle = process.cpuUsage();
-  await new Promise((resolve) => setTimeout(resolve, 2000));
+  await sleep(2000);
   const { user, system } = process.cpuUsage(idle);
   await watch.close();
-  console.log(`\n${count} plugins watched`);
-  console.log(
-    `  start to watched                  ${ms(ready).padStart(10)} = ${(ready / scan).toFixed(2)} × a first scan`,
-  );
-  console.log(
-    `  memory                            ${mb(after.used - before.used).padStart(10)} (resident ${mb(after.rss - before.rss)})`,
-  );
-  console.log(`  all edited, to the last verdict   ${ms(all).padStart(10)}`);
-  console.log(`  processor time of 2 idle seconds  ${ms((user + system) / 1000).padStart(10)}`);
+  bench.add({ what: `start to watched (${MANY} plugins)`, against: 'a first scan', values: [ready / scan] });
+  bench.say(`${MANY} watched plugins take ${((user + system) / 1000).toFixed(1)} ms of 2 idle seconds`);
 }
 
-for (const [work, count] of [
-  [big, 10_000],
-  [many, 200],
-]) {
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'airlock-bench-'));
-  try {
-    await work(folder, count);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+export async function measureWatch(bench) {
+  await bench.inFolder(bench.options.disk, (folder) => measureBig(bench, folder));
+  await bench.inFolder(bench.options.disk, (folder) => measureMany(bench, folder));
 }
