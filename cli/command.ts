@@ -56,6 +56,8 @@ export type Context = {
   version: string;
   /** The file that runs as an engine thread: this program itself. */
   self: URL;
+  /** All commands, in the order of the overview. */
+  commands: () => Promise<readonly Command[]>;
   /** Aborted by SIGINT. */
   signal: AbortSignal;
 };

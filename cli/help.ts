@@ -7,6 +7,15 @@ const WIDTH = 26;
 const row = (left: string, right: string): string =>
   left.length < WIDTH ? `  ${left.padEnd(WIDTH)}${right}` : `  ${left}\n  ${' '.repeat(WIDTH)}${right}`;
 
+/** The options of all commands. */
+export const EVERYWHERE: readonly (readonly [flag: string, help: string])[] = [
+  ['--json', 'one JSON document on standard output; also when it is piped'],
+  ['--help, -h', 'the arguments and settings of a command, with an example'],
+  ['--version', 'the version'],
+];
+/** What the exit codes mean. */
+export const EXIT_CODES_TEXT = '0 done, 1 refused or failed, 2 usage, 3 unreachable, 4 unauthenticated';
+
 /** The overview of all commands. */
 export function overview(commands: readonly Command[], version: string, paint: Paint): string {
   return [
@@ -19,12 +28,10 @@ export function overview(commands: readonly Command[], version: string, paint: P
     ...commands.map(({ name, summary }) => row(name, summary)),
     '',
     paint('bold', 'Everywhere'),
-    row('--json', 'one JSON document on standard output; also when it is piped'),
-    row('--help, -h', 'the arguments and settings of a command, with an example'),
-    row('--version', 'the version'),
+    ...EVERYWHERE.map(([flag, help]) => row(flag, help)),
     '',
     paint('bold', 'Exit codes'),
-    '  0 done, 1 refused or failed, 2 usage, 3 unreachable, 4 unauthenticated',
+    `  ${EXIT_CODES_TEXT}`,
   ].join('\n');
 }
 

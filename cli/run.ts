@@ -32,6 +32,7 @@ const FILES: Readonly<Record<string, Load>> = {
   pack: () => import('./commands/pack.ts'),
   validate: () => import('./commands/validate.ts'),
   token: () => import('./commands/token.ts'),
+  completions: () => import('./commands/completions.ts'),
 };
 
 /** Rows of the method table without a file: their commands show the plain answer. */
@@ -65,12 +66,7 @@ export async function run(options: RunOptions): Promise<number> {
   try {
     const [name, ...rest] = asMeant(words);
     if (name === undefined || name === '--help' || name === '-h') {
-      const all = await Promise.all(Object.values(COMMANDS).map((load) => load()));
-      const text = overview(
-        all.map(({ command }) => command),
-        version,
-        output.paint,
-      );
+      const text = overview(await allCommands(), version, output.paint);
       if (name === undefined) {
         output.note(text);
         return EXIT.usage;
@@ -88,13 +84,16 @@ export async function run(options: RunOptions): Promise<number> {
       output.text(helpOf(command, output.paint));
       return EXIT.done;
     }
-    return await command.run({ name, given, env, output, version, self, signal });
+    return await command.run({ name, given, env, output, version, self, commands: allCommands, signal });
   } catch (thrown) {
     const fault = toFault(thrown, 'The command');
     output.fault(fault, json);
     return exitCodeOf(fault, signal);
   }
 }
+
+const allCommands = async (): Promise<Command[]> =>
+  (await Promise.all(Object.values(COMMANDS).map((load) => load()))).map(({ command }) => command);
 
 /** `help push` is `push --help`, and `version` is `--version`. */
 function asMeant(words: readonly string[]): readonly string[] {

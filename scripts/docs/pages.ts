@@ -4,7 +4,9 @@ import { methods } from '../../shared/api/methods.ts';
 import { settings } from '../../shared/api/settings.ts';
 import { findingRules } from '../../shared/rule/plugin/finding.ts';
 import { cliPage } from './cli-page.ts';
+import manifest from '../../package.json' with { type: 'json' };
 import { frameVectors } from './frame-vectors.ts';
+import { manPage } from './man-page.ts';
 import { openRpc } from './openrpc.ts';
 import { rulesPage } from './rules-page.ts';
 import { schemaFiles } from './schemas.ts';
@@ -19,10 +21,12 @@ const json = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
 
 /** Path below the repository → text. */
 export async function pages(): Promise<Map<string, string>> {
-  const commands = await Promise.all(Object.values(COMMANDS).map((load) => load()));
+  const loaded = await Promise.all(Object.values(COMMANDS).map((load) => load()));
+  const commands = loaded.map(({ command }) => command);
   return new Map([
     ['docs/settings.md', settingsPage(settings)],
-    ['docs/cli.md', cliPage(commands.map(({ command }) => command))],
+    ['docs/cli.md', cliPage(commands)],
+    ['docs/airlock.1', manPage(commands, settings, manifest.version)],
     ['docs/rules.md', rulesPage(findingRules)],
     ['docs/openrpc.json', json(openRpc(methods))],
     ['docs/vectors/frames.json', json(frameVectors())],
