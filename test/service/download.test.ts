@@ -10,6 +10,7 @@ import { Fault } from '../../shared/api/fault.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { scratch } from '../_kit/agent.ts';
 import { bytesOf, cutAfter, redirectTo, serveBundles } from '../_kit/bundle-server.ts';
+import { FakeClock } from '../_kit/clock.ts';
 import { canCertify, makeAuthority, makeCertificate } from '../_kit/certificates.ts';
 import { until } from '../_kit/until.ts';
 
@@ -287,11 +288,15 @@ describe('too much, too little, too slow', () => {
       (_request, response) => void response.writeHead(200, { etag: '"one"' }).write(BYTES.subarray(0, 10)),
     );
     const sink = new Taken(true);
-    await fetchInto(`${server.origin}/a.tgz`, {
+    const clock = new FakeClock();
+    const fetched = fetchInto(`${server.origin}/a.tgz`, {
       sink,
-      idleMillis: 50,
+      clock,
       sleep: async () => server.answer(bytesOf(BYTES, { etag: '"one"' })),
     });
+    await until(() => expect(sink.at).toBe(10));
+    clock.advance(30_000);
+    await fetched;
     expect(sink.bytes.subarray(10).equals(BYTES.subarray(10))).toBe(true);
   });
 
