@@ -5,6 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { openBundle } from '../dist/client.mjs';
+import { Undo } from '../test/image/command.mjs';
 import { UsageError } from './options.mjs';
 import { row } from './table.mjs';
 
@@ -43,11 +44,10 @@ async function openBundles(files) {
 /** @param options what {@link import('./options.mjs').readOptions} returns */
 export async function createBench(options) {
   const rows = [];
-  const folders = [];
+  const undo = new Undo();
+  undo.onSignals();
   const say = (line) => console.log(line);
   const leaveOut = (what, why) => say(`Left out: ${what}: ${why}`);
-  const remove = () =>
-    Promise.all(folders.splice(0).map((folder) => rm(folder, { recursive: true, force: true })));
   const places = [];
   for (const name of options.places) {
     const parent = name === 'disk' ? options.disk : '/dev/shm';
@@ -59,7 +59,8 @@ export async function createBench(options) {
     rows,
     say,
     leaveOut,
-    remove,
+    undo,
+    places,
     bundles: await openBundles(options.bundles.length > 0 ? options.bundles : await packagesBeside()),
     add: (figures) => rows.push(row(figures)),
     machine: {
@@ -73,7 +74,7 @@ export async function createBench(options) {
     /** Works in a new folder, which goes at the end: removing slows down who comes next on ext4. */
     inFolder: async (parent, work) => {
       const folder = await mkdtemp(path.join(parent, 'airlock-bench-'));
-      folders.push(folder);
+      undo.add(`remove ${folder}`, () => rm(folder, { recursive: true, force: true }));
       await work(folder);
       if ((await fileSystemOf(parent)) === 'tmpfs') await rm(folder, { recursive: true, force: true });
     },

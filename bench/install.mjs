@@ -10,7 +10,7 @@ import { startAgent } from './agent.mjs';
 import { makePlugin } from './corpus.mjs';
 import { compare, isInstalled, median, ratios, run, timed } from './measure.mjs';
 
-const BYTES_PER_FILE = 6500;
+export const BYTES_PER_FILE = 6500;
 const GNU = 'tar -xzf, sync -f';
 const NODE_TAR = 'node-tar x, sync -f';
 
@@ -58,7 +58,7 @@ async function competitors(bundle, folder) {
 }
 
 /** An agent that keeps all versions, so that nothing is removed while others are measured. */
-async function keeper(folder) {
+export async function keeper(folder) {
   const agent = await startAgent(path.join(folder, `root-${randomUUID()}`), { keep: 1000 });
   const session = await agent.open(['install.progress']);
   const steps = new Map();
@@ -132,7 +132,7 @@ async function afterwards(bench, { place, folder, bundle, alone, rounds }) {
     }
     const after = [];
     for (let round = 0; round < rounds; round += 1) {
-      after.push(await shareAfterAnswer(agent, session, bundle));
+      after.push(await shareAfterAnswer(bench, agent, session, bundle));
     }
     bench.add({ what: 'big install, one after another', against: 'one alone', place, bar: 1.3, values: row });
     bench.add({ what: 'event loop blocked, big install (p99)', place, unit: 'ms', bar: 10, values: loop });
@@ -151,13 +151,15 @@ async function afterwards(bench, { place, folder, bundle, alone, rounds }) {
 }
 
 /** The processor time that the agent uses after an answer, in percent of what it used until then. */
-async function shareAfterAnswer(agent, session, bundle) {
+async function shareAfterAnswer({ say }, agent, session, bundle) {
   await agent.quiet();
   const before = await agent.processor();
   await installAgain(session, bundle);
   const answered = await agent.processor();
   await agent.quiet();
-  return ((await agent.processor()) - answered) / ((answered - before) / 100);
+  const [own, after] = [answered - before, (await agent.processor()) - answered];
+  say(`  processor time of an install: ${own} ms, and ${after} ms after its answer`);
+  return (after / own) * 100;
 }
 
 /** Installs the small plugin, the real ones and the big one. */

@@ -3,7 +3,7 @@ import os from 'node:os';
 import { parseArgs } from 'node:util';
 
 /** The parts of the table, in the order in which they are measured. */
-export const PARTS = ['install', 'memory', 'scan', 'start', 'watch', 'reconcile'];
+export const PARTS = ['install', 'docker', 'memory', 'reader', 'scan', 'start', 'watch', 'reconcile'];
 const PLACES = ['disk', 'tmpfs'];
 
 const FLAGS = {
@@ -14,7 +14,11 @@ const FLAGS = {
   places: { value: 'PLACE,…', fallback: PLACES.join(','), help: 'where to install: disk, tmpfs' },
   disk: { value: 'DIR', fallback: os.tmpdir(), help: 'a directory on the disk to measure' },
   'memory-mb': { value: 'N', fallback: '1000', help: 'MB of the bundle whose peak memory is measured' },
+  updates: { value: 'N', fallback: '300', help: 'updates of a small plugin during which a reader looks' },
   watched: { value: 'N', fallback: '10000', help: 'files of the plugin that is watched' },
+  docker: {
+    help: 'install a container engine for the rows of docker cp if there is none (root, apt)',
+  },
   save: { help: 'write what was seen to bench/results.json; parts that did not run keep their figures' },
   help: { help: 'print this' },
 };
@@ -45,6 +49,7 @@ export function readOptions(args) {
   return {
     help: values.help === true,
     save: values.save === true,
+    docker: values.docker === true,
     bundles: values.bundle ?? [],
     disk: values.disk,
     places: choices('places', values.places, PLACES),
@@ -52,6 +57,7 @@ export function readOptions(args) {
     files: count('files', values.files, 2),
     rounds: count('rounds', values.rounds, 1),
     memoryMb: count('memory-mb', values['memory-mb'], 20),
+    updates: count('updates', values.updates, 1),
     watched: count('watched', values.watched, 100),
   };
 }

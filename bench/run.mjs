@@ -1,10 +1,12 @@
 // `npm run bench`: Airlock beside what people use today, interleaved, in one run, on tmpfs and on disk. It prints one table
 // of ratios and says which bars are missed; a missed bar is no failure, because machines differ.
 import { createBench } from './bench.mjs';
+import { measureDocker } from './docker.mjs';
 import { measureInstalls } from './install.mjs';
 import { isInstalled } from './measure.mjs';
 import { measureMemory } from './memory.mjs';
 import { PARTS, UsageError, help, readOptions } from './options.mjs';
+import { measureReader } from './reader.mjs';
 import { measureReconcile } from './reconcile.mjs';
 import { saveResults } from './results.mjs';
 import { measureScan } from './scan.mjs';
@@ -14,7 +16,9 @@ import { measureWatch } from './watch.mjs';
 
 const MEASURES = {
   install: measureInstalls,
+  docker: measureDocker,
   memory: measureMemory,
+  reader: measureReader,
   scan: measureScan,
   start: measureStart,
   watch: measureWatch,
@@ -55,7 +59,7 @@ async function main() {
   try {
     await measure(bench);
   } finally {
-    await bench.remove();
+    await bench.undo.all();
   }
   bench.say(`\n${textTable(bench.rows)}\n\n${missedBars(bench.rows)}`);
   bench.say(

@@ -20,8 +20,8 @@ export function row({ what, against = '', place = '', unit = '×', bar = null, v
   return { what, against, place, unit, bar, median: median(values), min, max, rounds: values.length };
 }
 
-/** Whether the median is beyond the bar. */
-export const isMissed = ({ bar, median: middle }) => bar !== null && middle > bar;
+/** Whether the median is beyond the bar. What must never happen (a bar of 0) must not happen in any round. */
+export const isMissed = ({ bar, median: middle, max }) => bar !== null && (bar === 0 ? max : middle) > bar;
 
 /** A figure with three digits, as a person reads it. */
 export function figure(value, unit) {

@@ -100,21 +100,7 @@ async function fill(root, node) {
     await mkdir(path.join(root, folder), { recursive: true });
     await chmod(path.join(root, folder), 0o1777);
   }
-  // Where /bin is a link to /usr/bin on this machine, it must be one there: programs name both.
-  for (const name of ['bin', 'sbin', 'lib', 'lib64']) {
-    const target = await readlink(`/${name}`).catch(() => undefined);
-    if (target === undefined) continue;
-    await mkdir(path.join(root, 'usr', name), { recursive: true });
-    await symlink(`usr/${name}`, path.join(root, name));
-  }
-  const tools = TOOLS.map((tool) =>
-    ['/usr/bin', '/bin'].map((bin) => `${bin}/${tool}`).find((file) => existsSync(file)),
-  );
-  const needed = tools.filter((file) => file !== undefined);
-  const linked = await must(run('ldd', [...needed, node]));
-  const libraries = new Set(linked.stdout.match(/\/\S+\.so[.\d]*/g) ?? []);
-  for (const file of [...needed, ...libraries]) await place(root, file);
-
+  await placeTools(root, TOOLS, [node]);
   await copyFile(node, path.join(root, 'usr/local/bin/node'));
   const npm = path.dirname(path.dirname(realpathSync(await npmFile())));
   await cp(npm, path.join(root, 'usr/local/lib/node_modules/npm'), { recursive: true });
@@ -129,6 +115,28 @@ async function fill(root, node) {
   await writeFile(path.join(etc, 'nsswitch.conf'), 'hosts: files dns\n');
   if (process.getuid?.() === 0) await chown(path.join(root, 'home/node'), 1000, 1000);
   await trust(root);
+}
+
+/**
+ * Copies programs of this machine below `root`, with the libraries that they need.
+ * @param {string} root @param {string[]} tools the names of programs
+ * @param {string[]} [users] files that are not copied, but whose libraries are
+ */
+export async function placeTools(root, tools, users = []) {
+  // Where /bin is a link to /usr/bin on this machine, it must be one there: programs name both.
+  for (const name of ['bin', 'sbin', 'lib', 'lib64']) {
+    const target = await readlink(`/${name}`).catch(() => undefined);
+    if (target === undefined) continue;
+    await mkdir(path.join(root, 'usr', name), { recursive: true });
+    await symlink(`usr/${name}`, path.join(root, name));
+  }
+  const files = tools.map((tool) =>
+    ['/usr/bin', '/bin'].map((bin) => `${bin}/${tool}`).find((file) => existsSync(file)),
+  );
+  const needed = files.filter((file) => file !== undefined);
+  const linked = await must(run('ldd', [...needed, ...users]));
+  const libraries = new Set(linked.stdout.match(/\/\S+\.so[.\d]*/g) ?? []);
+  for (const file of [...needed, ...libraries]) await place(root, file);
 }
 
 /** Whom this machine trusts, and where its packages come from: `npm ci` must work in the build as it does here. */

@@ -19,9 +19,10 @@ const SEARCH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/
 /**
  * @param {import('./command.mjs').Undo} undo is given the stopping and removing of a private engine
  * @param {(line: string) => void} say
+ * @param {{install?: boolean}} [options] `install`: whether a missing engine may be installed (true)
  * @returns {Promise<Engine | {missing: string}>} `missing` says why there is none
  */
-export async function findEngine(undo, say) {
+export async function findEngine(undo, say, { install = true } = {}) {
   const running = await reach('docker', process.env);
   if (running !== undefined) return running;
   if (process.env['DOCKER_HOST']) {
@@ -33,6 +34,7 @@ export async function findEngine(undo, say) {
   }
 
   if (find('dockerd') === undefined) {
+    if (!install) return { missing: 'no container engine is running or installed' };
     const failure = await installEngine(say);
     if (failure !== undefined) return { missing: failure };
     // Where there is an init system, installing the package has also started it.
