@@ -80,6 +80,7 @@ const waitLines = ({ plugins: { pending, drifted } }: Status): string[] => [
 function textOf(status: Status, { output: { paint } }: Context): string {
   const { root, agent, swap, durability, locks, watch, operations, plugins, troubles } = status;
   return [
+    firstLine(status, paint),
     `${paint('bold', safe(root))}${agent === undefined ? '' : ` served by an agent ${safe(agent)}`}`,
     `  swaps       ${SWAPS[swap]}`,
     `  durability  ${DURABILITY[durability]}`,
@@ -98,16 +99,18 @@ function textOf(status: Status, { output: { paint } }: Context): string {
     ]),
     ...(isRestartLeft(status)
       ? [
-          paint('red', 'The restart command failed, and the changes still wait for a restart'),
+          'The restart command failed, and the changes still wait for a restart',
           '  what to do: see the log of the agent; restart the runtime, then say so with "airlock restarted"',
         ]
       : []),
-    ...lastLine(status, paint),
   ].join('\n');
 }
 
-function lastLine(status: Status, paint: Paint): string[] {
+/** The first line: whether somebody has to act. */
+function firstLine(status: Status, paint: Paint): string {
   const { total } = status.troubles;
-  if (total > 0) return [paint('red', `An operator is needed for ${plural(total, 'plugin')}`)];
-  return isRestartLeft(status) ? [] : [paint('green', 'No operator is needed')];
+  if (total > 0) return paint('red', `An operator is needed for ${plural(total, 'plugin')}`);
+  return isRestartLeft(status)
+    ? paint('red', 'An operator is needed: the restart command failed')
+    : paint('green', 'No operator is needed');
 }

@@ -16,7 +16,7 @@ it('a restart command that fails is left to you while something waits for it, an
     const { code, text } = await inProcess(['status', '--to', program.url], { AIRLOCK_TOKEN: program.token });
     return `${code} ${text}`;
   };
-  expect(await shown()).toMatch(/^0 .*by AIRLOCK_RESTART_COMMAND\n.*No operator is needed\n$/s);
+  expect(await shown()).toMatch(/^0 No operator is needed\n.*by AIRLOCK_RESTART_COMMAND\n/s);
   await program.json(['push', examplePlugin]);
   await until(async () => expect(await shown()).toMatch(/^1 /), 100);
   const left = await shown();
@@ -29,9 +29,9 @@ it('a restart command that fails is left to you while something waits for it, an
   await program.json(['restarted']);
   await appendFile(join(program.root, 'house-rules/AGENTS.md'), 'by hand\n');
   const mended = await shown();
-  expect(mended).toMatch(/^0 .*No operator is needed\n$/s);
+  expect(mended).toMatch(/^0 No operator is needed\n/);
   expect(mended).toMatch(/ {2}drifted {5}1 plugin with files edited in place; see "airlock verify"\n/);
   expect(mended).not.toContain('pending');
   await program.json(['push', examplePlugin, '--force', '--no-restart']);
-  expect(await shown()).toMatch(/^0 .* {2}pending {5}1 plugin, .*No operator is needed\n$/s);
+  expect(await shown()).toMatch(/^0 No operator is needed\n.* {2}pending {5}1 plugin, /s);
 });
