@@ -6,7 +6,7 @@
 import { MARKER } from '../../shared/format/layout.ts';
 import type { Receipt } from '../../shared/format/receipt.ts';
 import type { FileEntry } from '../../shared/format/tree.ts';
-import { putText, syncDirectory, syncFile, writeDurably } from '../disk/record.ts';
+import { putText, syncDirectory, syncFile, writeNew } from '../disk/record.ts';
 import type { StoreContext } from '../store/context.ts';
 import { syncTree } from '../store/tree.ts';
 
@@ -26,6 +26,8 @@ export type BundleFacts = Pick<Receipt, 'skipped' | 'bundleLinks' | 'warnings'>;
 
 /** What a seal does to make its tree durable, in this order. Each call throws the errors of the disk. */
 export type Barrier = {
+  /** When `putMarker` returns, all is durable that was written before it, also outside the tree. */
+  coversAll: boolean;
   /** Gives the tree to the owner of installed files. */
   giveAway: (tree: TreeToSeal) => void;
   /** Makes durable what must be durable before the marker exists. */
@@ -51,6 +53,7 @@ export function openBarrier({ disk, layout, policy: { owner } }: StoreContext): 
   const fd = perFile ? undefined : disk.open(layout.staging);
   return {
     perFile,
+    coversAll: !perFile,
     giveAway: ({ directory, directories, files }) => {
       if (owner === undefined) {
         return;
@@ -69,7 +72,7 @@ export function openBarrier({ disk, layout, policy: { owner } }: StoreContext): 
       }
     },
     putMarker: ({ directory }, _, text) => {
-      writeDurably(disk, `${directory}/${MARKER}`, text, 0o644, owner);
+      writeNew(disk, `${directory}/${MARKER}`, text, { mode: 0o644, owner, isSynced: perFile });
       if (fd === undefined) {
         syncDirectory(disk, directory);
       } else {
@@ -90,6 +93,7 @@ export const standingBarrier = (
   { disk, layout, policy }: StoreContext,
   { isDurable }: { isDurable: boolean },
 ): Barrier => ({
+  coversAll: false,
   giveAway: () => undefined,
   beforeMarker: ({ directory }) => {
     if (!isDurable) {

@@ -247,7 +247,10 @@ function act(context: StoreContext, plugin: string, stamp: string, action: Actio
       } else if (typeof intent !== 'string') {
         forgetPending(context, intent);
       }
-      syncDirectory(context.disk, layout.previous);
+      // The record of the answer came out of staging: its name is durable when both directories are.
+      for (const directory of [layout.previous, layout.staging]) {
+        syncDirectory(context.disk, directory);
+      }
       return dropIntent(context, plugin, stamp);
     case 'hold':
     case 'leave':

@@ -3,7 +3,7 @@ import { type Marker, writeMarker } from '../../shared/format/marker.ts';
 import type { Receipt } from '../../shared/format/receipt.ts';
 import type { FileEntry } from '../../shared/format/tree.ts';
 import { diskFault } from '../disk/disk-fault.ts';
-import { putRecord, syncDirectory } from '../disk/record.ts';
+import { putRecord, putUnsynced, syncDirectory } from '../disk/record.ts';
 import type { StoreContext } from '../store/context.ts';
 import { receiptBefore } from '../store/history.ts';
 import type { Barrier, TreeToSeal } from './barrier.ts';
@@ -49,10 +49,13 @@ export function seal(context: StoreContext, marker: Marker, tree: TreeToSeal, ba
     barrier.giveAway(tree);
     const before = receiptBefore(context, plugin, marker.replaced);
     const receipt: Receipt = { ...marker, ...before, list: tree.files, ...tree.about };
-    putRecord(disk, layout.staging, plugin, layout.receipt(plugin, installId), receipt);
+    const put = barrier.coversAll ? putUnsynced : putRecord;
+    put(disk, layout.staging, plugin, layout.receipt(plugin, installId), receipt);
     barrier.beforeMarker(tree);
     barrier.putMarker(tree, plugin, writeMarker(marker));
-    syncDirectory(disk, layout.staging);
+    if (!barrier.coversAll) {
+      syncDirectory(disk, layout.staging);
+    }
   } catch (error) {
     throw diskFault(error, `Sealing "${plugin}"`, 'MARKER_FAILED');
   }

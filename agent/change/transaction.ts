@@ -11,6 +11,7 @@ import { diskFault } from '../disk/disk-fault.ts';
 import { attempt, type StoreContext } from '../store/context.ts';
 import {
   amend,
+  amendAround,
   discardSlot,
   dropIntent,
   type Journal,
@@ -19,7 +20,13 @@ import {
   takeSlot,
   writeIntent,
 } from '../store/journal.ts';
-import { type OperationRequest, answerBefore, rememberAnswer } from '../store/operation-log.ts';
+import {
+  type OperationRequest,
+  answerBefore,
+  noteAnswer,
+  rememberAnswer,
+  settleAnswer,
+} from '../store/operation-log.ts';
 import { collect, tidy } from '../store/snapshots.ts';
 import { clearTrouble } from '../store/state.ts';
 import type { Barrier, TreeToSeal } from './barrier.ts';
@@ -177,8 +184,12 @@ export class Transaction<A extends object> extends Steps {
       // It is undone with the slot: until the swap, everything that a seal makes is in the slot or has its name.
       do: () => {
         const ready = { ...readyChanges(context, from, marker), ...changes, ...this.memoryOf(answer) };
-        amend(context, this.journal, ready);
-        seal(context, marker, tree, barrier);
+        if (barrier.coversAll) {
+          amendAround(context, this.journal, ready, () => seal(context, marker, tree, barrier));
+        } else {
+          amend(context, this.journal, ready);
+          seal(context, marker, tree, barrier);
+        }
       },
     });
     this.moveLive(swap);
@@ -210,7 +221,9 @@ export class Transaction<A extends object> extends Steps {
     this.#context.tell(event);
     this.#planned?.settle();
     note();
-    rememberAnswer(this.#context, this.#asked, answer);
+    // Recovery knows the answer if the intent has it: then nobody waits until it is durable in the log.
+    const remember = this.journal.intent.memory === undefined ? rememberAnswer : noteAnswer;
+    remember(this.#context, this.#asked, answer);
     return { answer, collect: () => this.collect() };
   }
 
@@ -221,7 +234,10 @@ export class Transaction<A extends object> extends Steps {
 }
 
 function finish(context: StoreContext, journal: Journal): void {
-  const { op, plugin, stamp } = journal.intent;
+  const { memory, op, operationId, plugin, stamp } = journal.intent;
+  if (memory !== undefined) {
+    settleAnswer(context, operationId);
+  }
   clearTrouble(context, plugin);
   noteChange(context, journal.intent, 'done');
   attempt(context, `Maintenance after a change of "${plugin}"`, () => {

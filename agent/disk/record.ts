@@ -34,14 +34,29 @@ type Owner = { uid: number; gid: number };
  *
  * @param owner undefined: the user of this process.
  */
-export function writeDurably(disk: Disk, path: string, text: string, mode: number, owner?: Owner): void {
+export const writeDurably = (disk: Disk, path: string, text: string, mode: number, owner?: Owner): void =>
+  writeNew(disk, path, text, { mode, owner, isSynced: true });
+
+/** How a new file is written. */
+type NewFile = {
+  mode: number;
+  /** Undefined: the user of this process. */
+  owner: Owner | undefined;
+  /** False: the caller makes the content durable. Until then a power cut leaves any part of it, or zeros. */
+  isSynced: boolean;
+};
+
+/** Writes a new file. Throws the errors of the disk. */
+export function writeNew(disk: Disk, path: string, text: string, { mode, owner, isSynced }: NewFile): void {
   const fd = disk.create(path, mode);
   try {
     disk.write(fd, Buffer.from(text, 'utf8'));
     if (owner !== undefined) {
       disk.chown(path, owner.uid, owner.gid);
     }
-    disk.sync(fd);
+    if (isSynced) {
+      disk.sync(fd);
+    }
   } finally {
     disk.close(fd);
   }
@@ -90,15 +105,10 @@ export function putText(
   owner?: Owner,
 ): void {
   for (let failures = 0; ;) {
-    counter += 1;
-    const temporary = join(staging, `.tmp-${plugin}-${process.pid}-${threadTag}-${counter}`);
     try {
-      writeDurably(disk, temporary, text, 0o644, owner);
-      disk.rename(temporary, path);
+      draftText(disk, staging, plugin, text, { mode: 0o644, owner, isSynced: true }).place(path);
       break;
     } catch (error) {
-      // If it stays, recovery removes it.
-      attempt(() => removeTree(disk, temporary));
       failures += 1;
       // An agent that starts removes the temporary files of the root, also those of another process that works on it.
       if (plugin !== '' || errorCode(error) !== 'ENOENT' || failures === PUTS_MAX) {
@@ -109,10 +119,61 @@ export function putText(
   syncDirectory(disk, dirname(path));
 }
 
+/** A text that has only a temporary name. If both calls fail, recovery removes it. */
+type Draft = {
+  /** Gives it its name, which is durable when the directory is synced. Throws the errors of the disk. */
+  place: (path: string) => void;
+  /** Removes it, if it has no name yet. Never throws. */
+  drop: () => void;
+};
+
+/** Writes a text under a temporary name in `staging`. @param plugin as of {@link putText}. */
+function draftText(disk: Disk, staging: string, plugin: string, text: string, how: NewFile): Draft {
+  counter += 1;
+  const temporary = join(staging, `.tmp-${plugin}-${process.pid}-${threadTag}-${counter}`);
+  let isPlaced = false;
+  const drop = (): void => void (isPlaced || attempt(() => removeTree(disk, temporary)));
+  const orDrop = (work: () => void): void => {
+    try {
+      work();
+    } catch (error) {
+      drop();
+      throw error;
+    }
+  };
+  orDrop(() => writeNew(disk, temporary, text, how));
+  return {
+    place: (path) =>
+      orDrop(() => {
+        disk.rename(temporary, path);
+        isPlaced = true;
+      }),
+    drop,
+  };
+}
+
+const textOf = (value: unknown): string => `${JSON.stringify(value)}\n`;
+
 /** Puts a record in place, as {@link putText} does with a text. */
 export function putRecord(disk: Disk, staging: string, plugin: string, path: string, value: unknown): void {
-  putText(disk, staging, plugin, path, `${JSON.stringify(value)}\n`);
+  putText(disk, staging, plugin, path, textOf(value));
 }
+
+/** Writes a record without a sync, under a temporary name. It must be durable before it gets its name. */
+export const draftRecord = (disk: Disk, staging: string, plugin: string, value: unknown): Draft =>
+  draftText(disk, staging, plugin, textOf(value), { mode: 0o644, owner: undefined, isSynced: false });
+
+/**
+ * Puts a record in place without a sync, where nothing is and nobody needs it yet. Until the caller makes its content and
+ * its name durable, a power cut may leave any part of it.
+ */
+export const putUnsynced = (
+  disk: Disk,
+  staging: string,
+  plugin: string,
+  path: string,
+  value: unknown,
+): void => draftRecord(disk, staging, plugin, value).place(path);
 
 /** The entries of a directory; none if it does not exist, undefined if this user may not list it. Other failures are thrown. */
 export function listAllowed(disk: Disk, path: string): ReturnType<Disk['list']> | undefined {

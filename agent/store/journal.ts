@@ -4,7 +4,7 @@ import type { Intent } from '../../shared/format/intent.ts';
 import type { Marker } from '../../shared/format/marker.ts';
 import { makeStamp, parseSlotName, stampMillis } from '../../shared/format/name.ts';
 import { diskFault } from '../disk/disk-fault.ts';
-import { putRecord, removeTree, syncDirectory } from '../disk/record.ts';
+import { draftRecord, putRecord, removeTree, syncDirectory } from '../disk/record.ts';
 import { discardTree, type Move } from './durable-rename.ts';
 import type { StoreContext } from './context.ts';
 
@@ -95,6 +95,41 @@ export type Journal = { intent: Intent; moves: Move[] };
 export function amend(context: StoreContext, journal: Journal, changes: Partial<Intent>): void {
   const intent = { ...journal.intent, ...changes };
   writeIntent(context, intent);
+  journal.intent = intent;
+}
+
+/**
+ * As {@link amend}, for work that makes everything durable that was written before: the intent is written before it
+ * without a sync, and gets its name after it.
+ *
+ * @throws what the work throws; Fault NO_SPACE, READ_ONLY, INTERNAL
+ */
+export function amendAround(
+  context: StoreContext,
+  journal: Journal,
+  changes: Partial<Intent>,
+  work: () => void,
+): void {
+  const { disk, layout } = context;
+  const intent = { ...journal.intent, ...changes };
+  const writing = <T>(part: () => T): T => {
+    try {
+      return part();
+    } catch (error) {
+      throw diskFault(error, 'Writing the intent');
+    }
+  };
+  const draft = writing(() => draftRecord(disk, layout.staging, intent.plugin, intent));
+  try {
+    work();
+  } catch (error) {
+    draft.drop();
+    throw error;
+  }
+  writing(() => {
+    draft.place(layout.intent(intent.plugin, intent.stamp));
+    syncDirectory(disk, layout.staging);
+  });
   journal.intent = intent;
 }
 

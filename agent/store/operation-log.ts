@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import * as z from 'zod';
 
 import { Fault } from '../../shared/api/fault.ts';
-import { putRecord, readText, removeTree } from '../disk/record.ts';
+import { putRecord, putUnsynced, readText, removeTree, syncDirectory, syncFile } from '../disk/record.ts';
 import { attempt, type StoreContext } from './context.ts';
 
 const RECORD_MAX_BYTES = 1024 * 1024;
@@ -92,6 +92,35 @@ export function remember(
     answer,
   });
   forgetOperations(context, Number.NEGATIVE_INFINITY);
+}
+
+/**
+ * Remembers the answer of a change whose intent has it too. It is durable after {@link settleAnswer}, which must come
+ * before the intent is removed: until then recovery remembers it. Never throws.
+ */
+export function noteAnswer<A extends object>(
+  context: StoreContext,
+  { params, question }: Pick<OperationRequest<A>, 'params' | 'question'>,
+  answer: A,
+): void {
+  const { disk, layout } = context;
+  attempt(context, 'Remembering the answer', () => {
+    const record = { version: 1, question, answer };
+    const path = layout.operation(params.operationId);
+    putUnsynced(disk, layout.staging, params.plugin ?? '', path, record);
+    forgetOperations(context, Number.NEGATIVE_INFINITY);
+  });
+}
+
+/** Makes an answer durable that was noted. Never throws. */
+export function settleAnswer(context: StoreContext, operationId: string): void {
+  const { disk, layout } = context;
+  attempt(context, 'Remembering the answer', () => {
+    if (disk.stat(layout.operation(operationId)) !== undefined) {
+      syncFile(disk, layout.operation(operationId));
+      syncDirectory(disk, layout.operations);
+    }
+  });
 }
 
 /** A request with an operation id. */

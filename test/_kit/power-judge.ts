@@ -21,6 +21,8 @@ export type Known = {
   whole: ReadonlySet<string>;
   /** Trees that may be live though they are neither: swapped in, then taken back. */
   between: ReadonlySet<string>;
+  /** The records of the operations that the flow has answered, by their names. */
+  answers: ReadonlyMap<string, string>;
 };
 
 /** What lies at a path, as one text. */
@@ -38,6 +40,15 @@ export function judgeOf(
     }
     if (answered && live !== known.after) {
       return { promise: 2, line: 'it was answered, and the old version is live' };
+    }
+    const forgotten = [...known.answers].find(
+      ([name, record]) => answered && textOf(disk, `${room.layout.operations}/${name}`) !== record,
+    );
+    if (forgotten !== undefined) {
+      return {
+        promise: 2,
+        line: `it was answered, and the record ${forgotten[0]} is not the one that was written`,
+      };
     }
     const all = textOf(disk, room.layout.root);
     if (!judged.has(all)) {

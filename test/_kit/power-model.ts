@@ -68,7 +68,24 @@ export async function record(flow: Flow, options: Partial<LosingOptions>): Promi
   for (const tree of [...treesOn(disk, flow), ...between]) {
     whole.add(tree);
   }
-  return { disk, answeredAt, before: textOf(stage, LIVE), after: textOf(disk, LIVE), whole, between };
+  const { operations } = roomOn(disk.fork(), flow).layout;
+  const remembered = (on: LosingDisk): string[] =>
+    on.picture(operations)[''] === undefined ? [] : namesIn(roomOn(on.fork(), flow), operations);
+  const known = new Set(remembered(stage));
+  const answers = new Map(
+    remembered(disk)
+      .filter((name) => !known.has(name))
+      .map((name) => [name, textOf(disk, `${operations}/${name}`)]),
+  );
+  return {
+    disk,
+    answeredAt,
+    answers,
+    before: textOf(stage, LIVE),
+    after: textOf(disk, LIVE),
+    whole,
+    between,
+  };
 }
 
 type Start = { how: string; disk: LosingDisk };

@@ -67,6 +67,7 @@ describe('where everything can be synced at once', () => {
     expect(calls.slice(from, to + 3)).toEqual([
       'create root/.staging/lint.S/.complete',
       'sync all',
+      // The intent has got its name.
       'sync root/.staging',
       'exchange root/.staging/lint.S root/lint',
       'sync root/.staging',

@@ -162,11 +162,11 @@ describe('the intent of an install', () => {
       'rename lint',
       'sync directory',
       'sync directory',
-      // the answer is remembered
-      'sync file',
+      // the answer is remembered, and durable after it was given: until then recovery takes it from the intent
       expect.stringMatching(/^rename \.operations\//),
+      'sync file',
       'sync directory',
-      // after the answer: the line of the history and its name, then the intent is dropped
+      // the line of the history and its name, then the intent is dropped
       'sync file',
       'sync directory',
       'sync directory',
