@@ -1,7 +1,6 @@
 /** Composes the agent. Only this file knows all of its parts. */
 import { randomUUID } from 'node:crypto';
 
-import { loadFileEvents } from '../watch/file-events.ts';
 import type { EventBody } from '../shared/api/events.ts';
 import { Fault, toFault } from '../shared/api/fault.ts';
 import { CLOSE, PROTOCOL, WIRE } from '../shared/api/rpc.ts';
@@ -112,8 +111,6 @@ export async function startAgent(
     const hello = helloOf(config, version, eventLog.bootId);
     const session: OpenSession = (socket, caller, child) =>
       new Session(socket, caller, { hello, service, memory, clock: systemClock }, eventLog, child);
-    // Loading reads the disk synchronously, which the main thread does not do once it listens.
-    if (config.watch === 'on') await loadFileEvents();
     const server = await listenOr(config, { ...door.options, session, log });
     const { host, port } = server;
     const changing = door.watch(server);
