@@ -266,7 +266,7 @@ function helloOf({ workspace, runtime, policy }: AgentConfig, version: string, b
     runtime: runtime ?? null,
     bootId,
     protocol: PROTOCOL,
-    capabilities: [...readable(), 'resume'],
+    capabilities: [...readable(), 'resume', 'delta'],
     limits: {
       frameBytes,
       windowBytes,

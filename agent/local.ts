@@ -58,7 +58,7 @@ function patientClock(): Clock & { stop: () => void } {
 
 /** Streams without a connection. Each is read at most once. */
 class Streams {
-  readonly #open = new Map<number, readonly object[] | Source>();
+  readonly #open = new Map<number, readonly object[] | Uint8Array | Source>();
   #last = 0;
 
   open({ answer, lines }: Streamed<object>): object {
@@ -73,6 +73,10 @@ class Streams {
   async *receive(stream: number): AsyncGenerator<Uint8Array, void, undefined> {
     const rest = this.#open.get(stream) ?? [];
     this.#open.delete(stream);
+    if (rest instanceof Uint8Array) {
+      yield rest;
+      return;
+    }
     if (isSource(rest)) {
       yield* piecesOf(rest);
       return;

@@ -6,7 +6,7 @@ import { noteFindings } from './findings.ts';
 import { lockInstalled } from './lock-installed.ts';
 import type { Output } from './output.ts';
 import { openFor } from './reach.ts';
-import { bytes, packNotes, plural, reloadText, replacedText, safe } from './render.ts';
+import { bytes, packNotes, plural, reloadText, replacedText, safe, sentText } from './render.ts';
 
 /** Options that are about one plugin. */
 const OF_ONE = ['name', 'operation', 'pin'] as const;
@@ -68,7 +68,7 @@ function lineOf(one: PluginPush, { paint }: Output): string {
   const begin = `${paint(colour, word.padEnd(WIDTH))}  ${safe(plugin)}`;
   if ('answer' in one) {
     const { pluginVersion, files, bytes: size, reload } = one.answer;
-    const about = `${plural(files, 'file')}, ${bytes(size)}${reloadText(reload)}`;
+    const about = `${plural(files, 'file')}, ${bytes(size)}${sentText(one.answer.delta)}${reloadText(reload)}`;
     return `${begin} ${safe(pluginVersion)}${replacedText(one.answer)} (${about})`;
   }
   return 'fault' in one ? `${begin}: ${safe(one.fault.message)} (${one.fault.code})` : begin;

@@ -1,7 +1,7 @@
 /** Values as text for people. Text of unknown origin is made safe to print. */
 import { styleText } from 'node:util';
 
-import type { Packed } from '../client/index.ts';
+import type { Packed, DeltaResult } from '../client/index.ts';
 import type { Reason } from '../shared/format/tree.ts';
 import type { Reload } from '../shared/rule/classify.ts';
 import type { Installed } from '../shared/api/plugin.ts';
@@ -99,3 +99,7 @@ export function bar(done: number, total: number, columns: number): string {
   const filled = Math.round(share * width);
   return `[${'#'.repeat(filled)}${'.'.repeat(width - filled)}]${figures}`;
 }
+
+/** What was sent of a bundle, if it was not all of it. */
+export const sentText = (delta: DeltaResult | undefined): string =>
+  delta === undefined ? '' : `; sent ${bytes(delta.bytes)} of ${bytes(delta.of)}`;

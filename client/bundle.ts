@@ -6,6 +6,7 @@ import { stat } from 'node:fs/promises';
 import { Fault } from '../shared/api/fault.ts';
 import { unreadable } from '../shared/api/unreadable.ts';
 import { BUNDLE_HEAD_BYTES, bundleKind } from '../shared/format/bundle-kind.ts';
+import type { FileEntry } from '../shared/format/tree.ts';
 import { NAME_RULE, isPluginName } from '../shared/format/name.ts';
 import { namePlugin } from '../shared/rule/plugin-name.ts';
 import { manifestInside } from './manifest-inside.ts';
@@ -19,6 +20,20 @@ export type Bundle = {
   sha256: string;
   /** The tree digest, if it is known. */
   tree?: string | undefined;
+  /** Its files, if they can be read again: then an update sends only those that the agent lacks. */
+  parts?: Parts | undefined;
+};
+
+/** The files of a bundle, which an update may need one by one. */
+export type Parts = {
+  list: readonly FileEntry[];
+  /**
+   * The blocks of an archive of some of the files.
+   *
+   * @param first the text of its first entry, the list of a delta. @throws Fault INVALID_PARAMS for a file that is not as
+   *   it was packed.
+   */
+  blocks(first: string, wanted: ReadonlySet<string>): AsyncIterable<Buffer>;
 };
 
 /**

@@ -30,6 +30,7 @@ export { type Bundle, openBundle } from './bundle.ts';
 export { classify } from './classify.ts';
 export { connect, type ConnectOptions, openSession, type Reach } from './connect.ts';
 export type { AgentEvent, Position } from './feed.ts';
+export type { DeltaResult } from './delta.ts';
 export { exportPlugin, type Exported, type ExportOptions } from './export.ts';
 export { follow, type FollowOptions } from './follow.ts';
 export { type PluginHistory, readHistory } from './history.ts';
@@ -47,7 +48,7 @@ export type { Skipped } from './pack/walk.ts';
 export type { Finding, FindingId, Level } from '../shared/rule/plugin/finding.ts';
 export { findPlugins, type FoundPlugin, type RefusedPlugin } from './plugins.ts';
 export { type PluginPush, type PluginPushes, pushAll, type PushesOptions } from './push-all.ts';
-export { newOperationId, push, type PushOptions } from './push.ts';
+export { newOperationId, push, type Pushed, type PushOptions } from './push.ts';
 export {
   askReconcile,
   reconcile,

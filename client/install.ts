@@ -4,6 +4,7 @@ import type { BeginParams } from '../shared/api/methods.ts';
 import type { Installed } from '../shared/api/plugin.ts';
 import type { Bundle } from './bundle.ts';
 import { cancelled } from './abort.ts';
+import type { DeltaBundle } from './delta.ts';
 import { isNotReached } from './reach.ts';
 import type { Session } from './session.ts';
 import { abortInstall, type AbortResult } from './stop.ts';
@@ -30,7 +31,12 @@ export type InstallOptions = {
 };
 
 /** The parameters of `install.begin`. Undefined ones are not sent. */
-export function beginParams(bundle: Bundle, operationId: string, options: InstallOptions): BeginParams {
+export function beginParams(
+  bundle: Bundle,
+  operationId: string,
+  options: InstallOptions,
+  delta?: DeltaBundle,
+): BeginParams {
   const { expect, source, pin, links, restart, force } = options;
   return {
     operationId,
@@ -43,6 +49,9 @@ export function beginParams(bundle: Bundle, operationId: string, options: Instal
     ...(links === undefined ? {} : { links }),
     ...(restart === undefined ? {} : { restart }),
     ...(force === undefined ? {} : { force }),
+    ...(delta === undefined
+      ? {}
+      : { delta: { base: delta.base, size: delta.sent.size, sha256: delta.sent.sha256 } }),
   };
 }
 
@@ -96,6 +105,7 @@ export function cancelledInstall(
  * As {@link install}, but the signal only ends the waiting: the agent is not told.
  *
  * @param reached called for each phase, before its first request; `offset` is the byte at which an open upload goes on.
+ * @param delta is sent instead of the bundle.
  * @internal
  */
 export async function attemptInstall(
@@ -103,17 +113,19 @@ export async function attemptInstall(
   bundle: Bundle,
   options: InstallOptions & { operationId: string },
   reached: (phase: InstallProgress, offset: number) => void,
+  delta?: DeltaBundle,
 ): Promise<Installed> {
   const { operationId, signal, onProgress, stallMillis = STALL_MILLIS } = options;
-  const params = beginParams(bundle, operationId, options);
+  const params = beginParams(bundle, operationId, options, delta);
+  const sent = delta?.sent ?? bundle;
   if (signal?.aborted === true) throw cancelled(`Installing "${bundle.plugin}"`);
   for (;;) {
     reached('begin', 0);
     const begun = await session.call('install.begin', params, { signal });
     if (begun.status !== 'open') return begun;
     reached('open', begun.offset);
-    const end = await uploadOrAbort(session, bundle, operationId, begun, { onProgress, signal, stallMillis });
-    reached('commit', bundle.size);
+    const end = await uploadOrAbort(session, sent, operationId, begun, { onProgress, signal, stallMillis });
+    reached('commit', sent.size);
     try {
       return await session.call('install.commit', { operationId }, { signal });
     } catch (error) {

@@ -4,7 +4,7 @@ import type { Installed } from '../shared/api/plugin.ts';
 import { type Packed, type PackOptions, packDirectory } from './pack/pack.ts';
 import { findPlugins, type FoundPlugin } from './plugins.ts';
 import { type Open, OpenConnection } from './open-connection.ts';
-import { type PushOptions, pushOver } from './push.ts';
+import { type Pushed, type PushOptions, pushOver } from './push.ts';
 import { stopsAll } from './reach.ts';
 
 /** The options of each push and of each pack. */
@@ -24,7 +24,7 @@ export type PluginPush = {
   /** Its directory, relative to the pushed one; undefined if it is not there. */
   place: string | undefined;
 } & (
-  | { status: Installed['status']; answer: Installed; packed: Pick<Packed, 'skipped' | 'manifestFrom'> }
+  | { status: Installed['status']; answer: Pushed; packed: Pick<Packed, 'skipped' | 'manifestFrom'> }
   | { status: 'refused' | 'cancelled'; fault: Fault }
   | { status: 'untried' }
 );

@@ -6,6 +6,7 @@ import { type Pause, pause } from '../shared/clock.ts';
 import { pauseAfter, spread } from '../shared/rule/retry.ts';
 import type { Installed } from '../shared/api/plugin.ts';
 import type { Bundle } from './bundle.ts';
+import { type DeltaBundle, packDelta, type DeltaResult } from './delta.ts';
 import { attemptInstall, cancelledInstall, type InstallOptions, type InstallProgress } from './install.ts';
 import { type Open, OpenConnection } from './open-connection.ts';
 import { isNotReached, isToldToWait, mayReconnect } from './reach.ts';
@@ -23,6 +24,8 @@ export type PushOptions = InstallOptions & {
    * answers RATE_LIMITED or DRAINING is asked twelve times as often.
    */
   tries?: number | undefined;
+  /** `false`: sends the whole bundle, also if the agent has most of its files. With `force` it does so too. */
+  delta?: boolean | undefined;
   /** Stops the install after this time, as the signal does, but with DEADLINE; no limit by default. */
   deadlineMillis?: number | undefined;
   /** Called before each pause. `left`: how often it connects again, at most, before bytes move. */
@@ -33,6 +36,9 @@ export type PushOptions = InstallOptions & {
   random?: (() => number) | undefined;
 };
 
+/** What became of a push: the agent's answer, and what was sent if it was not the whole bundle. */
+export type Pushed = Installed & { delta?: DeltaResult | undefined };
+
 /** A new operation id. */
 export const newOperationId = (): string => randomUUID();
 
@@ -40,6 +46,9 @@ export const newOperationId = (): string => randomUUID();
  * Installs a bundle. If the connection breaks before the answer, it connects again and continues the same operation: from
  * the byte up to which the agent has taken it in, or from the start if the agent was restarted. If the install has ended
  * meanwhile, it gives that answer. Every session that `open` gives is closed again.
+ *
+ * Where that pays, an update sends only the files that the agent lacks (`packDirectory` made the bundle, and its directory
+ * is as it was). If the agent cannot put the new version together, the whole bundle follows.
  *
  * When the signal is aborted, it tells the agent, over a new connection if need be. If the swap has begun by then, it
  * resolves with the answer all the same.
@@ -51,7 +60,7 @@ export const newOperationId = (): string => randomUUID();
  * const open = (signal) => openSession({ url, token, client: 'platform', signal });
  * const { installId } = await push(open, await packDirectory('./lint'));
  */
-export async function push(open: Open, bundle: Bundle, options: PushOptions = {}): Promise<Installed> {
+export async function push(open: Open, bundle: Bundle, options: PushOptions = {}): Promise<Pushed> {
   const connection = new OpenConnection(open);
   try {
     return await pushOver(connection, bundle, options);
@@ -65,7 +74,7 @@ export async function pushOver(
   connection: OpenConnection,
   bundle: Bundle,
   options: PushOptions,
-): Promise<Installed> {
+): Promise<Pushed> {
   const { deadlineMillis } = options;
   if (deadlineMillis === undefined) return new Push(connection, bundle, options).run();
   const deadline = new AbortController();
@@ -96,6 +105,14 @@ const ABOUT_THE_CALLER: ReadonlySet<FaultCode> = new Set<FaultCode>([
   'CANCELLED',
 ]);
 
+/** Whether a refusal may be about the delta alone. Of a whole bundle the agent says it again if it is not. */
+const mayBeDelta = ({ code, executed }: Fault): boolean =>
+  executed === 'no' &&
+  (code === 'CONFLICT' ||
+    code === 'DIGEST_MISMATCH' ||
+    code === 'INVALID_PARAMS' ||
+    /^(?:ARCHIVE|LIMIT)_/.test(code));
+
 /** One push: its tries, and what is known of its operation. */
 class Push {
   readonly #connection: OpenConnection;
@@ -110,6 +127,8 @@ class Push {
   #doubt = false;
   /** The byte at which the agent has let an upload go on. */
   #furthest = 0;
+  /** Is sent instead of the bundle. */
+  #delta: DeltaBundle | 'undecided' | 'none';
   #lost = 0;
   #told = 0;
 
@@ -118,9 +137,18 @@ class Push {
     this.#bundle = bundle;
     this.#options = options;
     this.#operationId = options.operationId ?? newOperationId();
+    this.#delta = options.delta === false || options.force === true ? 'none' : 'undecided';
   }
 
-  async run(): Promise<Installed> {
+  async run(): Promise<Pushed> {
+    try {
+      return await this.#run();
+    } finally {
+      await this.#sendWhole();
+    }
+  }
+
+  async #run(): Promise<Pushed> {
     const { signal, sleep = pause } = this.#options;
     for (;;) {
       if (isAborted(signal)) return this.#stop();
@@ -129,6 +157,10 @@ class Push {
       } catch (error) {
         if (isAborted(signal)) return this.#stop();
         const thrown = toFault(error, `Installing "${this.#bundle.plugin}"`);
+        if (this.#phase !== undefined && typeof this.#delta === 'object' && mayBeDelta(thrown)) {
+          await this.#sendWhole();
+          continue;
+        }
         const fault = this.#judge(thrown);
         if (!mayReconnect(thrown, this.#reached)) throw fault;
         await this.#connection.close();
@@ -137,13 +169,27 @@ class Push {
     }
   }
 
-  async #try(): Promise<Installed> {
+  /** From now on the bundle itself is sent. */
+  async #sendWhole(): Promise<void> {
+    const delta = this.#delta;
+    this.#delta = 'none';
+    // A temporary file that stays is no reason to fail.
+    if (typeof delta === 'object') await delta.dispose().catch(() => undefined);
+  }
+
+  async #try(): Promise<Pushed> {
     const { signal } = this.#options;
     this.#phase = undefined;
     const session = await this.#connection.session(signal);
     this.#reached = true;
+    if (this.#delta === 'undecided') {
+      this.#delta = (await packDelta(session, this.#bundle, signal)) ?? 'none';
+    }
+    const delta = typeof this.#delta === 'object' ? this.#delta : undefined;
     const options = { ...this.#options, operationId: this.#operationId };
-    return attemptInstall(session, this.#bundle, options, (phase, offset) => this.#note(phase, offset));
+    const note = (phase: InstallProgress, offset: number): void => this.#note(phase, offset);
+    const answer = await attemptInstall(session, this.#bundle, options, note, delta);
+    return delta === undefined || answer.status === 'present' ? answer : { ...answer, delta: delta.result };
   }
 
   #note(phase: InstallProgress, offset: number): void {

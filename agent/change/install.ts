@@ -5,6 +5,7 @@
  */
 import type { InstallStep } from '../../shared/api/events.ts';
 import { Fault } from '../../shared/api/fault.ts';
+import { sentOf, withoutDelta } from '../../shared/api/install.ts';
 import type { BeginParams } from '../../shared/api/methods.ts';
 import { type Installed, installedSchema } from '../../shared/api/plugin.ts';
 import type { Marker } from '../../shared/format/marker.ts';
@@ -17,6 +18,7 @@ import { attempt, type StoreContext } from '../store/context.ts';
 import { liveVersionOf } from '../store/marker.ts';
 import { questionOf, rememberAnswer } from '../store/operation-log.ts';
 import { forgetRefused } from '../store/state.ts';
+import { Delta, refuseDelta } from './delta.ts';
 import { openBarrier, type StagingBarrier } from './barrier.ts';
 import { describeDisplaced } from './displaced.ts';
 import { askForRoom, checkBundle, findPresent, refuseUnwanted } from './preflight.ts';
@@ -52,7 +54,12 @@ export class Install {
    * @param by the label of the caller, for the marker. @param question the digest of the request, by which the same
    *   request is known again.
    */
-  constructor(context: StoreContext, params: BeginParams, by: string, question = questionOf(params)) {
+  constructor(
+    context: StoreContext,
+    params: BeginParams,
+    by: string,
+    question = questionOf(withoutDelta(params)),
+  ) {
     this.#context = context;
     this.#params = params;
     this.#by = by;
@@ -98,8 +105,9 @@ export class Install {
 
   #begin(): string {
     const context = this.#context;
-    const { plugin, bundle, links = 'copy' } = this.#params;
+    const { plugin, bundle, links = 'copy', delta } = this.#params;
     askForRoom(context, this.#params);
+    refuseDelta(context, this.#params);
     const from = liveVersionOf(context, plugin);
     const barrier = openBarrier(context);
     const change = this.#withSlot(barrier, () =>
@@ -110,7 +118,8 @@ export class Install {
         (step, millis) => step !== 'foresee' && this.#tellProgress(step, millis),
       ),
     );
-    const stager = new Stager(context, change.slot, links, barrier.perFile);
+    const taken = delta && new Delta(context, plugin, delta.base);
+    const stager = new Stager(context, change.slot, links, barrier.perFile, taken);
     const unpacker = new Unpacker(
       (plain) => stager.write(plain),
       context.policy.maxRatio,
@@ -301,10 +310,10 @@ export class Install {
   }
 
   #tellProgress(step: InstallStep, millis?: number): void {
-    const { operationId, plugin, bundle } = this.#params;
+    const { operationId, plugin } = this.#params;
     const received = this.#receiving?.unpacker.received ?? 0;
     const entries = this.#receiving?.stager.entries ?? 0;
-    const data = { operationId, plugin, step, received, total: bundle.size, entries };
+    const data = { operationId, plugin, step, received, total: sentOf(this.#params).size, entries };
     const timed = millis === undefined ? data : { ...data, millis: Math.round(millis * 100) / 100 };
     this.#context.tell({ type: 'install.progress', data: timed });
   }

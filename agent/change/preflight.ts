@@ -1,5 +1,6 @@
 /** The checks before any byte is received: is the install allowed, is the version live already, is there room. */
 import { Fault } from '../../shared/api/fault.ts';
+import { sentOf } from '../../shared/api/install.ts';
 import type { BeginParams } from '../../shared/api/methods.ts';
 import type { Receipt } from '../../shared/format/receipt.ts';
 import { diskFault } from '../disk/disk-fault.ts';
@@ -103,7 +104,8 @@ function hasPin(context: StoreContext, { plugin, list }: Receipt, pin: string | 
 }
 
 /** @throws Fault TOO_LARGE, NO_SPACE */
-export function askForRoom({ disk, layout, policy }: StoreContext, { bundle }: BeginParams): void {
+export function askForRoom({ disk, layout, policy }: StoreContext, params: BeginParams): void {
+  const bundle = sentOf(params);
   if (bundle.size > policy.maxPacked) {
     throw new Fault(
       'TOO_LARGE',
@@ -127,7 +129,8 @@ export function askForRoom({ disk, layout, policy }: StoreContext, { bundle }: B
 }
 
 /** @throws Fault DIGEST_MISMATCH if the bytes differ from what was declared. */
-export function checkBundle({ bundle }: BeginParams, received: number, sha256: string): void {
+export function checkBundle(params: BeginParams, received: number, sha256: string): void {
+  const bundle = sentOf(params);
   if (received !== bundle.size) {
     throw new Fault('DIGEST_MISMATCH', `${received} bytes came in, but ${bundle.size} were declared`, {
       hint: 'Send the whole bundle, and declare its real size',

@@ -2,12 +2,11 @@
  * The second step: writes the entries of the tar as files of the slot. Only regular files and directories are written, no
  * links.
  */
-import { createHash, hash, type Hash } from 'node:crypto';
 import { Fault } from '../../shared/api/fault.ts';
 import { MARKER } from '../../shared/format/layout.ts';
-import { type FileHead, fileHead, HEAD_BYTES, mayHaveHead } from '../../shared/rule/plugin/file-head.ts';
+import type { FileHead } from '../../shared/rule/plugin/file-head.ts';
 import { type Finding, finding } from '../../shared/rule/plugin/finding.ts';
-import { type FileEntry, isAppleDouble, mayBeAppleDouble, modeOf } from '../../shared/format/tree.ts';
+import { type FileEntry, modeOf } from '../../shared/format/tree.ts';
 import { Budget } from '../archive/limits.ts';
 import { type LeftOut, Links, type Tree } from '../archive/link-rules.ts';
 import { checkMetadata, ArchiveWarnings } from '../archive/metadata-rules.ts';
@@ -17,6 +16,10 @@ import { TarReader } from '../archive/tar-reader.ts';
 import { Violations } from '../../shared/api/violations.ts';
 import type { StageContext } from '../store/context.ts';
 import { findTop, relativeTo } from '../../shared/rule/top.ts';
+import type { DeltaFile } from '../../shared/rule/delta.ts';
+import { whyRefused } from '../archive/refused-types.ts';
+import type { Delta } from './delta.ts';
+import { StagedFile } from './staged-file.ts';
 
 /** The content of a slot when the archive was read to its end. Paths are relative to the slot. */
 export type Staged = {
@@ -44,21 +47,6 @@ const CHUNK_BYTES = 256 * 1024;
 
 /** What happens to links: they are replaced by copies, left out, or refused. */
 export type LinkPolicy = 'copy' | 'skip' | 'refuse';
-
-type Open = {
-  path: string;
-  fd: number;
-  /** The sha256 of a file whose bytes came in one piece; '' before that. */
-  sha256: string;
-  /** Hashes a file whose bytes come in several pieces. */
-  hash: Hash | undefined;
-  size: number;
-  mode: FileEntry['mode'];
-  /** As the header says, or the file that is copied. */
-  declared: number;
-  /** The first bytes, {@link HEAD_BYTES} at most; undefined if they say nothing. */
-  head: Buffer | undefined;
-};
 
 /**
  * Reads a tar as a stream and writes its files below `slot`, each with O_EXCL and each made durable. After the first
@@ -93,10 +81,13 @@ export class Stager {
     findings: [],
   };
   readonly #budget: Budget;
-  #open: Open | undefined;
+  readonly #delta: Delta | undefined;
+  #open: StagedFile | undefined;
 
-  constructor(context: StageContext, slot: string, links: LinkPolicy, perFile: boolean) {
+  /** @param perFile whether each file is synced before it is closed. @param delta what the bundle takes from other versions. */
+  constructor(context: StageContext, slot: string, links: LinkPolicy, perFile: boolean, delta?: Delta) {
     this.#perFile = perFile;
+    this.#delta = delta;
     this.#context = context;
     this.#slot = slot;
     this.#policyOfLinks = links;
@@ -151,6 +142,7 @@ export class Stager {
    */
   end(): Staged {
     this.#reader.end();
+    this.#takeFiles();
     const staged = this.#staged;
     const names = staged.files.map(({ path }) => path);
     staged.top = findTop(names, staged.directories, this.#links.paths);
@@ -194,12 +186,14 @@ export class Stager {
   #release(): void {
     const fd = this.#fd;
     this.#fd = undefined;
+    this.#delta?.close();
     if (fd !== undefined) {
       this.#context.disk.close(fd);
     }
   }
 
   #entry(entry: TarEntry): void {
+    if (this.#delta?.begins(entry) === true) return;
     this.#budget.entry();
     this.#budget.declare(entry.size);
     this.#warnings.note(entry);
@@ -224,7 +218,7 @@ export class Stager {
   }
 
   /** The clean path of an entry that belongs in the tree; undefined if it is refused or left out. */
-  #place(entry: TarEntry, kind: 'file' | 'directory'): string | undefined {
+  #place(entry: Pick<TarEntry, 'path' | 'prefix'>, kind: 'file' | 'directory'): string | undefined {
     const path = this.#checked(entry, kind);
     if (path === undefined || path === '') {
       return undefined;
@@ -376,17 +370,8 @@ export class Stager {
     this.#make(parentOf(path), false);
     const from = disk.open(this.#placeOf(source.path));
     try {
-      const fd = disk.create(this.#placeOf(path), source.mode === '755' ? 0o755 : 0o644);
-      this.#open = {
-        path,
-        fd,
-        sha256: '',
-        hash: undefined,
-        size: 0,
-        declared: source.size,
-        mode: source.mode,
-        head: NO_BYTES,
-      };
+      const fd = disk.create(this.#placeOf(path), bitsOf(source.mode));
+      this.#open = new StagedFile(path, fd, source);
       for (let count = disk.read(from, buffer); count > 0; count = disk.read(from, buffer)) {
         this.#data(buffer.subarray(0, count));
       }
@@ -403,78 +388,83 @@ export class Stager {
     }
     this.#make(parentOf(path), false);
     const mode = modeOf(entry.mode);
-    const fd = this.#context.disk.create(this.#placeOf(path), mode === '755' ? 0o755 : 0o644);
-    this.#open = {
-      path,
-      fd,
-      sha256: '',
-      hash: undefined,
-      size: 0,
-      declared: entry.size,
-      mode,
-      head: NO_BYTES,
-    };
+    const fd = this.#context.disk.create(this.#placeOf(path), bitsOf(mode));
+    this.#open = new StagedFile(path, fd, { size: entry.size, mode });
+  }
+
+  /** Takes the files that the agent has, under the rules and limits for entries of an archive. */
+  #takeFiles(): void {
+    const delta = this.#delta;
+    if (delta === undefined || !this.#findings.none) return;
+    const start = performance.now();
+    const placed: { path: string; file: DeltaFile }[] = [];
+    // All are counted and checked before the first is written.
+    for (const file of delta.files()) {
+      this.#budget.entry();
+      this.#budget.declare(file.size);
+      const path = this.#place({ path: file.path, prefix: '' }, 'file');
+      if (path !== undefined) placed.push({ path, file });
+    }
+    const written = this.#findings.none ? placed : [];
+    const buffer = Buffer.allocUnsafe(written.length === 0 ? 0 : CHUNK_BYTES);
+    for (const { path, file } of written) this.#take(delta, path, file, buffer);
+    this.millis += performance.now() - start;
+  }
+
+  #take(delta: Delta, path: string, file: DeltaFile, buffer: Buffer): void {
+    const { disk } = this.#context;
+    this.#make(parentOf(path), false);
+    const source = delta.open(file);
+    try {
+      const to = this.#placeOf(path);
+      const bits = bitsOf(file.mode);
+      const isClone = delta.clone(source, to, bits);
+      const fd = isClone ? disk.open(to) : disk.create(to, bits);
+      this.#open = new StagedFile(path, fd, file, isClone);
+      // What was cloned cannot change any more, so the clone is read and not its source.
+      for (let left = file.size; left > 0;) {
+        const count = delta.read(file, isClone ? fd : source, buffer.subarray(0, left));
+        if (count === 0) break;
+        this.#data(buffer.subarray(0, count));
+        left -= count;
+      }
+      this.#close();
+      delta.check(file, this.#staged.files.at(-1));
+    } finally {
+      disk.close(source);
+    }
   }
 
   #data(chunk: Buffer): void {
     const open = this.#open;
     if (open === undefined) {
+      this.#delta?.data(chunk);
       return;
     }
     this.#budget.write(chunk.length);
-    if (open.size === 0 && !mayHaveHead(chunk[0], open.declared) && !mayBeAppleDouble(open.path)) {
-      open.head = undefined;
-    }
-    if (open.head !== undefined && open.head.length < HEAD_BYTES) {
-      open.head = Buffer.concat([open.head, chunk.subarray(0, HEAD_BYTES - open.head.length)]);
-    }
-    if (chunk.length === open.declared && open.size === 0) {
-      open.sha256 = hash('sha256', chunk, 'hex');
-    } else {
-      open.hash ??= createHash('sha256');
-      open.hash.update(chunk);
-    }
-    open.size += chunk.length;
-    this.#context.disk.write(open.fd, chunk);
+    open.add(chunk);
+    if (!open.isWritten) this.#context.disk.write(open.fd, chunk);
   }
 
   #close(): void {
     const open = this.#open;
     if (open === undefined) {
+      this.#delta?.end();
       return;
     }
     if (this.#perFile) this.#context.disk.sync(open.fd);
     this.#open = undefined;
     this.#context.disk.close(open.fd);
-    const { path, size, mode, head } = open;
-    if (head !== undefined && mayBeAppleDouble(path) && isAppleDouble(head)) {
+    const { path } = open;
+    if (open.isAppleDouble) {
       this.#context.disk.unlink(this.#placeOf(path));
       this.#removed.add(path);
       this.#leaveOut(path);
       return;
     }
-    const said = head === undefined ? undefined : fileHead(head, size);
-    if (said !== undefined) this.#staged.heads.set(path, said);
-    const sha256 = open.sha256 === '' ? (open.hash?.digest('hex') ?? EMPTY) : open.sha256;
-    this.#staged.files.push({ path, size, mode, sha256 });
+    if (open.head !== undefined) this.#staged.heads.set(path, open.head);
+    this.#staged.files.push(open.end());
   }
 }
 
-const NO_BYTES = Buffer.alloc(0);
-/** The sha256 of a file without bytes. */
-const EMPTY = hash('sha256', NO_BYTES, 'hex');
-
-const TYPES: Record<string, [rule: number, what: string]> = {
-  '3': [44, 'it is a character device'],
-  '4': [45, 'it is a block device'],
-  '6': [46, 'it is a FIFO'],
-  '7': [47, 'it is a contiguous file'],
-  S: [48, 'it is a sparse file: pack it without "--sparse", with bsdtar by "--no-read-sparse"'],
-  M: [50, 'it continues from another volume: pack one volume'],
-  V: [51, 'it is the label of a volume: pack it without "--label"'],
-  D: [52, 'it is the directory of an incremental backup: pack it without "--listed-incremental"'],
-};
-
-/** The number of the rule that a type breaks, and the reason. */
-export const whyRefused = (type: string): [rule: number, what: string] =>
-  TYPES[type] ?? [53, `its type (${JSON.stringify(type)}) is unknown`];
+const bitsOf = (mode: FileEntry['mode']): number => (mode === '755' ? 0o755 : 0o644);

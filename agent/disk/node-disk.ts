@@ -16,6 +16,7 @@ export const nodeDisk: Disk = {
   create: (path, mode) => fs.openSync(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, mode),
   append: (path) => fs.openSync(path, O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_WRONLY),
   open: (path) => fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK),
+  clone: HAS_PROC ? cloneFile : undefined,
   read: (fd, into) => fs.readSync(fd, into, 0, into.length, null),
   write(fd, bytes) {
     for (let done = 0; done < bytes.length;) {
@@ -50,6 +51,21 @@ export const nodeDisk: Disk = {
     return bavail * bsize;
   },
 };
+
+/** A descriptor is opened again by its path in /proc, so no link is followed that was put in its place meanwhile. */
+function cloneFile(fd: number, to: string): boolean {
+  try {
+    const { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE } = fs.constants;
+    fs.copyFileSync(`/proc/self/fd/${fd}`, to, COPYFILE_EXCL | COPYFILE_FICLONE_FORCE);
+    return true;
+  } catch (error) {
+    if (CANNOT_CLONE.test(errorCode(error) ?? '')) return false;
+    throw error;
+  }
+}
+
+/** What file systems without such copies answer. */
+const CANNOT_CLONE = /^(?:ENOTSUP|EOPNOTSUPP|EXDEV|EINVAL|ENOTTY|ENOSYS|EPERM)$/;
 
 function ifThere<T>(look: () => T): T | undefined {
   try {

@@ -27,6 +27,13 @@ export type Disk = {
   append(path: string): number;
   /** Opens a file or directory for reading (O_NOFOLLOW|O_NONBLOCK). It does not follow a link or wait at a FIFO. */
   open(path: string): number;
+  /**
+   * Makes a file that was not there, with the content and mode of an open file, that shares its data until one of both is
+   * changed. Undefined: this system has no such call.
+   *
+   * @returns false if the file system cannot; then nothing was made.
+   */
+  readonly clone: ((fd: number, to: string) => boolean) | undefined;
   /** Reads from the current position; 0 at the end. */
   read(fd: number, into: Uint8Array): number;
   /** Writes all bytes. */

@@ -4,6 +4,7 @@
  */
 import type { EventBody } from '../../shared/api/events.ts';
 import { Fault, toFault } from '../../shared/api/fault.ts';
+import { sentOf } from '../../shared/api/install.ts';
 import type { BeginParams } from '../../shared/api/methods.ts';
 import type { Installed } from '../../shared/api/plugin.ts';
 import { WIRE } from '../../shared/api/rpc.ts';
@@ -55,7 +56,7 @@ export class Upload {
     this.#by = by;
     this.#dependencies = dependencies;
     this.#timers = new Timers(dependencies.clock);
-    this.#intake = new ReceiveWindow(params.bundle.size, WIRE.windowBytes);
+    this.#intake = new ReceiveWindow(sentOf(params).size, WIRE.windowBytes);
   }
 
   get failed(): boolean {
@@ -157,7 +158,7 @@ export class Upload {
       return this.#answered.promise;
     }
     if (!this.#intake.fin) {
-      const detail = `Only ${this.#intake.received} of ${this.params.bundle.size} bytes came in before the commit`;
+      const detail = `Only ${this.#intake.received} of ${sentOf(this.params).size} bytes came in before the commit`;
       throw new Fault('CONFLICT', detail, {
         hint: 'Send the rest and the FIN, then commit again',
         retry: 'same',

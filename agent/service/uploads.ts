@@ -3,6 +3,7 @@
  * one answer.
  */
 import { Fault, toFault } from '../../shared/api/fault.ts';
+import { withoutDelta } from '../../shared/api/install.ts';
 import type { BeginParams } from '../../shared/api/methods.ts';
 import type { Installed } from '../../shared/api/plugin.ts';
 import type { WorkerClient } from '../worker/client.ts';
@@ -108,7 +109,11 @@ export class Uploads {
     if (known === undefined || known.failed) {
       return undefined;
     }
-    if (known.question !== question || !sameQuestion(known.params, params)) {
+    // How the bytes travel is no part of the question once they are there.
+    const isSame = known.receiving
+      ? sameQuestion(known.params, params)
+      : sameQuestion(withoutDelta(known.params), withoutDelta(params));
+    if (known.question !== question || !isSame) {
       throw new Fault(
         'CONFLICT',
         `The operation id "${params.operationId}" is in use with other parameters`,

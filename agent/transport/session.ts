@@ -230,9 +230,14 @@ export class Session {
 
   /** Opens a stream for the rest of an answer, if there is one. */
   #streamed({ answer, lines }: Streamed<object>): object {
-    return lines === undefined
-      ? answer
-      : { ...answer, stream: 'pull' in lines ? this.#tap(lines) : this.#pour(lines) };
+    return lines === undefined ? answer : { ...answer, stream: this.#rest(lines) };
+  }
+
+  #rest(lines: NonNullable<Streamed<object>['lines']>): number {
+    if (lines instanceof Uint8Array) {
+      return this.#openOutgoing(Buffer.from(lines.buffer, lines.byteOffset, lines.byteLength));
+    }
+    return 'pull' in lines ? this.#tap(lines) : this.#pour(lines);
   }
 
   /** Opens a stream with the bytes of a source. @returns its number. */

@@ -65,6 +65,7 @@ import {
   recall,
   remember,
 } from '../store/operation-log.ts';
+import { planInstall } from '../store/plan.ts';
 import { planReconcile } from '../store/reconcile.ts';
 import { receiptOf } from '../store/records.ts';
 import type { Source } from './source.ts';
@@ -73,8 +74,8 @@ import { changeState, listTroubles } from '../store/state.ts';
 /** An answer whose rest, if there is any, comes on a stream. The session that opens the stream sets `stream`. */
 export type Streamed<R> = {
   answer: R extends unknown ? Omit<R, 'stream'> : never;
-  /** One JSON line each, or the pieces of a download. */
-  lines: readonly object[] | Source | undefined;
+  /** One JSON line each, or bytes as they are, or the pieces of a download. */
+  lines: readonly object[] | Uint8Array | Source | undefined;
 };
 /** The methods that a thread executes. */
 export type ThreadMethod = MethodsOf<'query' | 'changes-plugin'>;
@@ -131,6 +132,7 @@ const methodHandlers: MethodHandlers = {
       lines: [...basis.list, ...edited],
     };
   },
+  'install.plan': planInstall,
   'plugin.hold': (context, { plugin, operationId, why, release }, by) => {
     if (release === true && why !== undefined) {
       throw new Fault(

@@ -4,9 +4,9 @@ import { stat } from 'node:fs/promises';
 import {
   type Bundle,
   type Finding,
-  type Installed,
   type PackOptions,
   type Progress,
+  type Pushed,
   isZip,
   openBundle,
   packDirectory,
@@ -23,7 +23,7 @@ import { pushAllOf } from '../push-all.ts';
 import { checkLock, lockInstalled } from '../lock-installed.ts';
 import { openFor, urlOf } from '../reach.ts';
 import { validatePlugin } from '../validate-plugin.ts';
-import { bytes, duration, packNotes, plural, reloadText, replacedText, safe } from '../render.ts';
+import { bytes, duration, packNotes, plural, reloadText, replacedText, safe, sentText } from '../render.ts';
 
 export const command: Command = {
   name: 'push',
@@ -53,6 +53,10 @@ export const command: Command = {
       help: 'the operation id; the same command with the same id is safe to repeat',
     },
     force: { type: 'boolean', help: 'install even if this version is live already or the plugin is held' },
+    full: {
+      type: 'boolean',
+      help: 'send the whole bundle, also if the agent has most of its files (default: send what it lacks)',
+    },
     'no-restart': { type: 'boolean', help: 'suppress the restart' },
     'allow-secret': {
       type: 'string',
@@ -75,6 +79,7 @@ export const command: Command = {
       ...wishes(given.strings),
       ...(given.booleans['force'] === true ? { force: true } : {}),
       ...(given.booleans['no-restart'] === true ? { restart: false } : {}),
+      ...(given.booleans['full'] === true ? { delta: false } : {}),
       signal,
       onProgress: ({ sent, total }: Progress) => output.progress(sent, total),
       onReconnect: (why: Fault, pause: number, left: number) =>
@@ -177,7 +182,7 @@ function wishes({ source, pin, expect, links }: Readonly<Record<string, string |
   };
 }
 
-function sentence(installed: Installed, millis: number, { paint }: Output): string {
+function sentence(installed: Pushed, millis: number, { paint }: Output): string {
   const { status, plugin, pluginVersion, installId, files, bytes: size, reload } = installed;
   const before = replacedText(installed);
   const what = `${safe(plugin)} ${safe(pluginVersion)}`;
@@ -186,5 +191,5 @@ function sentence(installed: Installed, millis: number, { paint }: Output): stri
     const due = reload.action === 'restart' ? '; the runtime still has to be restarted' : '';
     return `${paint('green', 'present')}  ${what} was there already, nothing was sent (${about}${due})`;
   }
-  return `${paint('green', 'installed')}  ${what}${before} (${about}${reloadText(reload)})`;
+  return `${paint('green', 'installed')}  ${what}${before} (${about}${sentText(installed.delta)}${reloadText(reload)})`;
 }

@@ -1,9 +1,7 @@
 /** Packs a directory into a bundle. The same files give the same bytes for every packer, place and time. */
-import { createHash, randomUUID } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
+import { randomUUID } from 'node:crypto';
 import { open, realpath, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 
 import { Fault } from '../../shared/api/fault.ts';
 import { type FoundManifest, type Manifest, MANIFEST_FILES } from '../../shared/format/manifest.ts';
@@ -15,7 +13,6 @@ import { manifestElsewhere } from '../../shared/rule/manifest-places.ts';
 import type { Bundle } from '../bundle.ts';
 import { checkOutFile } from '../out-file.ts';
 import { makeTemporary, systemFault } from '../temporary.ts';
-import { gzipped } from '../../shared/archive/gzip.ts';
 import { archive } from './archive.ts';
 import {
   ANY_DEPTH_MAX,
@@ -28,6 +25,8 @@ import {
 import { refusePaths } from './paths.ts';
 import { asListed, listedAbove, type MarketplacePlugin } from './marketplace.ts';
 import { checkFiles } from './check-files.ts';
+import { compress } from './compress.ts';
+import { partsOf } from './parts.ts';
 import { findManifest, pluginName } from './plugin-manifest.ts';
 import { openSource, refuseStopped, type Source, stopped } from './source.ts';
 import { readTextFile } from './text-file.ts';
@@ -122,6 +121,8 @@ async function packSource(source: Source, options: PackOptions): Promise<Packed>
       skipped,
       findings,
       dispose,
+      // What a zip was unpacked to is gone soon.
+      ...(source.isPlace ? { parts: partsOf(entries, list) } : {}),
     };
   } catch (error) {
     // The first failure counts, also if the disk lets nothing be removed any more.
@@ -343,22 +344,4 @@ async function openTarget({ out, overwrite }: PackOptions): Promise<Target> {
     return { file: out, dispose: async () => {} };
   };
   return { path, keep, discard: () => rm(path, { force: true }) };
-}
-
-async function compress(
-  blocks: AsyncIterable<Buffer>,
-  file: string,
-  signal: AbortSignal | undefined,
-): Promise<{ size: number; sha256: string }> {
-  const hash = createHash('sha256');
-  let size = 0;
-  async function* measured(parts: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
-    for await (const part of parts) {
-      hash.update(part);
-      size += part.length;
-      yield part;
-    }
-  }
-  await pipeline(blocks, gzipped, measured, createWriteStream(file), { signal });
-  return { size, sha256: hash.digest('hex') };
 }

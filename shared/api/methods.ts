@@ -13,6 +13,7 @@ import { Fault } from './fault.ts';
 import { historyResultSchema } from './history.ts';
 import { basisSchema, classifyParams, restartedSchema } from './runtime.ts';
 import { recoveryResultSchema, statusSchema, sweptSchema } from './maintenance.ts';
+import { deltaParams, expect, force, opened, plannedSchema, restart, wishes } from './install.ts';
 import { type Effect, method } from './method.ts';
 import {
   adoptedSchema,
@@ -26,43 +27,6 @@ import { reconciledSchema, reconcileParams } from './reconcile.ts';
 import { positionSchema } from './session.ts';
 
 const one = { plugin: pluginNameSchema };
-
-/** Where to send the bytes of a bundle. */
-const opened = z.object({
-  status: z.literal('open'),
-  stream: z.number().int(),
-  /** The bytes before this offset are there already. */
-  offset: z.number().int(),
-  limit: z.number().int(),
-});
-
-/** Refused with CONFLICT unless this is live. */
-const expect = z
-  .strictObject({ installId: stampSchema.nullable() })
-  .optional()
-  .describe('refuse unless this install is live');
-const restart = z.boolean().optional().describe('suppress the restart');
-const force = z.boolean().optional().describe('even if the plugin is held');
-
-/** What the caller of an install wishes. */
-const wishes = {
-  /** The tree digest, if it is known: then an install of a tree that is live already needs no bytes. */
-  tree: digestSchema.optional().describe('the digest of the tree, if it is known'),
-  /** Refused with CONFLICT unless this is live: an installId, or null for nothing. */
-  expect,
-  pin: digestSchema.optional().describe('the digest that the manifest file must have'),
-  /**
-   * What happens to links in the archive: they are replaced by copies of the file or directory of the archive to which
-   * they lead (`copy`, the default), left out (`skip`), or the archive is refused (`refuse`).
-   */
-  links: z
-    .enum(['copy', 'skip', 'refuse'])
-    .optional()
-    .describe('copy what links lead to (default), skip links, or refuse the bundle'),
-  /** `false` suppresses the restart. */
-  restart,
-  force: force.describe('install even if this version is live already or the plugin is held'),
-};
 
 /** All methods of this agent, one row each. Everything that depends on a method reads it from here. */
 export const methods = {
@@ -81,6 +45,14 @@ export const methods = {
     result: z.object({ at: positionSchema, resumed: z.boolean() }),
     faults: ['CONFLICT'],
   }),
+  'install.plan': method({
+    summary: 'Say which files of a plugin are on the disk of the agent, so that an update need not send them',
+    effect: 'query',
+    streams: true,
+    params: one,
+    result: plannedSchema,
+    faults: ['RATE_LIMITED'],
+  }),
   'install.begin': method({
     summary: 'Begin an install, or continue one whose connection broke',
     effect: 'upload',
@@ -89,6 +61,8 @@ export const methods = {
       bundle: z.strictObject({ size: z.number().int().positive(), sha256: sha256Schema }),
       source: z.string().max(1024).optional(),
       ...wishes,
+      /** The bytes that are sent, if they are not the whole bundle. It needs the tree. */
+      delta: deltaParams.optional(),
     },
     result: z.union([installedSchema, opened]),
     faults: [
@@ -408,6 +382,7 @@ export type MethodsOf<E extends Effect> = {
 }[MethodName];
 
 export type BeginParams = Params<'install.begin'>;
+export type PlanParams = Params<'install.plan'>;
 export type PullParams = Params<'plugin.pull'>;
 export type RollbackParams = Params<'plugin.rollback'>;
 export type UninstallParams = Params<'plugin.uninstall'>;

@@ -1,9 +1,11 @@
 /** Rollbacks, removals, recoveries and copies on a disk that fails: what is there before, what is done, what must be true. */
 import type { Disk } from '../../agent/disk/port.ts';
 import { inspect, verifyPlugin } from '../../agent/store/inspect.ts';
+import { installIdAt } from '../../agent/store/marker.ts';
 import { recover } from '../../agent/change/recover.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { FaultyDisk, type Rule } from './faulty-disk.ts';
+import { deliverDelta, treeOf } from './delta.ts';
 import { BUNDLES, NEW, type OnDisk, general, part, without } from './fault-scenes.ts';
 import { brokenHistory } from './history.ts';
 import {
@@ -108,7 +110,22 @@ async function killedAfterAnswer(room: Room): Promise<boolean> {
   return true;
 }
 
+const MANIFEST = 'name: lint\nversion: 3\n';
+const MANIFEST_ONLY = { list: { without: ['plugin.yaml'] }, sent: { 'plugin.yaml': MANIFEST } };
+/** The version that is live before a delta, and the tree that it makes. */
+let underDelta = { base: '', tree: '' };
+
 export const CHANGES: Record<string, Change> = {
+  'an update by a delta': {
+    set: async (room) => {
+      await twoVersions(room);
+      const base = installIdAt(room.context, room.layout.live('lint')) ?? '';
+      const { list, sent } = MANIFEST_ONLY;
+      underDelta = { base, tree: treeOf(room, base, list, sent) };
+      return false;
+    },
+    act: (room) => deliverDelta(room, underDelta.base, { ...MANIFEST_ONLY, tree: underDelta.tree }),
+  },
   'a rollback': { set: twoVersions, act: async (room) => Promise.resolve(rollBack(room)) },
   'a rollback after a removal': { set: removed, act: async (room) => Promise.resolve(rollBack(room)) },
   'a removal': { set: twoVersions, act: async (room) => Promise.resolve(remove(room)) },

@@ -8,8 +8,9 @@ import { otherExamples } from './example-script.ts';
 /** Fields whose value differs from run to run, or from machine to machine, and what the page shows. */
 const SHOWN: Readonly<Record<string, unknown>> = {
   agent: '0.1.0',
-  capabilities: ['gzip', 'zstd', 'resume'],
+  capabilities: ['gzip', 'zstd', 'resume', 'delta'],
   seq: 42,
+  free: 50_000_000_000,
   // Digests of records that name times.
   receipt: `sha256:${'5'.repeat(64)}`,
   head: `sha256:${'6'.repeat(64)}`,

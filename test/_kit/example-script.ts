@@ -152,6 +152,11 @@ export const methodExamples: Record<MethodName, ExampleEntry> = {
     talk.notify('window', { stream: 2, offset: 0, limit: 1_048_576 });
     await talk.data();
   },
+  'install.plan': async (talk) => {
+    await talk.install('planned', '1.0.0');
+    await talk.call('install.plan', { plugin: 'planned' });
+    talk.notify('cancel', { stream: 2 });
+  },
   'plugin.export': async (talk) => {
     await talk.install('leaving-as-bundle', '1.0.0');
     await talk.call('plugin.export', { plugin: 'leaving-as-bundle' });

@@ -95,6 +95,7 @@ export class FaultyDisk {
       create: (path, mode) => this.#opening('create', path, () => real.create(path, mode)),
       append: (path) => this.#opening('append', path, () => real.append(path)),
       open: (path) => this.#opening('open', path, () => real.open(path)),
+      clone: this.#clone(),
       read: (fd, into) => this.#ofOpen('read', fd, () => real.read(fd, into)),
       write: (fd, bytes) => this.#write(fd, bytes),
       sync: (fd) => this.#ofOpen('sync', fd, () => real.sync(fd)),
@@ -115,6 +116,11 @@ export class FaultyDisk {
       syncAll: this.#syncAll(),
       canSyncAll: (path) => real.canSyncAll(path),
     };
+  }
+
+  #clone(): Disk['clone'] {
+    const { clone } = this.#real;
+    return clone && ((fd, to) => this.#call('clone', to, () => clone(fd, to)));
   }
 
   #exchange(): Disk['exchange'] {

@@ -117,6 +117,7 @@ export class LosingDisk {
   #make(): Disk {
     const { exchange, syncAll, overlay } = this.#options;
     return {
+      clone: undefined,
       mkdir: (path, mode) => void this.#create(path, 'directory', mode, ''),
       create: (path, mode) => this.#opened(this.#create(path, 'file', mode, ''), true),
       append: (path) => {

@@ -56,6 +56,7 @@ export function createMemoryDisk({ exchange = false } = {}): Disk & {
       }
       return fs.openSync(path, O_RDONLY ?? 0);
     },
+    clone: undefined,
     read(fd, into) {
       if (writable.has(fd)) {
         throw refusal('EBADF', 'read', fd);

@@ -37,6 +37,7 @@ function counting(fast: boolean): { disk: Disk; calls: Map<string, number> } {
     list: counted('list', plainDisk.list),
     stat: counted('stat', plainDisk.stat),
     changedAt: counted('changedAt', plainDisk.changedAt),
+    clone: undefined,
     within: plainDisk.within,
     statOpen: counted('statOpen', plainDisk.statOpen),
     chown: counted('chown', plainDisk.chown),
