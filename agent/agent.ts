@@ -80,7 +80,14 @@ export async function startAgent(
     dial: hearers.dialler?.status ?? null,
     restart: hearers.restarter?.status() ?? null,
   });
-  const service = openService(config, { workerFile, clock: systemClock, about, tell, complain });
+  const service = openService(config, {
+    workerFile,
+    clock: systemClock,
+    about,
+    tell,
+    swapping: (plugin, stamp, directories) => hearers.watching?.expect(plugin, stamp, directories),
+    complain,
+  });
   await service.prepare();
   hearers.restarter = restarterOf(config, service, log);
   let release: Release | undefined;
@@ -174,6 +181,7 @@ function startWatching(
         ...dependencies,
         root,
         ignore,
+        givesAway: policy.owner !== undefined,
         worker: service.worker,
         turn: (plugin, task) => service.turn(plugin, task),
         clock: systemClock,

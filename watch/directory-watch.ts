@@ -4,12 +4,15 @@ import { join } from 'node:path';
 
 import type { Ignore } from '../shared/format/tree.ts';
 import { statOf } from './read-path.ts';
-import type { FileEvents, Watched } from './ports.ts';
+import type { FileEvents, StagedVersion, Watched } from './ports.ts';
 
 /** With more changed paths than this, the whole tree is read. */
 const PATHS_MAX = 1000;
 
 export type FileEventsFor = { current(): FileEvents; polling: FileEvents; failed(error: unknown): boolean };
+
+/** A watch that was opened before its directory came to the live path. */
+type Expected = { installId: string; identity: string; watched: Watched; paths: Set<string> };
 
 export class DirectoryWatch {
   readonly directory: string;
@@ -20,6 +23,11 @@ export class DirectoryWatch {
   #polls = false;
   #paths = new Set<string>();
   #all = true;
+  #expected: Expected | undefined;
+  /** Tells the last call of {@link expect} from earlier ones. */
+  #expecting = 0;
+  #isExpecting = false;
+  #wholeSince: string | undefined;
 
   constructor(root: string, name: string) {
     this.directory = join(root, name);
@@ -33,12 +41,19 @@ export class DirectoryWatch {
   async settle(fileEvents: FileEventsFor, ignore: Ignore, onChange: () => void): Promise<void> {
     const identity = await identityOf(this.directory);
     if (identity === this.#identity && !this.#stale) return;
-    await this.close();
+    const expected = this.#expected?.identity === identity ? this.#expected : undefined;
+    if (expected !== undefined) {
+      this.#expected = undefined;
+      this.#isExpecting = false;
+    }
+    await this.#release();
     this.#identity = identity;
     this.#stale = false;
-    this.#all = true;
-    this.#paths.clear();
-    if (identity === undefined) return;
+    this.#all = expected === undefined;
+    this.#paths = expected?.paths ?? new Set();
+    this.#watched = expected?.watched;
+    this.#wholeSince = expected?.installId;
+    if (identity === undefined || expected !== undefined) return;
     const open = async (which: FileEvents): Promise<void> => {
       const onPath = (path: string | undefined): void => {
         // The slash marks a directory. A directory may have a name by which files are ignored; its content still counts.
@@ -57,13 +72,82 @@ export class DirectoryWatch {
     try {
       await open(this.#polls ? fileEvents.polling : fileEvents.current());
     } catch (error) {
-      await this.close();
+      await this.#release();
       this.#identity = identity;
       // It has vanished again. Its removal is a change of the root, whose watch reports it.
       if ((await identityOf(this.directory)) === undefined) return;
       this.#polls = !fileEvents.failed(error);
       await open(this.#polls ? fileEvents.polling : fileEvents.current());
     }
+  }
+
+  /**
+   * Watches a directory that is about to come to the live path. If the watch is complete while the directory is still
+   * elsewhere, it reports every change that is made at the live path. If it cannot be, nothing is lost: the directory is
+   * watched and read once it is there.
+   *
+   * @param staged undefined: none is expected any more.
+   */
+  async expect(
+    staged: StagedVersion | undefined,
+    fileEvents: FileEvents,
+    ignore: Ignore,
+    onChange: () => void,
+  ): Promise<void> {
+    this.#expecting += 1;
+    const turn = this.#expecting;
+    this.#isExpecting = staged !== undefined;
+    const before = this.#expected;
+    this.#expected = undefined;
+    await before?.watched.close();
+    if (staged === undefined) return;
+    const { directory, directories, installId } = staged;
+    const identity = await identityOf(directory);
+    if (identity === undefined || turn !== this.#expecting) return;
+    const paths = new Set<string>();
+    let failed = false;
+    const onPath = (path: string | undefined): void => {
+      if (path !== undefined && ignore(`${path}/`)) return;
+      if (this.#watched === watched) {
+        this.note(path);
+        onChange();
+        return;
+      }
+      // The directory itself moves. The watch on the root reports it.
+      if (path !== undefined) paths.add(path);
+      failed ||= paths.size > PATHS_MAX;
+    };
+    const watched = fileEvents.open(directory, directories, onPath, () => {
+      failed = true;
+      if (this.#watched !== watched) return;
+      this.reopen();
+      onChange();
+    });
+    const isReady = await watched.ready.then(
+      () => true,
+      () => false,
+    );
+    // What was changed before the watch was complete was changed in staging, where only the agent writes.
+    const isElsewhere = isReady && (await identityOf(directory)) === identity;
+    if (isElsewhere && !failed && turn === this.#expecting) {
+      this.#expected = { installId, identity, watched, paths };
+      return;
+    }
+    await watched.close();
+    if (turn === this.#expecting) this.#isExpecting = false;
+  }
+
+  /** A directory is about to come to the live path. */
+  get isExpecting(): boolean {
+    return this.#isExpecting;
+  }
+
+  /**
+   * The version of which every change was reported since it came to the live path; undefined if there may have been
+   * changes before the watch.
+   */
+  get wholeSince(): string | undefined {
+    return this.#wholeSince;
   }
 
   /** Watches anew at the next settling: a new directory may have changed before it was watched. */
@@ -121,6 +205,14 @@ export class DirectoryWatch {
   }
 
   async close(): Promise<void> {
+    this.#expecting += 1;
+    const expected = this.#expected;
+    this.#expected = undefined;
+    await expected?.watched.close();
+    await this.#release();
+  }
+
+  async #release(): Promise<void> {
     const watched = this.#watched;
     this.#watched = undefined;
     this.#identity = undefined;

@@ -20,7 +20,8 @@ type Stamps = Map<string, string>;
 /** @param time a clock in milliseconds, which measures how long a poll takes. */
 export function pollingFileEvents(clock: Clock, time = (): number => performance.now()): FileEvents {
   return {
-    open(directory, deep, onPath) {
+    open(directory, below, onPath) {
+      const deep = below !== false;
       let closed = false;
       let cancel = (): void => {};
       let stamps: Stamps = new Map();

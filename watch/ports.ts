@@ -1,5 +1,6 @@
 /** What the watcher needs from its user, and the events that it gives. */
 import type { Clock } from '../shared/clock.ts';
+import type { readPath } from './read-path.ts';
 import type { FileEntry, Ignore, Reason } from '../shared/format/tree.ts';
 
 /** The decision of the gate on a name at one moment. */
@@ -50,17 +51,27 @@ export type Watched = {
   close(): Promise<void>;
 };
 
+/** A version that is complete and about to be swapped in. */
+export type StagedVersion = {
+  installId: string;
+  /** Where it is before the swap. */
+  directory: string;
+  /** The directories in it, by their relative paths. */
+  directories: readonly string[];
+};
+
 /** A source of file events. An event says that something has changed, not what. */
 export type FileEvents = {
   /**
    * Watches a directory: with `deep` everything below it, otherwise only its own entries.
    *
+   * @param deep all directories below it, by their relative paths, if they are known and no other process can add one.
    * @param onPath gets a relative path with `/`, or undefined if the path is not known.
    * @param onError gets the error of a watch that fails after it was ready; called once.
    */
   open(
     directory: string,
-    deep: boolean,
+    deep: boolean | readonly string[],
     onPath: (path: string | undefined) => void,
     onError: (error: unknown) => void,
   ): Watched;
@@ -82,6 +93,8 @@ export type Ports = {
   loaded?(name: string, generation: string, stamp: string | undefined): Promise<Known | undefined>;
   ignore: Ignore;
   clock: Clock;
+  /** Reads a path of a live tree; tests count the calls. Default: from the disk. */
+  readPath?: typeof readPath;
   /** File events of the system. */
   fileEvents: FileEvents;
   /** Polling, for directories that the system cannot watch. */

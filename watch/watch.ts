@@ -9,7 +9,7 @@ import { statfs } from 'node:fs/promises';
 import { Fault } from '../shared/api/fault.ts';
 import { Lanes } from '../shared/lanes.ts';
 import type { FileEventsFor } from './directory-watch.ts';
-import type { FileEvents, Ports, Watch, WatchEvent } from './ports.ts';
+import type { FileEvents, Ports, StagedVersion, Watch, WatchEvent } from './ports.ts';
 import { Flood } from './flood.ts';
 import { Semaphore } from '../shared/semaphore.ts';
 import { Queue } from './queue.ts';
@@ -33,10 +33,15 @@ const WITHOUT_EVENTS: ReadonlySet<number> = new Set([
   0x69_69, 0x51_7b, 0xff_53_4d_42, 0xfe_53_4d_42, 0x01_02_19_97, 0x65_73_55_46, 0x78_6f_4b_4a, 0x00_c3_6a_40,
 ]);
 
-/** The part of a watch that the loader calls and users do not. */
+/** The part of a watch that the loader and the agent call and users do not. */
 export type Reported = {
   /** The runtime has loaded this version, as it was at a time (milliseconds since the epoch). Never rejects. */
   reported(plugin: string, generation: string, at: number): Promise<void>;
+  /**
+   * A version is about to be swapped in, in the first of the roots. It is watched before that, so the
+   * version need not be read afterwards. Undefined: it is not. Never rejects.
+   */
+  expect(plugin: string, staged: StagedVersion | undefined): Promise<void>;
   /** Aborted when the watch is closed. */
   closing: AbortSignal;
 };
@@ -52,6 +57,7 @@ export function createWatch(ports: Ports): Watch & Reported {
     ready: watcher.ready,
     loaded: (plugin) => watcher.loaded(plugin),
     reported: (plugin, generation, at) => watcher.reported(plugin, generation, at),
+    expect: (plugin, staged) => watcher.expect(plugin, staged),
     close: () => watcher.close(),
     closing: watcher.closing,
     [Symbol.asyncIterator]: () => watcher.events(),
@@ -149,6 +155,18 @@ class Watcher {
 
   reported(plugin: string, generation: string, at: number): Promise<void> {
     return this.#inLane(plugin, async () => this.#plugins.get(plugin)?.report(generation, at));
+  }
+
+  /** Not in the lane: the swap does not wait for a plugin that is being read. */
+  async expect(plugin: string, staged: StagedVersion | undefined): Promise<void> {
+    if (this.#closing !== undefined || this.#polls) return;
+    const watched = staged === undefined ? this.#plugins.get(plugin) : this.#pluginOf(plugin);
+    const done = watched
+      ?.expect(staged, this.#counted, () => this.#onChange(plugin))
+      .catch((error: unknown) => this.#broken(error))
+      .finally(() => void (done && this.#work.delete(done)));
+    if (done !== undefined) this.#work.add(done);
+    await done;
   }
 
   close(): Promise<void> {

@@ -7,7 +7,7 @@ import { type FileEntry, counts } from '../shared/format/tree.ts';
 import { LoadedDiff } from './loaded-diff.ts';
 import { type HardLinks, readPath, statOf } from './read-path.ts';
 import { type FileEventsFor, DirectoryWatch } from './directory-watch.ts';
-import type { Admission, Known, Ports, WatchEvent } from './ports.ts';
+import type { Admission, FileEvents, Known, Ports, StagedVersion, WatchEvent } from './ports.ts';
 import { findIn, isUnchangedSince, isPathUnchangedSince, knownDigests } from './unchanged.ts';
 
 type Admitted = Extract<Admission, { status: 'admitted' }>;
@@ -30,6 +30,7 @@ export class WatchedPlugin {
   readonly directoryWatches: readonly DirectoryWatch[];
   readonly #ports: Ports;
   readonly #signal: AbortSignal;
+  readonly #readPath: typeof readPath;
   readonly #diff = new LoadedDiff();
   /** The last admission by the gate. */
   #admitted: Admitted | undefined;
@@ -63,6 +64,7 @@ export class WatchedPlugin {
     this.name = name;
     this.#ports = ports;
     this.#signal = signal;
+    this.#readPath = ports.readPath ?? readPath;
     this.directoryWatches = isPluginName(name)
       ? ports.roots.map((root) => new DirectoryWatch(root, name))
       : [];
@@ -73,7 +75,7 @@ export class WatchedPlugin {
     return (
       this.#generation === undefined &&
       this.#lost === undefined &&
-      this.directoryWatches.every((directoryWatch) => directoryWatch.identity === undefined)
+      this.directoryWatches.every(({ identity, isExpecting }) => identity === undefined && !isExpecting)
     );
   }
 
@@ -129,6 +131,16 @@ export class WatchedPlugin {
       if (loaded.at !== undefined) this.#diff.accept(await this.#unchanged(root, loaded.at));
     }
     return loaded;
+  }
+
+  /** A version is about to come to the live path from another directory; undefined: it does not come. */
+  async expect(
+    staged: StagedVersion | undefined,
+    fileEvents: FileEvents,
+    onChange: () => void,
+  ): Promise<void> {
+    const [directoryWatch] = this.directoryWatches;
+    await directoryWatch?.expect(staged, fileEvents, this.#ports.ignore, onChange);
   }
 
   /** Reads the plugin for the first time, without an event. */
@@ -223,32 +235,20 @@ export class WatchedPlugin {
     const { ignore } = this.#ports;
     const paths = directoryWatch.take();
     if (paths !== undefined && generation === this.#generation) {
-      let isChanged = false;
-      let again = false;
-      const work = new Set(paths);
-      for (const path of work) {
-        for (const name of this.#namesOf(path)) work.add(name);
-        const sight = await readPath(root, path, ignore, this.#signal);
-        if (sight.kind === 'directory') {
-          // It may have appeared before it was watched: watch again, then read everything.
-          directoryWatch.reopen();
-          isChanged = this.#diff.replace(path, sight.seen) || isChanged;
-          continue;
-        }
-        const seen = sight.kind === 'file' ? sight.seen : undefined;
-        // Only a reading of everything finds the other names of a file.
-        const file = sight.kind === 'file' ? sight.shared.get(path) : undefined;
-        if (file !== undefined && file !== this.#shared.get(path)) {
-          directoryWatch.invalidate();
-          again = true;
-        }
-        // The path may have been a directory: the entries below it are gone too.
-        isChanged =
-          (this.#diff.get(path) === undefined
-            ? this.#diff.replace(path, seen === undefined ? [] : [seen])
-            : this.#diff.set(path, seen)) || isChanged;
+      return this.#checkPaths(root, paths, directoryWatch);
+    }
+    if (paths !== undefined && installId !== undefined && directoryWatch.wholeSince === installId) {
+      const installed = await this.#ports.installed(root, installId);
+      if (installed !== undefined) {
+        this.#installed = installed.files.filter((file) => counts(file.path, ignore));
+        const isNew = this.#diff.replace('', this.#installed);
+        this.#diff.renew();
+        this.#generation = generation;
+        this.#sealed = await this.#sealedAt(root);
+        this.#shared = new Map();
+        const { isChanged, again } = await this.#checkPaths(root, paths, directoryWatch);
+        return { isChanged: isNew || isChanged, again };
       }
-      return { isChanged, again: again || directoryWatch.isStale };
     }
     // Some of the paths may be directories, which need a new watch.
     if (paths !== undefined && paths.size > 0) directoryWatch.reopen();
@@ -256,7 +256,7 @@ export class WatchedPlugin {
     const installed =
       isNew && installId !== undefined ? await this.#ports.installed(root, installId) : undefined;
     if (isNew) this.#installed = installed?.files.filter((file) => counts(file.path, ignore));
-    const sealed = (await statOf(join(root, MARKER)).catch(() => undefined))?.ctimeMs ?? 0;
+    const sealed = await this.#sealedAt(root);
     // A marker that was touched since then proves nothing about earlier changes.
     const isKnown = isNew || sealed === this.#sealed;
     const known = isNew ? findIn(this.#installed) : this.#seenFile;
@@ -264,7 +264,7 @@ export class WatchedPlugin {
     const knownDigest = isKnown
       ? knownDigests(root, Math.min(sealed, installed?.at ?? sealed), known)
       : undefined;
-    const sight = await readPath(root, '', ignore, this.#signal, knownDigest);
+    const sight = await this.#readPath(root, '', ignore, this.#signal, knownDigest);
     const isChanged = this.#diff.replace('', sight.kind === 'directory' ? sight.seen : []);
     if (isNew) this.#diff.renew();
     this.#generation = generation;
@@ -273,6 +273,45 @@ export class WatchedPlugin {
     // What has changed since the watch began may be a directory that is not watched, and no further event may come.
     return { isChanged, again: directoryWatch.isStale || (isNew && directoryWatch.hasChanges) };
   }
+
+  /** Reads the paths that have changed in a version whose other files are known. */
+  async #checkPaths(
+    root: string,
+    paths: ReadonlySet<string>,
+    directoryWatch: DirectoryWatch,
+  ): Promise<{ isChanged: boolean; again: boolean }> {
+    const { ignore } = this.#ports;
+    let isChanged = false;
+    let again = false;
+    const work = new Set(paths);
+    for (const path of work) {
+      for (const name of this.#namesOf(path)) work.add(name);
+      const sight = await this.#readPath(root, path, ignore, this.#signal);
+      if (sight.kind === 'directory') {
+        // It may have appeared before it was watched: watch again, then read everything.
+        directoryWatch.reopen();
+        isChanged = this.#diff.replace(path, sight.seen) || isChanged;
+        continue;
+      }
+      const seen = sight.kind === 'file' ? sight.seen : undefined;
+      // Only a reading of everything finds the other names of a file.
+      const file = sight.kind === 'file' ? sight.shared.get(path) : undefined;
+      if (file !== undefined && file !== this.#shared.get(path)) {
+        directoryWatch.invalidate();
+        again = true;
+      }
+      // The path may have been a directory: the entries below it are gone too.
+      isChanged =
+        (this.#diff.get(path) === undefined
+          ? this.#diff.replace(path, seen === undefined ? [] : [seen])
+          : this.#diff.set(path, seen)) || isChanged;
+    }
+    return { isChanged, again: again || directoryWatch.isStale };
+  }
+
+  /** The time of the marker in milliseconds; 0 if there is none. */
+  readonly #sealedAt = async (root: string): Promise<number> =>
+    (await statOf(join(root, MARKER)).catch(() => undefined))?.ctimeMs ?? 0;
 
   /** All names that a file had when everything was read; empty if it had only this one. */
   #namesOf(path: string): string[] {

@@ -159,10 +159,11 @@ export class Install {
   /**
    * Ends the upload and validates the staged tree. On failure the slot is removed.
    *
+   * @returns the directories of the tree.
    * @throws Fault DIGEST_MISMATCH, ARCHIVE_*, LIMIT_*, MANIFEST_*, RUNTIME_UNSUPPORTED, PROBE_FAILED, NO_SPACE,
    *   READ_ONLY
    */
-  async validate(): Promise<void> {
+  async validate(): Promise<readonly string[]> {
     const { unpacker, stager, change, begun } = this.#current();
     const { operationId, plugin } = this.#params;
     try {
@@ -182,6 +183,7 @@ export class Install {
       await this.#probe(change.slot, files);
       const data = { operationId, plugin, tree, files: files.length, bytes };
       this.#context.tell({ type: 'install.staged', data });
+      return this.#validated.directories;
     } catch (error) {
       this.abort();
       throw diskFault(error, `Staging "${plugin}"`);

@@ -37,7 +37,7 @@ import { reconcile } from './reconcile.ts';
 import { Lanes } from '../../shared/lanes.ts';
 import { Loads } from './runtime-state.ts';
 import { type Begun, Uploads } from './uploads.ts';
-import type { Inflow, Link } from './upload.ts';
+import type { Inflow, Link, UploadDependencies } from './upload.ts';
 import { Pool } from '../worker/pool.ts';
 import { FairPool } from '../worker/fair-pool.ts';
 import { ENGINE, type EngineData } from '../worker/messages.ts';
@@ -120,13 +120,15 @@ type ServiceOptions = {
   /** The agent's own data for a status. */
   about: () => Partial<Status>;
   tell: (event: EventBody) => void;
+  /** A staged version with these directories is about to be swapped in. Default: nobody needs to know. */
+  swapping?: UploadDependencies['swapping'];
   complain: (fault: Fault, stack: string | undefined) => void;
 };
 
 /** Makes a service for a root. It changes nothing in the root before {@link Service.prepare}. */
 export function openService(
   config: WorkConfig,
-  { workerFile, clock, about, tell, complain }: ServiceOptions,
+  { workerFile, clock, about, tell, swapping = () => undefined, complain }: ServiceOptions,
 ): Service {
   const layout = layoutOf(config.root, config.loadedDir);
   const owner = processIdentity();
@@ -206,6 +208,7 @@ export function openService(
     clock,
     timeouts: config.timeouts,
     tell: hear,
+    swapping,
     failed,
     complain,
   };

@@ -32,7 +32,7 @@ export class Upload {
   readonly #by: string;
   readonly #dependencies: UploadDependencies;
   readonly #opened = deferred<Installed | undefined>();
-  readonly #validated = deferred<void>();
+  readonly #validated = deferred<readonly string[]>();
   readonly #answered = deferred<Installed>();
   /** Resolves when the thread is free again: the house-keeping is over, or the task has failed. */
   readonly #done = deferred<void>();
@@ -190,13 +190,17 @@ export class Upload {
     this.#batch.flush();
     this.#engine?.say({ kind: 'commit' });
     await this.#dependencies.lanes.run(this.params.plugin, async () => {
-      await this.#validated.promise;
+      const directories = await this.#validated.promise;
       if (this.#stage !== 'committed') {
         return;
       }
       this.#stage = 'installing';
-      this.#touching = true;
       this.#timers.stop('deadline');
+      if (this.#stamp !== undefined) {
+        await this.#dependencies.swapping(this.params.plugin, this.#stamp, directories);
+      }
+      if (this.#failed) return;
+      this.#touching = true;
       this.#engine?.say({ kind: 'install' });
       await this.#done.promise;
     });
@@ -219,7 +223,7 @@ export class Upload {
         this.#takenIn(message);
         break;
       case 'validated':
-        this.#validated.resolve();
+        this.#validated.resolve(message.directories);
         break;
       case 'installed':
         this.#answer(message.answer);
@@ -403,6 +407,8 @@ export type UploadDependencies = {
   clock: Clock;
   timeouts: Timeouts;
   tell: (event: EventBody) => void;
+  /** A staged version with these directories is about to be swapped in. The swap waits for the promise, which never rejects. */
+  swapping: (plugin: string, stamp: string, directories: readonly string[]) => Promise<void> | undefined;
   /** Receives the failures of installs, for the history. */
   failed: (failed: Failure) => void;
   complain: (fault: Fault, stack: string | undefined) => void;

@@ -6,6 +6,7 @@ import { basename } from 'node:path';
 
 import { reloadOf } from '../../shared/rule/classify.ts';
 import { pauseAfter } from '../../shared/rule/retry.ts';
+import { layoutOf } from '../../shared/format/layout.ts';
 import type { EventBody } from '../../shared/api/events.ts';
 import { toFault } from '../../shared/api/fault.ts';
 import type { Ignore } from '../../shared/format/tree.ts';
@@ -13,9 +14,9 @@ import type { WatchStatus } from '../../shared/api/maintenance.ts';
 import { systemFileEvents } from '../../watch/file-events.ts';
 import { pollingFileEvents } from '../../watch/poll.ts';
 import type { Admission, Ports, Watch, WatchEvent } from '../../watch/ports.ts';
-import { createWatch } from '../../watch/watch.ts';
+import { type Reported, createWatch } from '../../watch/watch.ts';
 import type { Log } from '../log.ts';
-import type { Clock } from '../../shared/clock.ts';
+import { type Clock, atMost } from '../../shared/clock.ts';
 import type { WorkerClient } from '../worker/client.ts';
 
 /**
@@ -28,9 +29,19 @@ const NOTICES_MAX = 10;
 /** The swaps of one plugin by the agent that are remembered until the watcher has seen them. */
 const OWN_MAX = 100;
 
+/**
+ * The swap of a version with so many directories waits until they are watched. With fewer, the watch is usually faster
+ * than the seal, and if it is not, there is little to read after the swap.
+ */
+const DIRECTORIES_MANY = 100;
+/** The swap waits at most so long for the watcher (milliseconds). A thousand directories take 30. */
+const EXPECT_MILLIS = 1000;
+
 export type WatchBridge = {
   /** Receives the agent's own events, because operations report their swaps themselves. */
   heard(event: EventBody): void;
+  /** A staged version of a plugin is about to be swapped in. @returns what the swap waits for. */
+  expect(plugin: string, stamp: string, directories: readonly string[]): Promise<void> | undefined;
   /** The loaded version of a plugin may have changed. */
   loaded(plugin: string): void;
   status(): WatchStatus;
@@ -40,6 +51,8 @@ export type WatchBridge = {
 export type WatchBridgeOptions = {
   root: string;
   ignore: Ignore;
+  /** Whether installs give their files to another owner, which changes each of them shortly before the swap. */
+  givesAway: boolean;
   /** Whether to poll. */
   polling: boolean;
   worker: Pick<WorkerClient, 'call'>;
@@ -53,10 +66,11 @@ export type WatchBridgeOptions = {
 /** Starts watching. */
 export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
   const { root, worker, turn, tell, clock, log } = options;
+  const layout = layoutOf(root);
   const own = new OwnSwaps();
   const notices: string[] = [];
   let mode: WatchStatus['mode'] = 'starting';
-  let watch: Watch | undefined;
+  let watch: (Watch & Reported) | undefined;
   let cancel = (): void => {};
   let failures = 0;
   let closed = false;
@@ -186,6 +200,18 @@ export function openWatchBridge(options: WatchBridgeOptions): WatchBridge {
     heard: (event) => {
       changes += event.type === 'install.progress' ? 0 : 1;
       own.heard(event);
+      if (event.type === 'install.failed') void watch?.expect(event.data.plugin, undefined);
+    },
+    expect: (plugin, installId, directories) => {
+      if (options.polling || options.givesAway) return undefined;
+      const ready = watch?.expect(plugin, {
+        installId,
+        directory: layout.slot(plugin, installId),
+        directories,
+      });
+      return ready === undefined || directories.length < DIRECTORIES_MANY
+        ? undefined
+        : atMost(EXPECT_MILLIS, ready);
     },
     loaded: (plugin) => watch?.loaded(plugin),
     status: () => ({ mode, notices: [...notices] }),

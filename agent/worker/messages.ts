@@ -49,7 +49,8 @@ export type FromEngine =
   | { kind: 'opened'; stamp: string }
   /** The number of bytes of the bundle that are taken in so far. With a fault, further bytes may be useless. */
   | { kind: 'taken'; offset: number; fault: FaultData | undefined }
-  | { kind: 'validated' }
+  /** The directories of the staged tree. */
+  | { kind: 'validated'; directories: readonly string[] }
   | { kind: 'installed'; answer: Installed }
   /** A piece of an export. After the last one the task is over. */
   | { kind: 'piece'; bytes: Uint8Array<ArrayBuffer>; isLast: boolean }

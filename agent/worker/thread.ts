@@ -110,8 +110,7 @@ class Engine {
       case 'data':
         return this.#data(message.bytes);
       case 'commit':
-        await this.#current().validate();
-        return this.#say({ kind: 'validated' });
+        return this.#say({ kind: 'validated', directories: await this.#current().validate() });
       case 'install':
         return this.#finish(this.#current());
       case 'export':

@@ -152,6 +152,7 @@ export function makeStage(timeouts: Partial<Timeouts> = {}): Stage {
     pluginLocks: { hold: () => Promise.resolve(() => Promise.resolve()) },
     clock,
     timeouts: { ...TIMEOUTS, ...timeouts },
+    swapping: () => undefined,
     tell: (event) => events.push(event),
     failed: (one) => failed.push(one),
     complain: (fault) => complaints.push(fault),

@@ -58,7 +58,7 @@ export async function finish(
   }
   send(upload, 0, 100, true);
   void upload.commit().catch(() => undefined);
-  engine.tell({ kind: 'validated' });
+  engine.tell({ kind: 'validated', directories: [] });
   await settle();
   engine.installed();
   engine.done();

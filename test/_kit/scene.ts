@@ -32,7 +32,7 @@ export async function received(stage = makeStage(), changes: Partial<BeginParams
 export async function installing({ upload, engine }: Scene): Promise<{ answer: Promise<unknown> }> {
   const answer = upload.commit();
   answer.catch(() => undefined);
-  engine.tell({ kind: 'validated' });
+  engine.tell({ kind: 'validated', directories: [] });
   await settle();
   return { answer };
 }

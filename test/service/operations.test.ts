@@ -49,7 +49,7 @@ describe('beginning an install', () => {
     upload.accept(0, new Uint8Array(100), true);
     void office.operations.commit('operation-1');
     const again = office.begin();
-    office.pool.at().tell({ kind: 'validated' });
+    office.pool.at().tell({ kind: 'validated', directories: [] });
     await settle();
     office.pool.at().installed();
     expect(await again).toEqual(answerOf());

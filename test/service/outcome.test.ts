@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { Upload } from '../../agent/service/upload.ts';
+import { deferred } from '../../agent/worker/deferred.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { RecordingLink, STAMP, answerOf, makeStage, paramsOf, settle } from '../_kit/engines.ts';
 import { faultOf, installing, received } from '../_kit/scene.ts';
@@ -38,7 +39,7 @@ describe('a commit', () => {
   it('that comes twice is carried out once and answered twice', async () => {
     const scene = await received();
     const both = [scene.upload.commit(), scene.upload.commit()];
-    scene.engine.tell({ kind: 'validated' });
+    scene.engine.tell({ kind: 'validated', directories: [] });
     await settle();
     both.push(scene.upload.commit());
     scene.engine.installed();
@@ -48,13 +49,35 @@ describe('a commit', () => {
     expect(scene.engine.heard).toBe('begin data commit install');
   });
 
+  it('is not installed before who watches is ready, and never if the thread has crashed meanwhile', async () => {
+    for (const crashes of [false, true]) {
+      const stage = makeStage();
+      const ready = deferred<void>();
+      const told: unknown[] = [];
+      stage.dependencies.swapping = (...said) => {
+        told.push(said);
+        return ready.promise;
+      };
+      const { upload, engine } = await received(stage);
+      upload.commit().catch(() => undefined);
+      engine.tell({ kind: 'validated', directories: ['skills'] });
+      await settle();
+      expect(told).toEqual([['lint', expect.any(String), ['skills']]]);
+      expect(engine.heard).toBe('begin data commit');
+      if (crashes) engine.crash();
+      ready.resolve();
+      await settle();
+      expect(engine.heard).toBe(crashes ? 'begin data commit' : 'begin data commit install');
+    }
+  });
+
   it('is not answered before the thread says that it is installed', async () => {
     const scene = await received();
     let answered = false;
     void scene.upload.commit().then(() => {
       answered = true;
     });
-    scene.engine.tell({ kind: 'validated' });
+    scene.engine.tell({ kind: 'validated', directories: [] });
     await settle();
     expect([answered, scene.engine.heard]).toEqual([false, 'begin data commit install']);
     scene.engine.installed();
@@ -83,10 +106,10 @@ describe('a commit', () => {
     const fast = await received(stage, { operationId: 'operation-2' });
     void slow.upload.commit().catch(() => undefined);
     void fast.upload.commit().catch(() => undefined);
-    fast.engine.tell({ kind: 'validated' });
+    fast.engine.tell({ kind: 'validated', directories: [] });
     await settle();
     expect(fast.engine.heard).toBe('begin data commit');
-    slow.engine.tell({ kind: 'validated' });
+    slow.engine.tell({ kind: 'validated', directories: [] });
     await settle();
     expect(slow.engine.heard).toBe('begin data commit install');
     expect(fast.engine.heard).toBe('begin data commit');
@@ -118,7 +141,7 @@ describe('a commit', () => {
       } else if (how === 'abort') {
         first.upload.abort(cancelled());
       } else {
-        first.engine.tell({ kind: 'validated' });
+        first.engine.tell({ kind: 'validated', directories: [] });
         await settle();
         if (how === 'crash') {
           first.engine.crash();
@@ -147,7 +170,7 @@ describe('an abort', () => {
     const validating = await received();
     void validating.upload.commit().catch(() => undefined);
     expect(validating.upload.abort(cancelled())).toBe(true);
-    validating.engine.tell({ kind: 'validated' });
+    validating.engine.tell({ kind: 'validated', directories: [] });
     await settle();
     expect(validating.engine.heard).toBe('begin data commit abort');
   });

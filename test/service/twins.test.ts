@@ -76,7 +76,7 @@ describe('draining', () => {
     const sealed = await open(office, ONE);
     sealed.accept(0, new Uint8Array(100), true);
     const answer = sealed.commit();
-    office.pool.at(0).tell({ kind: 'validated' });
+    office.pool.at(0).tell({ kind: 'validated', directories: [] });
     const open2 = await open(office, { ...TWO, plugin: 'other' });
     let drained = false;
     const draining = office.operations.drain().then(() => {

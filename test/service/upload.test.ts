@@ -224,7 +224,7 @@ describe('the timeouts of an upload', () => {
   it('has no deadline any more once the install has begun', async () => {
     const scene = await receiving();
     await committed(scene);
-    scene.engine.tell({ kind: 'validated' });
+    scene.engine.tell({ kind: 'validated', directories: [] });
     await settle();
     expect(scene.engine.heard).toBe('begin data commit install');
     scene.clock.advance(TIMEOUTS.deadline * 2);
@@ -238,7 +238,7 @@ describe('the timeouts of an upload', () => {
     expect(failed.clock.running).toBe(0);
     const done = await receiving();
     await committed(done);
-    done.engine.tell({ kind: 'validated' });
+    done.engine.tell({ kind: 'validated', directories: [] });
     await settle();
     done.engine.installed();
     expect(done.clock.running).toBe(0);

@@ -56,6 +56,7 @@ async function begin(admission: (path: string) => Promise<Admission>) {
     root,
     ignore: createIgnore(),
     polling: false,
+    givesAway: false,
     worker: { call: call as WorkerClient['call'] },
     turn: async (_plugin, task) => {
       turns.waiting += 1;
