@@ -48,6 +48,9 @@ export async function createBench(options) {
   undo.onSignals();
   const say = (line) => console.log(line);
   const leaveOut = (what, why) => say(`Left out: ${what}: ${why}`);
+  if (!(await isThere(options.disk))) {
+    throw new UsageError(`--disk is "${options.disk}", and there is no such directory`);
+  }
   const places = [];
   for (const name of options.places) {
     const parent = name === 'disk' ? options.disk : '/dev/shm';
@@ -67,6 +70,8 @@ export async function createBench(options) {
       cores: os.availableParallelism(),
       node: process.version,
       kernel: `${os.type()} ${os.release().split('-')[0]}`,
+      /** How many processes wanted a core as the run began: where it is more than the cores, all figures scatter. */
+      load: os.loadavg()[0],
       places: Object.fromEntries(places.map(({ name, kind }) => [name, kind])),
     },
     /** The places with so many bytes of room; the others are left out with a reason. */

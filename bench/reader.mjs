@@ -54,7 +54,7 @@ const failures = ({ looks, absent, refused, torn }) => ((absent + refused + torn
 export async function measureReader(bench) {
   const { rounds } = bench.options;
   const updates = Math.ceil(bench.options.updates / rounds);
-  await bench.inFolder(bench.places.at(-1).parent, async (folder) => {
+  await bench.inFolder(bench.places.at(-1)?.parent ?? bench.options.disk, async (folder) => {
     const root = path.join(folder, 'root');
     const renamed = path.join(folder, 'renamed');
     const bundles = await packVersions(folder);

@@ -13,9 +13,13 @@ export async function readResults() {
   }
 }
 
-/** Replaces the figures of one part; the others stay. */
-export async function saveResults(part, { machine, options: { files, rounds } }, rows) {
+/**
+ * Replaces the figures of one part of the table (`parts`), or of one curve (`curves`); the others stay.
+ *
+ * @param {'parts' | 'curves'} kind @param {object} figures
+ */
+export async function saveResults(kind, name, { machine, options: { files, rounds } }, figures) {
   const results = await readResults();
-  results.parts[part] = { machine, files, rounds, rows };
+  results[kind][name] = { machine, ...(kind === 'parts' ? { files } : {}), rounds, ...figures };
   await writeFile(FILE, `${JSON.stringify(results, undefined, 2)}\n`);
 }

@@ -1,11 +1,12 @@
 // `npm run bench`: Airlock beside what people use today, interleaved, in one run, on tmpfs and on disk. It prints one table
 // of ratios and says which bars are missed; a missed bar is no failure, because machines differ.
 import { createBench } from './bench.mjs';
+import { measureCurve } from './curves.mjs';
 import { measureDocker } from './docker.mjs';
 import { measureInstalls } from './install.mjs';
 import { isInstalled } from './measure.mjs';
 import { measureMemory } from './memory.mjs';
-import { PARTS, UsageError, help, readOptions } from './options.mjs';
+import { CURVES, PARTS, UsageError, help, readOptions } from './options.mjs';
 import { measureReader } from './reader.mjs';
 import { measureReconcile } from './reconcile.mjs';
 import { saveResults } from './results.mjs';
@@ -26,14 +27,25 @@ const MEASURES = {
 };
 
 /** Measures the parts that were asked for, one after the other. */
-async function measure(bench) {
+async function measureTable(bench) {
   const parts = bench.options.only ?? PARTS;
   for (const part of PARTS.filter((name) => parts.includes(name))) {
     const from = bench.rows.length;
     const begun = performance.now();
     await MEASURES[part](bench);
     bench.say(`(${part}: ${((performance.now() - begun) / 1000).toFixed(0)} s)`);
-    if (bench.options.save) await saveResults(part, bench, bench.rows.slice(from));
+    if (bench.options.save) await saveResults('parts', part, bench, { rows: bench.rows.slice(from) });
+  }
+  bench.say(`\n${textTable(bench.rows)}\n\n${missedBars(bench.rows)}`);
+  bench.say(
+    'The row of 1,000 agents is measured by test/crash/fleet.test.ts; docs/performance.md has its figures',
+  );
+}
+
+async function measureCurves(bench) {
+  for (const name of bench.options.only ?? CURVES) {
+    const points = await measureCurve(bench, name);
+    if (bench.options.save) await saveResults('curves', name, bench, { points });
   }
 }
 
@@ -57,14 +69,10 @@ async function main() {
       .join(', ')}`,
   );
   try {
-    await measure(bench);
+    await (options.curves ? measureCurves(bench) : measureTable(bench));
   } finally {
     await bench.undo.all();
   }
-  bench.say(`\n${textTable(bench.rows)}\n\n${missedBars(bench.rows)}`);
-  bench.say(
-    'The row of 1,000 agents is measured by test/crash/fleet.test.ts; docs/performance.md has its figures',
-  );
 }
 
 try {
