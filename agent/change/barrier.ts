@@ -3,6 +3,7 @@
  * that; elsewhere each file as it is written, then each directory, then the marker. A standing tree, which may have a
  * marker already: first the tree, then the new marker over the old one.
  */
+import { attempt } from '../../shared/attempt.ts';
 import { MARKER } from '../../shared/format/layout.ts';
 import type { Receipt } from '../../shared/format/receipt.ts';
 import type { FileEntry } from '../../shared/format/tree.ts';
@@ -51,6 +52,10 @@ export function openBarrier({ disk, layout, policy: { owner } }: StoreContext): 
   const { syncAll } = disk;
   const perFile = syncAll === undefined || !disk.canSyncAll(layout.staging);
   const fd = perFile ? undefined : disk.open(layout.staging);
+  if (fd !== undefined) {
+    // Without it an install only takes longer.
+    attempt(() => disk.spread(layout.staging, fd));
+  }
   return {
     perFile,
     coversAll: !perFile,

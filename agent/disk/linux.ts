@@ -1,5 +1,5 @@
 /**
- * System calls of Linux that Node lacks: renameat2 with RENAME_EXCHANGE, syncfs and flock. They are called in libc
+ * System calls of Linux that Node lacks: renameat2 with RENAME_EXCHANGE, syncfs, flock and a flag of ext4. They are called in libc
  * through koffi, which is optional. Without it swaps are plain renames, every file is synced on its own, and locks are
  * records of their holders.
  */
@@ -14,6 +14,11 @@ type LinuxCalls = {
    * again after one.
    */
   syncfs: (fd: number) => void;
+  /**
+   * Lets ext4 put each new directory in an open directory where there is room, and not beside the others (its flag T of
+   * chattr). Does nothing if it is so already.
+   */
+  spread: (fd: number) => void;
   /** Locks an open file, without waiting, until it is closed. @returns false if another process holds the lock. */
   tryLock: (fd: number) => Promise<boolean>;
 };
@@ -21,6 +26,10 @@ type LinuxCalls = {
 const AT_FDCWD = -100;
 const RENAME_EXCHANGE = 2;
 const LOCK_EX_NB = 2 | 4;
+/** The requests as the tables of ext4 name them, with the size of a `long`. The kernel reads and writes an `int`. */
+const FS_IOC_GETFLAGS = 0x80_08_66_01;
+const FS_IOC_SETFLAGS = 0x40_08_66_02;
+const EXT4_TOPDIR_FL = 0x2_00_00;
 
 /** The part of koffi that is used. It is loaded by name at run time, so that an image without it still starts. */
 type Koffi = Pick<typeof import('koffi'), 'load' | 'errno' | 'os'>;
@@ -54,6 +63,7 @@ function bind(): LinuxCalls {
   };
   const renameat2 = call('int renameat2(int, const char *, int, const char *, unsigned int)');
   const syncfs = call('int syncfs(int)');
+  const ioctl = call('int ioctl(int, unsigned long, void *)');
   const flock = libc.func('int flock(int, int)');
   const names = new Map(Object.entries(koffi.os.errno).map(([name, number]) => [number, name]));
   const failure = (syscall: string, detail: string): Error & { code: string } => {
@@ -81,6 +91,17 @@ function bind(): LinuxCalls {
     syncfs(fd) {
       if (syncfs(fd) !== 0) {
         throw failure('syncfs', String(fd));
+      }
+    },
+    spread(fd) {
+      const flags = Buffer.alloc(8);
+      if (ioctl(fd, FS_IOC_GETFLAGS, flags) !== 0) {
+        throw failure('ioctl', `FS_IOC_GETFLAGS ${fd}`);
+      }
+      const before = flags.readUInt32LE();
+      flags.writeUInt32LE((before | EXT4_TOPDIR_FL) >>> 0);
+      if ((before & EXT4_TOPDIR_FL) === 0 && ioctl(fd, FS_IOC_SETFLAGS, flags) !== 0) {
+        throw failure('ioctl', `FS_IOC_SETFLAGS ${fd}`);
       }
     },
     async tryLock(fd) {

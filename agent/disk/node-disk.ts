@@ -46,6 +46,12 @@ export const nodeDisk: Disk = {
     return typeof calls === 'string' ? undefined : calls.syncfs;
   },
   canSyncAll: (path) => isRecentLinux() && SYNCFS_KEEPS_ITS_PROMISE.has(fs.statfsSync(path).type),
+  spread(path, fd) {
+    const calls = linuxCalls();
+    if (typeof calls !== 'string' && fs.statfsSync(path).type === EXT_MAGIC) {
+      calls.spread(fd);
+    }
+  },
   space(path) {
     const { bavail, bsize } = fs.statfsSync(path);
     return bavail * bsize;
@@ -90,8 +96,12 @@ export const withoutSyncs = (disk: Disk): Disk => ({
  * ext4, xfs, btrfs and tmpfs, by the magic numbers of statfs. On overlayfs syncfs returned 0 although files were lost.
  * Other file systems were not tested.
  */
+const EXT_MAGIC = 0xef_53;
 const SYNCFS_KEEPS_ITS_PROMISE: ReadonlySet<number> = new Set([
-  0xef_53, 0x58_46_53_42, 0x91_23_68_3e, 0x01_02_19_94,
+  EXT_MAGIC,
+  0x58_46_53_42,
+  0x91_23_68_3e,
+  0x01_02_19_94,
 ]);
 
 const OVERLAYFS_MAGIC = 0x79_4c_76_30;

@@ -77,6 +77,12 @@ export type Disk = {
    * such call. A failure is reported only once, so it is final.
    */
   readonly syncAll: ((fd: number) => void) | undefined;
+  /**
+   * Asks the file system to put new trees in an open directory apart from each other. ext4 searches all inodes that were
+   * removed in the last minutes beside a new one, so a tree that is written where one was removed takes several times as
+   * long. Does nothing elsewhere. @param path of the directory.
+   */
+  spread(path: string, fd: number): void;
   /** Whether {@link Disk.syncAll} alone is enough on the file system that holds the path. */
   canSyncAll(path: string): boolean;
 };

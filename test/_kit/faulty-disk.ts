@@ -111,6 +111,7 @@ export class FaultyDisk {
       sameOverlay: (a, b) => real.sameOverlay(a, b),
       within: (fd) => real.within(fd),
       isHeldOpen: (path) => real.isHeldOpen(path),
+      spread: (path, fd) => real.spread(path, fd),
       space: (path) => this.#call('space', path, () => real.space(path)),
       exchange: this.#exchange(),
       syncAll: this.#syncAll(),

@@ -149,6 +149,7 @@ export class LosingDisk {
       sameOverlay: () => overlay,
       within: () => undefined,
       isHeldOpen: () => false,
+      spread: () => undefined,
       syncAll: syncAll ? (fd) => this.#syncAll(fd) : undefined,
       canSyncAll: () => syncAll,
     };

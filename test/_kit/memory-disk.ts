@@ -132,6 +132,7 @@ export function createMemoryDisk({ exchange = false } = {}): Disk & {
     sameOverlay: () => false,
     within: () => undefined,
     isHeldOpen: () => false,
+    spread: () => undefined,
     /** Only tests make links. */
     link: (target, path) => fs.symlinkSync(target, path),
   };

@@ -19,7 +19,7 @@ const BUSY_MILLIS = 20_000;
 const TMPFS = ['-t', 'tmpfs', 'airlock'];
 
 /** Runs a tool of the system. @throws Error with what it said. */
-function tool(command: string, ...words: string[]): string {
+export function tool(command: string, ...words: string[]): string {
   try {
     return execFileSync(command, words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   } catch (error) {

@@ -44,6 +44,7 @@ function counting(fast: boolean): { disk: Disk; calls: Map<string, number> } {
     sameOverlay: plainDisk.sameOverlay,
     isHeldOpen: counted('isHeldOpen', plainDisk.isHeldOpen),
     space: counted('space', plainDisk.space),
+    spread: counted('spread', () => undefined),
     syncAll: fast ? counted('syncAll', () => undefined) : undefined,
     canSyncAll: () => fast,
   };
