@@ -3,7 +3,17 @@ import os from 'node:os';
 import { parseArgs } from 'node:util';
 
 /** The parts of the table, in the order in which they are measured. */
-export const PARTS = ['install', 'docker', 'memory', 'reader', 'scan', 'start', 'watch', 'reconcile'];
+export const PARTS = [
+  'install',
+  'delta',
+  'docker',
+  'memory',
+  'reader',
+  'scan',
+  'start',
+  'watch',
+  'reconcile',
+];
 /** The curves, in the order in which they are measured. */
 export const CURVES = ['files', 'bytes', 'plugins', 'connections'];
 const PLACES = ['disk', 'tmpfs'];

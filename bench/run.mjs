@@ -2,6 +2,7 @@
 // of ratios and says which bars are missed; a missed bar is no failure, because machines differ.
 import { createBench } from './bench.mjs';
 import { measureCurve } from './curves.mjs';
+import { measureDelta } from './delta.mjs';
 import { measureDocker } from './docker.mjs';
 import { measureInstalls } from './install.mjs';
 import { isInstalled } from './measure.mjs';
@@ -17,6 +18,7 @@ import { measureWatch } from './watch.mjs';
 
 const MEASURES = {
   install: measureInstalls,
+  delta: measureDelta,
   docker: measureDocker,
   memory: measureMemory,
   reader: measureReader,
