@@ -92,11 +92,12 @@ export const withoutSyncs = (disk: Disk): Disk => ({
   canSyncAll: () => true,
 });
 
+const EXT_MAGIC = 0xef_53;
+
 /**
  * ext4, xfs, btrfs and tmpfs, by the magic numbers of statfs. On overlayfs syncfs returned 0 although files were lost.
  * Other file systems were not tested.
  */
-const EXT_MAGIC = 0xef_53;
 const SYNCFS_KEEPS_ITS_PROMISE: ReadonlySet<number> = new Set([
   EXT_MAGIC,
   0x58_46_53_42,
