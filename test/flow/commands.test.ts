@@ -35,6 +35,8 @@ describe('airlock push', () => {
     const { replacedVersion, ...first } = JSON.parse(pushed.stdout) as Record<string, unknown>;
     expect(replacedVersion).toBeNull();
     expect(first).toMatchObject({ status: 'installed', plugin: 'house-rules', replaced: null, by: 'token' });
+    // The last step of the first one comes after its answer.
+    await until(() => expect(program.log.some(({ step }) => step === 'collect')).toBe(true));
     const opened = program.log.filter(({ event }) => event === 'install.progress').length;
     const second = await program.json(['push', examplePlugin]);
     expect(second).toMatchObject({ ...first, status: 'present', reload: { action: 'none' } });
