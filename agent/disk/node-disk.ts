@@ -65,13 +65,16 @@ function cloneFile(fd: number, to: string): boolean {
     fs.copyFileSync(`/proc/self/fd/${fd}`, to, COPYFILE_EXCL | COPYFILE_FICLONE_FORCE);
     return true;
   } catch (error) {
-    if (CANNOT_CLONE.test(errorCode(error) ?? '')) return false;
-    throw error;
+    if (MEETS_COPIES_TOO.test(errorCode(error) ?? '')) throw error;
+    return false;
   }
 }
 
-/** What file systems without such copies answer. */
-const CANNOT_CLONE = /^(?:ENOTSUP|EOPNOTSUPP|EXDEV|EINVAL|ENOTTY|ENOSYS|EPERM)$/;
+/**
+ * Failures that a copy would meet as well. Any other one means that there are no such copies here: file systems and sandboxes
+ * answer with many codes, and NFS with one that has no name.
+ */
+const MEETS_COPIES_TOO = /^(?:ENOSPC|EDQUOT|EROFS|EIO|EEXIST|EMFILE|ENFILE|ENOMEM)$/;
 
 function ifThere<T>(look: () => T): T | undefined {
   try {

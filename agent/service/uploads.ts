@@ -103,17 +103,14 @@ export class Uploads {
     }
   }
 
-  /** The upload with that id, unless it has failed: a failed one begins again. */
+  /** The upload with that id, unless it has failed, or receives other bytes: such a one begins again. */
   #known(params: BeginParams, question: string | undefined): Upload | undefined {
     const known = this.#uploads.get(params.operationId);
     if (known === undefined || known.failed) {
       return undefined;
     }
-    // How the bytes travel is no part of the question once they are there.
-    const isSame = known.receiving
-      ? sameQuestion(known.params, params)
-      : sameQuestion(withoutDelta(known.params), withoutDelta(params));
-    if (known.question !== question || !isSame) {
+    // How the bytes travel is no part of the question.
+    if (known.question !== question || !sameQuestion(withoutDelta(known.params), withoutDelta(params))) {
       throw new Fault(
         'CONFLICT',
         `The operation id "${params.operationId}" is in use with other parameters`,
@@ -121,6 +118,13 @@ export class Uploads {
           hint: 'Use a fresh operation id for each new operation, and the same one only to ask again',
         },
       );
+    }
+    if (known.receiving && !sameQuestion(known.params, params)) {
+      // Its bytes are not those that come now: with a delta instead of the whole bundle, or the other way round.
+      known.abort(
+        new Fault('CANCELLED', 'The same operation was begun again, and its bytes are sent in another way'),
+      );
+      return undefined;
     }
     return known;
   }

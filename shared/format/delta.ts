@@ -9,14 +9,24 @@ export const DELTA_LIST = '.airlock-delta.json';
 /** A longer list is refused. */
 export const DELTA_LIST_MAX_BYTES = 8 * 1024 * 1024;
 
+/**
+ * An array of such items. It stops at the first one that is not valid: a list may have millions, and an issue for each would
+ * take gigabytes.
+ */
+const itemsOf = <T>(item: z.ZodType<T>): z.ZodType<T[]> =>
+  z.custom<T[]>(
+    (value) => Array.isArray(value) && value.every((one) => item.safeParse(one).success),
+    'is no array, or one of its items is not valid',
+  );
+
 /** The list in a delta. The tree is the base without some files, with files that are taken, and with those of the archive. */
 export const deltaListSchema = z.strictObject({
   /** The installId of a version of the plugin. */
   base: stampSchema,
   /** Paths of the base that are not in the new tree, or have another content or mode there. */
-  without: z.array(z.string()),
+  without: itemsOf(z.string()),
   /** Files that have a new place or mode. */
-  take: z.array(
+  take: itemsOf(
     z.strictObject({
       path: z.string(),
       mode: fileEntrySchema.shape.mode,

@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { onTestFinished } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
 import { LosingDisk } from '../_kit/losing-disk.ts';
@@ -37,3 +37,12 @@ for (const [name, make] of [
   describeDisk(name, make);
   describeRename(name, make);
 }
+
+it.runIf(nodeDisk.clone !== undefined)('what cannot be cloned for a reason of its own is no failure', () => {
+  const { base } = realDisk();
+  // The system answers EISDIR, which stands for all the codes that nobody knows.
+  const fd = nodeDisk.open(base);
+  onTestFinished(() => nodeDisk.close(fd));
+  expect(nodeDisk.clone?.(fd, `${base}/clone`)).toBe(false);
+  expect(existsSync(`${base}/clone`)).toBe(false);
+});

@@ -69,6 +69,27 @@ describe('beginning an install', () => {
     expect(upload.failed).toBe(false);
   });
 
+  it('again with a delta, with another one or without one begins anew, because other bytes come', async () => {
+    const office = makeOffice();
+    const base = '20260508T141530999Z-9f86d081';
+    const deltas = [
+      { base, size: 20, sha256: 'd'.repeat(64) },
+      { base, size: 21, sha256: 'e'.repeat(64) },
+      undefined,
+    ];
+    let before = await open(office);
+    for (const [n, delta] of deltas.entries()) {
+      before.accept(0, new Uint8Array(10), false);
+      const begun = office.begin(delta === undefined ? {} : { delta }, new RecordingLink(n + 2));
+      await settle();
+      office.pool.at(n + 1).open();
+      expect(await begun).toMatchObject({ status: 'open', offset: 0, limit: delta?.size ?? 100 });
+      expect(before.failed).toBe(true);
+      expect(office.pool.at(n).heard).toBe('begin data abort');
+      before = office.uploads.at(-1) ?? before;
+    }
+  });
+
   it('with the same parameters in another order is the same question', async () => {
     const office = makeOffice();
     await open(office);

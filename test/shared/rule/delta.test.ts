@@ -3,7 +3,13 @@ import { createHash } from 'node:crypto';
 
 import { describe, expect, it } from 'vitest';
 
-import { type PlannedVersion, readPlanned, shortDigest, writePlanned } from '../../../shared/format/delta.ts';
+import {
+  deltaListSchema,
+  type PlannedVersion,
+  readPlanned,
+  shortDigest,
+  writePlanned,
+} from '../../../shared/format/delta.ts';
 import { type FileEntry, treeDigest } from '../../../shared/format/tree.ts';
 import { planDelta, takenFiles } from '../../../shared/rule/delta.ts';
 
@@ -105,4 +111,10 @@ describe('the list of an agent', () => {
       expect(() => readPlanned(text)).toThrow();
     }
   });
+});
+
+it('a list of which every item is wrong is refused by one issue for each field', () => {
+  const wrong = Array.from({ length: 1000 }, () => 0);
+  const read = deltaListSchema.safeParse({ base: BASE, without: wrong, take: wrong });
+  expect(read.error?.issues.map(({ path }) => path)).toEqual([['without'], ['take']]);
 });
