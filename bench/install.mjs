@@ -189,6 +189,9 @@ async function shareAfterAnswer({ say }, agent, session, bundle) {
 /** Installs the small plugin, the real ones and the big one. */
 export async function measureInstalls(bench) {
   const { files, rounds } = bench.options;
+  if (bench.bundles.length === 0) {
+    bench.leaveOut('real packages', 'there are none beside the repository; name some with --bundle');
+  }
   for (const { name: place, parent } of await bench.roomy(files * BYTES_PER_FILE * (rounds * 6 + 8))) {
     await bench.inFolder(parent, async (folder) => {
       const made = async (name, size) => {
