@@ -12,7 +12,14 @@ const PATHS_MAX = 1000;
 export type FileEventsFor = { current(): FileEvents; polling: FileEvents; failed(error: unknown): boolean };
 
 /** A watch that was opened before its directory came to the live path. */
-type Expected = { installId: string; identity: string; watched: Watched; paths: Set<string> };
+type Expected = {
+  installId: string;
+  identity: string;
+  watched: Watched;
+  paths: Set<string>;
+  /** No change was missed so far. */
+  isWhole: boolean;
+};
 
 export class DirectoryWatch {
   readonly directory: string;
@@ -41,12 +48,15 @@ export class DirectoryWatch {
   async settle(fileEvents: FileEventsFor, ignore: Ignore, onChange: () => void): Promise<void> {
     const identity = await identityOf(this.directory);
     if (identity === this.#identity && !this.#stale) return;
-    const expected = this.#expected?.identity === identity ? this.#expected : undefined;
-    if (expected !== undefined) {
+    await this.#release();
+    const arrived = this.#expected?.identity === identity ? this.#expected : undefined;
+    if (arrived !== undefined) {
       this.#expected = undefined;
       this.#isExpecting = false;
     }
-    await this.#release();
+    const expected = arrived?.isWhole === true ? arrived : undefined;
+    // A watch that may have missed a change is opened again.
+    if (expected === undefined) await arrived?.watched.close();
     this.#identity = identity;
     this.#stale = false;
     this.#all = expected === undefined;
@@ -105,7 +115,7 @@ export class DirectoryWatch {
     const identity = await identityOf(directory);
     if (identity === undefined || turn !== this.#expecting) return;
     const paths = new Set<string>();
-    let failed = false;
+    const state = { isWhole: true };
     const onPath = (path: string | undefined): void => {
       if (path !== undefined && ignore(`${path}/`)) return;
       if (this.#watched === watched) {
@@ -115,10 +125,10 @@ export class DirectoryWatch {
       }
       // The directory itself moves. The watch on the root reports it.
       if (path !== undefined) paths.add(path);
-      failed ||= paths.size > PATHS_MAX;
+      if (paths.size > PATHS_MAX) state.isWhole = false;
     };
     const watched = fileEvents.open(directory, directories, onPath, () => {
-      failed = true;
+      state.isWhole = false;
       if (this.#watched !== watched) return;
       this.reopen();
       onChange();
@@ -129,8 +139,8 @@ export class DirectoryWatch {
     );
     // What was changed before the watch was complete was changed in staging, where only the agent writes.
     const isElsewhere = isReady && (await identityOf(directory)) === identity;
-    if (isElsewhere && !failed && turn === this.#expecting) {
-      this.#expected = { installId, identity, watched, paths };
+    if (isElsewhere && state.isWhole && turn === this.#expecting) {
+      this.#expected = Object.assign(state, { installId, identity, watched, paths });
       return;
     }
     await watched.close();
@@ -195,7 +205,9 @@ export class DirectoryWatch {
     return this.#all || this.#paths.size > 0;
   }
 
+  /** Events may be lost. */
   invalidate(): void {
+    if (this.#expected !== undefined) this.#expected.isWhole = false;
     this.note(undefined);
   }
 

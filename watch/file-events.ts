@@ -17,6 +17,8 @@ const ADDED_AT_ONCE = 32;
  * Each directory is watched before it is listed. So a directory that appears meanwhile is either in the list or reported.
  */
 export const systemFileEvents: FileEvents = {
+  // inotify watches the directory. The events of macOS belong to a path, and Windows moves no directory that is watched.
+  movesAlong: process.platform === 'linux',
   open(directory, deep, onPath, onError) {
     const watchers = new Set<FSWatcher>();
     let closed = false;

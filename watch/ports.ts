@@ -62,6 +62,8 @@ export type StagedVersion = {
 
 /** A source of file events. An event says that something has changed, not what. */
 export type FileEvents = {
+  /** Whether a watch stays with its directory when that is moved. Default: it may stay with the path. */
+  movesAlong?: boolean;
   /**
    * Watches a directory: with `deep` everything below it, otherwise only its own entries.
    *

@@ -158,8 +158,11 @@ class Watcher {
   }
 
   /** Not in the lane: the swap does not wait for a plugin that is being read. */
-  async expect(plugin: string, staged: StagedVersion | undefined): Promise<void> {
-    if (this.#closing !== undefined || this.#polls) return;
+  async expect(plugin: string, version: StagedVersion | undefined): Promise<void> {
+    if (this.#closing !== undefined) return;
+    const canWatch = !this.#polls && this.#ports.fileEvents.movesAlong === true;
+    // Also where nothing can be expected now, an earlier version is expected no more.
+    const staged = canWatch ? version : undefined;
     const watched = staged === undefined ? this.#plugins.get(plugin) : this.#pluginOf(plugin);
     const done = watched
       ?.expect(staged, this.#counted, () => this.#onChange(plugin))

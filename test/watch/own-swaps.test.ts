@@ -8,7 +8,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { type FileEntry, createIgnore } from '../../shared/format/tree.ts';
 import { systemFileEvents } from '../../watch/file-events.ts';
 import { pollingFileEvents } from '../../watch/poll.ts';
-import type { Installed, WatchEvent } from '../../watch/ports.ts';
+import type { FileEvents, Installed, WatchEvent } from '../../watch/ports.ts';
 import { readPath } from '../../watch/read-path.ts';
 import { createWatch } from '../../watch/watch.ts';
 import { scratch } from '../_kit/agent.ts';
@@ -20,7 +20,7 @@ const DIRECTORIES = ['skills', 'skills/a', 'data'];
 const PATHS = [SKILL, ...Array.from({ length: 50 }, (_, i) => `data/file-${i}`)];
 
 /** A watched root with the version "1" of the plugin "lint". */
-async function watched() {
+async function watched(fileEvents = systemFileEvents) {
   const root = await scratch();
   const live = join(root, 'lint');
   const clock = new FakeClock();
@@ -66,7 +66,7 @@ async function watched() {
       read.push(asked[1]);
       return readPath(...asked);
     },
-    fileEvents: systemFileEvents,
+    fileEvents,
     polling: pollingFileEvents(clock),
     notice: (text) => expect(text).toBe(''),
   });
@@ -140,4 +140,58 @@ test('what is expected and does not come, comes too early or is another version 
   await writeFile(join(live, 'data/file-7'), 'by hand');
   expect((await events(1))[0]?.reasons.map(({ path }) => path)).toEqual(['data/file-7', SKILL]);
   expect(read.filter((path) => path === '').length).toBeGreaterThanOrEqual(3);
+});
+
+/** File events of the system. Those of a staged tree can be lost. */
+function losing() {
+  const staged = { isDeaf: false, fail: (): void => undefined, hear: (): void => undefined };
+  const fileEvents: FileEvents = {
+    movesAlong: true,
+    open: (directory, deep, onPath, onError) => {
+      const isStaged = directory.includes('.staging');
+      if (isStaged) staged.fail = () => onError(new Error('lost'));
+      else staged.hear = () => onPath('__pycache__/x');
+      const told = (path: string | undefined): void => (isStaged && staged.isDeaf ? undefined : onPath(path));
+      return systemFileEvents.open(directory, deep, told, onError);
+    },
+  };
+  return { staged, fileEvents };
+}
+
+test.each([
+  ['its watch fails', ({ fail }: { fail: () => void }) => fail()],
+  [
+    'there are so many events that the system may have dropped some',
+    ({ hear }: { hear: () => void }) => {
+      for (let i = 0; i < 5000; i += 1) hear();
+    },
+  ],
+])('what is expected is read if %s before the watcher sees it', async (_what, lose) => {
+  const { staged, fileEvents } = losing();
+  const { live, read, swap, events, expected } = await watched(fileEvents);
+  await expected('2');
+  staged.isDeaf = true;
+  await swap('2');
+  await writeFile(join(live, 'data/file-7'), 'by hand');
+  lose(staged);
+  const [event] = await events(1);
+  expect(event?.reasons.map(({ path }) => path)).toEqual(['data/file-7', SKILL]);
+  expect(read).toContain('');
+  await chmod(join(live, 'data/file-8'), 0o755);
+  expect((await events(1))[0]?.reasons.map(({ path }) => path)).toContain('data/file-8');
+});
+
+test('nothing is expected where a watch stays at the path of a directory that is moved', async () => {
+  const opened: string[] = [];
+  const { read, swap, events, expected } = await watched({
+    open: (...asked) => {
+      opened.push(asked[0]);
+      return systemFileEvents.open(...asked);
+    },
+  });
+  await expected('2');
+  await swap('2');
+  expect(await events(1)).toMatchObject([hot({ by: 'swap', installId: '2' })]);
+  expect(opened.filter((path) => path.includes('.staging'))).toEqual([]);
+  expect(read).toEqual(['']);
 });
