@@ -226,7 +226,7 @@ export class Install {
 
   #replace(change: Transaction<Installed>): { marker: Marker; answer: Installed } {
     const context = this.#context;
-    const { plugin, bundle, source, restart } = this.#params;
+    const { plugin, bundle, source, restart, delta } = this.#params;
     const { barrier } = this.#current();
     const validated = this.#validated;
     if (validated === undefined) {
@@ -241,6 +241,7 @@ export class Install {
       pluginVersion: manifest?.version ?? '0.0.0',
       installId,
       bundle: `sha256:${bundle.sha256}`,
+      bundleUnread: delta && (true as const),
       tree,
       source,
       by: this.#by,

@@ -2,6 +2,7 @@
 import { Fault } from '../../shared/api/fault.ts';
 import { sentOf } from '../../shared/api/install.ts';
 import type { BeginParams } from '../../shared/api/methods.ts';
+import type { Marker } from '../../shared/format/marker.ts';
 import type { Receipt } from '../../shared/format/receipt.ts';
 import { diskFault } from '../disk/disk-fault.ts';
 import type { StoreContext } from '../store/context.ts';
@@ -68,7 +69,7 @@ export function findPresent(context: StoreContext, params: BeginParams): Receipt
   const { plugin, bundle, tree, pin, force } = params;
   const marker = force === true ? undefined : markerAt(context, context.layout.live(plugin));
   // The marker has these fields too, and is smaller than the receipt, which lists every file.
-  if (marker === undefined || (marker.bundle !== `sha256:${bundle.sha256}` && marker.tree !== tree)) {
+  if (marker === undefined || (!isOfBundle(marker, bundle) && marker.tree !== tree)) {
     return undefined;
   }
   const receipt = receiptOf(context, plugin, marker.installId);
@@ -85,12 +86,18 @@ export function findPresent(context: StoreContext, params: BeginParams): Receipt
   return verifyPlugin(context, plugin).verdict === 'intact' ? receipt : undefined;
 }
 
+/** Whether a version was unpacked from a bundle. What only a sender has said of its delta proves nothing. */
+const isOfBundle = (
+  { bundle, bundleUnread }: Pick<Marker, 'bundle' | 'bundleUnread'>,
+  { sha256 }: BeginParams['bundle'],
+): boolean => bundleUnread !== true && bundle === `sha256:${sha256}`;
+
 /** Whether the links of the bundle would become what they have become in the live version. In doubt the bytes are read. */
 function hasLinksAsAsked(
   receipt: Receipt,
   { bundle, links = 'copy' }: Pick<BeginParams, 'bundle' | 'links'>,
 ): boolean {
-  const known = receipt.bundle === `sha256:${bundle.sha256}` ? receipt.bundleLinks : undefined;
+  const known = isOfBundle(receipt, bundle) ? receipt.bundleLinks : undefined;
   return known === undefined ? links !== 'refuse' : known === 'none' || known === links;
 }
 

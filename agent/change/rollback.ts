@@ -189,6 +189,7 @@ function freshMarker(
     installId: intent.stamp,
     // No bundle holds an edited tree. Its own digest takes the place of the bundle's; no bundle has the same.
     bundle: old?.tree === tree ? old.bundle : tree,
+    bundleUnread: old?.tree === tree ? old.bundleUnread : undefined,
     tree,
     source: old?.source,
     by,

@@ -17,13 +17,25 @@ type MarkerFacts = Omit<Marker, 'version' | 'files' | 'bytes' | 'skipped' | 'ins
 
 /** The marker of a tree with these files, with the current time. */
 export function markerOf(context: StoreContext, facts: MarkerFacts, files: readonly FileEntry[]): Marker {
-  const { plugin, pluginVersion, installId, bundle, tree, source, by, replaced, skipped = 0 } = facts;
+  const {
+    plugin,
+    pluginVersion,
+    installId,
+    bundle,
+    tree,
+    source,
+    by,
+    replaced,
+    skipped = 0,
+    bundleUnread,
+  } = facts;
   return {
     version: 1,
     plugin,
     pluginVersion,
     installId,
     bundle,
+    ...(bundleUnread === undefined ? {} : { bundleUnread }),
     tree,
     files: files.length,
     bytes: files.reduce((sum, { size }) => sum + size, 0),

@@ -140,12 +140,13 @@ function markedAs({
   installId,
   tree,
   bundle: noted,
+  bundleUnread,
   source,
 }: Marker): Pick<Live, 'facts' | 'said'> {
   // An adopted tree came in no bundle, and its own digest stands in the place of one.
   const bundle = noted === tree ? undefined : noted;
   return {
-    facts: { is: 'marked', tree, bundle, version, drift: 0 },
+    facts: { is: 'marked', tree, bundle, bundleUnread, version, drift: 0 },
     said: {
       installId,
       version,

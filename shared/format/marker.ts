@@ -14,6 +14,8 @@ export const markerSchema = z.object({
   installId: stampSchema,
   /** The digest of the archive that was sent. */
   bundle: digestSchema,
+  /** Only its sender says that the files are those of the bundle: a delta came, and nobody has read the bundle; absent: it was read. */
+  bundleUnread: z.literal(true).optional(),
   /** The tree digest of the files. */
   tree: digestSchema,
   files: z.number().int().nonnegative(),

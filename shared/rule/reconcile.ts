@@ -34,6 +34,8 @@ export type LiveFacts =
       is: 'marked';
       tree: string | undefined;
       bundle: string | undefined;
+      /** Only the sender of a delta has said that it is this bundle. */
+      bundleUnread?: boolean | undefined;
       version: string | undefined;
       /** The number of files that were edited in place. */
       drift: number;
@@ -105,7 +107,13 @@ function compare(
     return { same: tree === found.tree };
   }
   if (tree === undefined && bundle !== undefined && found.bundle !== undefined) {
-    return { same: bundle === found.bundle };
+    // Its delivery reads the bundle, so the same is not found again each time.
+    return bundle === found.bundle && found.bundleUnread === true
+      ? {
+          same: false,
+          detail: 'a delta came instead of this bundle, and only its sender says that it is the same',
+        }
+      : { same: bundle === found.bundle };
   }
   if (version !== undefined && found.version !== undefined && found.version !== NO_VERSION) {
     return version === found.version

@@ -1,4 +1,5 @@
 /** Installs of deltas: what comes of honest lists, and of those that lie. */
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -8,6 +9,7 @@ import { installIdAt } from '../../agent/store/marker.ts';
 import type { Fault } from '../../shared/api/fault.ts';
 import { DELTA_LIST, type DeltaList } from '../../shared/format/delta.ts';
 import { nodeDisk } from '../../agent/disk/node-disk.ts';
+import { planReconcile } from '../../agent/store/reconcile.ts';
 import { receiptOf } from '../../agent/store/records.ts';
 import {
   bundleOf,
@@ -18,6 +20,7 @@ import {
   namesIn,
   photograph,
   plainDisk,
+  rollBack,
   type Room,
   sha256,
 } from '../_kit/install-room.ts';
@@ -70,6 +73,44 @@ describe.each(Object.entries(DISKS))('a delta on %s', (_, make) => {
     expect(room.context.disk.stat(`${room.layout.live('lint')}/hooks/run.sh`)?.mode).toBe(0o644);
     expect(room.context.disk.stat(`${room.layout.live('lint')}/${DELTA_LIST}`)).toBeUndefined();
     expect(receiptOf(room.context, 'lint', answer.installId)?.tree).toBe(answer.tree);
+  });
+});
+
+describe('a bundle that only the sender of a delta has named', () => {
+  const bytes = bundleOf({ ...FILES, 'new.txt': 'good' });
+  const bundle = { size: bytes.length, sha256: sha256(bytes) };
+  const declared = [{ name: 'lint', bundle: `sha256:${bundle.sha256}` }];
+
+  it('is read when it comes, and does not count as delivered before', async () => {
+    const { room, base } = await withVersion(makeRoom());
+    const lie = await deliverDelta(room, base, { list: {}, sent: { 'new.txt': 'evil' } }, { bundle });
+    expect(lie.bundleUnread).toBe(true);
+    expect(planReconcile(room.context, { declared, repair: false })).toMatchObject([
+      { state: 'stale', action: 'deliver' },
+    ]);
+    const real = await deliver(room, bytes, { bundle });
+    expect(real).toMatchObject({ status: 'installed', bundle: lie.bundle });
+    expect(real.bundleUnread).toBeUndefined();
+    expect(textAt(room, 'new.txt')).toBe('good');
+    expect(planReconcile(room.context, { declared, repair: false })).toMatchObject([{ state: 'present' }]);
+  });
+
+  it('is present for who declares its tree, unless links are to be refused', async () => {
+    const { room, base } = await withVersion(makeRoom());
+    const { tree } = await deliverDelta(room, base, { list: {}, sent: { 'new.txt': 'good' } }, { bundle });
+    const again = await deliver(room, bytes, { bundle, tree });
+    expect(again.status).toBe('present');
+    const strict = await deliver(room, bytes, { bundle, tree, links: 'refuse' });
+    expect(strict.status).toBe('installed');
+  });
+
+  it('stays so in a version that comes back', async () => {
+    const { room, base } = await withVersion(makeRoom());
+    await deliverDelta(room, base, { list: {}, sent: { 'new.txt': 'evil' } }, { bundle });
+    await deliver(room, bundleOf({ ...FILES, 'new.txt': 'third' }));
+    rollBack(room);
+    expect(textAt(room, 'new.txt')).toBe('evil');
+    expect((await deliver(room, bytes, { bundle })).status).toBe('installed');
   });
 });
 
@@ -195,6 +236,13 @@ describe('a file that is no source any more', () => {
       (path: string) => {
         rmSync(path);
         symlinkSync('/etc/hostname', path);
+      },
+    ],
+    [
+      'became a FIFO',
+      (path: string) => {
+        rmSync(path);
+        execFileSync('mkfifo', [path]);
       },
     ],
     [
