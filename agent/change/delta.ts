@@ -184,6 +184,11 @@ export class Delta {
     if (written?.sha256 !== file.sha256 || written.size !== file.size) throw edited(file);
   }
 
+  /** A clone has all bytes of its source, also those that were added since the install. @throws Fault CONFLICT */
+  checkClone(file: DeltaFile, fd: number): void {
+    if (this.#context.disk.statOpen(fd).size !== file.size) throw edited(file);
+  }
+
   /** Closes the versions. Never throws. */
   close(): void {
     const { disk } = this.#context;

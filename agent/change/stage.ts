@@ -421,6 +421,7 @@ export class Stager {
       const isClone = delta.clone(source, to, bits);
       const fd = isClone ? disk.open(to) : disk.create(to, bits);
       this.#open = new StagedFile(path, fd, file, isClone);
+      if (isClone) delta.checkClone(file, fd);
       // What was cloned cannot change any more, so the clone is read and not its source.
       for (let left = file.size; left > 0;) {
         const count = delta.read(file, isClone ? fd : source, buffer.subarray(0, left));

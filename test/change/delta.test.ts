@@ -1,6 +1,6 @@
 /** Installs of deltas: what comes of honest lists, and of those that lie. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
@@ -278,7 +278,8 @@ describe('a file that is no source any more', () => {
   });
 });
 
-it('a file system that clones gets clones, and one that does not gets copies', async () => {
+/** A disk that makes clones, and the places of those. */
+function cloningDisk(): { disk: typeof plainDisk; cloned: string[] } {
   const cloned: string[] = [];
   const disk = {
     ...plainDisk,
@@ -292,6 +293,20 @@ it('a file system that clones gets clones, and one that does not gets copies', a
       return true;
     },
   };
+  return { disk, cloned };
+}
+
+it('a clone of a file to which bytes were added is noticed', async () => {
+  const { disk, cloned } = cloningDisk();
+  const { room, base } = await withVersion(makeRoom({}, disk));
+  appendFileSync(join(room.layout.live('lint'), 'data.txt'), 'more');
+  const fault = await refused(room, () => deliverDelta(room, base, { list: {}, sent: { 'new.txt': 'x' } }));
+  expect(fault).toMatchObject({ code: 'CONFLICT', executed: 'no' });
+  expect(cloned.some((path) => path.endsWith('/data.txt'))).toBe(true);
+});
+
+it('a file system that clones gets clones, and one that does not gets copies', async () => {
+  const { disk, cloned } = cloningDisk();
   const { room, base } = await withVersion(makeRoom({}, disk));
   await deliverDelta(room, base, { list: {}, sent: { 'new.txt': 'x' } });
   expect(cloned.length).toBe(4);
