@@ -272,7 +272,8 @@ class Run {
         },
       );
     }
-    return { ...found, plugin: name, ...(tree === undefined ? {} : { tree }) };
+    // If only the bundle is declared, the agent has to read it: a tree that was packed here is no part of the declaration.
+    return { ...found, plugin: name, ...(tree === undefined && bundle === undefined ? {} : { tree }) };
   }
 
   async #throwMissing(one: Declared): Promise<never> {

@@ -12,6 +12,7 @@ import {
   push,
   type Pushed,
   type PushOptions,
+  reconcile,
   type Session,
 } from '../../client/index.ts';
 import { type TestAgent, startTestAgent, TOKEN } from '../_kit/agent.ts';
@@ -227,6 +228,20 @@ it('the same operation gets the same answer, also if it was sent in another way'
   expect(first.delta).toBeDefined();
   const again = await pushNow({ operationId, delta: false });
   expect(again.installId).toBe(first.installId);
+});
+
+it('a reconcile that declares only the bundle delivers it once after a delta', async () => {
+  await write('SKILL.md', 'x');
+  expect((await pushNow()).delta).toBeDefined();
+  const bundle = await packDirectory(source);
+  const declared = [{ name: plugin, bundle: `sha256:${bundle.sha256}` }];
+  const run = async (): Promise<unknown[]> => {
+    const { plugins: rows } = await reconcile(open, declared, { bundles: new Map([[plugin, bundle]]) });
+    return rows.filter(({ name }) => name === plugin).map(({ state, fate }) => [state, fate]);
+  };
+  expect(await run()).toEqual([['stale', 'installed']]);
+  expect(await run()).toEqual([['present', undefined]]);
+  await bundle.dispose();
 });
 
 it('`airlock push` says what it has sent, and --full sends everything', async () => {
