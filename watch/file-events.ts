@@ -34,7 +34,7 @@ export const systemFileEvents: FileEvents = {
       failed = error;
       if (isReady) onError(error);
     };
-    const add = (top: string, path: string): void => {
+    const add = (top: string, path: string): FSWatcher => {
       const own = path === '' ? basename(top) : undefined;
       const watcher = watch(join(top, path), { persistent: false }, (_event, name) => {
         if (closed) return;
@@ -43,13 +43,20 @@ export const systemFileEvents: FileEvents = {
       });
       watchers.add(watcher);
       watcher.on('error', fail);
+      return watcher;
     };
     /** @returns the directories in a directory that is watched now. */
     const enter = async (top: string, path: string): Promise<string[]> => {
       try {
-        add(top, path);
+        const watcher = add(top, path);
         if (!deep) return [];
         const entries = await readdir(join(top, path), { withFileTypes: true });
+        // A link that has taken the place of a directory meanwhile was followed.
+        if ((await realpath(join(top, path))) !== join(top, path)) {
+          watchers.delete(watcher);
+          watcher.close();
+          return [];
+        }
         return entries.filter((entry) => entry.isDirectory()).map(({ name }) => below(path, name));
       } catch (error) {
         // Its removal is an event of the directory above it.
