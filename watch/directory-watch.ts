@@ -3,7 +3,7 @@ import type { Stats } from 'node:fs';
 import { join } from 'node:path';
 
 import type { Ignore } from '../shared/format/tree.ts';
-import { statOf } from './read-path.ts';
+import { isGone, statOf } from './read-path.ts';
 import type { FileEvents, StagedVersion, Watched } from './ports.ts';
 
 /** With more changed paths than this, the whole tree is read. */
@@ -84,8 +84,15 @@ export class DirectoryWatch {
     } catch (error) {
       await this.#release();
       this.#identity = identity;
+      const now = await identityOf(this.directory);
       // It has vanished again. Its removal is a change of the root, whose watch reports it.
-      if ((await identityOf(this.directory)) === undefined) return;
+      if (now === undefined) return;
+      // It was away for a while, or another one is here.
+      if (isGone(error) || now !== identity) {
+        this.reopen();
+        onChange();
+        return;
+      }
       this.#polls = !fileEvents.failed(error);
       await open(this.#polls ? fileEvents.polling : fileEvents.current());
     }

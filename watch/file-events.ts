@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 
 import type { FileEvents } from './ports.ts';
+import { isGone } from './read-path.ts';
 
 /** Directories that are listed at the same time. */
 const AT_ONCE = 16;
@@ -102,6 +103,3 @@ export const systemFileEvents: FileEvents = {
 };
 
 const below = (directory: string, name: string): string => (directory === '' ? name : `${directory}/${name}`);
-
-const isGone = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');

@@ -33,7 +33,8 @@ const READ_MAX_BYTES = 256 * 1024 * 1024;
 const codeOf = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
 const NOT_UTF8 = 'its name is not UTF-8';
-const isGone = (error: unknown): boolean => ['ENOENT', 'ENOTDIR'].includes(codeOf(error));
+/** Whether the error of a call says that nothing is at its path. */
+export const isGone = (error: unknown): boolean => ['ENOENT', 'ENOTDIR'].includes(codeOf(error));
 const whyOf = (error: unknown): string =>
   `it cannot be read (${codeOf(error) || (error instanceof Error ? error.message : String(error))})`;
 

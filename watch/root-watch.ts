@@ -5,6 +5,7 @@ import type { Clock } from '../shared/clock.ts';
 import { isPluginName } from '../shared/format/name.ts';
 import { type FileEventsFor, identityOf } from './directory-watch.ts';
 import type { FileEvents, Watched } from './ports.ts';
+import { isGone } from './read-path.ts';
 
 /**
  * How often the root is checked: whether another directory is at its path. No event reports a change of a link to it, of
@@ -57,6 +58,12 @@ export class RootWatch {
     try {
       await this.#open(this.#fileEvents.current());
     } catch (error) {
+      if (isGone(error)) {
+        // It is watched once it is there again.
+        await this.#release();
+        this.#onChange(undefined);
+        return [];
+      }
       const changed = this.#fileEvents.failed(error);
       await this.#release();
       this.#identity = identity;

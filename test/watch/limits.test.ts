@@ -1,6 +1,6 @@
 /** What happens where the system cannot wake a watcher up, and that what it costs does not grow with the files. */
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -77,6 +77,58 @@ test('a directory that the system cannot watch is polled alone, and that is said
     expect.stringMatching(/^A directory cannot be watched and is polled instead: EACCES/),
   ]);
   expect(others).toBe(2);
+});
+
+test('a directory that is replaced or gone while its watch begins is no directory that cannot be watched', async () => {
+  for (const isReplaced of [true, false]) {
+    const layout = await makeRoot();
+    await install(layout, 'lint', FILES);
+    let begun = 0;
+    const fileEvents: FileEvents = {
+      open(directory, deep, ...rest) {
+        if (!directory.endsWith('lint')) return systemFileEvents.open(directory, deep, ...rest);
+        begun += 1;
+        if (begun > 1) return systemFileEvents.open(directory, deep, ...rest);
+        const vanish = async (): Promise<void> => {
+          if (isReplaced) await install(layout, 'lint', { ...FILES, 'skills/a/SKILL.md': 'one of another' });
+          throw failure('ENOENT');
+        };
+        return { ready: vanish(), close: () => Promise.resolve() };
+      },
+    };
+    const { notices, next, rest } = await watching(layout, { fileEvents });
+    await rest();
+    expect(notices).toEqual([]);
+    await writeFile(join(layout.live('lint'), 'skills/a/SKILL.md'), 'two');
+    expect(await next()).toMatchObject({ plugin: 'lint', ...HOT });
+    expect(begun).toBe(2);
+  }
+});
+
+test('a root that is moved away while its watch begins is watched once it is there again', async () => {
+  const layout = await makeRoot();
+  await install(layout, 'lint', FILES);
+  let begun = 0;
+  const fileEvents: FileEvents = {
+    open(directory, deep, ...rest) {
+      if (deep !== false) return systemFileEvents.open(directory, deep, ...rest);
+      begun += 1;
+      if (begun > 1) return systemFileEvents.open(directory, deep, ...rest);
+      const vanish = async (): Promise<void> => {
+        await rename(layout.root, `${layout.root}.away`);
+        throw failure('ENOENT');
+      };
+      return { ready: vanish(), close: () => Promise.resolve() };
+    },
+  };
+  const { notices, next, rest } = await watching(layout, { fileEvents });
+  await rest();
+  await rename(`${layout.root}.away`, layout.root);
+  expect(await next()).toMatchObject({ plugin: 'lint', status: 'admitted' });
+  await writeFile(join(layout.live('lint'), 'skills/a/SKILL.md'), 'two');
+  expect(await next()).toMatchObject({ plugin: 'lint', cause: { by: 'edit' } });
+  expect(notices).toEqual([]);
+  expect(begun).toBe(2);
 });
 
 test('eyes that fail while they watch are replaced by polling', async () => {
