@@ -115,8 +115,6 @@ describe('airlock recover, sweep and status', () => {
       what: 'It broke',
       todo: 'Mend it',
     };
-    // The end of an install, which comes after its answer, clears a trouble. This waits for it.
-    await scene.said(['recover', 'lint']);
     await writeFile(join(scene.program.root, '.state', 'lint.json'), JSON.stringify({ version: 1, trouble }));
     for (let again = 0; again < 2; again += 1) {
       expect(await scene.said(['status'], 1)).toMatchObject({
