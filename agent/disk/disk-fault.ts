@@ -19,6 +19,18 @@ const CODES: Record<string, { code?: FaultCode; hint: string }> = {
   },
 };
 
+/** Undefined if a call says that nothing is at its path. Other failures are thrown. */
+export function ifThere<T>(call: () => T): T | undefined {
+  try {
+    return call();
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
 /** Whether the system denies this user the access. */
 export const isDenied = (error: unknown): boolean => /^(?:EACCES|EPERM)$/.test(errorCode(error) ?? '');
 

@@ -3,6 +3,7 @@ import { errorCode } from '../../shared/api/fault.ts';
 import * as fs from 'node:fs';
 import { release } from 'node:os';
 
+import { ifThere } from './disk-fault.ts';
 import { isHeldOpen } from './held-open.ts';
 import { linuxCalls } from './linux.ts';
 import type { Disk, Kind, Stat } from './port.ts';
@@ -76,17 +77,6 @@ function cloneFile(fd: number, to: string): boolean {
  */
 const MEETS_COPIES_TOO = /^(?:ENOSPC|EDQUOT|EROFS|EIO|EEXIST|EMFILE|ENFILE|ENOMEM)$/;
 
-function ifThere<T>(look: () => T): T | undefined {
-  try {
-    return look();
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') {
-      return undefined;
-    }
-    throw error;
-  }
-}
-
 /** The same disk without syncs: fast, and a power cut may destroy what was written. */
 export const withoutSyncs = (disk: Disk): Disk => ({
   ...disk,
@@ -142,6 +132,6 @@ function kindOf(entry: Pick<fs.Stats, 'isFile' | 'isDirectory' | 'isSymbolicLink
 }
 
 function statOf(stats: fs.Stats): Stat {
-  const { mode, size, uid, gid, dev, ino, mtimeMs } = stats;
-  return { kind: kindOf(stats), mode: mode & 0o7777, size, uid, gid, dev, ino, mtimeMs };
+  const { mode, size, uid, gid, dev, ino, mtimeMs, ctimeMs } = stats;
+  return { kind: kindOf(stats), mode: mode & 0o7777, size, uid, gid, dev, ino, mtimeMs, ctimeMs };
 }

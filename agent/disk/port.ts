@@ -16,6 +16,8 @@ export type Stat = {
   dev: number;
   ino: number;
   mtimeMs: number;
+  /** When the entry last changed, which nobody can set; 0 if the disk does not know. */
+  ctimeMs: number;
 };
 
 export type Disk = {

@@ -5,8 +5,8 @@ import { errorCode } from '../../shared/api/fault.ts';
 import { attempt } from '../../shared/attempt.ts';
 import { type FileReading, MARKER } from '../../shared/format/layout.ts';
 import { textIn } from '../../shared/format/text.ts';
-import { isDenied } from './disk-fault.ts';
-import type { Disk } from './port.ts';
+import { ifThere, isDenied } from './disk-fault.ts';
+import type { Disk, Kind } from './port.ts';
 
 /**
  * Makes the names in a directory durable: renames, new entries, removals. The dot follows a link, because the owner may
@@ -244,27 +244,36 @@ function readAll(disk: Disk, fd: number, maxBytes: number): Buffer {
 
 /**
  * Removes a tree or a file if it exists. Links are removed, never followed. A plugin's marker is removed first: a reader
- * that has the tree open can tell by it whether the tree was still complete.
+ * that has the tree open can tell by it whether the tree was still complete. Another process may remove the same tree.
  */
 export function removeTree(disk: Disk, path: string): void {
-  const stat = disk.stat(path);
-  if (stat === undefined) {
-    return;
+  const kind = disk.stat(path)?.kind;
+  if (kind !== undefined) {
+    removeEntry(disk, path, kind);
   }
-  if (stat.kind !== 'directory') {
-    disk.unlink(path);
+}
+
+function removeEntry(disk: Disk, path: string, kind: Kind): void {
+  if (kind !== 'directory') {
+    ifThere(() => disk.unlink(path));
     return;
   }
   // Held open, so that nobody can put a link in its place meanwhile.
-  const fd = disk.open(path);
+  const fd = ifThere(() => disk.open(path));
+  if (fd === undefined) {
+    return;
+  }
   try {
     const inside = disk.within(fd) ?? path;
-    const names = disk.list(inside).map(({ name }) => name);
-    for (const name of names.toSorted((a, b) => Number(b === MARKER) - Number(a === MARKER))) {
-      removeTree(disk, join(inside, name));
+    const entries = ifThere(() => disk.list(inside)) ?? [];
+    for (const { name, kind: inner } of entries.toSorted(markerFirst)) {
+      removeEntry(disk, join(inside, name), inner);
     }
   } finally {
     attempt(() => disk.close(fd));
   }
-  disk.rmdir(path);
+  ifThere(() => disk.rmdir(path));
 }
+
+const markerFirst = (a: { name: string }, b: { name: string }): number =>
+  Number(b.name === MARKER) - Number(a.name === MARKER);

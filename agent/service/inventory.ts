@@ -17,8 +17,8 @@ import { unfinishedAmong } from '../store/staging.ts';
  * All methods reject with Fault INTERNAL if the root cannot be listed.
  */
 export type Inventory = {
-  /** The plugins with an interrupted change. */
-  unfinished(): Promise<string[]>;
+  /** The plugins with an interrupted change. @param isRemoving half-removed snapshots are work of this process. */
+  unfinished(isRemoving?: boolean): Promise<string[]>;
   /** All plugins that have anything in the root. */
   known(): Promise<string[]>;
   /** The names of histories of plugins. */
@@ -30,9 +30,9 @@ export type Inventory = {
 };
 
 export const inventoryOf = (layout: Layout): Inventory => ({
-  unfinished: async () => {
+  unfinished: async (isRemoving = false) => {
     const [staged, kept] = await Promise.all([namesIn(layout.staging), namesIn(layout.previous)]);
-    return unfinishedAmong(staged, kept);
+    return unfinishedAmong(staged, isRemoving ? [] : kept);
   },
   known: async () => {
     const { root, previous, receipts } = layout;

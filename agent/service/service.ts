@@ -172,6 +172,7 @@ export function openService(
   const tasks = makePool(TASK_THREADS);
   const slow = makePool(SLOW_THREADS);
   const downloads = makePool(EXPORT_THREADS);
+  const pools = [installs, tasks, slow, downloads];
   const exports = { pool: new FairPool(downloads, clock), complain };
   const hear = (event: EventBody): void => {
     loads.heard(event);
@@ -189,7 +190,8 @@ export function openService(
   const recover = async (plugin: string): Promise<void> => {
     await loads.noteOwed(plugin);
     try {
-      if ((await inventory.unfinished()).includes(plugin)) {
+      const isRemoving = pools.some((pool) => pool.isRemoving);
+      if ((await inventory.unfinished(isRemoving)).includes(plugin)) {
         await worker.call('plugin.recover', { plugin });
       }
     } catch (error) {
@@ -309,9 +311,10 @@ export function openService(
     drain: async () => {
       await Promise.all([pulls.drain(), uploads.drain(), executor.drain()]);
       await failures.drain();
+      await Promise.all(pools.map((pool) => pool.removed()));
     },
     close: async () => {
-      await Promise.all([installs, tasks, slow, downloads].map((pool) => pool.close()));
+      await Promise.all(pools.map((pool) => pool.close()));
     },
   };
 }

@@ -34,7 +34,7 @@ export class Upload {
   readonly #opened = deferred<Installed | undefined>();
   readonly #validated = deferred<readonly string[]>();
   readonly #answered = deferred<Installed>();
-  /** Resolves when the thread is free again: the house-keeping is over, or the task has failed. */
+  /** Resolves when no lock is needed any more: only the removal of old trees is left, or the task has failed. */
   readonly #done = deferred<void>();
   readonly #timers: Timers<'stall' | 'resume' | 'deadline'>;
   readonly #intake: ReceiveWindow;
@@ -110,7 +110,7 @@ export class Upload {
     }
   }
 
-  /** The thread has finished, and the plugin's lock is released. */
+  /** The thread needs the plugin's lock no more, so it is released. */
   async #over(): Promise<void> {
     const release = this.#release;
     this.#release = undefined;
@@ -240,6 +240,7 @@ export class Upload {
       case 'complaint':
         this.#dependencies.complain(Fault.from(message.fault), message.stack);
         break;
+      case 'tidied':
       case 'done':
         void this.#over();
         break;

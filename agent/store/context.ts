@@ -42,6 +42,11 @@ export type StoreContext = {
   complain: (fault: Fault) => void;
   /** Whether the agent's restart command is running; undefined: it has none. */
   restartRuns: (() => boolean) | undefined;
+  /**
+   * Removes a tree that nobody needs any more, when the operation holds no lock; undefined: such trees are removed at
+   * once.
+   */
+  removeLater?: (path: string) => void;
 };
 
 /** The part that is needed to unpack a bundle and look at it. */

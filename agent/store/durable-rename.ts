@@ -32,9 +32,24 @@ export function settle({ disk }: StoreContext, ...paths: string[]): void {
 
 /** Renames before it removes: a half-removed tree must not have the name or place of a complete one. */
 export function trash(context: StoreContext, path: string, aside = `${path}.trash`): void {
+  renameAside(context, path, aside);
+  removeTree(context.disk, aside);
+}
+
+/** As {@link trash}, but nobody waits for the removal. Whatever is left of it is removed by recovery. */
+export function trashLater(context: StoreContext, path: string, aside = `${path}.trash`): void {
+  const { removeLater } = context;
+  if (removeLater === undefined) {
+    trash(context, path, aside);
+    return;
+  }
+  renameAside(context, path, aside);
+  removeLater(aside);
+}
+
+function renameAside(context: StoreContext, path: string, aside: string): void {
   removeTree(context.disk, aside);
   renameDurably(context, path, aside);
-  removeTree(context.disk, aside);
 }
 
 /** In a lower overlay layer a tree cannot be renamed away. Its marker is removed first, durably, so that no gate admits it. */

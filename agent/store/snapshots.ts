@@ -1,16 +1,17 @@
 /** The snapshots of a plugin: which there are, in which order, and how they are removed. */
-import { parseSlotName } from '../../shared/format/name.ts';
-import { compareTrees } from '../../shared/format/tree.ts';
+import { join } from 'node:path';
+
+import { parseSlotName, stampMillis } from '../../shared/format/name.ts';
+import { compareTrees, type FileEntry, modeOf } from '../../shared/format/tree.ts';
 import { expiredSnapshots } from '../../shared/rule/retention.ts';
 import { removeTree } from '../disk/record.ts';
-import { renameDurably, trash } from './durable-rename.ts';
+import { renameDurably, trashLater } from './durable-rename.ts';
 import type { StoreContext } from './context.ts';
-import { driftOf } from './drift.ts';
 import type { Journal } from './journal.ts';
 import { keptGenerations } from './runtime-state.ts';
-import { installIdAt } from './marker.ts';
+import { installIdAt, markerAt } from './marker.ts';
 import { receiptOf } from './records.ts';
-import { fingerprintOf, hashTree } from './tree.ts';
+import { fingerprintOf, hashFile, hashTree, walkCounted } from './tree.ts';
 
 /**
  * The stamps of a plugin's snapshots: the version that live displaced, the one that this displaced, and so on. Snapshots
@@ -33,7 +34,7 @@ export function snapshotsOf(context: StoreContext, plugin: string): string[] {
   return [...chain, ...[...left].toSorted().toReversed()];
 }
 
-/** Whether every file of a snapshot is as it was installed; false without a receipt. */
+/** Reads a tree: whether every file is as it was installed; false without a receipt. */
 export function isAsInstalled(context: StoreContext, plugin: string, directory: string): boolean {
   const installId = installIdAt(context, directory);
   const receipt = installId === undefined ? undefined : receiptOf(context, plugin, installId);
@@ -43,6 +44,48 @@ export function isAsInstalled(context: StoreContext, plugin: string, directory: 
   const found = hashTree(context, directory);
   const { modified, missing, unlisted } = compareTrees(receipt.list, found.files);
   return modified.length + missing.length + unlisted.length + found.others.length === 0;
+}
+
+const CHUNK_BYTES = 256 * 1024;
+/** Each clock of a file system lags behind the time of the system by less (milliseconds). */
+const LAG_MILLIS = 20;
+/** If more time (milliseconds) lies between stamp and marker, the clock may have been wrong. */
+const SEAL_MILLIS = 10 * 60_000;
+
+/**
+ * Whether every file of a snapshot is as it was installed; false without a receipt or marker. A file that last changed
+ * between the stamp and the marker, while only the agent could write to it, is not read: nobody can set that time, and a
+ * clock that is set back leaves that span. All other files are read.
+ */
+function isUntouched(context: StoreContext, plugin: string, directory: string): boolean {
+  const { disk } = context;
+  const marker = markerAt(context, directory);
+  const receipt = marker && receiptOf(context, plugin, marker.installId);
+  if (marker === undefined || receipt === undefined) {
+    return false;
+  }
+  const begun = stampMillis(marker.installId);
+  const marked = Date.parse(marker.installedAt);
+  const sealed = marked - begun > SEAL_MILLIS ? begun : marked - LAG_MILLIS;
+  const left = new Map(receipt.list.map((file) => [file.path, file]));
+  const suspects: FileEntry[] = [];
+  let isSame = true;
+  walkCounted(context, directory, (path) => {
+    const file = isSame ? left.get(path) : undefined;
+    left.delete(path);
+    const stat = file && disk.stat(join(directory, path));
+    isSame = stat?.kind === 'file' && stat.size === file?.size && modeOf(stat.mode) === file.mode;
+    if (file !== undefined && stat !== undefined && !(stat.ctimeMs > begun && stat.ctimeMs < sealed)) {
+      suspects.push(file);
+    }
+  });
+  if (!isSame || left.size > 0) {
+    return false;
+  }
+  const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
+  return suspects.every(
+    ({ path, sha256 }) => hashFile(disk, join(directory, path), buffer).sha256 === sha256,
+  );
 }
 
 /** Snapshots to remove, each with the fingerprint of its tree from before the check. */
@@ -58,13 +101,6 @@ function expiredOf(context: StoreContext, plugin: string): string[] {
 const isInUse = (context: StoreContext, plugin: string, snapshot: string): boolean =>
   keptGenerations(context, plugin)[0] === installIdAt(context, snapshot) || context.disk.isHeldOpen(snapshot);
 
-/** Whether sizes, modes and times show an edit in place. Reads only files that are newer than their install. */
-function isEdited(context: StoreContext, plugin: string, snapshot: string): boolean {
-  const installId = installIdAt(context, snapshot);
-  const receipt = installId === undefined ? undefined : receiptOf(context, plugin, installId);
-  return receipt === undefined || driftOf(context, snapshot, receipt, Infinity).length > 0;
-}
-
 /**
  * The snapshots that can be removed: they are beyond the owner's number and age, no file was edited in place, they do not
  * count as loaded, and no process has them open. Cheap checks come first, and only what they leave is hashed, which may
@@ -79,11 +115,11 @@ export function planCollect(
 ): CollectPlan {
   const planOne = (stamp: string): CollectPlan => {
     const snapshot = context.layout.snapshot(plugin, stamp);
-    if (isInUse(context, plugin, snapshot) || isEdited(context, plugin, snapshot)) {
+    if (isInUse(context, plugin, snapshot)) {
       return [];
     }
     const fingerprint = fingerprintOf(context, snapshot);
-    return isAsInstalled(context, plugin, snapshot) ? [{ stamp, fingerprint }] : [];
+    return isUntouched(context, plugin, snapshot) ? [{ stamp, fingerprint }] : [];
   };
   return expiredOf(context, plugin).flatMap((stamp) => {
     try {
@@ -122,7 +158,7 @@ export function collectPlanned(context: StoreContext, plugin: string, plan: Coll
 
 function removeSnapshot(context: StoreContext, plugin: string, snapshot: string): void {
   const installId = installIdAt(context, snapshot);
-  trash(context, snapshot);
+  trashLater(context, snapshot);
   // Later changes are compared with the versions that the runtime may have loaded.
   if (installId !== undefined && !keptGenerations(context, plugin).includes(installId)) {
     removeTree(context.disk, context.layout.receipt(plugin, installId));
@@ -149,7 +185,7 @@ export function tidy(context: StoreContext, { intent: { plugin, stamp, path } }:
 export function collect(context: StoreContext, plugin: string): string[] {
   return expiredOf(context, plugin).filter((stamp) => {
     const snapshot = context.layout.snapshot(plugin, stamp);
-    if (isInUse(context, plugin, snapshot) || !isAsInstalled(context, plugin, snapshot)) {
+    if (isInUse(context, plugin, snapshot) || !isUntouched(context, plugin, snapshot)) {
       return false;
     }
     removeSnapshot(context, plugin, snapshot);

@@ -6,7 +6,7 @@ import type { HandlerName, Request, Response } from './handlers.ts';
 import type { FromEngine } from './messages.ts';
 import type { Pool } from './pool.ts';
 
-/** The answer, and the end of the house-keeping after it; `over` never rejects. */
+/** The answer, and the end of the house-keeping that needs a lock; `over` never rejects. */
 export type Asked<R> = { answer: Promise<R>; over: Promise<void> };
 
 /** Receive events, and failures that do not change the answer. */
@@ -49,7 +49,7 @@ export class WorkerClient {
         tell(message.event);
       } else if (message.kind === 'complaint') {
         complain(Fault.from(message.fault), message.stack);
-      } else if (message.kind === 'done') {
+      } else if (message.kind === 'tidied' || message.kind === 'done') {
         over.resolve();
       }
     };

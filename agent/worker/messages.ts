@@ -56,6 +56,8 @@ export type FromEngine =
   | { kind: 'piece'; bytes: Uint8Array<ArrayBuffer>; isLast: boolean }
   /** The task has failed, and its slot is removed. */
   | { kind: 'failed'; fault: FaultData; stack: string | undefined }
+  /** The task is over but for trees that it removes, for which it needs no lock. */
+  | { kind: 'tidied' }
   /** The task and its house-keeping are over: the thread can take another one. */
   | { kind: 'done' }
   | { kind: 'event'; event: EventBody }

@@ -39,6 +39,8 @@ type Thread = {
   task: number;
   listener: Listener | undefined;
   idle: NodeJS.Timeout | undefined;
+  /** Resolves when it has removed the trees that its task has left; undefined: it removes none. */
+  removing: Deferred<void> | undefined;
 };
 
 export class Pool {
@@ -86,6 +88,16 @@ export class Pool {
     };
   }
 
+  /** Whether a thread is removing trees, after its task. */
+  get isRemoving(): boolean {
+    return [...this.#threads].some(({ removing }) => removing !== undefined);
+  }
+
+  /** Waits until no thread is removing trees. */
+  async removed(): Promise<void> {
+    await Promise.all([...this.#threads].flatMap(({ removing }) => removing?.promise ?? []));
+  }
+
   /** Ends all threads. Their tasks fail with DRAINING. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -115,15 +127,20 @@ export class Pool {
   #start(): Thread {
     // The environment is not passed on: it may hold a token, and the engine does not need it.
     const worker = new Worker(this.#options.file, { workerData: this.#options.data, env: {}, argv: [] });
-    const thread: Thread = { worker, task: 0, listener: undefined, idle: undefined };
+    const thread: Thread = { worker, task: 0, listener: undefined, idle: undefined, removing: undefined };
     this.#threads.add(thread);
     worker.on('message', ({ task, message }: Envelope<FromEngine>) => {
       const { listener } = thread;
       if (task !== thread.task || listener === undefined) {
         return;
       }
+      if (message.kind === 'tidied') {
+        thread.removing = deferred();
+      }
       if (message.kind === 'done') {
         thread.listener = undefined;
+        thread.removing?.resolve();
+        thread.removing = undefined;
         this.#rest(thread);
       }
       listener.message(message);
@@ -137,6 +154,7 @@ export class Pool {
     const { listener } = thread;
     clearTimeout(thread.idle);
     thread.listener = undefined;
+    thread.removing?.resolve();
     if (!this.#threads.delete(thread)) {
       return;
     }

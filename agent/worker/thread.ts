@@ -5,7 +5,8 @@ import { Fault, toFault } from '../../shared/api/fault.ts';
 import { layoutOf } from '../../shared/format/layout.ts';
 import { createIgnore } from '../../shared/format/tree.ts';
 import { nodeDisk, withoutSyncs } from '../disk/node-disk.ts';
-import type { StoreContext } from '../store/context.ts';
+import { removeTree } from '../disk/record.ts';
+import { attempt, type StoreContext } from '../store/context.ts';
 import { Install } from '../change/install.ts';
 import { Export } from '../store/export.ts';
 import { handle } from './handlers.ts';
@@ -45,6 +46,8 @@ class Engine {
   #install: Install | undefined;
   #export: Export | undefined;
   #taken = 0;
+  /** Trees to remove when the task needs no lock any more. */
+  #trash: string[] = [];
 
   constructor({ root, loadedDir, policy, owner, durability, restartRuns }: EngineData, send: Send) {
     this.#send = send;
@@ -58,6 +61,7 @@ class Engine {
       tell: (event) => this.#say({ kind: 'event', event }),
       complain: (fault) => this.#say({ kind: 'complaint', fault: fault.toData(), stack: stackOf(fault) }),
       restartRuns: restartRuns && (() => Atomics.load(restartRuns, 0) !== 0),
+      removeLater: (path) => void this.#trash.push(path),
     };
   }
 
@@ -91,10 +95,22 @@ class Engine {
   }
 
   #done(): void {
+    this.#removeTrash();
     this.#say({ kind: 'done' });
     this.#install = undefined;
     this.#export = undefined;
     this.#task = undefined;
+  }
+
+  #removeTrash(): void {
+    const paths = this.#trash;
+    this.#trash = [];
+    if (paths.length === 0) return;
+    const { disk } = this.#context;
+    this.#say({ kind: 'tidied' });
+    for (const path of paths) {
+      attempt(this.#context, `Removing "${path}"`, () => removeTree(disk, path));
+    }
   }
 
   async #run(message: ToEngine): Promise<void> {

@@ -300,7 +300,7 @@ export class LosingDisk {
 
 /** Inodes are numbered as they are made, so their number is as good as a time. */
 function statOf({ ino, kind, mode, uid, gid, bytes }: Node): Stat {
-  return { kind, mode, size: bytes.length, uid, gid, dev: 1, ino, mtimeMs: ino };
+  return { kind, mode, size: bytes.length, uid, gid, dev: 1, ino, mtimeMs: ino, ctimeMs: 0 };
 }
 
 function refusal(code: string, call: string, path: string): Error {

@@ -230,8 +230,8 @@ function kindOf(stats: FsStats): Kind {
 }
 
 function statOf(stats: FsStats): Stat {
-  const { mode, size, uid, gid, dev, ino, mtimeMs } = stats as unknown as Record<keyof Stat, number>;
-  return { kind: kindOf(stats), mode: mode & 0o7777, size, uid, gid, dev, ino, mtimeMs };
+  const { mode, size, uid, gid, dev, ino, mtimeMs, ctimeMs } = stats as unknown as Record<keyof Stat, number>;
+  return { kind: kindOf(stats), mode: mode & 0o7777, size, uid, gid, dev, ino, mtimeMs, ctimeMs };
 }
 
 /** In one call, so that nothing that fails beside it can come in between. */

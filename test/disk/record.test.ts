@@ -1,10 +1,11 @@
 import { errorCode } from '../../shared/api/fault.ts';
 import { describe, expect, it } from 'vitest';
 
+import { nodeDisk } from '../../agent/disk/node-disk.ts';
 import type { Disk } from '../../agent/disk/port.ts';
 import { putRecord, readText, removeTree } from '../../agent/disk/record.ts';
 import { FaultyDisk, failOnce, never } from '../_kit/faulty-disk.ts';
-import { photograph } from '../_kit/install-room.ts';
+import { photograph, realRoot } from '../_kit/install-room.ts';
 import { createMemoryDisk } from '../_kit/memory-disk.ts';
 
 function makeDisk(): Disk & { link: (target: string, path: string) => void } {
@@ -125,6 +126,12 @@ describe('reading a small text', () => {
   });
 });
 
+function realDisk(): { disk: Disk; above: string } {
+  const above = realRoot();
+  nodeDisk.mkdir(above, 0o755);
+  return { disk: nodeDisk, above };
+}
+
 describe('removing a tree', () => {
   it('removes all of it and follows no link', () => {
     const disk = makeDisk();
@@ -149,6 +156,27 @@ describe('removing a tree', () => {
     removeTree(faulty.disk, '/tree');
     expect(faulty.calls.find(({ kind }) => kind === 'unlink')?.path).toBe('/tree/.complete');
     expect(faulty.disk.stat('/tree')).toBeUndefined();
+  });
+
+  it.each<[string, () => { disk: Disk; above: string }]>([
+    ['in memory', () => ({ disk: makeDisk(), above: '/records' })],
+    ['that is real', realDisk],
+  ])('is content on a disk %s if another process removes the same tree at any moment', (_name, make) => {
+    for (let n = 1, isOver = false; !isOver; n += 1) {
+      const { disk, above } = make();
+      const tree = `${above}/tree`;
+      disk.mkdir(tree, 0o755);
+      disk.mkdir(`${tree}/deep`, 0o755);
+      for (const path of ['.complete', 'a', 'deep/b']) put(disk, `${tree}/${path}`, 'x');
+      const faulty = new FaultyDisk(disk);
+      faulty.arm((call) => {
+        if (call.n === n) removeTree(disk, tree);
+        return undefined;
+      });
+      removeTree(faulty.disk, tree);
+      isOver = faulty.calls.length < n;
+      expect([disk.stat(tree), faulty.leaked]).toEqual([undefined, []]);
+    }
   });
 
   it('removes a file or a link, and is content with nothing', () => {

@@ -27,6 +27,12 @@ parentPort.on('message', ({ task, message }) => {
     case 'crash': throw new Error('boom');
     case 'exit': process.exit(3);
     case 'spin': for (;;);
+    case 'remove':
+      // It goes on removing until it gets another message, which the pool sends to the same task.
+      if (last.task === task) { say({ kind: 'done' }); break; }
+      say({ kind: 'answer', answer: {} });
+      say({ kind: 'tidied' });
+      break;
     case 'stale':
       // Of an earlier task, of none, and of one that is still to come.
       for (const other of [last.task, 0, task + 1]) {
@@ -206,6 +212,40 @@ describe('a pool of threads', () => {
     const task = await lease(makePool(1), 'a');
     await task.done;
     expect(task.heard[0]).toMatchObject({ answer: { hint: '[[],"/r"]' } });
+  });
+});
+
+describe('a thread that removes trees after its task', () => {
+  it('is not free, and is waited for', async () => {
+    const pool = makePool(1);
+    const task = await lease(pool, 'remove');
+    await vi.waitFor(() => expect(task.heard.map(({ kind }) => kind)).toEqual(['answer', 'tidied']));
+    expect(pool.isRemoving).toBe(true);
+    const next = lease(pool, 'a');
+    const removed = pool.removed();
+    expect([await isOpen(next), await isOpen(removed)]).toEqual([true, true]);
+    task.engine.say(get('remove'));
+    await removed;
+    expect(pool.isRemoving).toBe(false);
+    expect(await threadOf(await next)).not.toBe('none');
+  });
+
+  it('holds nobody up who waits for the end of the operation', async () => {
+    const pool = makePool(1);
+    const client = new WorkerClient(pool, { tell: () => undefined, complain: () => undefined });
+    await client.ask('plugin.get', { plugin: 'remove' }, '').over;
+    expect(pool.isRemoving).toBe(true);
+  });
+
+  it('is waited for no more when it is lost', async () => {
+    const pool = makePool(1);
+    const task = await lease(pool, 'remove');
+    await vi.waitFor(() => expect(pool.isRemoving).toBe(true));
+    const removed = pool.removed();
+    task.engine.say(get('crash'));
+    await removed;
+    await task.crashed;
+    expect(pool.isRemoving).toBe(false);
   });
 });
 

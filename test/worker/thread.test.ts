@@ -1,5 +1,5 @@
 /** The engine thread itself, spoken to as the pool does it, and as it never would. */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 
@@ -9,6 +9,7 @@ import { readAgentConfig } from '../../agent/config.ts';
 import { ENGINE, type Envelope, type FromEngine, type ToEngine } from '../../agent/worker/messages.ts';
 import { scratch } from '../_kit/agent.ts';
 import { paramsOf } from '../_kit/engines.ts';
+import { bundleOf, paramsOf as paramsFor } from '../_kit/install-room.ts';
 import { until } from '../_kit/until.ts';
 
 type Thread = { heard: Envelope<FromEngine>[]; say(task: number, message: ToEngine): void; staging: string };
@@ -76,6 +77,29 @@ describe('an engine thread', () => {
     expect(await over(thread, 1)).toBe('1:opened 1:taken 1:taken 1:failed 1:done');
     const failed = thread.heard.flatMap(({ message }) => (message.kind === 'failed' ? [message.fault] : []));
     expect(failed).toMatchObject([{ code: 'DIGEST_MISMATCH', executed: 'no' }]);
+  });
+
+  it('says when it needs no lock any more, and then removes the version that is too old', async () => {
+    const thread = await startThread();
+    const bytes = (version: string): Buffer => bundleOf({}, version);
+    for (const [i, version] of ['1', '2', '3'].entries()) {
+      const task = i + 1;
+      const bundle = bytes(version);
+      thread.say(task, { kind: 'begin', params: paramsFor(bundle), by: 'test' });
+      thread.say(task, { kind: 'data', bytes: new Uint8Array(bundle) });
+      thread.say(task, { kind: 'commit' });
+      thread.say(task, { kind: 'install' });
+      await over(thread, task);
+    }
+    const saidOf = (task: number): string[] =>
+      thread.heard
+        .filter((one) => one.task === task && one.message.kind !== 'event')
+        .map(({ message }) => message.kind);
+    expect(saidOf(2)).toEqual(['opened', 'taken', 'validated', 'installed', 'done']);
+    expect(saidOf(3)).toEqual(['opened', 'taken', 'validated', 'installed', 'tidied', 'done']);
+    expect(await readdir(join(thread.staging, '../.previous'))).toEqual([
+      expect.stringMatching(/^lint\.[^.]+$/),
+    ]);
   });
 
   it('fails a question that has no answer, and can be asked the next', async () => {
