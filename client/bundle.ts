@@ -20,6 +20,8 @@ export type Bundle = {
   sha256: string;
   /** The tree digest, if it is known. */
   tree?: string | undefined;
+  /** The size of all its files, unpacked, if it is known. */
+  bytes?: number | undefined;
   /** Its files, if they can be read again: then an update sends only those that the agent lacks. */
   parts?: Parts | undefined;
 };
@@ -27,6 +29,8 @@ export type Bundle = {
 /** The files of a bundle, which an update may need one by one. */
 export type Parts = {
   list: readonly FileEntry[];
+  /** The `hot_reload` of its manifest. */
+  hotReload: boolean | undefined;
   /**
    * The blocks of an archive of some of the files.
    *

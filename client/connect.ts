@@ -1,6 +1,7 @@
 /** Connects to a workspace. The answer is: reachable, definitely not running, or unknown; see reach.ts. */
 import { type Clock, steadyClock } from '../shared/clock.ts';
 import { WIRE } from '../shared/api/rpc.ts';
+import { isLoopback } from '../shared/loopback.ts';
 import { cancelled } from './abort.ts';
 import { type AgentEvent, Feed } from './feed.ts';
 import { Link } from './link.ts';
@@ -67,6 +68,7 @@ async function open(target: Target, options: ConnectOptions): Promise<Session> {
   const upgrade = upgraded(socket, target);
   const link = new Link(socket, {
     label,
+    isLocal: target.socketPath !== undefined || isLoopback(new URL(target.href).hostname),
     clock: options.clock ?? steadyClock,
     deadMillis: options.deadMillis ?? WIRE.deadMillis,
     onEvent: (event) => feed.take(event),

@@ -48,6 +48,7 @@ export type { Skipped } from './pack/walk.ts';
 export type { Finding, FindingId, Level } from '../shared/rule/plugin/finding.ts';
 export { findPlugins, type FoundPlugin, type RefusedPlugin } from './plugins.ts';
 export { type PluginPush, type PluginPushes, pushAll, type PushesOptions } from './push-all.ts';
+export { planPush, type PushPlan } from './plan-push.ts';
 export { newOperationId, push, type Pushed, type PushOptions } from './push.ts';
 export {
   askReconcile,

@@ -4,7 +4,7 @@ import type { BeginParams } from '../shared/api/methods.ts';
 import type { Installed } from '../shared/api/plugin.ts';
 import type { Bundle } from './bundle.ts';
 import { cancelled } from './abort.ts';
-import type { DeltaBundle } from './delta.ts';
+import { type DeltaBundle, knowsDeltas } from './delta.ts';
 import { isNotReached } from './reach.ts';
 import type { Session } from './session.ts';
 import { abortInstall, type AbortResult } from './stop.ts';
@@ -30,12 +30,15 @@ export type InstallOptions = {
   stallMillis?: number | undefined;
 };
 
+/** What the agent is told of the bytes besides the bundle. */
+type BytesSent = { delta?: DeltaBundle | undefined; saysUnpacked?: boolean | undefined };
+
 /** The parameters of `install.begin`. Undefined ones are not sent. */
 export function beginParams(
   bundle: Bundle,
   operationId: string,
   options: InstallOptions,
-  delta?: DeltaBundle,
+  { delta, saysUnpacked = false }: BytesSent = {},
 ): BeginParams {
   const { expect, source, pin, links, restart, force } = options;
   return {
@@ -51,7 +54,15 @@ export function beginParams(
     ...(force === undefined ? {} : { force }),
     ...(delta === undefined
       ? {}
-      : { delta: { base: delta.base, size: delta.sent.size, sha256: delta.sent.sha256 } }),
+      : {
+          delta: {
+            base: delta.base,
+            size: delta.sent.size,
+            sha256: delta.sent.sha256,
+            copied: delta.copied,
+          },
+        }),
+    ...(saysUnpacked && bundle.bytes !== undefined ? { unpacked: bundle.bytes } : {}),
   };
 }
 
@@ -116,7 +127,8 @@ export async function attemptInstall(
   delta?: DeltaBundle,
 ): Promise<Installed> {
   const { operationId, signal, onProgress, stallMillis = STALL_MILLIS } = options;
-  const params = beginParams(bundle, operationId, options, delta);
+  const saysUnpacked = knowsDeltas(session);
+  const params = beginParams(bundle, operationId, options, { delta, saysUnpacked });
   const sent = delta?.sent ?? bundle;
   if (signal?.aborted === true) throw cancelled(`Installing "${bundle.plugin}"`);
   for (;;) {

@@ -30,6 +30,8 @@ export type Closed = { code: number; reason: string };
 
 type LinkOptions = {
   label: string;
+  /** Over the loopback or a Unix socket. */
+  isLocal: boolean;
   clock: Clock;
   deadMillis: number;
   onEvent: (event: Event) => void;
@@ -100,6 +102,11 @@ export class Link {
   /** Whether the connection stands, as far as this side knows. */
   get isOpen(): boolean {
     return this.#broken === undefined && this.#socket.readyState === WebSocket.OPEN;
+  }
+
+  /** Whether bytes cost next to nothing, as far as this side can tell. */
+  get isLocal(): boolean {
+    return this.#options.isLocal;
   }
 
   /** Why the agent ended the connection, if its code says so. */

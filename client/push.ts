@@ -24,7 +24,10 @@ export type PushOptions = InstallOptions & {
    * answers RATE_LIMITED or DRAINING is asked twelve times as often.
    */
   tries?: number | undefined;
-  /** `false`: sends the whole bundle, also if the agent has most of its files. With `force` it does so too. */
+  /**
+   * `false`: sends the whole bundle, also if the agent has most of its files; `force` does so too. `true`: sends only what the
+   * agent lacks also where that saves bytes and no time. Absent: over the loopback or a Unix socket only from 1 MiB on.
+   */
   delta?: boolean | undefined;
   /** Stops the install after this time, as the signal does, but with DEADLINE; no limit by default. */
   deadlineMillis?: number | undefined;
@@ -183,7 +186,8 @@ class Push {
     const session = await this.#connection.session(signal);
     this.#reached = true;
     if (this.#delta === 'undecided') {
-      this.#delta = (await packDelta(session, this.#bundle, signal)) ?? 'none';
+      this.#delta =
+        (await packDelta(session, this.#bundle, { wanted: this.#options.delta, signal })) ?? 'none';
     }
     const delta = typeof this.#delta === 'object' ? this.#delta : undefined;
     const options = { ...this.#options, operationId: this.#operationId };

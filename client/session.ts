@@ -61,6 +61,11 @@ export class Session implements Caller {
     return this.#link.isOpen;
   }
 
+  /** @internal Whether it is over the loopback or a Unix socket. Behind a loopback address may be a tunnel. */
+  get isLocal(): boolean {
+    return this.#link.isLocal;
+  }
+
   /** Resolves when the connection is gone, whichever side ended it; never rejects. */
   get closed(): Promise<Closed> {
     return this.#link.closed;

@@ -28,6 +28,18 @@ export type Tree = {
   namesIn: (directory: string) => readonly string[];
 };
 
+/** @param paths everything that is there. */
+export function treeOf(paths: readonly string[], kindOf: Tree['kindOf']): Tree {
+  const names = new Map<string, string[]>();
+  for (const path of paths) {
+    const above = parentOf(path);
+    const others = names.get(above) ?? [];
+    others.push(path.slice(above === '' ? 0 : above.length + 1));
+    names.set(above, others);
+  }
+  return { kindOf, namesIn: (directory) => names.get(directory) ?? [] };
+}
+
 /** Where the copies are, and how many and how deep they may be. */
 type Bounds = {
   /** The directory of the plugin; links outside of it are not part of the plugin. */

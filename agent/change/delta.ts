@@ -14,6 +14,8 @@ import type { FileEntry } from '../../shared/format/tree.ts';
 import { attempt, type StoreContext } from '../store/context.ts';
 import { installIdAt } from '../store/marker.ts';
 import { receiptOf } from '../store/records.ts';
+import { sharesData } from '../store/shares.ts';
+import { refuseWithoutRoom } from './preflight.ts';
 
 /** What to do about a delta that cannot be made whole. The client of Airlock does so itself. */
 const SEND_WHOLE = 'Send the whole bundle, without a delta';
@@ -69,6 +71,7 @@ export class Delta {
   readonly #base: string;
   readonly #open = new Map<string, { fd: number; path: string }>();
   #chunks: Buffer[] = [];
+  #files: readonly DeltaFile[] | undefined;
   /** Whether the file system has cloned each file so far. */
   #clones = true;
   #list: 'expected' | 'coming' | 'there' = 'expected';
@@ -98,17 +101,30 @@ export class Delta {
     if (this.#list === 'coming') this.#chunks.push(Buffer.from(chunk));
   }
 
-  /** Such an entry has ended. */
+  /**
+   * Such an entry has ended. If it is the list, it is read at once, so that what cannot be taken is known before the other
+   * bytes come.
+   *
+   * @throws Fault INVALID_PARAMS for a list that cannot be read; CONFLICT if a version or file is not there; NO_SPACE if the
+   *   copies have no room.
+   */
   end(): void {
-    if (this.#list === 'coming') this.#list = 'there';
+    if (this.#list !== 'coming') return;
+    this.#list = 'there';
+    this.#files = this.#taken();
+    if (!sharesData(this.#context, this.#context.layout.live(this.#plugin))) {
+      const bytes = this.#files.reduce((sum, { size }) => sum + size, 0);
+      refuseWithoutRoom(this.#context, bytes, 'The files that the delta takes have');
+    }
   }
 
-  /**
-   * The files to take. Their paths are not checked.
-   *
-   * @throws Fault INVALID_PARAMS for a list that cannot be read; CONFLICT if a version or file is not there.
-   */
-  files(): DeltaFile[] {
+  /** The files to take. Their paths are not checked. @throws Fault INVALID_PARAMS if there is no list. */
+  files(): readonly DeltaFile[] {
+    if (this.#files === undefined) throw unreadable('it has no list');
+    return this.#files;
+  }
+
+  #taken(): DeltaFile[] {
     const list = this.#read();
     if (list.base !== this.#base) {
       throw unreadable(`its list is based on ${list.base}, and the request on ${this.#base}`);

@@ -3,6 +3,8 @@
  * collect, which is house-keeping. A failure before the swap leaves live untouched and staging empty. A swap that fails
  * is undone in reverse.
  */
+import { setImmediate } from 'node:timers/promises';
+
 import type { InstallStep } from '../../shared/api/events.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { sentOf, withoutDelta } from '../../shared/api/install.ts';
@@ -173,6 +175,7 @@ export class Install {
       if (unpacker.failure !== undefined) {
         throw stager.blame(unpacker.failure);
       }
+      await stager.takeFiles(() => this.#rest());
       const staged = stager.end();
       this.#tellProgress('stage', stager.millis);
       this.#validated = change.step({
@@ -199,7 +202,15 @@ export class Install {
     }
   }
 
-  /** Ends the probe command at once: an abort follows. */
+  /** Lets the messages to this thread be read. @throws Fault CANCELLED if one of them is an abort. */
+  async #rest(): Promise<void> {
+    await setImmediate();
+    if (this.#interrupted.signal.aborted) {
+      throw new Fault('CANCELLED', `Installing "${this.#params.plugin}" was stopped`, { executed: 'no' });
+    }
+  }
+
+  /** Ends the probe command or a long copy at once: an abort follows. */
   interrupt(): void {
     this.#interrupted.abort();
   }

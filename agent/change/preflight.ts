@@ -10,6 +10,7 @@ import { verifyPlugin } from '../store/inspect.ts';
 import { markerAt, liveVersionOf } from '../store/marker.ts';
 import { readLive } from '../store/read-live.ts';
 import { receiptOf, stateOf } from '../store/records.ts';
+import { sharesData } from '../store/shares.ts';
 
 /** The free space that must remain beside the bundle. */
 const SPARE_BYTES = 1024 * 1024;
@@ -110,8 +111,14 @@ function hasPin(context: StoreContext, { plugin, list }: Receipt, pin: string | 
   return pin === `sha256:${sha256 ?? ''}`;
 }
 
-/** @throws Fault TOO_LARGE, NO_SPACE */
-export function askForRoom({ disk, layout, policy }: StoreContext, params: BeginParams): void {
+/**
+ * Asks for room for what is known to be written: at least the bytes that are sent, and the whole tree if the caller has
+ * declared its size. What a delta takes counts unless it shares its data with the version that has it.
+ *
+ * @throws Fault TOO_LARGE, NO_SPACE
+ */
+export function askForRoom(context: StoreContext, params: BeginParams): void {
+  const { layout, policy } = context;
   const bundle = sentOf(params);
   if (bundle.size > policy.maxPacked) {
     throw new Fault(
@@ -122,15 +129,29 @@ export function askForRoom({ disk, layout, policy }: StoreContext, params: Begin
       },
     );
   }
+  const { plugin, delta, unpacked = 0 } = params;
+  const copied = delta?.copied ?? 0;
+  const shared = copied > 0 && sharesData(context, layout.live(plugin)) ? copied : 0;
+  const needed = Math.max(bundle.size, unpacked - shared);
+  refuseWithoutRoom(
+    context,
+    needed,
+    unpacked > bundle.size ? 'The files of the plugin have' : 'The bundle has',
+  );
+}
+
+/** @param what has so many bytes: the beginning of a sentence. @throws Fault NO_SPACE */
+export function refuseWithoutRoom({ disk, layout }: StoreContext, bytes: number, what: string): void {
   let space: number;
   try {
     space = disk.space(layout.root);
   } catch (error) {
     throw diskFault(error, 'Asking for free space');
   }
-  if (space < bundle.size + SPARE_BYTES) {
-    throw new Fault('NO_SPACE', `The bundle has ${bundle.size} bytes, and only ${space} are free`, {
+  if (space < bytes + SPARE_BYTES) {
+    throw new Fault('NO_SPACE', `${what} ${bytes} bytes, and only ${space} are free`, {
       hint: 'Free some space on the file system of the root, then try again',
+      executed: 'no',
     });
   }
 }

@@ -8,7 +8,7 @@ import type { FileHead } from '../../shared/rule/plugin/file-head.ts';
 import { type Finding, finding } from '../../shared/rule/plugin/finding.ts';
 import { type FileEntry, modeOf } from '../../shared/format/tree.ts';
 import { Budget } from '../archive/limits.ts';
-import { type LeftOut, Links, type Tree } from '../archive/link-rules.ts';
+import { type LeftOut, Links, type Tree, treeOf } from '../archive/link-rules.ts';
 import { checkMetadata, ArchiveWarnings } from '../archive/metadata-rules.ts';
 import { checkPath, Claims, codeOfRule, parentOf, parentsOf } from '../../shared/rule/path-rules.ts';
 import type { TarEntry } from '../archive/tar-header.ts';
@@ -19,7 +19,8 @@ import { findTop, relativeTo } from '../../shared/rule/top.ts';
 import type { DeltaFile } from '../../shared/rule/delta.ts';
 import { whyRefused } from '../archive/refused-types.ts';
 import type { Delta } from './delta.ts';
-import { StagedFile } from './staged-file.ts';
+import { inParts } from './parts.ts';
+import { bitsOf, StagedFile } from './staged-file.ts';
 
 /** The content of a slot when the archive was read to its end. Paths are relative to the slot. */
 export type Staged = {
@@ -136,13 +137,12 @@ export class Stager {
   }
 
   /**
-   * Ends the archive.
+   * Ends the archive. The files of a delta are taken before.
    *
    * @throws Fault ARCHIVE_* with all violations.
    */
   end(): Staged {
-    this.#reader.end();
-    this.#takeFiles();
+    if (this.#delta === undefined) this.#reader.end();
     const staged = this.#staged;
     const names = staged.files.map(({ path }) => path);
     staged.top = findTop(names, staged.directories, this.#links.paths);
@@ -316,17 +316,9 @@ export class Stager {
 
   #tree(): Tree {
     const { files, directories } = this.#staged;
-    const names = new Map<string, string[]>();
-    for (const path of [...directories, ...files.map((file) => file.path)]) {
-      const above = parentOf(path);
-      const others = names.get(above) ?? [];
-      others.push(path.slice(above === '' ? 0 : above.length + 1));
-      names.set(above, others);
-    }
-    return {
-      kindOf: (path) => (this.#removed.has(path) ? undefined : this.#claims.kindOf(path)),
-      namesIn: (directory) => names.get(directory) ?? [],
-    };
+    return treeOf([...directories, ...files.map(({ path }) => path)], (path) =>
+      this.#removed.has(path) ? undefined : this.#claims.kindOf(path),
+    );
   }
 
   /** Replaces links by copies. The copies count like entries of the archive. */
@@ -392,11 +384,17 @@ export class Stager {
     this.#open = new StagedFile(path, fd, { size: entry.size, mode });
   }
 
-  /** Takes the files that the agent has, under the rules and limits for entries of an archive. */
-  #takeFiles(): void {
+  /**
+   * Ends the archive of a delta, and takes the files that the agent has, under the rules and limits for entries of an archive.
+   *
+   * @param rest called between parts of the work that take a moment each. It may throw, to end it.
+   * @throws Fault CONFLICT for a file that is not as it was installed; LIMIT_*, NO_SPACE.
+   */
+  async takeFiles(rest: () => Promise<void>): Promise<void> {
     const delta = this.#delta;
-    if (delta === undefined || !this.#findings.none) return;
-    const start = performance.now();
+    if (delta === undefined) return;
+    this.#reader.end();
+    if (!this.#findings.none) return;
     const placed: { path: string; file: DeltaFile }[] = [];
     // All are counted and checked before the first is written.
     for (const file of delta.files()) {
@@ -407,11 +405,22 @@ export class Stager {
     }
     const written = this.#findings.none ? placed : [];
     const buffer = Buffer.allocUnsafe(written.length === 0 ? 0 : CHUNK_BYTES);
-    for (const { path, file } of written) this.#take(delta, path, file, buffer);
+    const spend = inParts(rest);
+    const start = performance.now();
+    for (const { path, file } of written) {
+      await spend('file');
+      await this.#take(delta, path, file, buffer, spend);
+    }
     this.millis += performance.now() - start;
   }
 
-  #take(delta: Delta, path: string, file: DeltaFile, buffer: Buffer): void {
+  async #take(
+    delta: Delta,
+    path: string,
+    file: DeltaFile,
+    buffer: Buffer,
+    spend: ReturnType<typeof inParts>,
+  ): Promise<void> {
     const { disk } = this.#context;
     this.#make(parentOf(path), false);
     const source = delta.open(file);
@@ -428,6 +437,7 @@ export class Stager {
         if (count === 0) break;
         this.#data(buffer.subarray(0, count));
         left -= count;
+        await spend(count);
       }
       this.#close();
       delta.check(file, this.#staged.files.at(-1));
@@ -467,5 +477,3 @@ export class Stager {
     this.#staged.files.push(open.end());
   }
 }
-
-const bitsOf = (mode: FileEntry['mode']): number => (mode === '755' ? 0o755 : 0o644);

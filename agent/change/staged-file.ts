@@ -8,6 +8,9 @@ const NO_BYTES = Buffer.alloc(0);
 /** The sha256 of a file without bytes. */
 const EMPTY = hash('sha256', NO_BYTES, 'hex');
 
+/** The permissions that a staged file gets. */
+export const bitsOf = (mode: FileEntry['mode']): number => (mode === '755' ? 0o755 : 0o644);
+
 export class StagedFile {
   readonly path: string;
   readonly fd: number;

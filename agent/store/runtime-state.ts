@@ -215,6 +215,15 @@ export function basisFor(
     : { kind: 'unknown', why: 'its state cannot be read' };
 }
 
+/** What a change that is made now would be compared with. It looks at every live file. */
+export function loadedBasis(context: StoreContext, plugin: string): Basis {
+  const live = liveVersionOf(context, plugin);
+  const runtime = runtimeOf(context, plugin, live);
+  const drift = liveDrift(context, plugin, live);
+  const state = withDrift(context, plugin, live, drift, runtime.state);
+  return basisFor(context, plugin, live, { ...runtime, state });
+}
+
 /**
  * Writes down what the runtime may have loaded; undefined: what it has reported and what is live.
  *

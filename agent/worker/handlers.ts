@@ -55,7 +55,7 @@ import { showHistory } from '../store/show-history.ts';
 import { admissionOf, getPlugin, knownOf, listPlugins, verifyPlugin } from '../store/inspect.ts';
 import { liveVersionOf } from '../store/marker.ts';
 import { discardSlot } from '../store/journal.ts';
-import { basisFor, liveDrift, runtimeOf, takenGeneration, withDrift } from '../store/runtime-state.ts';
+import { loadedBasis, takenGeneration } from '../store/runtime-state.ts';
 import {
   type OperationRequest,
   answerBefore,
@@ -160,14 +160,6 @@ const methodHandlers: MethodHandlers = {
     return { plugin, disabled };
   },
 };
-
-function loadedBasis(context: StoreContext, plugin: string): ReturnType<typeof basisFor> {
-  const live = liveVersionOf(context, plugin);
-  const runtime = runtimeOf(context, plugin, live);
-  const drift = liveDrift(context, plugin, live);
-  const state = withDrift(context, plugin, live, drift, runtime.state);
-  return basisFor(context, plugin, live, { ...runtime, state });
-}
 
 type Asked = OperationRequest<object>['params'];
 

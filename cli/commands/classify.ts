@@ -1,13 +1,11 @@
 /** `airlock classify`: says whether a push would need a restart, and why, without installing anything. */
-import { type Reload, classify, listDirectory } from '../../client/index.ts';
+import { classify, listDirectory } from '../../client/index.ts';
 import { readSettings, settingsOf } from '../../shared/api/setting.ts';
 import { settings } from '../../shared/api/settings.ts';
-import { type Command, type Context, EXIT, NAME_OPTION } from '../command.ts';
-import { packNotes, reasonText, safe } from '../render.ts';
+import { type Command, EXIT, NAME_OPTION } from '../command.ts';
+import { packNotes, safe } from '../render.ts';
+import { verdictText } from '../verdict.ts';
 import { CHANGE_SETTINGS, withCaller } from '../work.ts';
-
-/** The most reasons that are shown to people. */
-const SHOWN_MAX = 20;
 
 export const command: Command = {
   name: 'classify',
@@ -36,25 +34,7 @@ export const command: Command = {
       );
     }
     const reload = await withCaller(context, (caller) => classify(caller, listed, { signal }));
-    output.result({ plugin, ...reload }, () => textOf(plugin, reload, context));
+    output.result({ plugin, ...reload }, () => verdictText(plugin, reload, output.paint));
     return EXIT.done;
   },
 };
-
-const WORDS = {
-  none: 'nothing would change',
-  hot: 'only skills would change: no restart is needed',
-  restart: 'the runtime would have to be restarted',
-} as const;
-
-function textOf(plugin: string, { kind, action, reasons }: Reload, { output: { paint } }: Context): string {
-  const lines = reasons.items
-    .slice(0, SHOWN_MAX)
-    .map((reason) => `  ${reason.change.padEnd(8)}  ${safe(reasonText(reason))}`);
-  const more = reasons.total - lines.length;
-  return [
-    `${paint(action === 'restart' ? 'yellow' : 'green', kind)}  ${safe(plugin)}: ${WORDS[action]}`,
-    ...lines,
-    ...(more > 0 ? [`  and ${more} more`] : []),
-  ].join('\n');
-}

@@ -16,10 +16,11 @@ import { readSettings, settingsOf } from '../../shared/api/setting.ts';
 import { settings } from '../../shared/api/settings.ts';
 import { Fault } from '../../shared/api/fault.ts';
 import { unreadable } from '../../shared/api/unreadable.ts';
-import { type Command, type Context, NAME_OPTION } from '../command.ts';
+import { type Command, type Context, type Given, NAME_OPTION } from '../command.ts';
 import type { Output } from '../output.ts';
 import { noteFindings } from '../findings.ts';
 import { pushAllOf } from '../push-all.ts';
+import { planOf } from '../push-plan.ts';
 import { checkLock, lockInstalled } from '../lock-installed.ts';
 import { openFor, urlOf } from '../reach.ts';
 import { validatePlugin } from '../validate-plugin.ts';
@@ -57,6 +58,10 @@ export const command: Command = {
       type: 'boolean',
       help: 'send the whole bundle, also if the agent has most of its files (default: send what it lacks)',
     },
+    plan: {
+      type: 'boolean',
+      help: 'only say what would be sent, which room it needs and what the runtime would have to do',
+    },
     'no-restart': { type: 'boolean', help: 'suppress the restart' },
     'allow-secret': {
       type: 'string',
@@ -68,6 +73,7 @@ export const command: Command = {
   examples: [
     'airlock push ./my-plugin --to ws://127.0.0.1:7423',
     'airlock push my-plugin-1.2.0.tgz --to ws://127.0.0.1:7423 --expect none',
+    'airlock push ./my-plugin --plan --to ws://127.0.0.1:7423',
     'airlock push --all ./marketplace --to ws://127.0.0.1:7423',
   ],
   async run(context) {
@@ -88,11 +94,13 @@ export const command: Command = {
         ),
     };
     await checkLock(context);
+    refusePlanWith(given);
     if (given.booleans['all'] === true) return pushAllOf(context, { ...packOptions(context), ...common });
     const { bundle, notes, findings, dispose } = await bundleFrom(context);
     for (const note of notes) output.note(note);
     const said = noteFindings(findings, given.positionals[0] ?? '', output);
     try {
+      if (given.booleans['plan'] === true) return await planOf(context, bundle, common);
       const operationId = given.strings['operation'];
       const installed = await push((until) => openFor(context, { signal: until }), bundle, {
         ...common,
@@ -108,6 +116,21 @@ export const command: Command = {
     }
   },
 };
+
+/** @throws Fault INVALID_PARAMS for options that a plan has no use for. */
+function refusePlanWith({ booleans, strings }: Given): void {
+  if (booleans['plan'] !== true) return;
+  const other =
+    booleans['all'] === true ? 'all' : ['lock', 'operation'].find((name) => strings[name] !== undefined);
+  if (other === undefined) return;
+  throw new Fault(
+    'INVALID_PARAMS',
+    `--plan changes nothing and is about one plugin, so --${other} has no meaning`,
+    {
+      hint: `Leave --plan or --${other} out`,
+    },
+  );
+}
 
 type Ready = {
   bundle: Bundle;

@@ -63,7 +63,9 @@ export class Connections {
     const { clock, deadMillis } = this.#options;
     const feed = new Feed();
     const label = `workspace "${workspace}"`;
-    const link = new Link(socket, { label, clock, deadMillis, onEvent: (event) => feed.take(event) });
+    // The address of the other side says nothing: it may be that of a proxy.
+    const options = { label, isLocal: false, clock, deadMillis };
+    const link = new Link(socket, { ...options, onEvent: (event) => feed.take(event) });
     this.#arriving.add(link);
     const late = clock.after(START_MILLIS, () => socket.terminate());
     void this.#start(workspace, link, feed)

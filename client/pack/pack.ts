@@ -83,10 +83,18 @@ export type Packed = Bundle & {
  */
 export async function packDirectory(directory: string, options: PackOptions = {}): Promise<Packed> {
   const source = await openSource(directory, options);
+  let isKept = false;
   try {
-    return await packSource(source, options);
+    const packed = await packSource(source, options);
+    isKept = packed.parts !== undefined;
+    if (!isKept) return packed;
+    // What a zip was unpacked to may be read again, until the bundle goes.
+    const dispose = async (): Promise<void> => {
+      await Promise.all([packed.dispose(), source.dispose()]);
+    };
+    return { ...packed, dispose };
   } finally {
-    await source.dispose();
+    if (!isKept) await source.dispose();
   }
 }
 
@@ -121,8 +129,10 @@ async function packSource(source: Source, options: PackOptions): Promise<Packed>
       skipped,
       findings,
       dispose,
-      // What a zip was unpacked to is gone soon.
-      ...(source.isPlace ? { parts: partsOf(entries, list) } : {}),
+      // A bundle that is kept may outlive what a zip was unpacked to.
+      ...(source.isPlace || options.out === undefined
+        ? { parts: partsOf(entries, list, manifest?.hotReload) }
+        : {}),
     };
   } catch (error) {
     // The first failure counts, also if the disk lets nothing be removed any more.

@@ -9,9 +9,14 @@ import { archive } from './archive.ts';
 import type { Walked } from './walk.ts';
 
 /** @param list the packed files. The entries are read again, and must not have changed since. */
-export function partsOf(entries: readonly Walked[], list: readonly FileEntry[]): Parts {
+export function partsOf(
+  entries: readonly Walked[],
+  list: readonly FileEntry[],
+  hotReload: boolean | undefined,
+): Parts {
   return {
     list,
+    hotReload,
     blocks: async function* (first, wanted) {
       const bytes = Buffer.from(first, 'utf8');
       yield headerOf({ kind: 'file', path: DELTA_LIST, size: bytes.length, mode: '644' });

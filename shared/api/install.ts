@@ -50,11 +50,16 @@ export const deltaParams = z.strictObject({
   base: stampSchema,
   size: z.number().int().positive(),
   sha256: sha256Schema,
+  /** The bytes of all files that the list takes from the agent, if they are known: the agent asks for their room. */
+  copied: z.number().int().nonnegative().optional(),
 });
+
+/** The bytes of all files of the tree, unpacked, if they are known: without room for them no byte is sent. */
+export const unpackedBytes = z.number().int().nonnegative().optional();
 
 /**
  * The files that the agent has of a plugin. They come on the stream, which is compressed with gzip: JSON lines as in
- * `format/delta`. Without a stream there is no version whose files are known.
+ * `format/delta`. Without a stream no files are known.
  */
 export const plannedSchema = z.object({
   plugin: z.string(),
@@ -62,6 +67,19 @@ export const plannedSchema = z.object({
   installId: z.string().nullable(),
   /** The bytes that may still be written to the disk. */
   free: z.number(),
+  /** Whether files that are taken from an installed version share their data with it, so that they need no room. */
+  shares: z.boolean().optional(),
+  /** What counts as loaded, if the request wants to know it. */
+  loaded: z
+    .object({
+      /** The version; null: none. */
+      generation: z.string().nullable(),
+      /** Why its files are not known, which makes each change cold; absent: they are known, and come on the stream. */
+      why: z.string().optional(),
+      /** Names that this agent ignores besides the built-in ones: AIRLOCK_IGNORE. */
+      ignore: z.array(z.string()),
+    })
+    .optional(),
   stream: z.number().int().optional(),
 });
 
@@ -71,8 +89,11 @@ type Sent = { size: number; sha256: string };
 export const sentOf = ({ bundle, delta }: { bundle: Sent; delta?: Sent | undefined }): Sent =>
   delta ?? bundle;
 
-/** A request without what only says how its bytes travel. The same question is asked with a delta and without one. */
+/**
+ * A request without what only says how its bytes travel and how many they are. The same question is asked with a delta and
+ * without one.
+ */
 export function withoutDelta<P extends object>(params: P): P {
-  const { delta: _, ...rest } = params as P & { delta?: unknown };
+  const { delta: _, unpacked: __, ...rest } = params as P & { delta?: unknown; unpacked?: unknown };
   return rest as unknown as P;
 }

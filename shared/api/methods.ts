@@ -13,7 +13,16 @@ import { Fault } from './fault.ts';
 import { historyResultSchema } from './history.ts';
 import { basisSchema, classifyParams, restartedSchema } from './runtime.ts';
 import { recoveryResultSchema, statusSchema, sweptSchema } from './maintenance.ts';
-import { deltaParams, expect, force, opened, plannedSchema, restart, wishes } from './install.ts';
+import {
+  deltaParams,
+  expect,
+  force,
+  opened,
+  plannedSchema,
+  restart,
+  unpackedBytes,
+  wishes,
+} from './install.ts';
 import { type Effect, method } from './method.ts';
 import {
   adoptedSchema,
@@ -49,7 +58,11 @@ export const methods = {
     summary: 'Say which files of a plugin are on the disk of the agent, so that an update need not send them',
     effect: 'query',
     streams: true,
-    params: one,
+    params: {
+      ...one,
+      /** Also say what counts as loaded, so that the caller can judge a new version. The agent looks at every live file for it. */
+      loaded: z.boolean().optional(),
+    },
     result: plannedSchema,
     faults: ['RATE_LIMITED'],
   }),
@@ -63,6 +76,7 @@ export const methods = {
       ...wishes,
       /** The bytes that are sent, if they are not the whole bundle. It needs the tree. */
       delta: deltaParams.optional(),
+      unpacked: unpackedBytes,
     },
     result: z.union([installedSchema, opened]),
     faults: [

@@ -53,7 +53,11 @@ export type PlannedVersion = { version: string; tree: string; files: PlannedFile
 /** `sha256` is cut as {@link shortDigest} does. */
 export type PlannedFile = Omit<FileEntry, 'sha256'> & { sha256: string };
 
-const headSchema = z.object({ version: stampSchema, tree: z.string() });
+const lineSchema = z.union([
+  z.object({ version: stampSchema, tree: z.string() }),
+  z.object({ loaded: z.enum(['first', 'other']) }),
+  z.object({ edited: z.string() }),
+]);
 const fileSchema = z.tuple([
   z.string(),
   fileEntrySchema.shape.mode,
@@ -61,28 +65,59 @@ const fileSchema = z.tuple([
   z.string().length(DIGEST_DIGITS),
 ]);
 
-/** Writes versions as JSON lines: `{"version", "tree"}`, and `[path, mode, size, digest]` for each of its files. */
-export function writePlanned(versions: readonly PlannedVersion[]): string {
+/**
+ * What the runtime may have loaded. `files`: undefined if they are those of the first version. `edited`: paths of which it
+ * may have loaded something else.
+ */
+export type PlannedLoaded = { files: PlannedFile[] | undefined; edited: string[] };
+
+/** What an agent says of a plugin. */
+export type Planned = { versions: PlannedVersion[]; loaded: PlannedLoaded | undefined };
+
+/**
+ * Writes versions as JSON lines: `{"version", "tree"}`, and `[path, mode, size, digest]` for each of its files. What is loaded
+ * comes last: `{"loaded": "first"}` if it is the first version, else `{"loaded": "other"}` and its files; and then
+ * `{"edited": path}` for each edited path.
+ */
+export function writePlanned({ versions, loaded }: Planned): string {
   const lines = versions.flatMap(({ version, tree, files }) => [
     JSON.stringify({ version, tree }),
-    ...files.map(({ path, mode, size, sha256 }) => JSON.stringify([path, mode, size, shortDigest(sha256)])),
+    ...files.map(lineOf),
   ]);
+  if (loaded !== undefined) {
+    lines.push(JSON.stringify({ loaded: loaded.files === undefined ? 'first' : 'other' }));
+    for (const file of loaded.files ?? []) lines.push(lineOf(file));
+    for (const edited of loaded.edited) lines.push(JSON.stringify({ edited }));
+  }
   return lines.map((line) => `${line}\n`).join('');
 }
 
+const lineOf = ({ path, mode, size, sha256 }: PlannedFile): string =>
+  JSON.stringify([path, mode, size, shortDigest(sha256)]);
+
 /** Reads what {@link writePlanned} has written. @throws ZodError, SyntaxError */
-export function readPlanned(text: string): PlannedVersion[] {
+export function readPlanned(text: string): Planned {
   const versions: PlannedVersion[] = [];
+  let loaded: PlannedLoaded | undefined;
+  let files: PlannedFile[] | undefined;
   for (const line of text.split('\n')) {
     if (line === '') continue;
     const json: unknown = JSON.parse(line);
-    const version = versions.at(-1);
-    if (version === undefined || !Array.isArray(json)) {
-      versions.push({ ...headSchema.parse(json), files: [] });
-    } else {
+    if (Array.isArray(json) && files !== undefined) {
       const [path, mode, size, sha256] = fileSchema.parse(json);
-      version.files.push({ path, mode, size, sha256 });
+      files.push({ path, mode, size, sha256 });
+      continue;
+    }
+    const head = lineSchema.parse(json);
+    if ('version' in head) {
+      files = [];
+      versions.push({ ...head, files });
+    } else if ('loaded' in head) {
+      files = head.loaded === 'first' ? undefined : [];
+      loaded = { files, edited: [] };
+    } else {
+      loaded?.edited.push(head.edited);
     }
   }
-  return versions;
+  return { versions, loaded };
 }

@@ -11,6 +11,7 @@ const SHOWN: Readonly<Record<string, unknown>> = {
   capabilities: ['gzip', 'zstd', 'resume', 'delta'],
   seq: 42,
   free: 50_000_000_000,
+  shares: false,
   // Digests of records that name times.
   receipt: `sha256:${'5'.repeat(64)}`,
   head: `sha256:${'6'.repeat(64)}`,

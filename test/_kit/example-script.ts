@@ -154,7 +154,7 @@ export const methodExamples: Record<MethodName, ExampleEntry> = {
   },
   'install.plan': async (talk) => {
     await talk.install('planned', '1.0.0');
-    await talk.call('install.plan', { plugin: 'planned' });
+    await talk.call('install.plan', { plugin: 'planned', loaded: true });
     talk.notify('cancel', { stream: 2 });
   },
   'plugin.export': async (talk) => {

@@ -1,10 +1,9 @@
 /** Updates that send only what the agent lacks: real agents, real sockets. */
-import { createHash } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import {
   openSession,
@@ -17,16 +16,9 @@ import {
 } from '../../client/index.ts';
 import { type TestAgent, startTestAgent, TOKEN } from '../_kit/agent.ts';
 import { Cable } from '../_kit/cable.ts';
+import { noise } from '../_kit/noise.ts';
 import { Program } from '../_kit/program.ts';
-
-/** Text that cannot be packed well, the same for the same seed. */
-function noise(seed: number, length: number): string {
-  let text = '';
-  for (let i = 0; text.length < length; i += 1) {
-    text += createHash('sha256').update(`${seed} ${i}`).digest('base64');
-  }
-  return text.slice(0, length);
-}
+import { zipOf } from '../_kit/zip-builder.ts';
 
 const FILES = 24;
 let plugin: string;
@@ -41,11 +33,11 @@ const write = async (path: string, text: string): Promise<void> => {
 const open = (signal?: AbortSignal): Promise<Session> =>
   openSession({ url: `ws://127.0.0.1:${agent.port}`, token: TOKEN, client: 'test', signal });
 
-/** Pushes what is in the directory. */
+/** Pushes what is in the directory, as over a network: over the loopback so few bytes are no reason for a delta. */
 async function pushNow(options: PushOptions = {}, by = open): Promise<Pushed> {
   const bundle = await packDirectory(source);
   try {
-    const pushed = await push(by, bundle, options);
+    const pushed = await push(by, bundle, { delta: true, ...options });
     expect(pushed).toMatchObject({ tree: bundle.tree, bundle: `sha256:${bundle.sha256}` });
     return { ...pushed, delta: pushed.delta };
   } finally {
@@ -133,6 +125,23 @@ describe('a push of a version that differs little', () => {
     expect(await pushNow()).toMatchObject({ status: 'present', delta: undefined });
   });
 
+  it('sends only what is missing of a zip too, and leaves nothing of it behind', async () => {
+    await write('SKILL.md', '---\nname: x\ndescription: second\n---\n');
+    const names = (await readdir(source, { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile())
+      .map((entry) => relative(source, join(entry.parentPath, entry.name)));
+    const parts = names.map(async (name) => ({ name, body: await readFile(join(source, name), 'utf8') }));
+    const zip = join(folder, `${plugin}.zip`);
+    await writeFile(zip, zipOf(await Promise.all(parts)));
+    vi.stubEnv('TMPDIR', await mkdtemp(join(folder, 'temporary-')));
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const bundle = await packDirectory(zip);
+    expect((await push(open, bundle, { delta: true })).delta?.files).toBe(1);
+    await bundle.dispose();
+    expect(await readdir(tmpdir())).toEqual([]);
+    expect(await verdict()).toBe('intact');
+  });
+
   it('does not touch the version that it takes files from', async () => {
     await write('SKILL.md', 'x');
     const { installId } = await pushNow();
@@ -177,6 +186,15 @@ describe('the whole bundle is sent', () => {
     expect((await pushNow()).delta).toBeUndefined();
   });
 
+  it('over the loopback if it has less than 1 MiB', async () => {
+    await write('SKILL.md', 'x');
+    expect((await pushNow({ delta: undefined })).delta).toBeUndefined();
+    await write('big.bin', noise(3000, 1_600_000));
+    await pushNow();
+    await write('SKILL.md', 'y');
+    expect((await pushNow({ delta: undefined })).delta?.files).toBe(1);
+  });
+
   it('to an agent that knows no deltas', async () => {
     await write('SKILL.md', 'x');
     const asked: string[] = [];
@@ -198,7 +216,7 @@ describe('the whole bundle is sent', () => {
     await write('SKILL.md', 'x');
     const bundle = await packDirectory(source);
     await write('SKILL.md', 'y');
-    const pushed = await push(open, bundle);
+    const pushed = await push(open, bundle, { delta: true });
     await bundle.dispose();
     expect(pushed).toMatchObject({ status: 'installed', tree: bundle.tree });
     expect(pushed.delta).toBeUndefined();
@@ -253,6 +271,7 @@ it('`airlock push` says what it has sent, and --full sends everything', async ()
       expect(code).toBe(0);
       return JSON.parse(stdout) as Record<string, unknown>;
     };
+    await write('big.bin', noise(3000, 1_600_000));
     expect(await run()).not.toHaveProperty('delta');
     await write('SKILL.md', 'x');
     expect(await run()).toMatchObject({ status: 'installed', delta: { files: 1 } });

@@ -27,7 +27,8 @@ type Versions = { version: string; tree: string; files: FileEntry[] }[];
 
 /** What the agent makes of the delta that the client makes, through the list as it is sent. */
 function roundTrip(files: FileEntry[], versions: Versions) {
-  const plan = planDelta(files, readPlanned(writePlanned(versions)));
+  const planned = readPlanned(writePlanned({ versions, loaded: undefined }));
+  const plan = planDelta(files, planned.versions);
   if (plan === undefined) throw new Error('There is no plan');
   const taken = takenFiles(plan.list, (version) => versions.find((one) => one.version === version)?.files);
   if (!taken.ok) throw new Error(`It cannot be taken: ${taken.path}`);
@@ -98,16 +99,57 @@ describe('takenFiles', () => {
 describe('the list of an agent', () => {
   it('is read as it was written, with cut digests', () => {
     const versions: PlannedVersion[] = base(file('a "b" \n c'), file('ä'));
-    const read = readPlanned(writePlanned(versions));
+    const read = readPlanned(writePlanned({ versions, loaded: undefined }));
     const short = versions.map((one) => ({
       ...one,
       files: one.files.map((each) => ({ ...each, sha256: shortDigest(each.sha256) })),
     }));
-    expect(read).toEqual(short);
+    expect(read).toEqual({ versions: short, loaded: undefined });
+  });
+
+  it('says what is loaded: the first version or another one, and what was edited', () => {
+    const versions: PlannedVersion[] = [{ version: BASE, tree: '', files: [] }];
+    const edited = ['a/SKILL.md', ''];
+    const first = { versions, loaded: { files: undefined, edited } };
+    expect(readPlanned(writePlanned(first))).toEqual(first);
+    const other = { versions, loaded: { files: [{ ...file('b'), sha256: 'a'.repeat(16) }], edited: [] } };
+    expect(readPlanned(writePlanned(other))).toEqual(other);
+    const alone = { versions: [], loaded: { files: [], edited: [] } };
+    expect(readPlanned(writePlanned(alone))).toEqual(alone);
+  });
+
+  it('may lie: what it makes of the client is a delta that makes another tree, or none', () => {
+    const next = [file('a'), file('b'), file('__proto__'), file('c', 'edited')];
+    const truth = base(file('a'), file('b', 'other'), file('__proto__', 'other'));
+    const lie = [
+      file('b'),
+      file('a'),
+      file('a', 'b'),
+      file('a'),
+      file('../../x', 'edited'),
+      file('__proto__'),
+    ];
+    for (let count = 0; count <= lie.length; count += 1) {
+      const { list, missing } =
+        planDelta(next, [{ version: BASE, tree: '', files: lie.slice(0, count) }]) ?? {};
+      const taken = list && takenFiles(list, () => truth[0]?.files);
+      if (taken === undefined || !taken.ok) continue;
+      const sent = next.filter(({ path }) => missing?.has(path));
+      const made = [...sent, ...taken.files];
+      const isSame = treeDigest(made) === treeDigest(next);
+      expect([count, isSame]).toEqual([count, false]);
+    }
   });
 
   it('is refused if it is not one', () => {
-    for (const text of ['[]\n', '{}\n', 'x\n', `${JSON.stringify({ version: BASE, tree: '' })}\n["a"]\n`]) {
+    for (const text of [
+      '[]\n',
+      '{}\n',
+      'x\n',
+      '{"loaded":"third"}\n',
+      '{"loaded":"first"}\n["a"]\n',
+      `${JSON.stringify({ version: BASE, tree: '' })}\n["a"]\n`,
+    ]) {
       expect(() => readPlanned(text)).toThrow();
     }
   });
