@@ -31,7 +31,7 @@ export function createGate(settings: Settings, memory: Memory): Gate {
     let disabled = false;
     for (const layout of settings.layouts) {
       // A plugin that is disabled in the workspace's root is not replaced by a shared one.
-      disabled ||= await approach.isDisabled(name, layout);
+      disabled ||= await approach.isDisabled(name, layout, memory, settings.clock.now());
       const examined = { settings, layout, name, disabled };
       const examineOnce = (): Promise<Verdict> => examine(examined, memory);
       const verdict = await (approach.expected(name, layout)

@@ -1,5 +1,5 @@
 /**
- * Remembers admitted plugins while their files do not change: a few stats replace reading and parsing. Every change of a
+ * Remembers admitted plugins, and state files that disable none, while their files do not change: a few stats replace reading and parsing. Every change of a
  * file or of a directory's entries changes its ctime, which nobody can set.
  */
 import type { BigIntStats } from 'node:fs';
@@ -18,10 +18,15 @@ export type Memory = {
   recall(path: string): Promise<Plugin | undefined>;
   /** @param begun when the reading began, in milliseconds since the epoch. */
   remember(plugin: Plugin, sources: Sources, begun: number): void;
+  /** Whether the state file at the path disabled no plugin and has not changed since. */
+  isEnabled(path: string): Promise<boolean>;
+  /** @param stats of the state file that was read. @param begun as of {@link Memory.remember}. */
+  rememberEnabled(path: string, stats: BigIntStats, begun: number): void;
 };
 
 export function createMemory(): Memory {
   const remembered = new Map<string, { plugin: Plugin; sources: Sources }>();
+  const enabled = new Map<string, BigIntStats>();
   return {
     recall: async (path) => {
       const memory = remembered.get(path);
@@ -39,6 +44,18 @@ export function createMemory(): Memory {
       if ([...sources.values()].every((stats) => isSettled(stats, begun))) {
         remembered.set(plugin.path, { plugin, sources });
       }
+    },
+    isEnabled: async (path) => {
+      const stats = enabled.get(path);
+      if (stats === undefined) {
+        return false;
+      }
+      const isSame = await isUntouched(path, stats);
+      if (!isSame) enabled.delete(path);
+      return isSame;
+    },
+    rememberEnabled: (path, stats, begun) => {
+      if (isSettled(stats, begun)) enabled.set(path, stats);
     },
   };
 }

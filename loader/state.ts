@@ -5,19 +5,36 @@ import type { Layout } from '../shared/format/layout.ts';
 import { STATE_MAX_BYTES, disablementOf } from '../shared/rule/disabled.ts';
 import { readSmall } from './disk/file.ts';
 import { isMissing, systemErrorOf } from './disk/system-error.ts';
+import type { Memory } from './memory.ts';
 
-/** Whether a plugin is disabled in a root. */
-export type IsDisabled = (name: string, layout: Layout) => Promise<boolean>;
+/** Whether a plugin is disabled in a root. The memory knows files that were read before. `now`: milliseconds since the epoch. */
+export type IsDisabled = (
+  name: string,
+  layout: Layout,
+  memory: Pick<Memory, 'isEnabled' | 'rememberEnabled'>,
+  now: number,
+) => Promise<boolean>;
 
 /**
  * Reads `.state/<name>.json`. A file that cannot be read may say that the plugin is disabled, so the plugin counts as
  * disabled.
  */
-export const isDisabled: IsDisabled = async (name, layout) => {
-  const { reading } = await readSmall(layout.stateOf(name), STATE_MAX_BYTES);
+export const isDisabled: IsDisabled = async (name, layout, memory, now) => {
+  const path = layout.stateOf(name);
+  if (await memory.isEnabled(path)) {
+    return false;
+  }
+  const { reading, stats } = await readSmall(path, STATE_MAX_BYTES);
   // Below a root that is not a directory there is no state.
   const isNowhere = reading.kind === 'unreadable' && reading.why.includes('ENOTDIR');
-  return !isNowhere && disablementOf(reading) !== 'enabled';
+  if (isNowhere) {
+    return false;
+  }
+  const isEnabled = disablementOf(reading) === 'enabled';
+  if (isEnabled && stats !== undefined) {
+    memory.rememberEnabled(path, stats, now);
+  }
+  return !isEnabled;
 };
 
 /**
@@ -28,9 +45,11 @@ export async function listDisabled(layouts: readonly Layout[]): Promise<IsDisabl
   const listed = new Map(
     await Promise.all(layouts.map(async (layout) => [layout, await stateFiles(layout)] as const)),
   );
-  return async (name, layout) => {
+  return async (name, layout, memory, now) => {
     const files = listed.get(layout);
-    return (files === undefined || files.has(`${name}.json`)) && (await isDisabled(name, layout));
+    return (
+      (files === undefined || files.has(`${name}.json`)) && (await isDisabled(name, layout, memory, now))
+    );
   };
 }
 

@@ -1,10 +1,11 @@
-import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { expect, onTestFinished, test, vi } from 'vitest';
 
 import { type Loader, type Plugin, createLoader } from '../../loader/index.ts';
+import { createMemory } from '../../loader/memory.ts';
 import type { Layout } from '../../shared/format/layout.ts';
 import { LATER, install, makeRoot, markerOf, writeFiles, yamlOf } from '../_kit/loader-root.ts';
 
@@ -110,4 +111,37 @@ test('with verify "digest" nothing is taken from memory', async () => {
   await only(loader);
   await writeFile(join(layout.live('lint'), 'rules/a.md'), 'b');
   expect((await loader.scan()).refused).toMatchObject([{ reason: 'digest-mismatch' }]);
+});
+
+test('a state that disables nothing is not read again until it changes, to the same size and in place', async () => {
+  const { layout } = await settled();
+  const state = layout.stateOf('lint');
+  await writeFile(state, '{"version":1,"xisabled":true}');
+  await pause(150);
+  const loader = createLoader({ roots: [layout.root] });
+  for (let again = 0; again < 2; again += 1) expect(await only(loader)).toBeDefined();
+  await writeFile(state, '{"version":1,"disabled":true}');
+  expect(await loader.scan()).toMatchObject({
+    admitted: [],
+    refused: [{ name: 'lint', reason: 'disabled' }],
+  });
+  expect(await loader.gate('lint')).toMatchObject({ admitted: false, reason: 'disabled' });
+  await writeFile(state, '{"version":1,"xisabled":true}');
+  expect(await only(loader)).toBeDefined();
+  await rm(state);
+  expect(await only(loader)).toBeDefined();
+});
+
+test('a state that was written a moment ago is read again', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const memory = createMemory();
+  const layout = await makeRoot();
+  const state = layout.stateOf('lint');
+  await writeFile(state, '{}');
+  const stats = await lstat(state, { bigint: true });
+  memory.rememberEnabled(state, stats, Date.now());
+  expect(await memory.isEnabled(state)).toBe(false);
+  memory.rememberEnabled(state, stats, Date.now() + 60_000);
+  expect(await memory.isEnabled(state)).toBe(true);
 });
