@@ -14,13 +14,16 @@ import { Dialler, type DialOptions } from './transport/dial.ts';
 import { listenOr, openIngress } from './transport/ingress.ts';
 import { type LoadedReports, watchLoadedReports } from './service/loaded-reports.ts';
 import type { Log } from './log.ts';
+import type { Heard } from './metrics/facts.ts';
+import { createObservation } from './observation.ts';
 import { atMost, steadyClock, systemClock } from '../shared/clock.ts';
 import { Restarter } from './service/restarter.ts';
 import { readable } from './archive/decompress.ts';
 import type { Release } from './disk/lock-record.ts';
 import type { OpenSession } from './transport/connection.ts';
 import { EventLog } from './transport/event-log.ts';
-import { Session } from './transport/session.ts';
+import type { Listening } from './transport/server.ts';
+import { type Served, Session } from './transport/session.ts';
 import { StreamMemory } from './transport/streams.ts';
 import { type WatchBridge, type WatchBridgeOptions, openWatchBridge } from './service/watch-bridge.ts';
 import { type Service, countsOf, openService } from './service/service.ts';
@@ -57,11 +60,19 @@ export async function startAgent(
     restarter?: Restarter | undefined;
     watching?: WatchBridge | undefined;
     dialler?: Dialler | undefined;
+    server?: Listening;
   } = {};
+  const observation = createObservation();
+  const { metrics, traffic } = observation;
+  let draining = false;
   const tell = (event: EventBody): void => {
     log.info({ event: event.type, ...event.data }, 'event');
     eventLog.publish(event);
+    metrics.hear(event);
     hearers.watching?.heard(event);
+    if (event.type === 'sweep.done') {
+      observation.unrecovered(leftUndone(event.data.failed));
+    }
     if (event.type === 'plugin.changed' && event.data.restarting) {
       hearers.restarter?.want();
     }
@@ -109,16 +120,30 @@ export async function startAgent(
     }
     // No socket is open yet, and waiting for a lock alone would let the process end.
     const awake = setInterval(() => undefined, SWEEP_MILLIS);
-    await prepare(config, service, log).finally(() => clearInterval(awake));
+    const unrecovered = await prepare(config, service, log).finally(() => clearInterval(awake));
+    observation.unrecovered(unrecovered);
     const { loaded } = layoutOf(config.root, config.loadedDir);
     const reported = (plugin: string): void => hearers.watching?.loaded(plugin);
     loadedReports = await watchLoadedReports(loaded, tell, (fault) => complain(fault, undefined), reported);
     await restartWhatWaits(service, hearers.restarter, log);
     const memory = new StreamMemory();
     const hello = helloOf(config, version, eventLog.bootId);
+    const answered: Served['answered'] = (method, code) =>
+      metrics.hear({ type: 'request.answered', data: { method, code } });
     const session: OpenSession = (socket, caller, child) =>
-      new Session(socket, caller, { hello, service, memory, clock: systemClock }, eventLog, child);
-    const server = await listenOr(config, { ...door.options, session, log });
+      new Session(socket, caller, { hello, service, memory, clock: systemClock, answered }, eventLog, child);
+    const probes = observation.probes({
+      version,
+      service,
+      about,
+      draining: () => draining,
+      certificateEnds: () => hearers.server?.certificateEnds(),
+    });
+    const hear = (heard: Heard): void => metrics.hear(heard);
+    const shown = { probes, hear, traffic: traffic.client };
+    const server = await listenOr(config, { ...door.options, ...shown, session, log });
+    hearers.server = server;
+    const unwatchLoop = observation.watchLoop();
     const { host, port } = server;
     const changing = door.watch(server);
     hearers.watching = startWatching(config, service, { tell, log });
@@ -127,7 +152,7 @@ export async function startAgent(
     }, SWEEP_MILLIS);
     timer.unref();
     log.info({ host, port, root: config.root, bootId: eventLog.bootId, version }, 'listening');
-    const dialler = diallerOf(config, { agent: version, session, log });
+    const dialler = diallerOf(config, { agent: version, session, traffic: traffic.platform, log });
     hearers.dialler = dialler;
     dialler?.start();
     return {
@@ -136,6 +161,8 @@ export async function startAgent(
       bootId: eventLog.bootId,
       close: async () => {
         log.info('draining');
+        draining = true;
+        unwatchLoop();
         eventLog.publish({ type: 'draining', data: {} });
         clearInterval(timer);
         changing();
@@ -192,7 +219,7 @@ function startWatching(
 /** Without a platform the agent only listens. */
 const diallerOf = (
   { dial }: AgentConfig,
-  dependencies: Pick<DialOptions, 'agent' | 'session' | 'log'>,
+  dependencies: Pick<DialOptions, 'agent' | 'session' | 'traffic' | 'log'>,
 ): Dialler | undefined =>
   dial === undefined
     ? undefined
@@ -227,12 +254,12 @@ async function restartWhatWaits(
   }
 }
 
-/** The work before the agent listens. Its failures do not prevent listening. */
+/** The work before the agent listens. Its failures do not prevent listening. @returns what recovery has left undone. */
 async function prepare(
   { root, bootFrom, durability }: AgentConfig,
   service: Service,
   log: Log,
-): Promise<void> {
+): Promise<string | undefined> {
   const { maintenance } = service;
   const ability = service.ability();
   const { kind: locks } = await service.locks();
@@ -240,6 +267,7 @@ async function prepare(
   if (!ability.exchange) {
     log.warn('directories cannot be exchanged here: a plugin is absent for a moment during an update');
   }
+  let left: string | undefined;
   try {
     const { recovered, busy, failed } = await maintenance.recover();
     for (const { plugin, stamp, rows, held } of recovered.items) {
@@ -251,8 +279,11 @@ async function prepare(
     if (busy.total > 0) {
       log.info({ plugins: busy.items }, 'not recovered: another process works on these plugins');
     }
-    log.info(countsOf(await maintenance.sweep()), 'swept');
+    const swept = countsOf(await maintenance.sweep());
+    log.info(swept, 'swept');
+    left = leftUndone(Math.max(failed.total, swept.failed));
   } catch (error) {
+    left = 'Recovery has failed';
     log.error({ err: error }, 'recovery failed; every operation recovers its own plugin first');
   }
   if (bootFrom !== undefined) {
@@ -264,7 +295,11 @@ async function prepare(
       log.error({ err: error }, 'boot-install failed');
     }
   }
+  return left;
 }
+
+const leftUndone = (failed: number): string | undefined =>
+  failed === 0 ? undefined : `Recovery or a sweep has failed for ${failed} plugins`;
 
 function helloOf({ workspace, runtime, policy }: AgentConfig, version: string, bootId: string): Hello {
   const { frameBytes, windowBytes, requestsInFlight, streamsInFlight } = WIRE;

@@ -23,16 +23,19 @@ import { prepareRoot } from '../store/prepare.ts';
 import { type RootProbe, probeRoot } from '../store/probe.ts';
 import { noteUnsynced } from '../change/sweep.ts';
 import { removeLitter } from '../store/staging.ts';
+import type { RootMeasure, ThreadUsage } from '../metrics/facts.ts';
 import { WorkerClient } from '../worker/client.ts';
 import { type Failure, FailureNotes } from './failure-notes.ts';
 import { inventoryOf } from './inventory.ts';
 import { openExport } from './exports.ts';
 import { Maintenance } from './maintenance.ts';
 import { type Executable, type Executed, Executor } from './execute.ts';
-import type { Clock } from '../../shared/clock.ts';
+import { type Clock, steadyClock } from '../../shared/clock.ts';
 import { type Send, uploadOwn } from './own-upload.ts';
 import { PluginLocks } from './plugin-locks.ts';
 import { Pulls } from './pulls.ts';
+import { Recent, type Recently } from './recent.ts';
+import { type RootHealth, lookAtRoot } from './root-health.ts';
 import { reconcile } from './reconcile.ts';
 import { Lanes } from '../../shared/lanes.ts';
 import { Loads } from './runtime-state.ts';
@@ -50,6 +53,11 @@ const TASK_THREADS = 2;
 const SLOW_THREADS = 2;
 /** The most exports at once. Further ones wait. */
 const EXPORT_THREADS = 4;
+/** A thread of its own counts what is on the disk, so that it delays nothing else, and works a twentieth of the time. */
+const LOOK_THREADS = 1;
+/** A probe of Kubernetes waits for a second. */
+const HEALTH = { freshMillis: 2000, restFactor: 19, patienceMillis: 800 };
+const LOOKS = { freshMillis: 15_000, restFactor: 19, patienceMillis: 5000 };
 const IDLE_MILLIS = 15_000;
 /** The lock of the agent that serves the root. No plugin has this name. */
 const AGENT_LOCK = '.agent';
@@ -82,6 +90,12 @@ export type Service = {
   worker: WorkerClient;
   loads: Loads;
   maintenance: Maintenance;
+  /** What is under way in this process: operations, tasks that wait for their lane, the usage of each pool of threads. */
+  usage(): { operations: number; lanesWaiting: number; threads: Record<string, ThreadUsage> };
+  /** What was counted on the disk lately. */
+  measure(): Promise<Recently<RootMeasure>>;
+  /** Whether the root could be written to lately. */
+  health(): Promise<Recently<RootHealth>>;
   /** Removes what is no longer needed, and reports it. */
   sweep(): Promise<Swept>;
   /** Takes the right to work on a plugin; see {@link PluginLocks.hold}. */
@@ -172,7 +186,8 @@ export function openService(
   const tasks = makePool(TASK_THREADS);
   const slow = makePool(SLOW_THREADS);
   const downloads = makePool(EXPORT_THREADS);
-  const pools = [installs, tasks, slow, downloads];
+  const looks = makePool(LOOK_THREADS);
+  const pools = { install: installs, task: tasks, slow, export: downloads, look: looks };
   const exports = { pool: new FairPool(downloads, clock), complain };
   const hear = (event: EventBody): void => {
     loads.heard(event);
@@ -190,7 +205,7 @@ export function openService(
   const recover = async (plugin: string): Promise<void> => {
     await loads.noteOwed(plugin);
     try {
-      const isRemoving = pools.some((pool) => pool.isRemoving);
+      const isRemoving = Object.values(pools).some((pool) => pool.isRemoving);
       if ((await inventory.unfinished(isRemoving)).includes(plugin)) {
         await worker.call('plugin.recover', { plugin });
       }
@@ -232,6 +247,18 @@ export function openService(
     tell({ type: 'sweep.done', data: countsOf(swept) });
     return swept;
   };
+  const running = (): { plugin: string; operationId: string }[] => [
+    ...pulls.running,
+    ...uploads.running,
+    ...executor.running,
+  ];
+  const looker = new WorkerClient(looks, { tell: hear, complain });
+  const healthy = new Recent({ get: () => lookAtRoot(layout), clock: steadyClock, ...HEALTH });
+  const measured = new Recent({
+    get: () => looker.call('root.measure', undefined),
+    clock: steadyClock,
+    ...LOOKS,
+  });
   const status = async (params: Params<'status'>): Promise<Status> => {
     const { exchange, syncAll } = ability();
     const syncs = syncAll ? 'syncfs' : 'fsync';
@@ -241,7 +268,7 @@ export function openService(
       swap: exchange ? 'exchange' : 'rename',
       durability: durability === 'none' ? 'none' : syncs,
       locks: (await locks()).kind,
-      operations: truncate([...pulls.running, ...uploads.running, ...executor.running]),
+      operations: truncate(running()),
       ...(await worker.call('root.status', params)),
     };
   };
@@ -304,6 +331,13 @@ export function openService(
     worker,
     loads,
     maintenance,
+    usage: () => ({
+      operations: running().length,
+      lanesWaiting: lanes.waiting,
+      threads: Object.fromEntries(Object.entries(pools).map(([name, pool]) => [name, pool.usage])),
+    }),
+    measure: () => measured.ask(),
+    health: () => healthy.ask(),
     sweep,
     hold: (plugin) => pluginLocks.hold(plugin),
     turn: (plugin, task) => lanes.run(plugin, task),
@@ -311,10 +345,10 @@ export function openService(
     drain: async () => {
       await Promise.all([pulls.drain(), uploads.drain(), executor.drain()]);
       await failures.drain();
-      await Promise.all(pools.map((pool) => pool.removed()));
+      await Promise.all(Object.values(pools).map((pool) => pool.removed()));
     },
     close: async () => {
-      await Promise.all(pools.map((pool) => pool.close()));
+      await Promise.all(Object.values(pools).map((pool) => pool.close()));
     },
   };
 }

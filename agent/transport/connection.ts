@@ -4,6 +4,7 @@ import type { RawData, WebSocket } from 'ws';
 import { CLOSE, WIRE } from '../../shared/api/rpc.ts';
 import { type Clock, steadyClock } from '../../shared/clock.ts';
 import type { Log } from '../log.ts';
+import type { Traffic } from '../metrics/facts.ts';
 import type { Caller, Known } from './auth.ts';
 import type { Session, Socket } from './session.ts';
 
@@ -24,11 +25,20 @@ export function serve(
   known: Known,
   open: OpenSession,
   log: Log,
+  traffic: Traffic,
   clock: Clock = steadyClock,
 ): Connection {
+  traffic.open += 1;
+  traffic.opened += 1;
   const socket: Socket = {
-    sendText: (text) => ws.send(text),
-    sendBinary: (frame, flushed) => ws.send(frame, { binary: true }, () => flushed?.()),
+    sendText: (text) => {
+      traffic.sentBytes += Buffer.byteLength(text);
+      ws.send(text);
+    },
+    sendBinary: (frame, flushed) => {
+      traffic.sentBytes += frame.length;
+      ws.send(frame, { binary: true }, () => flushed?.());
+    },
     close: (code, reason) => ws.close(code, reason.slice(0, 120)),
     get buffered() {
       return ws.bufferedAmount;
@@ -63,6 +73,7 @@ export function serve(
       return;
     }
     const bytes = bufferOf(data);
+    traffic.receivedBytes += bytes.length;
     if (isBinary) {
       session.binary(bytes);
     } else {
@@ -72,6 +83,7 @@ export function serve(
   // ws closes with the right code by itself: 1009 for a frame that is too large, 1002 or 1007 for a malformed one.
   ws.on('error', (error) => log.info({ err: error }, 'connection failed'));
   ws.on('close', (code) => {
+    traffic.open -= 1;
     stopBeat();
     stopStart();
     session.ended();

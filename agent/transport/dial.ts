@@ -15,6 +15,7 @@ import { tokenToShow } from '../../shared/format/token-file.ts';
 import { type Backoff, fullJitter, pauseAfter, spread } from '../../shared/rule/retry.ts';
 import type { DialConfig } from '../config.ts';
 import type { Log } from '../log.ts';
+import type { Traffic } from '../metrics/facts.ts';
 import type { Known } from './auth.ts';
 import { type OpenSession, serve } from './connection.ts';
 
@@ -22,6 +23,7 @@ export type DialOptions = DialConfig & {
   /** The version of the agent. */
   agent: string;
   session: OpenSession;
+  traffic: Traffic;
   log: Log;
   clock: Clock;
   /** Between 0 and 1. */
@@ -128,7 +130,7 @@ export class Dialler {
 
   /** One connection, from the first try to its end. */
   #connection(shown: Credentials): Promise<Ending> {
-    const { url, workspace, agent, session, log, clock } = this.#options;
+    const { url, workspace, agent, session, traffic, log, clock } = this.#options;
     const { token, ...tls } = shown;
     const ws = new WebSocket(url, [PROTOCOL], {
       ...tls,
@@ -156,7 +158,7 @@ export class Dialler {
         cancel();
         this.#become({ state: 'connected', next: null });
         log.info({ url }, 'connected to the platform');
-        serve(ws, PLATFORM, session, log.child({ by: PLATFORM.caller.label }));
+        serve(ws, PLATFORM, session, log.child({ by: PLATFORM.caller.label }), traffic);
       });
       // Its body is not read: it may be of any size, and it proves nothing.
       ws.on('unexpected-response', (_request, response: IncomingMessage) => {

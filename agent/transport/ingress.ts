@@ -15,7 +15,7 @@ const LOOK_MILLIS = 1000;
 const LOCAL: Known = { caller: { scope: 'write', label: 'socket' }, isValid: () => true };
 
 type Ingress = {
-  options: Omit<ListenOptions, 'session'>;
+  options: Omit<ListenOptions, 'session' | 'probes' | 'hear' | 'traffic'>;
   /** Watches tokens and certificates from now on. @returns how to stop. */
   watch(server: Listening): () => void;
 };

@@ -1,4 +1,5 @@
 /** The server: one HTTP server that upgrades known callers, and a WebSocket for each. */
+import { X509Certificate } from 'node:crypto';
 import { type IncomingMessage, type RequestListener, type Server, createServer } from 'node:http';
 import { type Server as TlsServer, createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
@@ -6,21 +7,23 @@ import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 
 import type { Fault } from '../../shared/api/fault.ts';
-import { CONNECT_PATH, HEALTH_PATH, PROTOCOL, WIRE } from '../../shared/api/rpc.ts';
-import type { Log } from '../log.ts';
+import { PROTOCOL, WIRE } from '../../shared/api/rpc.ts';
+import type { Traffic } from '../metrics/facts.ts';
+import { attempt } from '../../shared/attempt.ts';
 import { type Address, bind } from './bind.ts';
 import { type Connection, type OpenSession, serve } from './connection.ts';
-import { type UpgradePolicyOptions, type Place, judge } from './upgrade-policy.ts';
+import { type PagesOptions, answerPages, hearRefused } from './pages.ts';
+import { type Place, judge } from './upgrade-policy.ts';
 import { Failures } from './rate-limit.ts';
 
 /** In PEM. With `ca`, only clients with a certificate of it pass the handshake. */
 export type TlsContext = { cert: Buffer; key: Buffer; ca: Buffer | undefined };
 
-export type ListenOptions = UpgradePolicyOptions & {
+export type ListenOptions = PagesOptions & {
   address: Address;
   tls: TlsContext | undefined;
   session: OpenSession;
-  log: Log;
+  traffic: Traffic;
 };
 
 /** A server that listens. */
@@ -31,6 +34,8 @@ export type Listening = {
   port: number;
   /** Closes the sessions whose token is no longer valid. Called regularly. */
   review(): void;
+  /** When the certificate in use ends, in seconds since the epoch; undefined without TLS. */
+  certificateEnds(): number | undefined;
   /** Uses other certificates from now on. Open connections stay. */
   useTls(tls: TlsContext): void;
   /** Accepts no more connections. Open ones stay. */
@@ -52,8 +57,14 @@ const LIMITS = {
 
 /** @throws the error of the system, such as EADDRINUSE */
 export async function listen(options: ListenOptions): Promise<Listening> {
-  const { log } = options;
-  const server = createFor(options.tls, answer);
+  const { log, hear } = options;
+  const failures = new Failures(Date.now);
+  let place: Place = 'network';
+  let ends = endOf(options.tls);
+  const server = createFor(
+    options.tls,
+    answerPages(options, failures, () => place),
+  );
   server.maxConnections = CONNECTIONS_MAX;
   const sockets = new WebSocketServer({
     noServer: true,
@@ -63,9 +74,7 @@ export async function listen(options: ListenOptions): Promise<Listening> {
     // The agent limits the time of closing itself; see close().
     clientTracking: true,
   });
-  const failures = new Failures(Date.now);
   const connections = new Set<Connection>();
-  let place: Place = 'network';
   let closing = false;
   const upgrade = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
     socket.on('error', () => socket.destroy());
@@ -77,6 +86,7 @@ export async function listen(options: ListenOptions): Promise<Listening> {
     const address = request.socket.remoteAddress;
     const admission = judge(request, { address, place, connected: sockets.clients.size }, options, failures);
     if ('refused' in admission) {
+      hearRefused(admission, hear);
       if (admission.log) {
         log.info({ remote: address, why: admission.refused.message }, 'upgrade refused');
       }
@@ -85,7 +95,8 @@ export async function listen(options: ListenOptions): Promise<Listening> {
     }
     const { known } = admission;
     sockets.handleUpgrade(request, socket, head, (ws) => {
-      const connection = serve(ws, known, options.session, log.child({ by: known.caller.label }));
+      const child = log.child({ by: known.caller.label });
+      const connection = serve(ws, known, options.session, child, options.traffic);
       connections.add(connection);
       ws.on('close', () => connections.delete(connection));
     });
@@ -99,6 +110,7 @@ export async function listen(options: ListenOptions): Promise<Listening> {
   if (options.tls !== undefined) {
     server.on('tlsClientError', (error: Error, socket: { remoteAddress?: string }) => {
       const { remoteAddress } = socket;
+      hear({ type: 'handshake.failed' });
       if (failures.count(remoteAddress).log) {
         log.info({ remote: remoteAddress, why: error.message }, 'handshake refused');
       }
@@ -116,7 +128,9 @@ export async function listen(options: ListenOptions): Promise<Listening> {
         connection.review();
       }
     },
+    certificateEnds: () => ends,
     useTls: (tls) => {
+      ends = endOf(tls);
       if ('setSecureContext' in server) {
         server.setSecureContext({ ...tls, minVersion: 'TLSv1.2' });
       }
@@ -148,16 +162,11 @@ function createFor(tls: TlsContext | undefined, listener: RequestListener): Serv
   );
 }
 
-const answer: RequestListener = (request, response) => {
-  const [path] = (request.url ?? '').split('?');
-  const known = path === HEALTH_PATH && request.method === 'GET';
-  const upgrade = path === CONNECT_PATH ? { upgrade: 'websocket', connection: 'upgrade, close' } : {};
-  response.writeHead(known ? 200 : path === CONNECT_PATH ? 426 : 404, {
-    'content-type': 'application/json',
-    ...upgrade,
-  });
-  response.end(known ? '{"status":"ok"}\n' : '{"error":"This server speaks airlock.v1 over a WebSocket"}\n');
-};
+/** The end of the first certificate, which is that of the agent. One that cannot be read is refused elsewhere. */
+function endOf(tls: TlsContext | undefined): number | undefined {
+  const certificate = tls === undefined ? undefined : attempt(() => new X509Certificate(tls.cert));
+  return certificate === undefined ? undefined : Date.parse(certificate.validTo) / 1000;
+}
 
 function refuse(socket: Duplex, fault: Fault): void {
   const { status, retryAfter } = fault;

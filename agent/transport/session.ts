@@ -3,7 +3,7 @@
  * threads.
  */
 import { downloadPath, externalFault, isRefusedByExternal } from '../../shared/api/external.ts';
-import { Fault, toFault } from '../../shared/api/fault.ts';
+import { Fault, type FaultCode, toFault } from '../../shared/api/fault.ts';
 import { decodeFrame } from '../../shared/api/frame.ts';
 import {
   type MethodName,
@@ -55,6 +55,8 @@ export type Served = {
   /** Shared by all sessions of an agent. */
   memory: StreamMemory;
   clock: Clock;
+  /** Hears of each answer: `none`, or the code of its fault. */
+  answered: (method: MethodName, code: FaultCode | 'none') => void;
 };
 
 export class Session {
@@ -62,6 +64,7 @@ export class Session {
   readonly #caller: Caller;
   readonly #hello: Hello;
   readonly #service: Served['service'];
+  readonly #answered: Served['answered'];
   readonly #eventLog: EventLog;
   readonly #log: Log;
   readonly #inflows = new Map<number, { inflow: Inflow; stream: Link }>();
@@ -75,7 +78,7 @@ export class Session {
   constructor(
     socket: Socket,
     caller: Caller,
-    { hello, service, memory, clock }: Served,
+    { hello, service, memory, clock, answered }: Served,
     eventLog: EventLog,
     log: Log,
   ) {
@@ -83,6 +86,7 @@ export class Session {
     this.#caller = caller;
     this.#hello = hello;
     this.#service = service;
+    this.#answered = answered;
     this.#outgoing = new OutgoingStreams({
       memory,
       clock,
@@ -157,18 +161,18 @@ export class Session {
       return;
     }
     if (this.#inFlight >= WIRE.requestsInFlight) {
-      this.#send(
-        writeFailure(
-          id,
-          new Fault('RATE_LIMITED', `${WIRE.requestsInFlight} requests are in flight already`),
-        ),
-      );
+      const fault = new Fault('RATE_LIMITED', `${WIRE.requestsInFlight} requests are in flight already`);
+      this.#answered(method, fault.code);
+      this.#send(writeFailure(id, fault));
       return;
     }
     this.#inFlight += 1;
     this.#run(method, params)
       .then(
-        (result) => this.#send(answerOf(id, method, result)),
+        (result) => {
+          this.#answered(method, 'none');
+          this.#send(answerOf(id, method, result));
+        },
         (error: unknown) => this.#refuse(id, method, toFault(error, `"${method}"`)),
       )
       .finally(() => {
@@ -178,7 +182,8 @@ export class Session {
       .catch((error: unknown) => this.#log.debug({ err: error }, 'answer not sent'));
   }
 
-  #refuse(id: string, method: string, fault: Fault): void {
+  #refuse(id: string, method: MethodName, fault: Fault): void {
+    this.#answered(method, fault.code);
     const level = fault.status >= 500 ? 'error' : 'info';
     this.#log[level]({ method, code: fault.code, detail: fault.message }, 'request refused');
     this.#send(writeFailure(id, fault));

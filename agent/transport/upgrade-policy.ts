@@ -1,4 +1,4 @@
-/** Decides whether to upgrade a request, by its head alone. Knows no socket. */
+/** Decides whether to upgrade a request, and what a request for a page may see, by its head alone. Knows no socket. */
 import { Fault } from '../../shared/api/fault.ts';
 import { CONNECT_PATH, PROTOCOL, WIRE } from '../../shared/api/rpc.ts';
 import { isLoopback } from '../../shared/loopback.ts';
@@ -22,76 +22,47 @@ export type UpgradePolicyOptions = {
 /** Where the agent listens: on the loopback, on a network, on a Unix socket. */
 export type Place = 'loopback' | 'network' | 'unix';
 
-export type Admission =
-  | { known: Known }
-  /** `log`: whether to write a line to the log. */
-  | { refused: Fault; log: boolean };
+/** `log`: whether to write a line to the log. `unknown`: its token is missing or not known. */
+export type Refused = { refused: Fault; log: boolean; unknown: boolean };
+export type Admission = { known: Known } | Refused;
+/** `trusted`: whether the page may tell more than whether the agent is well. */
+export type PageAdmission = { trusted: boolean } | Refused;
 
 /** Headers that the agent decides by. With two of them, a proxy in between may have read the other one. */
 const ONCE: ReadonlySet<string> = new Set(['authorization', 'host', 'origin', 'upgrade']);
 /** The seconds to wait when all connections are in use. */
 const FULL_SECONDS = 5;
 
-const refused = (fault: Fault, log = true): Admission => ({ refused: fault, log });
+/** Where a request comes from, and where it has come in. */
+type Origin = { address: string | undefined; place: Place };
+type Policy = Omit<UpgradePolicyOptions, 'refresh'>;
+/** The first value of a header. */
+type Header = (name: string) => string | undefined;
+
+const refused = (fault: Fault): Refused => ({ refused: fault, log: true, unknown: false });
 
 /** Judges an upgrade, the cheapest check first. The answer does not say which token would be right. */
 export function judge(
-  { url, rawHeaders }: Head,
-  from: { address: string | undefined; place: Place; connected: number },
-  { authenticate, allowOrigin, allowHost }: Omit<UpgradePolicyOptions, 'refresh'>,
+  head: Head,
+  from: Origin & { connected: number },
+  policy: Policy,
   failures: Failures,
 ): Admission {
-  const [path, query] = (url ?? '').split('?');
-  if (path !== CONNECT_PATH) {
+  if (pathOf(head) !== CONNECT_PATH) {
     return refused(
       new Fault('NOT_FOUND', 'There is nothing at this path', {
         hint: `Connect to ${CONNECT_PATH}; the address of an agent needs no path`,
       }),
     );
   }
-  if (query !== undefined) {
-    return refused(
-      new Fault('INVALID_PARAMS', 'The address has a query, and addresses end up in logs', {
-        hint: 'Send the token in the Authorization header, and nothing in the address',
-      }),
-    );
+  const checked = checkHead(head, from, policy);
+  if ('refused' in checked) {
+    return checked;
   }
-  const headers = headersOf(rawHeaders);
-  const twice = [...headers].find(([name, values]) => values.length > 1 && isDecisive(name));
-  if (twice !== undefined) {
-    return refused(new Fault('INVALID_PARAMS', `The header "${twice[0]}" was sent more than once`));
-  }
-  const header = (name: string): string | undefined => headers.get(name)?.[0];
-  const origin = header('origin');
-  if (origin !== undefined && !allowOrigin.includes(origin.toLowerCase())) {
-    return refused(
-      new Fault('FORBIDDEN', 'The request has an Origin, and browsers are not served', {
-        hint: 'Send none, or name it in AIRLOCK_ALLOW_ORIGIN of the agent',
-      }),
-    );
-  }
-  if (!isHostAllowed(header('host'), from.place, allowHost)) {
-    return refused(
-      new Fault('FORBIDDEN', 'The agent does not serve the name in the Host header', {
-        hint: 'Use the address on which it listens, or name the host in AIRLOCK_ALLOW_HOST of the agent',
-      }),
-    );
-  }
-  const known = authenticate(header('authorization'));
+  const { header } = checked;
+  const known = policy.authenticate(header('authorization'));
   if (known === undefined) {
-    const { wait, log } = failures.count(from.address);
-    const fault =
-      wait > 0
-        ? new Fault('RATE_LIMITED', 'There were too many failed attempts from this address', {
-            hint: `Try again in ${wait} s, with a token that this agent knows`,
-            // With a token that it knows nobody is refused. With this one another try is in vain.
-            retry: 'never',
-            retryAfter: wait,
-          })
-        : new Fault('UNAUTHENTICATED', 'The bearer token is missing or not known here', {
-            hint: 'Pass a token that this agent knows: AIRLOCK_TOKEN, or a token file',
-          });
-    return refused(fault, log);
+    return refuseUnknown(from, failures);
   }
   const offered = (header('sec-websocket-protocol') ?? '').split(',').map((name) => name.trim());
   if (!offered.includes(PROTOCOL)) {
@@ -106,6 +77,100 @@ export function judge(
     );
   }
   return { known };
+}
+
+/**
+ * Judges a request for a page. A token that is shown must be known. Without one, only who is on this machine is trusted:
+ * a request from the loopback, for a name of the loopback, that no proxy says to have passed on.
+ *
+ * @param open whether others get the page too.
+ */
+export function judgePage(
+  head: Head,
+  from: Origin,
+  policy: Policy,
+  failures: Failures,
+  open: boolean,
+): PageAdmission {
+  const checked = checkHead(head, from, policy);
+  if ('refused' in checked) {
+    return checked;
+  }
+  const { header } = checked;
+  const shown = header('authorization');
+  if (policy.authenticate(shown) !== undefined) {
+    return { trusted: true };
+  }
+  if (shown === undefined && (isHere(from.address, header) || open)) {
+    return { trusted: isHere(from.address, header) };
+  }
+  return refuseUnknown(from, failures);
+}
+
+/** Headers by which proxies say that a request is not their own. */
+const PASSED_ON = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'];
+
+/** A page of the web that makes its own name resolve to the loopback sends that name as the Host. */
+const isHere = (address: string | undefined, header: Header): boolean =>
+  isLoopback(address ?? '') &&
+  isLoopback(nameOf(header('host') ?? '')) &&
+  header('origin') === undefined &&
+  PASSED_ON.every((name) => header(name) === undefined);
+
+/** The path of a request, without what is behind it. */
+export const pathOf = ({ url }: Pick<Head, 'url'>): string => (url ?? '').split('?')[0] ?? '';
+
+/** What is refused whoever asks. */
+function checkHead(
+  { url, rawHeaders }: Head,
+  { place }: Origin,
+  { allowOrigin, allowHost }: Policy,
+): { header: Header } | Refused {
+  if (url?.includes('?') === true) {
+    return refused(
+      new Fault('INVALID_PARAMS', 'The address has a query, and addresses end up in logs', {
+        hint: 'Send the token in the Authorization header, and nothing in the address',
+      }),
+    );
+  }
+  const headers = headersOf(rawHeaders);
+  const twice = [...headers].find(([name, values]) => values.length > 1 && isDecisive(name));
+  if (twice !== undefined) {
+    return refused(new Fault('INVALID_PARAMS', `The header "${twice[0]}" was sent more than once`));
+  }
+  const header: Header = (name) => headers.get(name)?.[0];
+  const origin = header('origin');
+  if (origin !== undefined && !allowOrigin.includes(origin.toLowerCase())) {
+    return refused(
+      new Fault('FORBIDDEN', 'The request has an Origin, and browsers are not served', {
+        hint: 'Send none, or name it in AIRLOCK_ALLOW_ORIGIN of the agent',
+      }),
+    );
+  }
+  if (!isHostAllowed(header('host'), place, allowHost)) {
+    return refused(
+      new Fault('FORBIDDEN', 'The agent does not serve the name in the Host header', {
+        hint: 'Use the address on which it listens, or name the host in AIRLOCK_ALLOW_HOST of the agent',
+      }),
+    );
+  }
+  return { header };
+}
+
+function refuseUnknown({ address }: Origin, failures: Failures): Refused {
+  const { wait, log } = failures.count(address);
+  const fault =
+    wait > 0
+      ? new Fault('RATE_LIMITED', 'There were too many failed attempts from this address', {
+          hint: `Try again in ${wait} s, with a token that this agent knows`,
+          // With a token that it knows nobody is refused. With this one another try is in vain.
+          retry: 'never',
+          retryAfter: wait,
+        })
+      : new Fault('UNAUTHENTICATED', 'The bearer token is missing or not known here', {
+          hint: 'Pass a token that this agent knows: AIRLOCK_TOKEN, or a token file',
+        });
+  return { refused: fault, log, unknown: true };
 }
 
 /**

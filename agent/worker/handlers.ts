@@ -32,7 +32,6 @@ import {
   noteLoaded,
   pendingPlugins,
   promisedPlugins,
-  restartOf,
 } from '../change/runtime-reports.ts';
 import {
   type SweepPlan,
@@ -68,6 +67,8 @@ import {
 import { planInstall } from '../store/plan.ts';
 import { planReconcile } from '../store/reconcile.ts';
 import { receiptOf } from '../store/records.ts';
+import type { RootMeasure } from '../metrics/facts.ts';
+import { countPlugins, measureRoot } from './measure.ts';
 import type { Source } from './source.ts';
 import { changeState, listTroubles } from '../store/state.ts';
 
@@ -218,20 +219,12 @@ const steps = {
   'root.status': (
     context: StoreContext,
     { quick }: Params<'status'>,
-  ): Pick<Status, 'plugins' | 'troubles'> => {
-    const plugins = listPlugins(context, { drift: quick !== true });
-    const pending = plugins.filter((plugin) => plugin.pending !== undefined);
-    return {
-      plugins: {
-        admitted: plugins.filter(({ status }) => status === 'admitted').length,
-        refused: plugins.filter(({ status }) => status === 'refused').length,
-        pending: pending.length,
-        promised: pending.filter(({ name }) => restartOf(context, name) !== 'none').length,
-        ...(quick === true ? {} : { drifted: plugins.filter((plugin) => plugin.drift !== undefined).length }),
-      },
-      troubles: truncate(listTroubles(context)),
-    };
-  },
+  ): Pick<Status, 'plugins' | 'troubles'> => ({
+    plugins: countPlugins(context, quick !== true),
+    troubles: truncate(listTroubles(context)),
+  }),
+  /** What the metrics say of the disk. */
+  'root.measure': (context: StoreContext): RootMeasure => measureRoot(context),
   /** The decision of the gate on a name. */
   'watch.admission': (context: StoreContext, { plugin }: { plugin: string }): Admission =>
     admissionOf(context, plugin),

@@ -53,6 +53,12 @@ export class Pool {
     this.#options = options;
   }
 
+  /** The number of tasks that have a thread, and of those that wait for one. */
+  get usage(): { busy: number; waiting: number } {
+    const busy = [...this.#threads].filter(({ idle }) => idle === undefined).length;
+    return { busy, waiting: this.#waiting.length };
+  }
+
   /** Starts a thread before its first task, if there is none. */
   warm(): void {
     if (this.#threads.size === 0 && !this.#closed) {

@@ -1,4 +1,5 @@
 /** Every page of docs/ that is written from a table. */
+import { metrics } from '../../agent/metrics/table.ts';
 import { COMMANDS } from '../../cli/run.ts';
 import { methods } from '../../shared/api/methods.ts';
 import { settings } from '../../shared/api/settings.ts';
@@ -7,6 +8,7 @@ import { cliPage } from './cli-page.ts';
 import manifest from '../../package.json' with { type: 'json' };
 import { frameVectors } from './frame-vectors.ts';
 import { manPage } from './man-page.ts';
+import { metricsPage } from './metrics-page.ts';
 import { openRpc } from './openrpc.ts';
 import { rulesPage } from './rules-page.ts';
 import { schemaFiles } from './schemas.ts';
@@ -27,6 +29,7 @@ export async function pages(): Promise<Map<string, string>> {
     ['docs/settings.md', settingsPage(settings)],
     ['docs/cli.md', cliPage(commands)],
     ['docs/airlock.1', manPage(commands, settings, manifest.version)],
+    ['docs/metrics.md', metricsPage(metrics)],
     ['docs/rules.md', rulesPage(findingRules)],
     ['docs/openrpc.json', json(openRpc(methods))],
     ['docs/vectors/frames.json', json(frameVectors())],

@@ -2,6 +2,7 @@
 import * as z from 'zod';
 
 import { eventData, eventSchema, eventTypes } from '../../shared/api/events.ts';
+import { readinessSchema } from '../../shared/api/maintenance.ts';
 import { cancelSchema, helloSchema, resetSchema, windowSchema } from '../../shared/api/session.ts';
 import { failureSchema, notificationSchema, requestSchema, successSchema } from '../../shared/api/rpc.ts';
 import { intentSchema } from '../../shared/format/intent.ts';
@@ -77,6 +78,7 @@ const documents: Record<string, Document> = {
     title: 'SKILL.md: the front matter of a plugin that is one skill',
   },
   frame: { schema: frame, title: 'A text frame of airlock.v1' },
+  readiness: { schema: readinessSchema, title: 'The answer of /readyz' },
   event: { schema: event, title: 'What an agent sends in the notification "event"' },
 };
 

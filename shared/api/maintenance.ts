@@ -76,6 +76,23 @@ export const dialStatusSchema = z.object({
 });
 export type DialStatus = z.infer<typeof dialStatusSchema>;
 
+/** One thing that an agent needs to be ready. `warn`: installs work, and somebody should look. */
+export const readinessCheckSchema = z.object({
+  check: z.enum(['draining', 'root', 'recovery', 'watch', 'restart', 'dial']),
+  status: z.enum(['pass', 'warn', 'fail']),
+  /** Why it does not pass, and what to do. */
+  detail: z.string().optional(),
+  hint: z.string().optional(),
+});
+export type ReadinessCheck = z.infer<typeof readinessCheckSchema>;
+
+/** Whether an agent can take an install. Only a caller that it trusts is told the reasons. */
+export const readinessSchema = z.object({
+  status: z.enum(['ok', 'not ok']),
+  checks: z.array(readinessCheckSchema).optional(),
+});
+export type Readiness = z.infer<typeof readinessSchema>;
+
 /** The state of the agent, and what only an operator can repair. */
 export const statusSchema = z.object({
   /** The agent's own data; absent if a command reads a root without an agent. */

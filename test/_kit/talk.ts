@@ -81,6 +81,7 @@ export function makeServed({ begin, warm, ...answers }: Answers = {}): Served {
     hello: HELLO,
     memory: new StreamMemory(),
     clock: systemClock,
+    answered: () => undefined,
     service: {
       begin: begin ?? nobody,
       warm: warm ?? (() => undefined),

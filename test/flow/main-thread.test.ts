@@ -11,6 +11,7 @@ import { createLocks } from '../../agent/disk/lock.ts';
 import type { Status } from '../../shared/api/maintenance.ts';
 import { HEALTH_PATH } from '../../shared/api/rpc.ts';
 import { layoutOf } from '../../shared/format/layout.ts';
+import { page } from '../_kit/metrics.ts';
 import { SKILL, put, version } from '../_kit/place.ts';
 import { Program, addressOf } from '../_kit/program.ts';
 import { until } from '../_kit/until.ts';
@@ -46,6 +47,8 @@ it('makes no synchronous call on the disk once it listens', async () => {
   const { installId } = await put(wire, await version('2', '1'), true);
   await wire.request('plugin.list', {});
   await wire.request('plugin.verify', { plugin: 'lint' });
+  expect((await page(addressOf(program), '/metrics')).status).toBe(200);
+  expect((await page(addressOf(program), '/readyz')).status).toBe(200);
   // A restart of the agent's own, a report of the runtime, a restart that somebody tells of.
   await wire.until(() => wire.events.find(({ type }) => type === 'plugin.loaded'));
   const report = { version: 1, generation: installId, at: new Date().toISOString() };
@@ -115,6 +118,8 @@ it('answers whatever asks for no disk while the disk of the root hangs, and LOCK
     await pause(500);
   }
   await expect(wire.answer(refused)).rejects.toMatchObject({ data: { code: 'LOCKED', executed: 'no' } });
+  expect((await page(address, '/readyz')).status).toBe(503);
+  expect((await page(address, '/metrics')).status).toBe(200);
   await rm(sign);
   expect(await wire.answer(listed)).toMatchObject({ plugins: { total: 1 } });
   const again = { ...hold, operationId: 'hold-0002' };

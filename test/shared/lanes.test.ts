@@ -25,6 +25,19 @@ describe('the lanes', () => {
     expect(log).toEqual(['begin 0', 'end 0', 'begin 1', 'end 1', 'begin 2', 'end 2']);
   });
 
+  it('say how many tasks wait for an earlier one', async () => {
+    const lanes = new Lanes();
+    const gate = deferred<void>();
+    const all = ['lint', 'lint', 'lint', 'other'].map((plugin) => lanes.run(plugin, () => gate.promise));
+    await settle();
+    expect(lanes.waiting).toBe(2);
+    gate.resolve();
+    await Promise.all(all);
+    expect(lanes.waiting).toBe(0);
+    await expect(lanes.run('lint', () => Promise.reject(new Error('no')))).rejects.toThrow('no');
+    expect(lanes.waiting).toBe(0);
+  });
+
   it('run the tasks of different plugins side by side', async () => {
     const lanes = new Lanes();
     const never = deferred<void>();

@@ -29,6 +29,7 @@ function start(url: string, options: Partial<DialOptions> = {}): { dialler: Dial
     files: NO_FILES,
     agent: '1.2.3',
     session: () => ({ started: true, text: () => {}, binary: () => {}, ended: () => {} }) as never,
+    traffic: { open: 0, opened: 0, receivedBytes: 0, sentBytes: 0 },
     log: createLog('silent'),
     clock,
     random: () => 1,

@@ -81,7 +81,7 @@ describe('who knocks', () => {
     const agent = await startTestAgent();
     const { status, body } = await ask(agent, { path: HEALTH_PATH, upgrade: false });
     expect([status, body]).toEqual([200, '{"status":"ok"}\n']);
-    expect((await ask(agent, { path: HEALTH_PATH, method: 'POST', upgrade: false })).status).toBe(404);
+    expect((await ask(agent, { path: HEALTH_PATH, method: 'POST', upgrade: false })).status).toBe(405);
   });
 
   it('is let in without compression, for that would let a frame be larger than it looks', async () => {

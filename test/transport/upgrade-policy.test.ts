@@ -220,7 +220,14 @@ it('an agent that listens on a network without TLS warns of it once', async () =
     const door = await openIngress(readAgentConfig({}, { AIRLOCK_TOKEN: TOKEN }), log);
     const nothing = (): void => undefined;
     const close = (): Promise<void> => Promise.resolve();
-    const server = { place, host: 'x', port: 1, review: nothing, useTls: nothing, stop: nothing, close };
+    const doings = {
+      review: nothing,
+      useTls: nothing,
+      stop: nothing,
+      close,
+      certificateEnds: () => undefined,
+    };
+    const server = { place, host: 'x', port: 1, ...doings };
     door.watch(server)();
     expect([place, warnings.length]).toEqual([place, times]);
   }

@@ -1,0 +1,107 @@
+/** What others can see of a running agent: its metrics, and whether it is ready. */
+import type { Status } from '../shared/api/maintenance.ts';
+import { steadyClock } from '../shared/clock.ts';
+import type { Facts, Traffic } from './metrics/facts.ts';
+import { watchLoopDelay } from './metrics/loop-delay.ts';
+import { METRICS_TYPE, Metrics } from './metrics/metrics.ts';
+import { readinessOf } from './service/readiness.ts';
+import type { Service } from './service/service.ts';
+import type { Probes } from './transport/pages.ts';
+
+/** The parts that are looked at. */
+export type ObservationOptions = {
+  version: string;
+  service: Pick<Service, 'usage' | 'measure' | 'health'>;
+  about: () => Pick<Status, 'watch' | 'dial' | 'restart'>;
+  draining: () => boolean;
+  certificateEnds: () => number | undefined;
+};
+
+/** What an agent shows. */
+export type Observation = {
+  metrics: Metrics;
+  traffic: Facts['traffic'];
+  /** The answers of the pages. */
+  probes(options: ObservationOptions): Probes;
+  /** What the last recovery or sweep has left undone; undefined: nothing. */
+  unrecovered(what: string | undefined): void;
+  /** Tries from now on how late the event loop comes. @returns how to stop. */
+  watchLoop(): () => void;
+};
+
+const noTraffic = (): Traffic => ({ open: 0, opened: 0, receivedBytes: 0, sentBytes: 0 });
+
+/** Begins to count. */
+export function createObservation(): Observation {
+  const metrics = new Metrics();
+  const traffic = { client: noTraffic(), platform: noTraffic() };
+  let unrecovered: string | undefined;
+  return {
+    metrics,
+    traffic,
+    unrecovered: (what) => {
+      unrecovered = what;
+    },
+    watchLoop: () =>
+      watchLoopDelay(steadyClock, (millis) =>
+        metrics.hear({ type: 'loop.delayed', data: { seconds: millis / 1000 } }),
+      ),
+    probes: (options) => {
+      const scrape = async (): Promise<string> => {
+        const measured = await options.service.measure();
+        return metrics.text({ ...factsOf(options), traffic, ...lookOf(measured) });
+      };
+      /** One at a time: who asks meanwhile gets the same text. */
+      let scraping: Promise<string> | undefined;
+      return {
+        metrics: async () => {
+          scraping ??= scrape().finally(() => {
+            scraping = undefined;
+          });
+          return { type: METRICS_TYPE, text: await scraping };
+        },
+        ready: async () =>
+          readinessOf({
+            ...options.about(),
+            draining: options.draining(),
+            root: await options.service.health(),
+            unrecovered,
+          }),
+      };
+    },
+  };
+}
+
+function factsOf({
+  version,
+  service,
+  about,
+  draining,
+  certificateEnds,
+}: ObservationOptions): Omit<Facts, 'traffic' | 'root' | 'look'> {
+  const { watch = { mode: 'off', notices: [] }, dial = null, restart = null } = about();
+  const { user, system } = process.cpuUsage();
+  return {
+    version,
+    node: process.versions.node,
+    startedAt: Date.now() / 1000 - process.uptime(),
+    cpuSeconds: (user + system) / 1e6,
+    residentBytes: process.memoryUsage.rss(),
+    draining: draining(),
+    watch,
+    dial,
+    restart,
+    certificateEnds: certificateEnds(),
+    ...service.usage(),
+  };
+}
+
+function lookOf({ value, age, took }: Awaited<ReturnType<Service['measure']>>): Pick<Facts, 'root' | 'look'> {
+  return {
+    root: value,
+    look:
+      age === undefined || took === undefined
+        ? undefined
+        : { ageSeconds: age / 1000, tookSeconds: took / 1000 },
+  };
+}
