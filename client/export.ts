@@ -1,7 +1,6 @@
 /** Fetches an installed version as a bundle, and checks that it is whole. */
 import { createHash, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Writable } from 'node:stream';
@@ -58,7 +57,8 @@ export async function exportPlugin(
   await checkOutFile(to, overwrite === true);
   const temporary = join(dirname(to), `.${basename(to)}.${randomUUID()}.tmp`);
   try {
-    const file = createWriteStream(temporary, { flags: 'wx' });
+    // It exists before anything can fail: a file that is opened later would stay.
+    const file = (await open(temporary, 'wx')).createWriteStream();
     const written = finished(file);
     written.catch(() => undefined);
     const exported = await fetchInto(caller, plugin, file, options).finally(() => file.end());

@@ -64,7 +64,7 @@ function isUntouched(context: StoreContext, plugin: string, directory: string): 
   if (marker === undefined || receipt === undefined) {
     return false;
   }
-  const begun = stampMillis(marker.installId);
+  const begun = stampMillis(marker.installId) - LAG_MILLIS;
   const marked = Date.parse(marker.installedAt);
   const sealed = marked - begun > SEAL_MILLIS ? begun : marked - LAG_MILLIS;
   const left = new Map(receipt.list.map((file) => [file.path, file]));
