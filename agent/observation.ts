@@ -72,6 +72,9 @@ export function createObservation(): Observation {
   };
 }
 
+/** When this process started (seconds since the epoch). Computed once, because both clocks drift apart. */
+const STARTED_AT = Date.now() / 1000 - process.uptime();
+
 function factsOf({
   version,
   service,
@@ -84,7 +87,7 @@ function factsOf({
   return {
     version,
     node: process.versions.node,
-    startedAt: Date.now() / 1000 - process.uptime(),
+    startedAt: STARTED_AT,
     cpuSeconds: (user + system) / 1e6,
     residentBytes: process.memoryUsage.rss(),
     draining: draining(),
