@@ -2,6 +2,7 @@
 import { readdir, stat } from 'node:fs/promises';
 
 import { isPluginName } from '../shared/format/name.ts';
+import { mountedPlugins } from './disk/mounts.ts';
 import { isMissing, systemErrorOf } from './disk/system-error.ts';
 
 /** The times of a file system are as coarse as the kernel's tick: a change this recent may hide another one. */
@@ -36,6 +37,14 @@ export async function listRoot(root: string, now: number): Promise<Listing> {
       : `The root "${root}" cannot be listed: ${problem.why}`;
     return { names: [], warning, isSettled: () => Promise.resolve(true) };
   }
+}
+
+/** What people should know about the way in which a root is mounted. */
+export async function mountWarnings(root: string): Promise<string[]> {
+  return (await mountedPlugins(root)).map(
+    (name) =>
+      `"${name}" is mounted by itself below "${root}", so no update of it arrives here: mount "${root}" as a whole instead`,
+  );
 }
 
 const changedAt = async (root: string): Promise<number> => (await stat(root)).mtimeMs;

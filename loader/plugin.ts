@@ -72,7 +72,10 @@ export type Scan = {
   /** Includes names that a later root admits. */
   readonly refused: readonly Refusal[];
   readonly shadowed: readonly Shadowed[];
-  /** The roots that could not be listed, and why. Their plugins may be missing above. */
+  /**
+   * The roots that could not be listed, and why: their plugins may be missing above. And the plugins that are mounted by
+   * themselves below a root: their updates do not arrive.
+   */
   readonly warnings: readonly string[];
 };
 

@@ -1,7 +1,7 @@
 /** The scan: sends every name in the roots through the gate. */
 import type { Layout } from '../shared/format/layout.ts';
 import type { Gate, RootAnswers } from './gate.ts';
-import { listRoot } from './listing.ts';
+import { listRoot, mountWarnings } from './listing.ts';
 import type { Scan, Shadowed } from './plugin.ts';
 import { mapBounded } from './pool.ts';
 import type { Settings } from './settings.ts';
@@ -21,7 +21,10 @@ export function createScan(settings: Settings, gate: Gate): () => Promise<Scan> 
   let known: Names = new Map();
   return async () => {
     signal?.throwIfAborted();
-    const isDisabled = await listDisabled(layouts);
+    const [isDisabled, ...mounted] = await Promise.all([
+      listDisabled(layouts),
+      ...layouts.map(({ root }) => mountWarnings(root)),
+    ]);
     const expected = await expectedNames(layouts, known);
     const listed: Names = new Map(layouts.map((layout) => [layout, new Set<string>()]));
     const passages = new Map<string, RootAnswers>();
@@ -53,7 +56,7 @@ export function createScan(settings: Settings, gate: Gate): () => Promise<Scan> 
       admitted: found.flatMap(({ plugin }) => plugin ?? []),
       refused: found.flatMap(({ refusals }) => refusals),
       shadowed,
-      warnings: [...warnings],
+      warnings: [...warnings, ...mounted.flat()],
     };
   };
 }

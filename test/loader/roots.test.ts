@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 
 import { Fault, type Scan, createLoader } from '../../loader/index.ts';
+import { mountOver, needMounts } from '../_kit/mounts.ts';
 import { LATER, STAMP, install, makeRoot, writeFiles, writeIntent, yamlOf } from '../_kit/loader-root.ts';
 
 const names = ({ admitted }: Scan): string[] => admitted.map(({ name }) => name);
@@ -109,6 +110,22 @@ test('a root that is not there or no directory is said, and the others are scann
     `There is no directory "${absent}"`,
     `The root "${file}" cannot be listed: ENOTDIR: not a directory`,
   ]);
+});
+
+test('a plugin that is mounted by itself is said: updates swap what lies below the mount', async (ctx) => {
+  needMounts(ctx, 'tmpfs');
+  const layout = await makeRoot();
+  for (const name of ['lint', 'other']) await install(layout, name);
+  const loader = createLoader({ roots: [layout.root] });
+  expect((await loader.scan()).warnings).toEqual([]);
+  const take = mountOver(layout.live('lint'), 'itself');
+  const scan = await loader.scan();
+  expect(names(scan)).toEqual(['lint', 'other']);
+  expect(scan.warnings).toEqual([
+    `"lint" is mounted by itself below "${layout.root}", so no update of it arrives here: mount "${layout.root}" as a whole instead`,
+  ]);
+  await take();
+  expect((await loader.scan()).warnings).toEqual([]);
 });
 
 test('each scan sees what was added, updated and removed since the last one', async () => {
