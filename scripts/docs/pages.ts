@@ -7,6 +7,7 @@ import { findingRules } from '../../shared/rule/plugin/finding.ts';
 import { cliPage } from './cli-page.ts';
 import manifest from '../../package.json' with { type: 'json' };
 import { frameVectors } from './frame-vectors.ts';
+import { gateVectors } from './gate-vectors.ts';
 import { manPage } from './man-page.ts';
 import { metricsPage } from './metrics-page.ts';
 import { openRpc } from './openrpc.ts';
@@ -33,6 +34,7 @@ export async function pages(): Promise<Map<string, string>> {
     ['docs/rules.md', rulesPage(findingRules)],
     ['docs/openrpc.json', json(openRpc(methods))],
     ['docs/vectors/frames.json', json(frameVectors())],
+    ['docs/vectors/gate.json', json(gateVectors())],
     ['docs/vectors/trees.json', json(treeVectors())],
     ['docs/vectors/uploads.json', json(uploadVectors())],
     ...[...schemaFiles()].map(([name, text]): [string, string] => [`${SCHEMAS}/${name}`, text]),
