@@ -68,7 +68,7 @@ export async function startAgent(
   const tell = (event: EventBody): void => {
     log.info({ event: event.type, ...event.data }, 'event');
     eventLog.publish(event);
-    metrics.hear(event);
+    observation.hear(event);
     hearers.watching?.heard(event);
     if (event.type === 'sweep.done') {
       observation.unrecovered(leftUndone(event.data.failed));
@@ -134,6 +134,7 @@ export async function startAgent(
       new Session(socket, caller, { hello, service, memory, clock: systemClock, answered }, eventLog, child);
     const probes = observation.probes({
       version,
+      root: config.root,
       service,
       about,
       draining: () => draining,

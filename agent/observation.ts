@@ -1,9 +1,13 @@
-/** What others can see of a running agent: its metrics, and whether it is ready. */
-import type { Status } from '../shared/api/maintenance.ts';
+/** What others can see of a running agent: its metrics, whether it is ready, and its page. */
+import type { EventBody } from '../shared/api/events.ts';
+import { toFault } from '../shared/api/fault.ts';
+import type { Readiness, Status } from '../shared/api/maintenance.ts';
 import { steadyClock } from '../shared/clock.ts';
 import type { Facts, Traffic } from './metrics/facts.ts';
 import { watchLoopDelay } from './metrics/loop-delay.ts';
 import { METRICS_TYPE, Metrics } from './metrics/metrics.ts';
+import { Activity } from './page/activity.ts';
+import { PAGE_HEADERS, PAGE_TYPE, pageOf } from './page/page.ts';
 import { readinessOf } from './service/readiness.ts';
 import type { Service } from './service/service.ts';
 import type { Probes } from './transport/pages.ts';
@@ -11,8 +15,9 @@ import type { Probes } from './transport/pages.ts';
 /** The parts that are looked at. */
 export type ObservationOptions = {
   version: string;
-  service: Pick<Service, 'usage' | 'measure' | 'health'>;
-  about: () => Pick<Status, 'watch' | 'dial' | 'restart'>;
+  root: string;
+  service: Pick<Service, 'usage' | 'measure' | 'health' | 'running' | 'overview'>;
+  about: () => Partial<Status>;
   draining: () => boolean;
   certificateEnds: () => number | undefined;
 };
@@ -21,6 +26,8 @@ export type ObservationOptions = {
 export type Observation = {
   metrics: Metrics;
   traffic: Facts['traffic'];
+  /** Hears every event of the agent. */
+  hear(event: EventBody): void;
   /** The answers of the pages. */
   probes(options: ObservationOptions): Probes;
   /** What the last recovery or sweep has left undone; undefined: nothing. */
@@ -34,11 +41,16 @@ const noTraffic = (): Traffic => ({ open: 0, opened: 0, receivedBytes: 0, sentBy
 /** Begins to count. */
 export function createObservation(): Observation {
   const metrics = new Metrics();
+  const activity = new Activity(Date.now);
   const traffic = { client: noTraffic(), platform: noTraffic() };
   let unrecovered: string | undefined;
   return {
     metrics,
     traffic,
+    hear: (event) => {
+      metrics.hear(event);
+      activity.hear(event);
+    },
     unrecovered: (what) => {
       unrecovered = what;
     },
@@ -51,6 +63,30 @@ export function createObservation(): Observation {
         const measured = await options.service.measure();
         return metrics.text({ ...factsOf(options), traffic, ...lookOf(measured) });
       };
+      const ready = async (): Promise<Readiness> =>
+        readinessOf({
+          ...options.about(),
+          draining: options.draining(),
+          root: await options.service.health(),
+          unrecovered,
+        });
+      const page = async (): Promise<string> => {
+        const { about, root, service } = options;
+        const [readiness, seen] = await Promise.all([ready(), service.overview()]);
+        const { value, error, age = 0 } = seen;
+        const why = error === undefined ? undefined : toFault(error, 'Listing the plugins').message;
+        const overview = { value, why, age };
+        const now = new Date();
+        return pageOf({
+          now,
+          about: about(),
+          root,
+          running: service.running(),
+          overview,
+          readiness,
+          activity,
+        });
+      };
       /** One at a time: who asks meanwhile gets the same text. */
       let scraping: Promise<string> | undefined;
       return {
@@ -60,13 +96,8 @@ export function createObservation(): Observation {
           });
           return { type: METRICS_TYPE, text: await scraping };
         },
-        ready: async () =>
-          readinessOf({
-            ...options.about(),
-            draining: options.draining(),
-            root: await options.service.health(),
-            unrecovered,
-          }),
+        ready,
+        page: async () => ({ type: PAGE_TYPE, text: await page(), headers: PAGE_HEADERS }),
       };
     },
   };

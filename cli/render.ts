@@ -2,10 +2,12 @@
 import { styleText } from 'node:util';
 
 import type { Packed, DeltaResult } from '../client/index.ts';
-import type { Reason } from '../shared/format/tree.ts';
 import type { Reload } from '../shared/rule/classify.ts';
 import type { Installed } from '../shared/api/plugin.ts';
 import type { Fault } from '../shared/api/fault.ts';
+import { bytes, safe } from '../shared/wording.ts';
+
+export { bytes, duration, plural, reasonText, safe } from '../shared/wording.ts';
 
 export type Paint = (style: 'bold' | 'dim' | 'green' | 'yellow' | 'red' | 'cyan', text: string) => string;
 
@@ -14,14 +16,6 @@ export const painter =
   (colour: boolean): Paint =>
   (style, text) =>
     colour ? styleText(style, text, { validateStream: false }) : text;
-
-/** Text without control and direction characters, which could change the terminal. */
-export const safe = (text: string): string =>
-  text.replaceAll(/[\p{Cc}\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069]/gu, '\u{FFFD}');
-
-/** A reason for people: about a path, or about the whole plugin. */
-export const reasonText = ({ path, why }: Pick<Reason, 'path' | 'why'>): string =>
-  path === '' ? why : `${path}: ${why}`;
 
 /** An entry that a pack has left out on purpose, and why. */
 export const leftOutText = ({ path, why }: { path: string; why: string }): string =>
@@ -46,23 +40,6 @@ export const reloadText = ({ action, restarting }: Pick<Reload, 'action' | 'rest
 /** The version that a change has replaced, to append to what is live now. */
 export const replacedText = ({ replacedVersion = null }: Pick<Installed, 'replacedVersion'>): string =>
   replacedVersion === null ? '' : `, replaced ${safe(replacedVersion)}`;
-
-const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
-
-/** A number of bytes, such as `31.0 KiB`. */
-export function bytes(count: number): string {
-  const power = count < 1 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log(count) / Math.log(1024)));
-  const value = count / 1024 ** power;
-  return `${power === 0 ? String(value) : value.toFixed(1)} ${UNITS[power] ?? 'B'}`;
-}
-
-/** A time, such as `12 ms` or `3.4 s`. */
-export function duration(millis: number): string {
-  return millis < 1000 ? `${Math.round(millis)} ms` : `${(millis / 1000).toFixed(1)} s`;
-}
-
-export const plural = (count: number, one: string, many = `${one}s`): string =>
-  `${count} ${count === 1 ? one : many}`;
 
 /** A table with aligned columns; the last column keeps its width. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[], paint: Paint): string {

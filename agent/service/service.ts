@@ -24,6 +24,7 @@ import { type RootProbe, probeRoot } from '../store/probe.ts';
 import { noteUnsynced } from '../change/sweep.ts';
 import { removeLitter } from '../store/staging.ts';
 import type { RootMeasure, ThreadUsage } from '../metrics/facts.ts';
+import type { Overview } from '../page/facts.ts';
 import { WorkerClient } from '../worker/client.ts';
 import { type Failure, FailureNotes } from './failure-notes.ts';
 import { inventoryOf } from './inventory.ts';
@@ -53,11 +54,13 @@ const TASK_THREADS = 2;
 const SLOW_THREADS = 2;
 /** The most exports at once. Further ones wait. */
 const EXPORT_THREADS = 4;
-/** A thread of its own counts what is on the disk, so that it delays nothing else, and works a twentieth of the time. */
+/** A thread of its own looks at the disk for metrics and the page. So it delays nothing else, and rests most of the time. */
 const LOOK_THREADS = 1;
 /** A probe of Kubernetes waits for a second. */
 const HEALTH = { freshMillis: 2000, restFactor: 19, patienceMillis: 800 };
 const LOOKS = { freshMillis: 15_000, restFactor: 19, patienceMillis: 5000 };
+/** Whoever looks at the page waits for what has just been installed. */
+const OVERVIEWS = { freshMillis: 2000, restFactor: 9, patienceMillis: 800 };
 const IDLE_MILLIS = 15_000;
 /** The lock of the agent that serves the root. No plugin has this name. */
 const AGENT_LOCK = '.agent';
@@ -94,6 +97,10 @@ export type Service = {
   usage(): { operations: number; lanesWaiting: number; threads: Record<string, ThreadUsage> };
   /** What was counted on the disk lately. */
   measure(): Promise<Recently<RootMeasure>>;
+  /** The operations that are under way in this process. */
+  running(): { plugin: string; operationId: string }[];
+  /** What the page showed of the disk lately. */
+  overview(): Promise<Recently<Overview>>;
   /** Whether the root could be written to lately. */
   health(): Promise<Recently<RootHealth>>;
   /** Removes what is no longer needed, and reports it. */
@@ -259,6 +266,11 @@ export function openService(
     clock: steadyClock,
     ...LOOKS,
   });
+  const seen = new Recent({
+    get: () => looker.call('root.overview', undefined),
+    clock: steadyClock,
+    ...OVERVIEWS,
+  });
   const status = async (params: Params<'status'>): Promise<Status> => {
     const { exchange, syncAll } = ability();
     const syncs = syncAll ? 'syncfs' : 'fsync';
@@ -337,6 +349,8 @@ export function openService(
       threads: Object.fromEntries(Object.entries(pools).map(([name, pool]) => [name, pool.usage])),
     }),
     measure: () => measured.ask(),
+    running,
+    overview: () => seen.ask(),
     health: () => healthy.ask(),
     sweep,
     hold: (plugin) => pluginLocks.hold(plugin),

@@ -75,3 +75,10 @@ export function authenticate(header: string | undefined, tokens: readonly Token[
   }
   return given === undefined ? undefined : found;
 }
+
+/** A header `Basic`, in which a browser sends the token as the password, as the header `Bearer`; any other one as it is. */
+export function bearerOf(header: string | undefined): string | undefined {
+  const [, encoded] = /^Basic ([A-Za-z0-9+/]+={0,2})$/i.exec(header ?? '') ?? [];
+  const pair = Buffer.from(encoded ?? '', 'base64').toString('utf8');
+  return pair.includes(':') ? `Bearer ${pair.slice(pair.indexOf(':') + 1)}` : header;
+}

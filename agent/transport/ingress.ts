@@ -22,7 +22,7 @@ type Ingress = {
 
 /** @throws Fault INVALID_PARAMS if no token is configured where one is needed, or if TLS cannot be used. */
 export async function openIngress(config: AgentConfig, log: Log): Promise<Ingress> {
-  const { listen: address, allowOrigin, allowHost } = config;
+  const { listen: address, allowOrigin, allowHost, statusPage } = config;
   const isUnix = 'path' in address;
   const complain = (fault: Fault): void => log.warn({ code: fault.code }, fault.message);
   // An agent that connects to a platform may have no token of its own. Then it lets nobody in, and answers for its health.
@@ -34,6 +34,7 @@ export async function openIngress(config: AgentConfig, log: Log): Promise<Ingres
       address,
       allowOrigin,
       allowHost,
+      statusPage,
       tls: certificates?.context,
       refresh: () => atMost(LOOK_MILLIS, tokens.refresh()),
       authenticate: (header) => (isUnix && header === undefined ? LOCAL : tokens.authenticate(header)),

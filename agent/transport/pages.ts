@@ -1,4 +1,4 @@
-/** What the agent answers to plain HTTP requests: whether it lives, whether it is ready, and its metrics. */
+/** What the agent answers to plain HTTP requests: whether it lives, whether it is ready, its metrics, and its status page. */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 
 import { Fault } from '../../shared/api/fault.ts';
@@ -9,6 +9,7 @@ import type { Heard } from '../metrics/facts.ts';
 import type { Failures } from './rate-limit.ts';
 import {
   type PageAdmission,
+  type PageDoor,
   type Place,
   type Refused,
   type UpgradePolicyOptions,
@@ -21,15 +22,19 @@ export type Probes = {
   /** The metrics as text, and its media type. */
   metrics: () => Promise<{ type: string; text: string }>;
   ready: () => Promise<Readiness>;
+  /** The status page, and what a browser has to know of it. */
+  page: () => Promise<{ type: string; text: string; headers: Readonly<Record<string, string>> }>;
 };
 
 export type PagesOptions = UpgradePolicyOptions & {
   probes: Probes;
+  /** Who sees the status page: who is on this machine or has a token, only who has one, nobody. */
+  statusPage: 'on' | 'token' | 'off';
   hear: (heard: Heard) => void;
   log: Log;
 };
 
-type Page = { status: number; type: string; body: string; headers?: Record<string, string> };
+type Page = { status: number; type: string; body: string; headers?: Readonly<Record<string, string>> };
 
 const JSON_TYPE = 'application/json';
 const json = (status: number, value: object, headers = {}): Page => ({
@@ -38,6 +43,9 @@ const json = (status: number, value: object, headers = {}): Page => ({
   body: `${JSON.stringify(value)}\n`,
   headers,
 });
+
+/** A browser asks for a name, which is not looked at, and a password. */
+const BASIC = 'Basic realm="Airlock: the password is a token", charset="UTF-8"';
 
 const ALIVE = json(200, { status: 'ok' });
 const NOTHING = json(404, { error: 'This server speaks airlock.v1 over a WebSocket' });
@@ -48,21 +56,22 @@ const UPGRADE = json(
 );
 const METHODS = json(405, { error: 'Ask with GET or HEAD' }, { allow: 'GET, HEAD', connection: 'close' });
 
-/** `open`: whether everybody gets the page, those who are not trusted less of it. */
-type Asked = { open: boolean; answer: (probes: Probes, trusted: boolean) => Promise<Page> };
+type Asked = PageDoor & { answer: (probes: Probes, trusted: boolean) => Promise<Page> };
 
 const PAGES: Readonly<Record<string, Page | Asked>> = {
   [HEALTH_PATH]: ALIVE,
   '/healthz': ALIVE,
   '/readyz': {
-    open: true,
+    without: 'everybody',
+    basic: false,
     answer: async ({ ready }, trusted) => {
       const readiness = await ready();
       return json(readiness.status === 'ok' ? 200 : 503, trusted ? readiness : { status: readiness.status });
     },
   },
   '/metrics': {
-    open: false,
+    without: 'here',
+    basic: false,
     answer: async ({ metrics }) => {
       const { type, text } = await metrics();
       return { status: 200, type, body: text };
@@ -70,12 +79,30 @@ const PAGES: Readonly<Record<string, Page | Asked>> = {
   },
 };
 
+const STATUS_PAGE: Asked = {
+  without: 'here',
+  basic: true,
+  answer: async ({ page }) => {
+    const { type, text, headers } = await page();
+    return { status: 200, type, body: text, headers };
+  },
+};
+
+/** The pages of an agent by their paths. */
+const pagesOf = (statusPage: PagesOptions['statusPage']): Readonly<Record<string, Page | Asked>> => ({
+  ...PAGES,
+  ...(statusPage === 'off'
+    ? {}
+    : { '/': { ...STATUS_PAGE, without: statusPage === 'on' ? 'here' : 'nobody' } }),
+});
+
 /** Answers requests that are no upgrades. @param place where the server listens, once it does. */
 export function answerPages(options: PagesOptions, failures: Failures, place: () => Place): RequestListener {
   const { probes, hear, log } = options;
+  const pages = pagesOf(options.statusPage);
   const pageOf = async (request: IncomingMessage): Promise<Page> => {
     const path = pathOf(request);
-    const page = Object.hasOwn(PAGES, path) ? PAGES[path] : undefined;
+    const page = Object.hasOwn(pages, path) ? pages[path] : undefined;
     if (page === undefined) {
       return path === CONNECT_PATH ? UPGRADE : NOTHING;
     }
@@ -87,13 +114,13 @@ export function answerPages(options: PagesOptions, failures: Failures, place: ()
     }
     await options.refresh();
     const from = { address: request.socket.remoteAddress, place: place() };
-    const admission: PageAdmission = judgePage(request, from, options, failures, page.open);
+    const admission: PageAdmission = judgePage(request, from, options, failures, page);
     if ('refused' in admission) {
       hearRefused(admission, hear);
       if (admission.unknown && admission.log) {
         log.info({ remote: from.address, why: admission.refused.message }, 'page refused');
       }
-      return refusalOf(admission.refused);
+      return refusalOf(admission.refused, page.basic);
     }
     return page.answer(probes, admission.trusted);
   };
@@ -119,11 +146,11 @@ export function hearRefused({ refused, unknown }: Refused, hear: (heard: Heard) 
   }
 }
 
-function refusalOf(fault: Fault): Page {
+function refusalOf(fault: Fault, basic = false): Page {
   const { status, retryAfter } = fault;
   return json(status, fault.toData(), {
     connection: 'close',
-    ...(status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
+    ...(status === 401 ? { 'www-authenticate': basic ? BASIC : 'Bearer' } : {}),
     ...(retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) }),
   });
 }

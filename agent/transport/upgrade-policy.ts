@@ -2,7 +2,7 @@
 import { Fault } from '../../shared/api/fault.ts';
 import { CONNECT_PATH, PROTOCOL, WIRE } from '../../shared/api/rpc.ts';
 import { isLoopback } from '../../shared/loopback.ts';
-import type { Known } from './auth.ts';
+import { type Known, bearerOf } from './auth.ts';
 import type { Failures } from './rate-limit.ts';
 
 /** The head of a request. `rawHeaders` holds names and values in turn, each as often as it was sent. */
@@ -18,6 +18,11 @@ export type UpgradePolicyOptions = {
   /** Names in the Host header that are served, besides those of the loopback. */
   allowHost: readonly string[];
 };
+
+/** Who gets a page without a token: everybody, though less of it than who is trusted; who is on this machine; nobody. */
+export type Audience = 'everybody' | 'here' | 'nobody';
+/** Who gets a page, and whether a browser may send the token as the password that it asks for. */
+export type PageDoor = { without: Audience; basic: boolean };
 
 /** Where the agent listens: on the loopback, on a network, on a Unix socket. */
 export type Place = 'loopback' | 'network' | 'unix';
@@ -82,15 +87,13 @@ export function judge(
 /**
  * Judges a request for a page. A token that is shown must be known. Without one, only who is on this machine is trusted:
  * a request from the loopback, for a name of the loopback, that no proxy says to have passed on.
- *
- * @param open whether others get the page too.
  */
 export function judgePage(
   head: Head,
   from: Origin,
   policy: Policy,
   failures: Failures,
-  open: boolean,
+  { without, basic }: PageDoor,
 ): PageAdmission {
   const checked = checkHead(head, from, policy);
   if ('refused' in checked) {
@@ -98,11 +101,12 @@ export function judgePage(
   }
   const { header } = checked;
   const shown = header('authorization');
-  if (policy.authenticate(shown) !== undefined) {
+  if (policy.authenticate(basic ? bearerOf(shown) : shown) !== undefined) {
     return { trusted: true };
   }
-  if (shown === undefined && (isHere(from.address, header) || open)) {
-    return { trusted: isHere(from.address, header) };
+  const trusted = without !== 'nobody' && isHere(from.address, header);
+  if (shown === undefined && (trusted || without === 'everybody')) {
+    return { trusted };
   }
   return refuseUnknown(from, failures);
 }

@@ -68,7 +68,9 @@ import { planInstall } from '../store/plan.ts';
 import { planReconcile } from '../store/reconcile.ts';
 import { receiptOf } from '../store/records.ts';
 import type { RootMeasure } from '../metrics/facts.ts';
+import type { Overview } from '../page/facts.ts';
 import { countPlugins, measureRoot } from './measure.ts';
+import { overviewOf } from './overview.ts';
 import type { Source } from './source.ts';
 import { changeState, listTroubles } from '../store/state.ts';
 
@@ -225,6 +227,8 @@ const steps = {
   }),
   /** What the metrics say of the disk. */
   'root.measure': (context: StoreContext): RootMeasure => measureRoot(context),
+  /** What the status page says of the disk. */
+  'root.overview': (context: StoreContext): Overview => overviewOf(context),
   /** The decision of the gate on a name. */
   'watch.admission': (context: StoreContext, { plugin }: { plugin: string }): Admission =>
     admissionOf(context, plugin),

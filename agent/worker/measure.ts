@@ -13,7 +13,12 @@ import { listTroubles } from '../store/state.ts';
 export const countPlugins = (context: StoreContext, drift: boolean): Status['plugins'] =>
   numbersOf(context, listPlugins(context, { drift }), drift);
 
-function numbersOf(context: StoreContext, plugins: readonly PluginInfo[], drift: boolean): Status['plugins'] {
+/** The numbers of listed plugins. */
+export function numbersOf(
+  context: StoreContext,
+  plugins: readonly PluginInfo[],
+  drift: boolean,
+): Status['plugins'] {
   const pending = plugins.filter((plugin) => plugin.pending !== undefined);
   return {
     admitted: plugins.filter(({ status }) => status === 'admitted').length,

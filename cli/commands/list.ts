@@ -1,12 +1,13 @@
 /** `airlock list`: the plugins as the gate sees them. */
 import { listPlugins } from '../../client/index.ts';
 import type { PluginInfo } from '../../shared/api/plugin.ts';
+import { isExplained, pluginNotes } from '../../shared/api/plugin-text.ts';
 import { methods } from '../../shared/api/methods.ts';
 import { settingsOf } from '../../shared/api/setting.ts';
 import { settings } from '../../shared/api/settings.ts';
 import { type Command, type Context, EXIT } from '../command.ts';
 import { readOptions } from '../method-command.ts';
-import { type Paint, bytes, plural, reasonText, safe, table } from '../render.ts';
+import { type Paint, bytes, plural, safe, table } from '../render.ts';
 import { withCaller } from '../work.ts';
 
 const { mode, verify } = methods['plugin.list'].params.shape;
@@ -30,13 +31,6 @@ export const command: Command = {
     return EXIT.done;
   },
 };
-
-function pendingText({ at, reasons: { items, total } }: NonNullable<PluginInfo['pending']>): string {
-  const [first] = items;
-  const which = first === undefined ? '' : `: ${reasonText(first)}`;
-  const more = total > 1 ? ` and ${total - 1} more` : '';
-  return safe(`the runtime has not loaded the change of ${at}${which}${more}; it waits for a restart`);
-}
 
 function textOf(plugins: readonly PluginInfo[], { output: { paint } }: Context): string {
   if (plugins.length === 0) {
@@ -65,10 +59,11 @@ function textOf(plugins: readonly PluginInfo[], { output: { paint } }: Context):
 }
 
 /** Why there is nothing of it to be loaded, and what to do; of a trouble, {@link troubled} says it. */
-function explained({ name, status, trouble, detail = '', hint = '' }: PluginInfo, paint: Paint): string[] {
-  return status === 'admitted' || (status === 'absent' && trouble !== undefined)
-    ? []
-    : [`${paint('yellow', safe(name))}: ${safe(detail)}`, `  what to do: ${safe(hint)}`];
+function explained(info: PluginInfo, paint: Paint): string[] {
+  const { name, detail = '', hint = '' } = info;
+  return isExplained(info)
+    ? [`${paint('yellow', safe(name))}: ${safe(detail)}`, `  what to do: ${safe(hint)}`]
+    : [];
 }
 
 function troubled({ name, trouble }: PluginInfo, paint: Paint): string[] {
@@ -77,18 +72,5 @@ function troubled({ name, trouble }: PluginInfo, paint: Paint): string[] {
     : [`${paint('red', safe(name))}: ${safe(trouble.what)}`, `  what to do: ${safe(trouble.todo)}`];
 }
 
-function noted({ name, status, drift, held, pending, skipped, trouble }: PluginInfo, paint: Paint): string[] {
-  const label = paint('yellow', safe(name));
-  const edited =
-    drift === undefined
-      ? []
-      : [`${plural(drift, 'file')} edited in place; see "airlock verify ${safe(name)}"`];
-  const missing =
-    skipped === undefined
-      ? []
-      : [`${plural(skipped, 'link')} of its bundle ${skipped === 1 ? 'was' : 'were'} left out`];
-  const waiting =
-    pending === undefined || (status === 'absent' && trouble === undefined) ? [] : [pendingText(pending)];
-  const kept = held === undefined ? [] : [`installs are refused unless they are forced: ${safe(held)}`];
-  return [...edited, ...missing, ...kept, ...waiting].map((text) => `${label}: ${text}`);
-}
+const noted = (info: PluginInfo, paint: Paint): string[] =>
+  pluginNotes(info).map((text) => `${paint('yellow', safe(info.name))}: ${safe(text)}`);

@@ -49,6 +49,7 @@ it('makes no synchronous call on the disk once it listens', async () => {
   await wire.request('plugin.verify', { plugin: 'lint' });
   expect((await page(addressOf(program), '/metrics')).status).toBe(200);
   expect((await page(addressOf(program), '/readyz')).status).toBe(200);
+  expect((await page(addressOf(program), '/')).status).toBe(200);
   // A restart of the agent's own, a report of the runtime, a restart that somebody tells of.
   await wire.until(() => wire.events.find(({ type }) => type === 'plugin.loaded'));
   const report = { version: 1, generation: installId, at: new Date().toISOString() };
@@ -120,6 +121,7 @@ it('answers whatever asks for no disk while the disk of the root hangs, and LOCK
   await expect(wire.answer(refused)).rejects.toMatchObject({ data: { code: 'LOCKED', executed: 'no' } });
   expect((await page(address, '/readyz')).status).toBe(503);
   expect((await page(address, '/metrics')).status).toBe(200);
+  expect((await page(address, '/')).body).toContain('The disk of the root does not answer');
   await rm(sign);
   expect(await wire.answer(listed)).toMatchObject({ plugins: { total: 1 } });
   const again = { ...hold, operationId: 'hold-0002' };

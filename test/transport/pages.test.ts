@@ -1,11 +1,12 @@
 /** The pages of an agent: who gets them, and how much of them. Real sockets, on the loopback. */
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { type Place, judgePage, pathOf } from '../../agent/transport/upgrade-policy.ts';
+import { type PageDoor, type Place, judgePage, pathOf } from '../../agent/transport/upgrade-policy.ts';
 import { Failures } from '../../agent/transport/rate-limit.ts';
 import { readinessSchema } from '../../shared/api/maintenance.ts';
 import { HEALTH_PATH } from '../../shared/api/rpc.ts';
@@ -13,6 +14,10 @@ import { TOKEN, scratch, startTestAgent } from '../_kit/agent.ts';
 import { page, readMetrics, scrape } from '../_kit/metrics.ts';
 import { rawSocket } from '../_kit/raw-socket.ts';
 import { Wire, bearer } from '../_kit/wire.ts';
+
+const asBrowser = (pair: string): Record<string, string> => ({
+  authorization: `Basic ${Buffer.from(pair).toString('base64')}`,
+});
 
 describe('who is let see a page', () => {
   const HERE = '127.0.0.1';
@@ -22,15 +27,19 @@ describe('who is let see a page', () => {
     address: string | undefined,
     headers: Record<string, string>,
     {
-      open = false,
+      without = 'here',
+      basic = false,
       place = 'network',
       url = '/metrics',
-    }: { open?: boolean; place?: Place; url?: string } = {},
+    }: Partial<PageDoor> & { place?: Place; url?: string } = {},
   ): boolean | string => {
     const rawHeaders = Object.entries({ host: 'localhost:7423', ...headers }).flat();
     const authenticate = (header: string | undefined) => (header === `Bearer ${TOKEN}` ? known : undefined);
     const policy = { authenticate, allowOrigin: ['https://good.example'], allowHost: [] };
-    const found = judgePage({ url, rawHeaders }, { address, place }, policy, new Failures(Date.now), open);
+    const found = judgePage({ url, rawHeaders }, { address, place }, policy, new Failures(Date.now), {
+      without,
+      basic,
+    });
     return 'refused' in found ? found.refused.code : found.trusted;
   };
   it.each<[string, string | undefined, Record<string, string>, boolean | string]>([
@@ -67,9 +76,27 @@ describe('who is let see a page', () => {
   });
 
   it('gets the open page anyway, but is not trusted more for it', () => {
-    expect(judged(THERE, {}, { open: true })).toBe(false);
-    expect(judged(HERE, {}, { open: true })).toBe(true);
-    expect(judged(HERE, bearer('x'.repeat(40)), { open: true })).toBe('UNAUTHENTICATED');
+    expect(judged(THERE, {}, { without: 'everybody' })).toBe(false);
+    expect(judged(HERE, {}, { without: 'everybody' })).toBe(true);
+    expect(judged(HERE, bearer('x'.repeat(40)), { without: 'everybody' })).toBe('UNAUTHENTICATED');
+  });
+
+  it('needs a token on this machine too, where nobody gets the page without one', () => {
+    expect(judged(HERE, {}, { without: 'nobody' })).toBe('UNAUTHENTICATED');
+    expect(judged(HERE, bearer(), { without: 'nobody' })).toBe(true);
+  });
+
+  it.each<[string, Record<string, string>, boolean | string]>([
+    ['a name and the token', asBrowser(`me:${TOKEN}`), true],
+    ['no name and the token', asBrowser(`:${TOKEN}`), true],
+    ['a token with a wrong end', asBrowser(`me:${TOKEN}x`), 'UNAUTHENTICATED'],
+    ['no colon', asBrowser(TOKEN), 'UNAUTHENTICATED'],
+    ['nothing', asBrowser(''), 'UNAUTHENTICATED'],
+    ['what is no base64', { authorization: 'Basic ***' }, 'UNAUTHENTICATED'],
+    ['two tokens', asBrowser(`me:${TOKEN} ${TOKEN}`), 'UNAUTHENTICATED'],
+  ])('a browser sends %s', (_, headers, expected) => {
+    expect(judged(THERE, headers, { basic: true })).toBe(expected);
+    expect(judged(THERE, headers)).toBe('UNAUTHENTICATED');
   });
 
   it('is refused another name on the loopback, and anything behind the path', () => {
@@ -197,5 +224,82 @@ describe('the pages of a running agent', () => {
     const texts = await Promise.all(Array.from({ length: 20 }, () => page(agent, '/metrics')));
     expect(new Set(texts.map(({ body }) => body)).size).toBeLessThan(20);
     expect(texts.every(({ status }) => status === 200)).toBe(true);
+  });
+});
+
+describe('the status page', () => {
+  const STRANGE = { 'x-forwarded-for': '10.1.2.3' };
+
+  it('may run and load nothing but its own style and script, and nothing of it is kept', async () => {
+    const agent = await startTestAgent();
+    const { status, headers, body } = await page(agent, '/');
+    expect(status).toBe(200);
+    expect(headers).toMatchObject({
+      'content-type': 'text/html; charset=utf-8',
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      'x-frame-options': 'DENY',
+      'referrer-policy': 'no-referrer',
+      'cross-origin-resource-policy': 'same-origin',
+    });
+    const hashOf = (element: string): string => {
+      const all = [...body.matchAll(new RegExp(`<${element}>(.*?)</${element}>`, 'gs'))];
+      expect(all).toHaveLength(1);
+      return createHash('sha256')
+        .update(all[0]?.[1] ?? '')
+        .digest('base64');
+    };
+    expect(String(headers['content-security-policy']).split('; ')).toEqual([
+      "default-src 'none'",
+      `style-src 'sha256-${hashOf('style')}'`,
+      `script-src 'sha256-${hashOf('script')}'`,
+      "connect-src 'self'",
+      'img-src data:',
+      "form-action 'none'",
+      "frame-ancestors 'none'",
+      "base-uri 'none'",
+    ]);
+    const head = await page(agent, '/', {}, 'HEAD');
+    expect([head.status, head.body]).toEqual([200, '']);
+    expect((await page(agent, '/', {}, 'POST')).status).toBe(405);
+    expect((await page(agent, '/?x')).status).toBe(400);
+  });
+
+  it('is shown to who has a token, and a browser is asked for it', async () => {
+    const agent = await startTestAgent();
+    const unknown = await page(agent, '/', STRANGE);
+    expect([unknown.status, unknown.headers['www-authenticate']]).toEqual([
+      401,
+      'Basic realm="Airlock: the password is a token", charset="UTF-8"',
+    ]);
+    expect(unknown.body).not.toContain(agent.layout.root);
+    expect((await page(agent, '/', { ...STRANGE, ...bearer() })).status).toBe(200);
+    expect((await page(agent, '/', { ...STRANGE, ...asBrowser(`x:${TOKEN}`) })).status).toBe(200);
+    expect((await page(agent, '/', asBrowser(`x:${'y'.repeat(40)}`))).status).toBe(401);
+    const metrics = await page(agent, '/metrics', asBrowser(`x:${TOKEN}`));
+    expect([metrics.status, metrics.headers['www-authenticate']]).toEqual([401, 'Bearer']);
+  });
+
+  it('counts a wrong token with those at the other pages', async () => {
+    const agent = await startTestAgent();
+    const wrong = 'x'.repeat(40);
+    for (let i = 0; i < 5; i += 1) {
+      expect((await page(agent, '/', asBrowser(`x:${wrong}`))).status).toBe(401);
+      expect((await page(agent, '/metrics', bearer(wrong))).status).toBe(401);
+    }
+    const late = await page(agent, '/', asBrowser(`x:${wrong}`));
+    expect([late.status, late.headers['www-authenticate']]).toEqual([429, undefined]);
+    expect(Number(late.headers['retry-after'])).toBeGreaterThan(0);
+    expect((await page(agent, '/', asBrowser(`x:${TOKEN}`))).status).toBe(200);
+  });
+
+  it('needs a token on this machine too, or is not there, as the owner says', async () => {
+    const strict = await startTestAgent({ env: { AIRLOCK_STATUS_PAGE: 'token' } });
+    expect((await page(strict, '/')).status).toBe(401);
+    expect((await page(strict, '/', bearer())).status).toBe(200);
+    expect((await page(strict, '/metrics')).status).toBe(200);
+    const off = await startTestAgent({ env: { AIRLOCK_STATUS_PAGE: 'off' } });
+    expect((await page(off, '/')).status).toBe(404);
+    expect((await page(off, '/', bearer())).status).toBe(404);
   });
 });

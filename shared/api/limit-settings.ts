@@ -1,0 +1,78 @@
+/** The rows of the table of settings that limit bundles and times of uploads. */
+import { setting } from './setting.ts';
+import { bytes, count, ratio, seconds } from './setting-kinds.ts';
+
+export const limitSettings = {
+  maxPacked: setting({
+    flag: '--max-packed',
+    env: 'AIRLOCK_MAX_PACKED',
+    of: ['agent', 'boot', 'validate'],
+    ...bytes,
+    fallback: '100M',
+    help: 'the largest bundle that is accepted',
+    part: 'policy',
+  }),
+  maxUnpacked: setting({
+    flag: '--max-unpacked',
+    env: 'AIRLOCK_MAX_UNPACKED',
+    of: ['agent', 'boot', 'validate'],
+    ...bytes,
+    fallback: '256M',
+    help: 'the most that a bundle may unpack to',
+    part: 'policy',
+  }),
+  maxEntries: setting({
+    flag: '--max-entries',
+    env: 'AIRLOCK_MAX_ENTRIES',
+    of: ['agent', 'boot', 'validate'],
+    ...count('entries'),
+    fallback: '50000',
+    help: 'the most entries that a bundle may hold',
+    part: 'policy',
+  }),
+  maxDepth: setting({
+    flag: '--max-depth',
+    env: 'AIRLOCK_MAX_DEPTH',
+    of: ['agent', 'boot', 'validate'],
+    ...count('levels'),
+    fallback: '32',
+    help: 'the deepest path that a bundle may hold',
+    part: 'policy',
+  }),
+  maxRatio: setting({
+    flag: '--max-ratio',
+    env: 'AIRLOCK_MAX_RATIO',
+    of: ['agent', 'boot', 'validate'],
+    ...ratio,
+    fallback: '200',
+    help: 'how many times its packed size a bundle may unpack to, beyond 1 MiB',
+    part: 'policy',
+  }),
+  stall: setting({
+    flag: '--stall',
+    env: 'AIRLOCK_STALL_SECONDS',
+    of: ['agent', 'boot'],
+    ...seconds,
+    fallback: '30',
+    help: 'how long an upload may be silent before the agent gives it up',
+    part: 'timeouts',
+  }),
+  resume: setting({
+    flag: '--resume',
+    env: 'AIRLOCK_RESUME_SECONDS',
+    of: ['agent', 'boot'],
+    ...seconds,
+    fallback: '60',
+    help: 'how long an upload outlives its connection',
+    part: 'timeouts',
+  }),
+  deadline: setting({
+    flag: '--deadline',
+    env: 'AIRLOCK_DEADLINE_SECONDS',
+    of: ['agent', 'boot'],
+    ...seconds,
+    fallback: '300',
+    help: 'how long an install may take until its turn in the lane of the plugin',
+    part: 'timeouts',
+  }),
+} as const;
