@@ -36,7 +36,7 @@ export const gateVectors = (): GateVectors => ({
     'What lies on the disk, and what a loader says about it. docs/loader.md explains what it means.',
     'cases: the files to make below an empty directory, in this order (path: one that ends in "/" is a directory, the directories above a file are made; text or base64: the content, repeated "times"; link: a symbolic link to that; mode: permission bits, octal; without: 644, of a directory 755; a path that comes twice is written again), the roots below it, the options, and then what the gate says of each name and what the scan says.',
     'gate: generation "directory" stands for "dir-<device>-<inode>-<ctime of the marker, or of the directory where there is none, in nanoseconds>". version: that of the manifest, null where there is none.',
-    'orRefused: plugins that a loader may refuse with that reason instead, because it reads less of YAML or of JSON than all.',
+    'orElse: what a loader may say of that plugin instead, because it reads less of YAML or of JSON than all. A loader may also do without an option; cases with that option are not for it.',
     'scan: absent where every plugin that the gate admits is in "admitted", and every other one that lies there in "refused". user "other": who asks is not root, and owns nothing.',
     'loaded: reports in the first root, and the text of .loaded/<plugin>.json after each; null: it is refused, and nothing is written.',
   ],

@@ -1,5 +1,9 @@
-/** The client in Python: it agrees with the vectors, stands hostile servers, and speaks with real agents. */
+/**
+ * The client in Python agrees with the vectors, stands hostile servers, and speaks with real agents. The loader in Python agrees
+ * with the table of cases that the loader of this package agrees with.
+ */
 import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -11,7 +15,9 @@ import { repository } from '../_kit/program.ts';
 
 const run = promisify(execFile);
 const client = join(repository, 'examples/python/airlock.py');
+const loader = join(repository, 'examples/python/loader.py');
 const checks = join(repository, 'test/examples/airlock_test.py');
+const loaderChecks = join(repository, 'test/examples/loader_test.py');
 
 const has = async (...words: string[]): Promise<boolean> =>
   run('python3', words).then(
@@ -64,9 +70,23 @@ test('installs, goes on after a cut, rolls back and follows events', async (cont
   await runChecks('Agents', env);
 });
 
+test('the loader agrees with the table of cases, and reads files of one version', async (context) => {
+  await needsPython(context);
+  const { stderr, stdout } = await run('python3', ['-W', 'error', loaderChecks]);
+  expect(stderr).toMatch(/^OK$/m);
+  expect(stdout).toMatch(/^\d{3} plugins judged$/m);
+});
+
+test('the loader has at most 150 lines', async () => {
+  const lines = (await readFile(loader, 'utf8')).trimEnd().split('\n');
+  expect(lines.length).toBeLessThanOrEqual(150);
+});
+
 test('is Python 3.9, and typed where mypy is installed', async (context) => {
   await needsPython(context);
   const read = 'import ast, sys; ast.parse(sys.stdin.read(), feature_version=(3, 9))';
-  await run('sh', ['-c', `python3 -c '${read}' < "$0"`, client]);
-  if (await has('-m', 'mypy', '--version')) await run('python3', ['-m', 'mypy', '--strict', client]);
+  for (const file of [client, loader, join(repository, 'examples/python/gate.py')]) {
+    await run('sh', ['-c', `python3 -c '${read}' < "$0"`, file]);
+  }
+  if (await has('-m', 'mypy', '--version')) await run('python3', ['-m', 'mypy', '--strict', client, loader]);
 });

@@ -36,8 +36,8 @@ export type GateCase = {
   options: Options;
   files: CaseFile[];
   gate: Record<string, CaseAnswer>;
-  /** The plugins that a loader may refuse with this reason instead, because it reads less of YAML or JSON. */
-  orRefused?: Record<string, RefusalReason>;
+  /** What a loader may say of a plugin instead, because it reads less of YAML or JSON. */
+  orElse?: Record<string, CaseAnswer>;
   /** Absent: it says of each plugin what the gate says. */
   scan?: {
     admitted: { name: string; root: string }[];
@@ -144,13 +144,13 @@ export const gateCase = (
 /** A case about plugins in one root: name → what it holds, what the gate says, what a loader may say instead. */
 export function pluginsCase(
   name: string,
-  plugins: Record<string, readonly [Content, CaseAnswer, RefusalReason?]>,
+  plugins: Record<string, readonly [Content, CaseAnswer, CaseAnswer?]>,
   rest: Rest = {},
 ): GateCase {
   const rows = Object.entries(plugins);
   const files = rows.flatMap(([plugin, [content]]) => pluginFiles(plugin, content));
   const gate = Object.fromEntries(rows.map(([plugin, [, answer]]) => [plugin, answer]));
   const others = rows.flatMap(([plugin, [, , or]]) => (or === undefined ? [] : [[plugin, or] as const]));
-  const orRefused = others.length === 0 ? {} : { orRefused: Object.fromEntries(others) };
-  return gateCase(name, files, gate, { ...orRefused, ...rest });
+  const orElse = others.length === 0 ? {} : { orElse: Object.fromEntries(others) };
+  return gateCase(name, files, gate, { ...orElse, ...rest });
 }

@@ -1,5 +1,4 @@
 /** Cases about manifests and runtimes. */
-import type { RefusalReason } from '../../../shared/rule/admission.ts';
 import {
   type CaseAnswer,
   type CaseFile,
@@ -11,17 +10,19 @@ import {
   yamlOf,
 } from './case.ts';
 
-type Row = readonly [Content, CaseAnswer, RefusalReason?];
+type Row = readonly [Content, CaseAnswer, CaseAnswer?];
 
 const BAD = refused('manifest-invalid');
 /** What a loader that reads less of YAML or JSON says. */
-const OR = 'manifest-invalid';
+const OR = BAD;
 
 const yaml = (text: string): Content => ({ files: { 'plugin.yaml': text } });
 const good = (text: string, version: string | null = '1.2.3'): Row => [yaml(text), admitted({ version })];
 /** Whole YAML, of which a loader may read only a part. */
 const hard = (text: string, version = '1.2.3'): Row => [yaml(text), admitted({ version }), OR];
 const bad = (text: string): Row => [yaml(text), BAD];
+/** What is wrong is nothing that decides: a loader that reads only what does may admit it, as the agent has judged it. */
+const loose = (text: string): Row => [yaml(text), BAD, admitted()];
 
 /** `name` and `version`, and more lines. */
 const also = (...lines: string[]): string => `name: lint\nversion: 1.2.3\n${lines.join('\n')}\n`;
@@ -90,21 +91,21 @@ const yamlCases: GateCase[] = [
     word: bad('lint\n'),
     list: bad('- name: lint\n'),
     'key-twice': bad('name: lint\nname: lint\n'),
-    'other-key-twice': bad(also('kind: a', 'kind: b')),
-    'key-twice-below': bad(also('author:', '  name: a', '  name: b')),
-    'open-list': bad(also('tags: [a, b')),
-    'open-quote': bad(also('description: "a')),
-    'text-after-a-quote': bad(also('description: "a" b')),
-    'colon-in-a-text': bad(also('description: a: b')),
+    'other-key-twice': loose(also('kind: a', 'kind: b')),
+    'key-twice-below': loose(also('author:', '  name: a', '  name: b')),
+    'open-list': loose(also('tags: [a, b')),
+    'open-quote': loose(also('description: "a')),
+    'text-after-a-quote': loose(also('description: "a" b')),
+    'colon-in-a-text': loose(also('description: a: b')),
     'map-in-a-line': bad('name: lint\nversion: 1.2.3\n  below: 1\n'),
     'no-space': bad('name:lint\nversion:1.2.3\n'),
-    tab: bad(also('author:', '\tname: a')),
-    'less-indented': bad(also('description: |', '    a', '  b')),
-    'uneven-list': bad(also('rules:', '  - a', ' - b')),
-    'uneven-map': bad(also('author:', '  name: a', '   email: b')),
+    tab: loose(also('author:', '\tname: a')),
+    'less-indented': loose(also('description: |', '    a', '  b')),
+    'uneven-list': loose(also('rules:', '  - a', ' - b')),
+    'uneven-map': loose(also('author:', '  name: a', '   email: b')),
     'two-documents': bad(`${yamlOf('lint')}---\n${yamlOf('lint')}`),
-    'sign-before': bad(also('description: @a')),
-    'percent-before': bad(also('description: %a')),
+    'sign-before': loose(also('description: @a')),
+    'percent-before': loose(also('description: %a')),
     'quoted-lines-at-the-edge': bad(also('description: "a', 'runtimes: [claude_code]', 'b"')),
     json: [yaml('{"name": "lint", "version": "1.2.3"}'), admitted(), OR],
   }),
@@ -124,9 +125,9 @@ const yamlCases: GateCase[] = [
     'exact-block': hard(also('description: |2', '   a')),
   }),
   pluginsCase('a plugin.yaml that would cost too much', {
-    'nested-deeply': bad(also(`tags: ${nested(100)}`)),
-    'many-words': bad(also(`tags: [${'a, '.repeat(11_000)}a]`)),
-    'many-aliases': bad(
+    'nested-deeply': loose(also(`tags: ${nested(100)}`)),
+    'many-words': loose(also(`tags: [${'a, '.repeat(11_000)}a]`)),
+    'many-aliases': loose(
       also('tags: &a [a, a]', `rules: [${'*a, '.repeat(30)}*a]`).replace('[a, a]', `&b [a, a]`),
     ),
     'too-large': [

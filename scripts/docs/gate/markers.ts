@@ -192,7 +192,7 @@ export const markerCases: GateCase[] = [
     thousands: [
       { marker: withMore('thousands', `"x":${'['.repeat(20_000)}${']'.repeat(20_000)}`) },
       admitted(),
-      'marker-invalid',
+      refused('marker-invalid'),
     ],
     'never-closed': invalid('['.repeat(50_000)),
   }),
