@@ -97,6 +97,6 @@ function verdictText(data: Extract<EventBody, { type: 'plugin.changed' }>['data'
   return [
     `${cause === 'edit' ? 'Edited by hand. ' : ''}Verdict ${kind}`,
     ...(first === undefined ? [] : [` (${reasonText(first)}${more})`]),
-    action === 'hot' ? ': the runtime can read it again' : `: ${then}`,
+    action === 'hot' ? '' : `: ${then}`,
   ].join('');
 }

@@ -191,7 +191,7 @@ describe('the page', () => {
     activity.hear(changed({ action: 'hot', kind: 'skill-content-only', cause: 'edit' }));
     activity.hear({ type: 'draining', data: {} });
     expect(activity.told.map(({ text }) => text)).toEqual([
-      'Edited by hand. Verdict skill-content-only (hooks/run.sh: its content changed and 2 more): the runtime can read it again',
+      'Edited by hand. Verdict skill-content-only (hooks/run.sh: its content changed and 2 more)',
       'Verdict cold (hooks/run.sh: its content changed and 2 more): it waits for a restart of the runtime',
     ]);
   });
