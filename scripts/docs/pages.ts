@@ -6,6 +6,7 @@ import { settings } from '../../shared/api/settings.ts';
 import { findingRules } from '../../shared/rule/plugin/finding.ts';
 import { cliPage } from './cli-page.ts';
 import manifest from '../../package.json' with { type: 'json' };
+import { dashboard } from './dashboard.ts';
 import { frameVectors } from './frame-vectors.ts';
 import { gateVectors } from './gate-vectors.ts';
 import { manPage } from './man-page.ts';
@@ -31,6 +32,7 @@ export async function pages(): Promise<Map<string, string>> {
     ['docs/cli.md', cliPage(commands)],
     ['docs/airlock.1', manPage(commands, settings, manifest.version)],
     ['docs/metrics.md', metricsPage(metrics)],
+    ['docs/dashboard.json', json(dashboard())],
     ['docs/rules.md', rulesPage(findingRules)],
     ['docs/openrpc.json', json(openRpc(methods))],
     ['docs/vectors/frames.json', json(frameVectors())],
