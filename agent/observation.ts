@@ -59,10 +59,10 @@ export function createObservation(): Observation {
         metrics.hear({ type: 'loop.delayed', data: { seconds: millis / 1000 } }),
       ),
     probes: (options) => {
-      const scrape = async (): Promise<string> => {
+      const metricsText = oneAtATime(async () => {
         const measured = await options.service.measure();
         return metrics.text({ ...factsOf(options), traffic, ...lookOf(measured) });
-      };
+      });
       const ready = async (): Promise<Readiness> =>
         readinessOf({
           ...options.about(),
@@ -70,7 +70,7 @@ export function createObservation(): Observation {
           root: await options.service.health(),
           unrecovered,
         });
-      const page = async (): Promise<string> => {
+      const pageText = oneAtATime(async () => {
         const { about, root, service } = options;
         const [readiness, seen] = await Promise.all([ready(), service.overview()]);
         const { value, error, age = 0 } = seen;
@@ -86,21 +86,23 @@ export function createObservation(): Observation {
           readiness,
           activity,
         });
-      };
-      /** One at a time: who asks meanwhile gets the same text. */
-      let scraping: Promise<string> | undefined;
+      });
       return {
-        metrics: async () => {
-          scraping ??= scrape().finally(() => {
-            scraping = undefined;
-          });
-          return { type: METRICS_TYPE, text: await scraping };
-        },
+        metrics: async () => ({ type: METRICS_TYPE, text: await metricsText() }),
         ready,
-        page: async () => ({ type: PAGE_TYPE, text: await page(), headers: PAGE_HEADERS }),
+        page: async () => ({ type: PAGE_TYPE, text: await pageText(), headers: PAGE_HEADERS }),
       };
     },
   };
+}
+
+/** Who asks while a text is made gets the same one. */
+function oneAtATime(make: () => Promise<string>): () => Promise<string> {
+  let making: Promise<string> | undefined;
+  return () =>
+    (making ??= make().finally(() => {
+      making = undefined;
+    }));
 }
 
 /** When this process started (seconds since the epoch). Computed once, because both clocks drift apart. */

@@ -39,7 +39,10 @@ export class Activity {
 
   #follow(data: Extract<EventBody, { type: 'install.progress' }>['data']): void {
     const { operationId, step, received, total, entries, millis } = data;
-    const done = this.progress.get(operationId)?.done ?? new Map<InstallStep, number>();
+    // An operation that has failed begins again with the first step.
+    const isBegun = step !== 'receive' || millis !== undefined;
+    const done =
+      (isBegun ? this.progress.get(operationId)?.done : undefined) ?? new Map<InstallStep, number>();
     if (millis !== undefined) done.set(step, millis);
     // The one that was silent for longest is the first, and is forgotten first.
     this.progress.delete(operationId);

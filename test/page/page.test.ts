@@ -184,6 +184,14 @@ describe('the page', () => {
     expect(pageOf(factsOf({ running, activity }))).toMatch(/class="now" aria-current="step">\s*stage/);
   });
 
+  it('says of an install that is tried again how far it is now', () => {
+    const activity = new Activity(() => NOW);
+    activity.hear(progress({ received: 2048, millis: 1500 }));
+    activity.hear(progress({ step: 'validate', received: 2048, millis: 3 }));
+    activity.hear(progress({ received: 512 }));
+    expect(activity.progress.get('op-1')).toMatchObject({ received: 512, done: new Map() });
+  });
+
   it('says what has happened and what it means for the runtime, the latest first', () => {
     const activity = new Activity(() => NOW);
     activity.hear(changed({}));
