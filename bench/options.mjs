@@ -10,6 +10,7 @@ export const PARTS = [
   'memory',
   'reader',
   'scan',
+  'import',
   'start',
   'watch',
   'reconcile',

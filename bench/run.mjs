@@ -4,6 +4,7 @@ import { createBench } from './bench.mjs';
 import { measureCurve } from './curves.mjs';
 import { measureDelta } from './delta.mjs';
 import { measureDocker } from './docker.mjs';
+import { measureImport } from './import.mjs';
 import { measureInstalls } from './install.mjs';
 import { isInstalled } from './measure.mjs';
 import { measureMemory } from './memory.mjs';
@@ -23,6 +24,7 @@ const MEASURES = {
   memory: measureMemory,
   reader: measureReader,
   scan: measureScan,
+  import: measureImport,
   start: measureStart,
   watch: measureWatch,
   reconcile: measureReconcile,

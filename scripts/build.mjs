@@ -1,5 +1,5 @@
 // Builds dist/: the command (airlock.mjs and the parts of it in airlock/, everything bundled), the three library entries
-// (their npm dependencies stay imports) and their type declarations. Files are put in place one rename each, so that a build beside a running
+// (zod and yaml are in them, other npm dependencies stay imports), the loader for `require`, and their type declarations. Files are put in place one rename each, so that a build beside a running
 // process never shows it half a file; what an earlier build left over goes last.
 import { spawnSync } from 'node:child_process';
 import { chmod, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
@@ -49,13 +49,30 @@ const command = build({
   legalComments: 'none',
 });
 
-const libraries = build({
+/**
+ * The libraries contain zod and yaml: of their 150 modules a runtime would load each by itself, which takes longer than all
+ * the rest. The build of yaml for browsers is the same parser as ES modules, so no bundle needs a `require`.
+ */
+const library = {
   ...common,
+  alias: { yaml: path.join(root, 'node_modules/yaml/browser/index.js') },
+  external: ['ignore', 'koffi', 'pino', 'tar', 'ws', 'yauzl'],
+  legalComments: 'none',
+};
+
+const libraries = build({
+  ...library,
   entryPoints: { loader: 'loader/index.ts', client: 'client/index.ts', protocol: 'shared/api/protocol.ts' },
   splitting: true,
   chunkNames: 'chunks/[name]-[hash]',
-  packages: 'external',
-  legalComments: 'none',
+});
+
+/** The loader once more for `require`, in one file: a Node that cannot require ES modules loads it too. */
+const commonLoader = build({
+  ...library,
+  entryPoints: { loader: 'loader/index.ts' },
+  format: 'cjs',
+  outExtension: { '.js': '.cjs' },
 });
 
 /** @param {string} file @param {Uint8Array | string} contents @param {number} mode */
@@ -88,8 +105,27 @@ async function declarations() {
     written.push(to);
   }
   await rm(aside, { recursive: true, force: true });
+  return [...written, ...(await commonDeclarations(path.join(dist, 'types/loader/index.d.ts')))];
+}
+
+/** Writes a declaration, and all that it imports, once more for `require`: `name.d.cts`, found as `./name.cjs`. */
+async function commonDeclarations(entry) {
+  const found = new Set([entry]);
+  const written = [];
+  for (const file of found) {
+    const text = (await readFile(file, 'utf8')).replaceAll(RELATIVE, (_, before, quote, name) => {
+      found.add(path.resolve(path.dirname(file), `${name}.d.ts`));
+      return `${before}${quote}${name}.cjs${quote}`;
+    });
+    const to = file.replace(/\.d\.ts$/, '.d.cts');
+    await put(to, text);
+    written.push(to);
+  }
   return written;
 }
+
+/** The specifier of an import of another declaration: what is before it, its quote, its path without an ending. */
+const RELATIVE = /(\bfrom\s*|\bimport\s*\(?\s*)(["'])(\.{1,2}\/[^"']*)\.js\2/g;
 
 /** Sources import each other as `./name.ts`; beside a declaration stands `./name.d.ts`, found as `./name.js`. */
 function declarationText(text) {
@@ -104,11 +140,11 @@ async function removeLeftOvers(kept) {
 }
 
 async function main() {
-  const [bundled, split] = await Promise.all([command, libraries]);
+  const [bundled, split, required] = await Promise.all([command, libraries, commonLoader]);
   const kept = new Set();
   // Parts first: a public file must never name one that is not there yet.
   const isPublic = (file) => path.dirname(file) === dist;
-  const outputs = [...split.outputFiles, ...bundled.outputFiles].toSorted(
+  const outputs = [...split.outputFiles, ...required.outputFiles, ...bundled.outputFiles].toSorted(
     (a, b) => Number(isPublic(a.path)) - Number(isPublic(b.path)),
   );
   for (const { path: file, text } of outputs) {
@@ -117,9 +153,14 @@ async function main() {
     await put(file, shebang + text, executable ? 0o755 : 0o644);
     kept.add(file);
   }
-  const legal = path.join(dist, 'airlock.mjs.LEGAL.txt');
-  await put(legal, await legalText(root, bundled.metafile));
-  kept.add(legal);
+  for (const [name, metafile, what] of [
+    ['airlock.mjs.LEGAL.txt', bundled.metafile, 'dist/airlock.mjs and dist/airlock/ contain'],
+    ['libraries.LEGAL.txt', split.metafile, 'The other files of dist/ and dist/chunks/ contain'],
+  ]) {
+    const legal = path.join(dist, name);
+    await put(legal, await legalText(root, metafile, what));
+    kept.add(legal);
+  }
   for (const file of await declarations()) kept.add(file);
   await removeLeftOvers(kept);
 

@@ -1,13 +1,14 @@
-// The licences of what is bundled into the command: whoever hands out dist/airlock.mjs and dist/airlock/ hands these out too.
+// The licences of what is bundled: whoever hands out the files hands these out too.
 import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 
 /**
  * @param {string} root the repository
  * @param {import('esbuild').Metafile} metafile of the bundle
+ * @param {string} what says which files contain the packages
  * @returns {Promise<string>} one section per bundled package, sorted by name
  */
-export async function legalText(root, metafile) {
+export async function legalText(root, metafile, what) {
   /** @type {Set<string>} */
   const folders = new Set();
   for (const input of Object.keys(metafile.inputs)) {
@@ -17,7 +18,7 @@ export async function legalText(root, metafile) {
   const sections = await Promise.all(
     [...folders].toSorted().map((folder) => section(path.join(root, folder))),
   );
-  return `dist/airlock.mjs and dist/airlock/ contain these packages.\n\n${sections.join('\n')}`;
+  return `${what} these packages.\n\n${sections.join('\n')}`;
 }
 
 async function section(folder) {
