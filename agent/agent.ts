@@ -1,10 +1,11 @@
 /** Composes the agent. Only this file knows all of its parts. */
 import { randomUUID } from 'node:crypto';
 
+import { ok, settingsText } from '../shared/api/doctor.ts';
 import type { EventBody } from '../shared/api/events.ts';
 import { Fault, toFault } from '../shared/api/fault.ts';
 import { CLOSE, PROTOCOL, WIRE } from '../shared/api/rpc.ts';
-import type { Status } from '../shared/api/maintenance.ts';
+import type { Status, WatchStatus } from '../shared/api/maintenance.ts';
 import type { Hello } from '../shared/api/session.ts';
 import { layoutOf } from '../shared/format/layout.ts';
 import { createIgnore } from '../shared/format/tree.ts';
@@ -24,10 +25,13 @@ import type { OpenSession } from './transport/connection.ts';
 import { EventLog } from './transport/event-log.ts';
 import type { Listening } from './transport/server.ts';
 import { type Served, Session } from './transport/session.ts';
+import type { Address } from './transport/bind.ts';
+import { checkDial, checkListening, checkTls, checkToken, checkWatch } from './transport/own-checks.ts';
 import { StreamMemory } from './transport/streams.ts';
 import { type WatchBridge, type WatchBridgeOptions, openWatchBridge } from './service/watch-bridge.ts';
 import { type Service, countsOf, openService } from './service/service.ts';
 
+const NOT_WATCHING: WatchStatus = { mode: 'off', notices: [] };
 const DRAIN_MILLIS = 20_000;
 const SWEEP_MILLIS = 60 * 60 * 1000;
 
@@ -61,6 +65,8 @@ export async function startAgent(
     watching?: WatchBridge | undefined;
     dialler?: Dialler | undefined;
     server?: Listening;
+    /** Where it listens. */
+    address?: Address | undefined;
   } = {};
   const observation = createObservation();
   const { metrics, traffic } = observation;
@@ -87,7 +93,7 @@ export async function startAgent(
     workspace: config.workspace ?? null,
     bootId: eventLog.bootId,
     startedAt,
-    watch: hearers.watching?.status() ?? { mode: 'off', notices: [] },
+    watch: hearers.watching?.status() ?? NOT_WATCHING,
     dial: hearers.dialler?.status ?? null,
     restart: hearers.restarter?.status() ?? null,
   });
@@ -98,6 +104,18 @@ export async function startAgent(
     tell,
     swapping: (plugin, stamp, directories) => hearers.watching?.expect(plugin, stamp, directories),
     complain,
+    self: {
+      settings: config.effective,
+      own: {
+        settings: () => Promise.resolve([ok(settingsText(config.effective))]),
+        token: () => checkToken(config, true),
+        tls: () => checkTls(config, Date.now()),
+        listen: async () =>
+          hearers.address === undefined ? [] : checkListening(hearers.address, config.tls !== undefined),
+        dial: () => Promise.resolve(checkDial(config.dial, hearers.dialler?.status ?? null)),
+        watch: () => Promise.resolve(checkWatch(hearers.watching?.status() ?? NOT_WATCHING, config.watch)),
+      },
+    },
   });
   await service.prepare();
   hearers.restarter = restarterOf(config, service, log);
@@ -146,6 +164,7 @@ export async function startAgent(
     hearers.server = server;
     const unwatchLoop = observation.watchLoop();
     const { host, port } = server;
+    hearers.address = 'path' in config.listen ? config.listen : { host, port };
     const changing = door.watch(server);
     hearers.watching = startWatching(config, service, { tell, log });
     const timer = setInterval(() => {

@@ -1,5 +1,6 @@
 /** The agent's configuration, from the table of settings. */
-import { type Texts, partOf, readSettings, settingsOf } from '../shared/api/setting.ts';
+import type { SettingInfo } from '../shared/api/doctor.ts';
+import { type Texts, effectiveSettings, partOf, readSettings, settingsOf } from '../shared/api/setting.ts';
 import { type SettingsOf, settings } from '../shared/api/settings.ts';
 import { Fault } from '../shared/api/fault.ts';
 import type { InstallPolicy } from './store/context.ts';
@@ -16,6 +17,8 @@ export type AgentConfig = Omit<SettingsOf<'agent'>, 'dial'> &
     tls: { cert: string; key: string; clientCa: string | undefined } | undefined;
     /** The agent's restart command for cold changes; undefined: the caller of a change restarts the runtime. */
     restart: { command: string; timeout: number; env: Texts } | undefined;
+    /** All settings as text, and where they come from, without secrets. */
+    effective: readonly SettingInfo[];
   };
 
 /** Where the agent connects to, as which workspace, and the files with what it shows there. */
@@ -39,8 +42,13 @@ export function readAgentConfig(flags: Texts, env: Texts): AgentConfig {
     dial: dialOf(read),
     tls: tlsOf(read),
     restart: command === undefined ? undefined : { command, timeout, env: forCommands(env) },
+    effective: agentSettings(flags, env),
   };
 }
+
+/** The settings of an agent as text, and where they come from, without secrets. */
+export const agentSettings = (flags: Texts, env: Texts): SettingInfo[] =>
+  effectiveSettings(settingsOf(settings, 'agent'), flags, env);
 
 /** Who may write names the URL of a pull. So the owner's token would go to any server that he names. */
 function refuseTokenForAll({ pullTokenFile, pullFrom }: SettingsOf<'agent'>): void {

@@ -1,15 +1,19 @@
 /** Lets a command work on a root without an agent: the same code, under the same locks, in this process. */
 import type { Caller } from '../shared/api/caller.ts';
-import { Fault } from '../shared/api/fault.ts';
+import { note, ok, settingsText, wrong } from '../shared/api/doctor.ts';
+import { Fault, toFault } from '../shared/api/fault.ts';
+import { isReadEffect } from '../shared/api/method.ts';
 import { effectOf, type MethodName, methods } from '../shared/api/methods.ts';
 import type { Installed } from '../shared/api/plugin.ts';
 import type { Bundle } from '../client/bundle.ts';
 import { type Booted, bootInstall } from './service/boot-install.ts';
 import { type FileInstall, installFile } from './service/install-file.ts';
-import { readWorkConfig } from './config.ts';
+import { type AgentConfig, agentSettings, readAgentConfig, readWorkConfig } from './config.ts';
 import type { Clock } from '../shared/clock.ts';
+import type { OwnChecks } from './service/doctor.ts';
 import type { Streamed } from './service/execute.ts';
 import { openService } from './service/service.ts';
+import { checkAddress, checkDial, checkTls, checkToken } from './transport/own-checks.ts';
 import { deferred } from './worker/deferred.ts';
 import { isSource, type Source } from './worker/source.ts';
 
@@ -117,6 +121,45 @@ async function unlessAborted<T>(answer: Promise<T>, method: string, signal: Abor
 }
 
 /**
+ * The checks of an agent that would start with these settings. What only a running agent knows is left out.
+ *
+ * @param server the process that serves the root, in words.
+ */
+function ownChecks(
+  flags: LocalOptions['flags'],
+  env: LocalOptions['env'],
+  server: () => Promise<string | undefined>,
+): OwnChecks {
+  const agent: OwnChecks['agent'] = async () => {
+    const holder = await server().catch(() => undefined);
+    return [
+      holder === undefined
+        ? note('No agent serves this root, as far as its locks tell')
+        : ok(`An agent serves this root: ${holder}`),
+    ];
+  };
+  let config: AgentConfig;
+  try {
+    config = readAgentConfig(flags, env);
+  } catch (error) {
+    const { message, hint } = toFault(error, 'Reading the settings');
+    const fix = hint ?? 'See "airlock agent --help"';
+    return {
+      agent,
+      settings: () => Promise.resolve([wrong(message, 'An agent does not start with them', fix)]),
+    };
+  }
+  return {
+    agent,
+    settings: () => Promise.resolve([ok(settingsText(config.effective))]),
+    token: () => checkToken(config, false),
+    tls: () => checkTls(config, Date.now()),
+    listen: () => checkAddress(config.listen, config.tls !== undefined),
+    dial: () => Promise.resolve(checkDial(config.dial, undefined)),
+  };
+}
+
+/**
  * Writes nothing before the first change, so a user who can only read can run queries.
  *
  * @throws Fault INVALID_PARAMS; later READ_ONLY, NO_SPACE, INTERNAL if the root cannot be used.
@@ -131,6 +174,7 @@ export function openLocal({ flags, env, workerFile, complain }: LocalOptions): L
     about: () => ({}),
     tell: () => undefined,
     complain: (fault) => complain(fault),
+    self: { settings: agentSettings(flags, env), own: ownChecks(flags, env, () => service.server()) },
   });
   const streams = new Streams();
   const call = async (
@@ -143,7 +187,7 @@ export function openLocal({ flags, env, workerFile, complain }: LocalOptions): L
         hint: 'Start an agent on this root, and name its address with --to',
       });
     }
-    const isQuery = /^(?:query|download)$/.test(effectOf(method, params));
+    const isQuery = isReadEffect(effectOf(method, params));
     if (!isQuery) {
       await service.prepare();
     }

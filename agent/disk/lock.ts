@@ -32,6 +32,10 @@ export type Locks = {
   holderOf(name: string): Promise<string | undefined>;
 };
 
+/** The kind of locks that a directory allows, tried out with a file that is removed again. */
+export const lockKindOf = async (directory: string, calls: Calls = linuxCalls()): Promise<LockKind> =>
+  typeof calls !== 'string' && (await canFlock(directory, calls)) ? 'flock' : 'record';
+
 /** So many work on lock files at once: the threads that Node has for such calls are few, and a disk may keep them. */
 const AT_ONCE = 2;
 
@@ -41,8 +45,8 @@ export async function createLocks(
   owner: Owner,
   calls: Calls = linuxCalls(),
 ): Promise<Locks> {
-  const flock = typeof calls !== 'string' && (await canFlock(directory, calls)) ? calls : undefined;
-  const kind = flock === undefined ? 'record' : 'flock';
+  const kind = await lockKindOf(directory, calls);
+  const flock = typeof calls !== 'string' && kind === 'flock' ? calls : undefined;
   const records = createRecords(directory, owner, kind);
   const semaphore = new Semaphore(AT_ONCE);
   return {

@@ -27,7 +27,7 @@ const rules = Array.from({ length: RULES_END - 1 }, (_, i) => String(i + 1));
 const answers = ['none', ...faultCodes];
 const watchModes = watchStatusSchema.shape.mode.options;
 const sides = ['client', 'platform'];
-const pools = ['install', 'task', 'slow', 'export', 'look'];
+const pools = ['install', 'task', 'slow', 'export', 'look', 'check'];
 
 const seconds = (millis: number): number => millis / 1000;
 

@@ -4,10 +4,12 @@
  */
 import { access } from 'node:fs/promises';
 
+import type { SettingInfo } from '../../shared/api/doctor.ts';
 import type { EventBody } from '../../shared/api/events.ts';
 import type { Status, Swept } from '../../shared/api/maintenance.ts';
 import type { Installed } from '../../shared/api/plugin.ts';
 import type { BeginParams, Params } from '../../shared/api/methods.ts';
+import { attempt } from '../../shared/attempt.ts';
 import { truncate } from '../../shared/truncate.ts';
 import { Fault, toFault } from '../../shared/api/fault.ts';
 import { layoutOf } from '../../shared/format/layout.ts';
@@ -27,6 +29,7 @@ import type { RootMeasure, ThreadUsage } from '../metrics/facts.ts';
 import type { Overview } from '../page/facts.ts';
 import { WorkerClient } from '../worker/client.ts';
 import { type Failure, FailureNotes } from './failure-notes.ts';
+import { type OwnChecks, DOCTOR_THREADS, busyPlugins, checkLocks, openDoctor } from './doctor.ts';
 import { inventoryOf } from './inventory.ts';
 import { openExport } from './exports.ts';
 import { Maintenance } from './maintenance.ts';
@@ -144,12 +147,22 @@ type ServiceOptions = {
   /** A staged version with these directories is about to be swapped in. Default: nobody needs to know. */
   swapping?: UploadDependencies['swapping'];
   complain: (fault: Fault, stack: string | undefined) => void;
+  /** The settings and the checks of this process, for a doctor. Default: none. */
+  self?: { settings: readonly SettingInfo[]; own: OwnChecks };
 };
 
 /** Makes a service for a root. It changes nothing in the root before {@link Service.prepare}. */
 export function openService(
   config: WorkConfig,
-  { workerFile, clock, about, tell, swapping = () => undefined, complain }: ServiceOptions,
+  {
+    workerFile,
+    clock,
+    about,
+    tell,
+    swapping = () => undefined,
+    complain,
+    self = { settings: [], own: {} },
+  }: ServiceOptions,
 ): Service {
   const layout = layoutOf(config.root, config.loadedDir);
   const owner = processIdentity();
@@ -157,7 +170,7 @@ export function openService(
   const ability = (): RootProbe =>
     probed ?? {
       exchange: nodeDisk.exchange !== undefined,
-      syncAll: nodeDisk.canSyncAll(layout.staging),
+      syncAll: attempt(() => nodeDisk.canSyncAll(layout.root)) ?? false,
     };
   const context: StoreContext = {
     disk: nodeDisk,
@@ -194,7 +207,8 @@ export function openService(
   const slow = makePool(SLOW_THREADS);
   const downloads = makePool(EXPORT_THREADS);
   const looks = makePool(LOOK_THREADS);
-  const pools = { install: installs, task: tasks, slow, export: downloads, look: looks };
+  const examiners = makePool(DOCTOR_THREADS);
+  const pools = { install: installs, task: tasks, slow, export: downloads, look: looks, check: examiners };
   const exports = { pool: new FairPool(downloads, clock), complain };
   const hear = (event: EventBody): void => {
     loads.heard(event);
@@ -284,6 +298,16 @@ export function openService(
       ...(await worker.call('root.status', params)),
     };
   };
+  const examiner = new WorkerClient(examiners, { tell: hear, complain });
+  const doctor = openDoctor({
+    root,
+    agent: () => about().agent,
+    settings: self.settings,
+    own: { ...self.own, locks: () => checkLocks(layout.locks) },
+    ask: (check, busy) => examiner.call('root.check', { check, durability, busy }),
+    busy: () => busyPlugins(running(), inventory, lazyLocks),
+    clock,
+  });
   const executor = new Executor({
     worker,
     slow: new WorkerClient(slow, { tell: hear, complain }),
@@ -310,6 +334,7 @@ export function openService(
       recover: ({ plugin }) => maintenance.recover(plugin),
       sweep,
       status,
+      doctor,
     },
   });
   return {

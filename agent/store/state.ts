@@ -121,10 +121,9 @@ function change(
   }
 }
 
-/** What happened to each and what to do, by name. Throws what the disk throws. */
+/** What happened to each and what to do, by name; none where nobody has worked yet. Throws what the disk throws. */
 export const listTroubles = (context: StoreContext): Status['troubles']['items'] =>
-  context.disk
-    .list(context.layout.state)
+  (context.disk.stat(context.layout.state) === undefined ? [] : context.disk.list(context.layout.state))
     .map(({ name }) => name.replace(/\.json$/, ''))
     .filter(isPluginName)
     .toSorted()

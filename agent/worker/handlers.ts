@@ -14,6 +14,7 @@ import {
   type Params,
   type Result,
 } from '../../shared/api/methods.ts';
+import type { CheckFound, RootCheck } from '../../shared/api/doctor.ts';
 import type { Recovered, Status } from '../../shared/api/maintenance.ts';
 import { Fault, toFault } from '../../shared/api/fault.ts';
 import { classifyLoaded, reloadOf } from '../../shared/rule/classify.ts';
@@ -48,7 +49,9 @@ import {
 import { uninstall } from '../change/uninstall.ts';
 import { nodeDisk } from '../disk/node-disk.ts';
 import { putRecord } from '../disk/record.ts';
+import { thisSystem } from '../disk/system.ts';
 import type { Durability, StoreContext } from '../store/context.ts';
+import { checkOfRoot } from '../store/doctor/root-checks.ts';
 import { noteOperation } from '../store/history.ts';
 import { showHistory } from '../store/show-history.ts';
 import { admissionOf, getPlugin, knownOf, listPlugins, verifyPlugin } from '../store/inspect.ts';
@@ -229,6 +232,11 @@ const steps = {
   'root.measure': (context: StoreContext): RootMeasure => measureRoot(context),
   /** What the status page says of the disk. */
   'root.overview': (context: StoreContext): Overview => overviewOf(context),
+  /** One check of the root. */
+  'root.check': (
+    context: StoreContext,
+    { check, durability, busy }: { check: RootCheck; durability: Durability; busy: readonly string[] },
+  ): CheckFound[] => checkOfRoot(check, { context, system: thisSystem, durability }, busy),
   /** The decision of the gate on a name. */
   'watch.admission': (context: StoreContext, { plugin }: { plugin: string }): Admission =>
     admissionOf(context, plugin),

@@ -67,6 +67,9 @@ function textOf(status: Status, { output: { paint } }: Context): string {
     ...restartLines(status),
     `  plugins     ${plugins.admitted} admitted, ${plugins.refused} refused${plugins.refused === 0 ? '' : '; see "airlock list"'}`,
     ...waitLines(status),
+    ...(isDoubtful(status)
+      ? ['  more        "airlock doctor" says what follows from this and what to do']
+      : []),
     ...operations.items.map(
       ({ plugin, operationId }) => `  under way   ${safe(plugin)} (${safe(operationId)})`,
     ),
@@ -74,10 +77,25 @@ function textOf(status: Status, { output: { paint } }: Context): string {
       `${paint('red', safe(plugin))}: ${safe(what)} (${at}, operation ${safe(operationId)})`,
       `  what to do: ${safe(todo)}`,
     ]),
+    ...(troubles.total > troubles.items.length
+      ? [`and ${troubles.total - troubles.items.length} more; see "airlock list"`]
+      : []),
     ...(isRestartLeft(status) ? [RESTART_LEFT.what, `  what to do: ${RESTART_LEFT.todo}`] : []),
   ].join('\n');
 }
 
+/** Whether there is something that a doctor explains and a status does not. */
+const isDoubtful = (status: Status): boolean =>
+  status.troubles.total > 0 ||
+  status.plugins.refused > 0 ||
+  status.swap === 'rename' ||
+  status.durability === 'none' ||
+  status.locks === 'record' ||
+  status.watch?.mode === 'polling' ||
+  status.watch?.mode === 'failed' ||
+  status.dial?.state === 'waiting';
+
+/** The first line: whether somebody has to act. */
 function firstLine(status: Status, paint: Paint): string {
   const { isCalm, text } = needOf(status);
   return paint(isCalm ? 'green' : 'red', text);

@@ -4,7 +4,7 @@ import type * as z from 'zod';
 import { Fault, type FaultCode } from '../../shared/api/fault.ts';
 import { PROTOCOL, RPC_FAULT } from '../../shared/api/rpc.ts';
 import type { Effect } from '../../shared/api/method.ts';
-import { isReadEffect } from '../../shared/api/methods.ts';
+import { isReadEffect } from '../../shared/api/method.ts';
 import { type Json, jsonSchemaOf, nameOf } from './json-schema.ts';
 
 /** What the document needs of a row of the table. */

@@ -135,3 +135,8 @@ export const statusSchema = z.object({
   ),
 });
 export type Status = z.infer<typeof statusSchema>;
+
+export const statusParams = {
+  /** Leave out the number of drifted plugins, for which the agent looks at every file. */
+  quick: z.boolean().optional().describe('do not count edits in place; counting them looks at every file'),
+};

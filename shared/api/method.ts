@@ -25,6 +25,10 @@ export type Effect =
   /** Changes all plugins that need it, one after another. */
   | 'changes-root';
 
+/** Whether a token of scope `read` is enough for methods of this effect. */
+export const isReadEffect = (effect: Effect): boolean =>
+  effect === 'query' || effect === 'query-root' || effect === 'download' || effect === 'session';
+
 /** A command that calls a method. */
 export type CommandRow = {
   name: string;

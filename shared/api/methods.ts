@@ -8,11 +8,12 @@ import { digestSchema, pluginNameSchema, sha256Schema, stampSchema } from '../fo
 import { reloadSchema } from '../rule/classify.ts';
 import { schemaErrorOf } from '../schema-error.ts';
 import { truncatedSchema } from '../truncate.ts';
+import { diagnosisSchema } from './doctor.ts';
 import { eventTypes } from './events.ts';
 import { Fault } from './fault.ts';
 import { historyResultSchema } from './history.ts';
 import { basisSchema, classifyParams, restartedSchema } from './runtime.ts';
-import { recoveryResultSchema, statusSchema, sweptSchema } from './maintenance.ts';
+import { recoveryResultSchema, statusParams, statusSchema, sweptSchema } from './maintenance.ts';
 import {
   deltaParams,
   expect,
@@ -23,7 +24,7 @@ import {
   unpackedBytes,
   wishes,
 } from './install.ts';
-import { type Effect, method } from './method.ts';
+import { type Effect, isReadEffect, method } from './method.ts';
 import {
   adoptedSchema,
   exportedSchema,
@@ -373,16 +374,18 @@ export const methods = {
   status: method({
     summary: 'Show how the root is used, which operations are running, and what an operator has to repair',
     effect: 'query-root',
-    params: {
-      /** Leave out the number of drifted plugins, for which the agent looks at every file. */
-      quick: z
-        .boolean()
-        .optional()
-        .describe('do not count edits in place; counting them looks at every file'),
-    },
+    params: statusParams,
     result: statusSchema,
     faults: [],
     cli: [{ name: 'status', arguments: [] }],
+  }),
+  doctor: method({
+    summary: 'Check the root and the agent, and say what is wrong and what to do',
+    effect: 'query-root',
+    params: {},
+    result: diagnosisSchema,
+    faults: [],
+    cli: [{ name: 'doctor', arguments: [] }],
   }),
 };
 
@@ -420,10 +423,6 @@ export function effectOf(name: MethodName, params: unknown): Effect {
 
 /** Whether a token of scope `read` is enough. */
 export const isRead = (name: MethodName, params?: unknown): boolean => isReadEffect(effectOf(name, params));
-
-/** Whether a token of scope `read` is enough for methods of this effect. */
-export const isReadEffect = (effect: Effect): boolean =>
-  effect === 'query' || effect === 'query-root' || effect === 'download' || effect === 'session';
 
 /** @throws Fault INVALID_PARAMS for parameters that the method does not accept; absent ones count as empty. */
 export function readParams<M extends MethodName>(name: M, params: unknown): Params<M> {

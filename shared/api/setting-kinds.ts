@@ -26,6 +26,12 @@ export const text = (most: number, unit = 'text'): Kind<string> => ({
   unit,
 });
 
+/** The same, and nobody is shown it. */
+export const secret = (most: number, unit: string): Kind<string> & { isSecret: true } => ({
+  ...text(most, unit),
+  isSecret: true,
+});
+
 /** How many of something. */
 export const count = (of: string): Kind<number> => ({ schema: numberOf(`a number of ${of}`), unit: of });
 

@@ -4,6 +4,7 @@
  */
 import type * as z from 'zod';
 
+import type { SettingInfo } from './doctor.ts';
 import { Fault } from './fault.ts';
 
 /**
@@ -48,6 +49,8 @@ export type Setting<
   /** What it decides, in one line. */
   help: string;
   part: P;
+  /** Its value may hold a secret, so nobody is shown it. */
+  isSecret: boolean;
 };
 
 type Row<T, F extends string | undefined, G extends Group, P extends Part> = {
@@ -60,6 +63,7 @@ type Row<T, F extends string | undefined, G extends Group, P extends Part> = {
   absent?: string;
   help: string;
   part?: P;
+  isSecret?: boolean;
 };
 
 /**
@@ -73,9 +77,9 @@ export function setting<
   const F extends string | undefined = undefined,
   const P extends Part = undefined,
 >(row: Row<T, F, G, P>): Setting<T, F, G, P> {
-  const { flag, fallback, absent, part } = row;
+  const { flag, fallback, absent, part, isSecret = false } = row;
   // A field that the row leaves out is undefined, as F and P say.
-  return { ...row, flag, absent, fallback: fallback as F, part: part as P };
+  return { ...row, flag, absent, fallback: fallback as F, part: part as P, isSecret };
 }
 
 /** A table of settings, or some rows of one. */
@@ -157,3 +161,31 @@ export function readSettings<R extends SettingTable>(table: R, flags: Texts, env
   // The loop has set each name to the value of its own schema, which the compiler cannot derive.
   return values as SettingValues<R>;
 }
+
+/** The most characters of a value that is shown. */
+const SHOWN_MAX = 200;
+
+/**
+ * The values that count, as text, and where they come from. The values of secrets are not shown, and those that are not
+ * valid neither: people paste keys into the wrong field.
+ */
+export const effectiveSettings = (table: SettingTable, flags: Texts, env: Texts): SettingInfo[] =>
+  Object.entries(table).map(([name, row]) => {
+    const { flag, env: variable, schema, isSecret } = row;
+    const byFlag = flags[name];
+    const text = byFlag ?? (env[variable] === '' ? undefined : env[variable]);
+    const shown =
+      text === undefined
+        ? defaultText(row)
+        : isSecret
+          ? '(set, and not shown)'
+          : schema.safeParse(text).success
+            ? text
+            : '(not valid)';
+    return {
+      ...(flag === undefined ? {} : { flag }),
+      env: variable,
+      value: shown.length > SHOWN_MAX ? `${shown.slice(0, SHOWN_MAX)}…` : shown,
+      from: text === undefined ? 'default' : byFlag === undefined ? 'variable' : 'flag',
+    };
+  });

@@ -19,6 +19,23 @@ const SHOWN: Readonly<Record<string, unknown>> = {
   swap: 'exchange',
   durability: 'syncfs',
   locks: 'flock',
+  // What a doctor finds differs from machine to machine; this is some of it.
+  level: 'warning',
+  checks: [
+    { check: 'root', level: 'ok', found: '"/configs/plugins" is a directory on ext4' },
+    {
+      check: 'exchange',
+      level: 'warning',
+      found: 'Directories cannot be exchanged: koffi is not there',
+      why: 'A plugin is absent for a moment during an update; a loader waits meanwhile, and recovery closes a gap that a crash leaves',
+      fix: 'Install koffi beside airlock.mjs (npm install koffi), or use the image, which brings it',
+    },
+  ],
+  settings: [
+    { flag: '--root', env: 'AIRLOCK_ROOT', value: '/configs/plugins', from: 'variable' },
+    { env: 'AIRLOCK_TOKEN', value: '(set, and not shown)', from: 'variable' },
+    { flag: '--keep', env: 'AIRLOCK_KEEP', value: '1', from: 'default' },
+  ],
 };
 
 const TIME = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g;
@@ -66,9 +83,9 @@ export class Replacer {
   }
 }
 
-/** Values of these names that the script itself has chosen, and the numbers of lines of a history. */
+/** Values of these names that the script itself has chosen, the numbers of lines of a history, and the levels of plugins. */
 const isGiven = (key: string, value: unknown, of: object): boolean =>
-  key === 'seq' && (value === 41 || 'outcome' in of);
+  (key === 'seq' && (value === 41 || 'outcome' in of)) || (key === 'level' && !('settings' in of));
 
 const WIDTH = 130;
 

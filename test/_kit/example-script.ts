@@ -71,6 +71,7 @@ export const methodExamples: Record<MethodName, ExampleEntry> = {
     });
     await talk.call('status', { quick: true });
   },
+  doctor: (talk) => talk.call('doctor', {}),
   'install.abort': async (talk) => {
     const operationId = 'example-abort';
     const { named } = bundleOf('unwanted');

@@ -67,6 +67,7 @@ it('makes no synchronous call on the disk once it listens', async () => {
   await Wire.start(addressOf(program), { token: TOKENS[1] });
   await wire.request('sweep', { operationId: 'sweep-0001' });
   await wire.request('recover', { operationId: 'recover-0001' });
+  await wire.request('doctor', {});
   await writeFile(join(layout.live('lint'), SKILL), 'edited by hand');
   await wire.until(() =>
     wire.events.find(

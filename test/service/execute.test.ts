@@ -37,6 +37,7 @@ const nobody: OwnHandlers = {
   recover: unexpected,
   sweep: unexpected,
   status: unexpected,
+  doctor: unexpected,
 };
 
 function makeChanges(own: Partial<OwnHandlers> = {}) {
