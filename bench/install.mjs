@@ -8,11 +8,13 @@ import * as tar from 'tar';
 import { install, packDirectory } from '../dist/client.mjs';
 import { startAgent } from './agent.mjs';
 import { makePlugin } from './corpus.mjs';
+import { floorFile } from './floor.mjs';
 import { compare, isInstalled, median, ratios, run, timed } from './measure.mjs';
 
 export const BYTES_PER_FILE = 6500;
 const GNU = 'tar -xzf, sync -f';
 const NODE_TAR = 'node-tar x, sync -f';
+const FLOOR = 'a script of 60 lines, sync -f';
 
 /** Installs a bundle although it is live already. */
 export const installAgain = (session, bundle) =>
@@ -58,6 +60,13 @@ async function competitors(bundle, folder, used) {
         const to = place('node');
         await mkdir(to);
         await tar.x({ file: bundle.file, cwd: to });
+        await run('sync', ['-f', to]);
+      }),
+    [FLOOR]: () =>
+      timed(async () => {
+        const to = place('floor');
+        await mkdir(to);
+        await run(process.execPath, [floorFile, bundle.file, to]);
         await run('sync', ['-f', to]);
       }),
     'tar, two renames, sync -f': () => timed(() => renames(bundle.file, swaps, swap++)),
@@ -126,6 +135,7 @@ async function installs(bench, { place, folder, bundle, what, bars, rounds, quie
       const bar = bars[against] ?? null;
       bench.add({ what, against, place, bar, values: ratios(times.airlock, theirs) });
     }
+    bench.add({ what: `${what}: ${FLOOR}`, against: GNU, place, values: ratios(times[FLOOR], times[GNU]) });
     // A shell counts in ticks of 10 ms: what is shorter cannot be compared.
     if (used.every((millis) => millis > 50)) {
       bench.add({ what: `${what}, processor time`, against: GNU, place, values: ratios(agent.used, used) });

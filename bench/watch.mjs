@@ -3,8 +3,11 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
+import { packDirectory } from '../dist/client.mjs';
 import { createLoader } from '../dist/loader.mjs';
+import { startAgent } from './agent.mjs';
 import { makePlugin } from './corpus.mjs';
+import { installAgain } from './install.mjs';
 import { ratios, sleep, timed } from './measure.mjs';
 
 /** How long changes settle before they are looked at: a wait, not work. */
@@ -72,7 +75,44 @@ async function measureBig(bench, folder) {
     );
   bench.add({ what: 'edit to verdict, without settling', against, bar: 0.01, values: of('verdict') });
   bench.add({ what: 'edit to verdict, processor time', against, values: of('processor') });
-  bench.add({ what: 'start to watched', against, bar: 1, values: of('ready') });
+  bench.add({ what: 'start to watched, without a receipt', against, bar: 1, values: of('ready') });
+}
+
+/** The processor time (milliseconds) of an agent from its start until it does nothing more. */
+async function startOf(root) {
+  const agent = await startAgent(root);
+  await agent.quiet();
+  const used = await agent.processor();
+  await agent.stop();
+  return used;
+}
+
+/**
+ * The same plugin as an agent has installed it. Its receipt names the digest of each file, so an agent that starts reads
+ * none that has not changed since.
+ */
+async function measureInstalled(bench, folder) {
+  const { watched: files, rounds } = bench.options;
+  const root = path.join(folder, 'root');
+  const source = await makePlugin(path.join(folder, 'big'), 'big', { files, bytes: files * 6500 });
+  const bundle = await packDirectory(source, { out: path.join(folder, 'big.tgz') });
+  const agent = await startAgent(root);
+  const session = await agent.open();
+  await installAgain(session, bundle);
+  await session.close();
+  await agent.stop();
+  const starts = [];
+  const hashes = [];
+  await hashTree(source);
+  for (let round = 0; round < rounds; round += 1) {
+    const begun = process.cpuUsage();
+    await hashTree(source);
+    const { user, system } = process.cpuUsage(begun);
+    hashes.push((user + system) / 1000);
+    starts.push((await startOf(root)) - (await startOf(path.join(folder, `empty-${round}`))));
+  }
+  const what = 'start to watched, installed by an agent, processor time';
+  bench.add({ what, against: `hashing the tree (${files} files)`, bar: 1, values: ratios(starts, hashes) });
 }
 
 /** What 200 watched plugins cost while nothing happens. */
@@ -92,5 +132,6 @@ async function measureMany(bench, folder) {
 
 export async function measureWatch(bench) {
   await bench.inFolder(bench.options.disk, (folder) => measureBig(bench, folder));
+  await bench.inFolder(bench.options.disk, (folder) => measureInstalled(bench, folder));
   await bench.inFolder(bench.options.disk, (folder) => measureMany(bench, folder));
 }
