@@ -105,6 +105,12 @@ export class Links {
     return this.#links.has(path);
   }
 
+  /** The nearest directory above a path that is a link. */
+  above(path: string): string | undefined {
+    // Most archives have no link, and each of their files asks.
+    return this.#links.size === 0 ? undefined : parentsOf(path).find((parent) => this.#links.has(parent));
+  }
+
   get paths(): string[] {
     return [...this.#links.keys()];
   }

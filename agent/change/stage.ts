@@ -10,7 +10,7 @@ import { type FileEntry, modeOf } from '../../shared/format/tree.ts';
 import { Budget } from '../archive/limits.ts';
 import { type LeftOut, Links, type Tree, treeOf } from '../archive/link-rules.ts';
 import { checkMetadata, ArchiveWarnings } from '../archive/metadata-rules.ts';
-import { checkPath, Claims, codeOfRule, parentOf, parentsOf } from '../../shared/rule/path-rules.ts';
+import { checkPath, Claims, codeOfRule, parentOf } from '../../shared/rule/path-rules.ts';
 import type { TarEntry } from '../archive/tar-header.ts';
 import { TarReader } from '../archive/tar-reader.ts';
 import { Violations } from '../../shared/api/violations.ts';
@@ -223,7 +223,7 @@ export class Stager {
     if (path === undefined || path === '') {
       return undefined;
     }
-    const throughLink = parentsOf(path).find((parent) => this.#links.has(parent));
+    const throughLink = this.#links.above(path);
     if (throughLink !== undefined) {
       this.#findings.note(path, 38, 'ARCHIVE_TYPE', `it leads through the link "${throughLink}"`);
       return undefined;

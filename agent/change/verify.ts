@@ -23,7 +23,7 @@ export function verifyLive(context: StoreContext, marker: Marker, files: readonl
     throw wrong(marker, 'its marker is not the one that was written');
   }
   for (const file of files) {
-    const stat = disk.stat(join(live, file.path));
+    const stat = disk.stat(`${live}/${file.path}`);
     if (stat === undefined || stat.kind !== 'file') {
       throw wrong(marker, `"${file.path}" is not there`);
     }
