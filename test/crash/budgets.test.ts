@@ -44,7 +44,7 @@ async function callsOf(files: number): Promise<ReadonlyMap<string, number>> {
   const { agent } = place;
   if (agent === undefined) throw new Error('There is no agent');
   const pushed = await place.here(['push', source, '--to', place.url]);
-  expect(pushed.code, pushed.stderr).toBe(0);
+  expect(pushed).toMatchObject({ code: 0 });
   const ended = once(agent, 'exit');
   agent.kill('SIGTERM');
   await ended;
@@ -135,7 +135,7 @@ it('sends so many messages between its threads', async () => {
   const heard = vi.spyOn(Worker.prototype, 'emit');
   onTestFinished(() => void vi.restoreAllMocks());
   const pushed = await place.here(['push', file, '--to', place.url]);
-  expect(pushed.code, pushed.stderr).toBe(0);
+  expect(pushed).toMatchObject({ code: 0 });
   const frames = Math.ceil(bytes.length / (64 * 1024));
   const said = heard.mock.calls.filter(([event]) => event === 'message').length;
   console.log(`${frames} frames: ${sent.mock.calls.length} messages to threads, ${said} from them`);
