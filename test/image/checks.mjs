@@ -4,7 +4,8 @@ import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 
-import { lastWords, run } from './command.mjs';
+import { lastWords } from './command.mjs';
+import { airlock as runAirlock } from './outside.mjs';
 
 const PLUGIN = 'house-rules';
 const LIVE = `/configs/plugins/${PLUGIN}`;
@@ -16,20 +17,9 @@ const LIVE = `/configs/plugins/${PLUGIN}`;
 export function checksOf({ engine, sidecar, repository, version }) {
   const { image, token } = sidecar;
   const source = path.join(repository, 'examples', 'plugins', PLUGIN);
-  const bundle = path.join(repository, 'dist', 'airlock.mjs');
 
-  /** Runs the command on this machine, outside of the container. */
-  async function airlock(args, code = 0, asToken = token) {
-    const env = { ...process.env, AIRLOCK_TOKEN: asToken, AIRLOCK_TOKEN_FILE: '', AIRLOCK_URL: '' };
-    const ended = await run(process.execPath, [bundle, ...args, '--to', sidecar.url, '--json'], {
-      env,
-      seconds: 30,
-    });
-    if (ended.code !== code) {
-      throw new Error(`"airlock ${args[0]}" ended with ${ended.code}, not ${code}:\n${lastWords(ended)}`);
-    }
-    return ended;
-  }
+  const airlock = (args, code = 0, asToken = token) =>
+    runAirlock(repository, { url: sidecar.url, token: asToken }, args, { code });
   const json = async (...args) => JSON.parse((await airlock(args)).stdout);
 
   async function isThere() {

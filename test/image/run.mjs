@@ -10,6 +10,7 @@ import { checksOf } from './checks.mjs';
 import { Undo, lastWords } from './command.mjs';
 import { findEngine } from './engine.mjs';
 import { Sidecar } from './sidecar.mjs';
+import { workspaceChecks } from './workspace.mjs';
 
 const repository = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..', '..');
 const { version } = JSON.parse(readFileSync(path.join(repository, 'package.json'), 'utf8'));
@@ -48,6 +49,7 @@ async function build(engine) {
   const file = path.join(repository, 'Dockerfile.sidecar');
   const built = await engine.build('-f', file, '-t', mine, ...settings, repository);
   if (built.code !== 0) throw new Error(`"docker build" ended with ${built.code}:\n${lastWords(built, 25)}`);
+  return base.image;
 }
 
 /** Names of the proxy settings of this machine: given without a value, docker takes it from the environment. */
@@ -64,10 +66,17 @@ async function main() {
   say(`Engine: ${engine.version}, ${engine.own ? 'private' : 'already running'}`);
   const token = randomBytes(24).toString('base64url');
   const sidecar = new Sidecar(engine, { image: mine, name: mine, volume: mine, token });
-  if (await check('the image is built', () => build(engine))) {
+  let base = '';
+  const building = async () => {
+    base = await build(engine);
+  };
+  if (await check('the image is built', building)) {
     undo.add(`remove the volume ${mine}`, () => engine.docker('volume', 'rm', '-f', mine));
     undo.add(`remove the container ${mine}`, () => sidecar.remove());
-    const checks = checksOf({ engine, sidecar, repository, version });
+    const checks = [
+      ...checksOf({ engine, sidecar, repository, version }),
+      ...workspaceChecks({ engine, sidecar, repository, base, undo }),
+    ];
     for (const [index, [title, what]] of checks.entries()) {
       if (await check(title, what)) continue;
       // They build on each other: what comes after a red one would only repeat it.

@@ -3,8 +3,14 @@ import net from 'node:net';
 
 import { lastWords, until } from './command.mjs';
 
-/** As strict as a cluster may be: no capabilities, no new ones, nothing writable but the volume. */
-const STRICT = ['--read-only', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges'];
+/** As strict as a cluster may be: no capabilities, no new ones, nothing writable but the volume, little memory. */
+const STRICT = [
+  '--read-only',
+  '--cap-drop=ALL',
+  '--security-opt=no-new-privileges',
+  '--ipc=none',
+  '--memory=256m',
+];
 const LISTEN_PORT = 7423;
 
 export class Sidecar {
