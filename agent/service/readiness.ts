@@ -1,8 +1,7 @@
 /** Decides whether the agent is ready to take an install, and says why not. Pure. */
-import { toFault } from '../../shared/api/fault.ts';
 import type { Readiness, ReadinessCheck, Status } from '../../shared/api/maintenance.ts';
 import type { Recently } from './recent.ts';
-import type { RootHealth } from './root-health.ts';
+import { type RootHealth, blockedBy } from './root-health.ts';
 
 /** What readiness depends on. */
 export type ReadinessFacts = Pick<Status, 'watch' | 'dial' | 'restart'> & {
@@ -11,9 +10,6 @@ export type ReadinessFacts = Pick<Status, 'watch' | 'dial' | 'restart'> & {
   /** What the last recovery or sweep has left undone. */
   unrecovered: string | undefined;
 };
-
-/** An install needs at least so much beside its bundle. */
-const FREE_BYTES_MIN = 1024 * 1024;
 
 type Outcome = Omit<ReadinessCheck, 'check'>;
 const PASS: Outcome = { status: 'pass' };
@@ -57,19 +53,9 @@ const CHECKS: Readonly<Record<ReadinessCheck['check'], (facts: ReadinessFacts) =
         ),
 };
 
-function rootCheck({ value, error, late }: Recently<RootHealth>): Outcome {
-  if (late) {
-    return fail('The disk of the root does not answer', 'Look at the disk, and at the log of the system');
-  }
-  if (value === undefined) {
-    const { message, hint } = toFault(error, 'Looking at the root');
-    return fail(message, hint ?? 'Let the agent write to the root');
-  }
-  if (value.freeBytes < FREE_BYTES_MIN || value.freeFiles === 0) {
-    const left = value.freeFiles === 0 ? 'no inodes' : `${value.freeBytes} bytes`;
-    return fail(`The file system of the root has ${left} left`, 'Free some space or inodes on it');
-  }
-  return PASS;
+function rootCheck(health: Recently<RootHealth>): Outcome {
+  const blocked = blockedBy(health);
+  return blocked === undefined ? PASS : fail(blocked.what, blocked.todo);
 }
 
 /** One check that fails makes the agent not ready. Warnings do not: installs work. */

@@ -39,7 +39,7 @@ import { type Send, uploadOwn } from './own-upload.ts';
 import { PluginLocks } from './plugin-locks.ts';
 import { Pulls } from './pulls.ts';
 import { Recent, type Recently } from './recent.ts';
-import { type RootHealth, lookAtRoot } from './root-health.ts';
+import { type RootHealth, blockedBy, lookAtRoot } from './root-health.ts';
 import { reconcile } from './reconcile.ts';
 import { Lanes } from '../../shared/lanes.ts';
 import { Loads } from './runtime-state.ts';
@@ -288,8 +288,13 @@ export function openService(
   const status = async (params: Params<'status'>): Promise<Status> => {
     const { exchange, syncAll } = ability();
     const syncs = syncAll ? 'syncfs' : 'fsync';
+    const own = about();
+    const health = await healthy.ask();
+    // A command may have no business with writing; that the root is full concerns everybody.
+    const blocked = own.agent === undefined && health.value === undefined ? undefined : blockedBy(health);
     return {
-      ...about(),
+      ...own,
+      ...(blocked === undefined ? {} : { blocked }),
       root,
       swap: exchange ? 'exchange' : 'rename',
       durability: durability === 'none' ? 'none' : syncs,

@@ -16,7 +16,7 @@ import { type Paint, plural, safe } from '../render.ts';
 
 export const command = methodCommand('status', rowOf('status', 'status'), {
   text: textOf,
-  exit: (status) => (status.troubles.total === 0 && !isRestartLeft(status) ? EXIT.done : EXIT.failed),
+  exit: (status) => (needOf(status).isCalm ? EXIT.done : EXIT.failed),
 });
 
 const LOCKS = { flock: 'flock', record: 'lock records' };
@@ -58,6 +58,7 @@ function textOf(status: Status, { output: { paint } }: Context): string {
   const { root, agent, swap, durability, locks, watch, operations, plugins, troubles } = status;
   return [
     firstLine(status, paint),
+    ...(status.blocked === undefined ? [] : [`  what to do: ${safe(status.blocked.todo)}`]),
     `${paint('bold', safe(root))}${agent === undefined ? '' : ` served by an agent ${safe(agent)}`}`,
     `  swaps       ${SWAPS[swap]}`,
     `  durability  ${DURABILITY[durability]}`,
@@ -86,6 +87,7 @@ function textOf(status: Status, { output: { paint } }: Context): string {
 
 /** Whether there is something that a doctor explains and a status does not. */
 const isDoubtful = (status: Status): boolean =>
+  status.blocked !== undefined ||
   status.troubles.total > 0 ||
   status.plugins.refused > 0 ||
   status.swap === 'rename' ||
@@ -98,5 +100,5 @@ const isDoubtful = (status: Status): boolean =>
 /** The first line: whether somebody has to act. */
 function firstLine(status: Status, paint: Paint): string {
   const { isCalm, text } = needOf(status);
-  return paint(isCalm ? 'green' : 'red', text);
+  return paint(isCalm ? 'green' : 'red', safe(text));
 }

@@ -133,6 +133,8 @@ export const statusSchema = z.object({
       todo: z.string(),
     }),
   ),
+  /** Why nothing can be installed, and what to do. A command that reads a root says only that it is full. */
+  blocked: z.object({ what: z.string(), todo: z.string() }).optional(),
 });
 export type Status = z.infer<typeof statusSchema>;
 

@@ -42,7 +42,7 @@ export const restartTexts = ({ state, last }: NonNullable<Status['restart']>): s
     : [`the last one ${last.ok ? 'ended well' : 'FAILED'} at ${last.endedAt} (${last.how})`]),
 ];
 
-type Needs = Pick<Status, 'troubles' | 'plugins' | 'restart'>;
+type Needs = Pick<Status, 'troubles' | 'plugins' | 'restart' | 'blocked'>;
 
 /** What is said of a failed restart command while changes still wait for it, and what to do. */
 export const RESTART_LEFT = {
@@ -56,6 +56,9 @@ export const isRestartLeft = ({ restart, plugins }: Pick<Needs, 'restart' | 'plu
 
 /** The first line: whether somebody has to act. */
 export function needOf(status: Needs): { isCalm: boolean; text: string } {
+  if (status.blocked !== undefined) {
+    return { isCalm: false, text: `An operator is needed: ${status.blocked.what}` };
+  }
   const { total } = status.troubles;
   if (total > 0) return { isCalm: false, text: `An operator is needed for ${plural(total, 'plugin')}` };
   return isRestartLeft(status)

@@ -134,6 +134,13 @@ describe('airlock doctor', () => {
     expect(saidBy(full, 'space')).toMatch(
       /^error: The file system is full: .* -> Free some space .*airlock sweep/,
     );
+    const status = await inProcess(['status', '--root', root]);
+    expect([status.code, status.text]).toEqual([
+      1,
+      expect.stringMatching(
+        /^An operator is needed: The file system of the root has 0 bytes left\n {2}what to do: Free some space/,
+      ),
+    ]);
     const few = tmpfsMount(16);
     const other = await rootIn(few.point);
     await few.remount(`nr_inodes=${usedInodes(few) + 8}`);
